@@ -1,0 +1,88 @@
+"""Images as lfkit sees them: (h, w, c) uint8, read a few rows at a time."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import torch
+
+KEY_BYTES = 16
+
+
+@dataclass(frozen=True)
+class ReadImages:
+    """Some rows of a source.
+
+    Attributes
+    ----------
+    pixels : (b, h, w, c) uint8; rows that could not be read are zero.
+    problems : position in the batch → why that image could not be read.
+    """
+
+    pixels: NDArray[np.uint8]
+    problems: dict[int, str]
+
+
+class ImageSource(ABC):
+    """A data set of images, indexed but not loaded: memory does not grow with n pixels.
+
+    Attributes
+    ----------
+    name : what the user calls it.
+    shape : (h, w, c), the same for every image.
+    ids : n image ids, unique (paths relative to the folder, or row numbers as text).
+    keys : (n, 16) uint8
+        A content hash per image: of the file's bytes, or of the array's.
+    labels : (n,) int64 or None
+        True classes for scoring, -1 where unknown; None when the data has none.
+    class_names : the k names that `labels` points into, or None.
+    known_problems : row → what the index already found wrong with that image.
+    """
+
+    name: str
+    shape: tuple[int, int, int]
+    ids: Sequence[str]
+    keys: NDArray[np.uint8]
+    labels: NDArray[np.int64] | None
+    class_names: tuple[str, ...] | None
+    known_problems: dict[int, str]
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @property
+    def decoding(self) -> str:
+        """Names how files become pixels; part of the key of all that is computed."""
+        return "x".join(str(side) for side in self.shape)
+
+    @abstractmethod
+    def read(self, rows: NDArray[np.int64]) -> ReadImages:
+        """Read some images. A file that cannot be read is reported, never raised."""
+
+    @abstractmethod
+    def table(self) -> pa.Table:
+        """Give the index as columns for images.parquet; `known` reads it back."""
+
+
+def to_unit_range(pixels: NDArray[np.uint8], device: str = "cpu") -> torch.Tensor:
+    """Turn (n, h, w, c) uint8 into the (n, c, h, w) float32 in [0, 1] features see."""
+    import torch
+
+    images = torch.from_numpy(np.ascontiguousarray(pixels)).to(device)
+    return images.permute(0, 3, 1, 2).to(torch.float32).div_(255)  # (n, c, h, w)
+
+
+def to_pixels(images: torch.Tensor) -> NDArray[np.uint8]:
+    """Turn (n, c, h, w) in [0, 1] back into (n, h, w, c) uint8."""
+    import torch
+
+    scaled = images.detach().clamp(0, 1).mul(255).round().to(torch.uint8)
+    return np.ascontiguousarray(scaled.permute(0, 2, 3, 1).cpu().numpy())

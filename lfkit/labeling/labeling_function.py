@@ -1,0 +1,236 @@
+"""`@labeling_function`: a rule that names a class for some images, or abstains."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lfkit.errors import DeclarationError
+from lfkit.features.feature import Feature, check_arity, image
+from lfkit.labeling.thresholds import Threshold
+from lfkit.votes import ABSTAIN
+
+KINDS = ("heuristic", "image-processing", "deep")
+
+
+@dataclass(frozen=True, eq=False)
+class LabelingFunction:
+    """A rule with the classes it may name, the features it reads, what it learns.
+
+    Call it on one (h, w, c) uint8 image to see its vote: a class or -1, or, if soft,
+    one weight per declared class.
+
+    Attributes
+    ----------
+    name : unique in a run; reads as a claim one can doubt.
+    fn : the rule; positional arguments are the features' values, keywords thresholds.
+    classes : the classes it may vote for; None if it did not say (Snorkel's).
+    features : the features it reads; (image,) by default.
+    thresholds : keyword → Threshold.
+    kind : "heuristic", "image-processing" or "deep".
+    soft : it returns one weight per declared class; all zeros = abstain.
+    batched : it takes and returns tensors, images along the first axis.
+    """
+
+    name: str
+    fn: Callable[..., Any]
+    classes: tuple[int, ...] | None
+    features: tuple[Feature, ...] = (image,)
+    thresholds: Mapping[str, Threshold] = field(default_factory=dict)
+    kind: str = "heuristic"
+    soft: bool = False
+    batched: bool = False
+
+    @property
+    def needs_seeds(self) -> bool:
+        """True while it cannot run: a feature or threshold without default is unfitted."""
+        defaults = {
+            p.name
+            for p in inspect.signature(self.fn).parameters.values()
+            if p.default is not inspect.Parameter.empty
+        }
+        return not all(f.is_fitted for f in self.features) or any(
+            t.learned is None and key not in defaults
+            for key, t in self.thresholds.items()
+        )
+
+    @property
+    def doc(self) -> str:
+        """The first line of the function's docstring."""
+        return (inspect.getdoc(self.fn) or "").split("\n")[0]
+
+    @property
+    def keywords(self) -> dict[str, Any]:
+        """The fitted thresholds' values; unfitted ones are left to their defaults."""
+        return {
+            key: threshold.value
+            for key, threshold in self.thresholds.items()
+            if threshold.learned is not None
+        }
+
+    def fitted(
+        self, features: Iterable[Feature], thresholds: Mapping[str, Threshold]
+    ) -> LabelingFunction:
+        """Return a copy that reads fitted features and has fitted thresholds."""
+        return replace(self, features=tuple(features), thresholds=dict(thresholds))
+
+    def __call__(self, pixels: NDArray[np.uint8]) -> int | NDArray[np.float32]:
+        """Vote on one (h, w, c) uint8 image."""
+        from lfkit.labeling.applier import LFApplier
+
+        pixels = np.asarray(pixels)
+        if pixels.ndim == 2:
+            pixels = pixels[:, :, None]
+        highest = max(self.classes) + 1 if self.classes else None
+        applier = LFApplier([self], n_classes=highest, strict=True, n_workers=0)
+        votes = applier.apply(pixels[None])
+        if self.soft and votes.soft is not None:
+            return votes.soft[0, 0, list(self.classes or ())].astype(np.float32)
+        return int(votes.hard[0, 0])
+
+    def __repr__(self) -> str:
+        return f"LabelingFunction {self.name}"
+
+
+def labeling_function(
+    *args: Any,
+    classes: Iterable[int] | None = None,
+    features: Sequence[Feature] = (image,),
+    thresholds: Mapping[str, Threshold] | None = None,
+    kind: str = "heuristic",
+    soft: bool = False,
+    batched: bool = False,
+    name: str | None = None,
+) -> Callable[[Callable[..., Any]], LabelingFunction]:
+    """Turn a function into a labeling function.
+
+    Parameters
+    ----------
+    classes : the classes it may vote for, 0..k-1. Required.
+    features : what it reads, as objects; their values are the positional arguments.
+        Without any it reads the image, (h, w, c) uint8.
+    thresholds : keyword → a threshold fitted on the seed labels. A keyword's default
+        is the unfitted threshold; without a default the function needs seeds.
+    kind : "heuristic", "image-processing" or "deep"; ablations select by it.
+    soft : it returns one weight per declared class, in their order; they are scaled to
+        sum to one; all zeros = abstain.
+    batched : it takes features of many images as float32 tensors, images along the
+        first axis, and returns (n,) classes or (n, len(classes)) weights.
+    name : the function's own name if not given.
+
+    >>> @labeling_function(classes=[1])
+    ... def bright_is_one(image):
+    ...     return 1 if image.mean() > 128 else ABSTAIN
+    >>> bright_is_one(np.full((8, 8, 1), 200, np.uint8))
+    1
+    """
+    if args:
+        raise DeclarationError(
+            "missing parentheses: write @labeling_function(classes=[...]) above the "
+            "function."
+        )
+    if classes is None:
+        raise DeclarationError(
+            "@labeling_function needs classes=[...], the classes the function may "
+            "vote for."
+        )
+
+    def declare(fn: Callable[..., Any]) -> LabelingFunction:
+        label = name or fn.__name__
+        what = f"labeling function {label!r}"
+        declared = _check_classes(what, classes)
+        inputs = tuple(features)
+        for position, source in enumerate(inputs):
+            if not isinstance(source, Feature):
+                raise DeclarationError(
+                    f"features[{position}] of {what} is {source!r}, which is not a "
+                    "feature; pass the object that @feature made, not its name."
+                )
+        check_arity(what, fn, inputs)
+        _check_thresholds(what, fn, thresholds or {})
+        if kind not in KINDS:
+            raise DeclarationError(
+                f"kind of {what} is {kind!r}; choose one of {', '.join(KINDS)}."
+            )
+        return LabelingFunction(
+            name=label,
+            fn=fn,
+            classes=declared,
+            features=inputs,
+            thresholds=dict(thresholds or {}),
+            kind=kind,
+            soft=soft,
+            batched=batched,
+        )
+
+    return declare
+
+
+def from_snorkel(lf: Any) -> LabelingFunction:
+    """Wrap a Snorkel LabelingFunction; its data point is the (h, w, c) image.
+
+    Any negative vote abstains, as in Snorkel.
+    """
+    return LabelingFunction(name=lf.name, fn=SnorkelCall(lf), classes=None)
+
+
+class SnorkelCall:
+    """Calls a Snorkel labeling function and reads any negative vote as abstain."""
+
+    def __init__(self, lf: Any) -> None:
+        self.lf = lf
+
+    def __call__(self, pixels: NDArray[np.uint8]) -> Any:
+        """Vote on one image."""
+        vote = self.lf(pixels)
+        is_number = isinstance(vote, (int, np.integer)) and not isinstance(vote, bool)
+        return ABSTAIN if is_number and vote < 0 else vote
+
+
+def is_snorkel(candidate: object) -> bool:
+    """Recognise Snorkel's LabelingFunction without importing Snorkel."""
+    return any(
+        base.__name__ == "LabelingFunction" and base.__module__.startswith("snorkel.")
+        for base in type(candidate).__mro__
+    )
+
+
+def _check_classes(what: str, classes: Iterable[int]) -> tuple[int, ...]:
+    declared = tuple(classes)
+    for label in declared:
+        whole = isinstance(label, (int, np.integer)) and not isinstance(label, bool)
+        if not whole or label < 0:
+            raise DeclarationError(
+                f"classes of {what} contain {label!r}; classes are whole numbers "
+                "0..k-1."
+            )
+    if not declared:
+        raise DeclarationError(f"{what} declares no class; name at least one.")
+    if len(set(declared)) != len(declared):
+        raise DeclarationError(f"classes of {what} name a class twice: {declared}.")
+    return tuple(int(label) for label in declared)
+
+
+def _check_thresholds(
+    what: str, fn: Callable[..., Any], thresholds: Mapping[str, Threshold]
+) -> None:
+    parameters = inspect.signature(fn).parameters
+    takes_any = any(
+        p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()
+    )
+    for key, threshold in thresholds.items():
+        if not isinstance(threshold, Threshold):
+            raise DeclarationError(
+                f"threshold {key!r} of {what} is {threshold!r}; use Quantile, "
+                "BestPrecision, NearestNorm, NearestMean or your own Threshold."
+            )
+        if key not in parameters and not takes_any:
+            raise DeclarationError(
+                f"{what} has a threshold {key!r} but no argument of that name; write "
+                f"def {fn.__name__}(..., *, {key})."
+            )

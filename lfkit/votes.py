@@ -1,0 +1,185 @@
+"""The vote matrix: what every labeling function said about every image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lfkit.errors import VotesError
+
+ABSTAIN = -1
+
+
+@dataclass(frozen=True, eq=False)
+class Patterns:
+    """The distinct rows of a vote matrix; fits and predictions need nothing else.
+
+    Attributes
+    ----------
+    votes : Votes
+        One row per distinct pattern, (u, m).
+    counts : (u,) float64, how many images (or how much weight) share the pattern.
+    inverse : (n,) the pattern of each image.
+    """
+
+    votes: Votes
+    counts: NDArray[np.float64]
+    inverse: NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Votes:
+    """What m labeling functions said about n images, with k classes.
+
+    `np.asarray(votes)` is Snorkel's label matrix: (n, m), -1 where a function abstains.
+
+    Attributes
+    ----------
+    hard : (n, m) int16
+        One class per vote, -1 = abstain.
+    names : the m functions' names.
+    n_classes : k.
+    soft : (n, m, k) float16 or None
+        A vote as a distribution ("60 % a 4"); its argmax is `hard`. Rows that abstain
+        are zero; functions that vote hard have one-hot rows.
+    allowed : (n, m, k) bool or None
+        A vote as a set ("car or truck"): another likelihood, hence another array.
+        A set of one class is that class in `hard`; a larger set is -1 there.
+    seed_rows : (s,) row numbers of the images whose true label was given, or None.
+    seed_labels : (s,) their labels, or None.
+    seed_out_of_fold : Votes or None
+        The votes on the seeds by functions and features refitted without them
+        (K-fold): the only votes from which a weight may be learned.
+
+    >>> votes = Votes(np.array([[0, -1], [0, 1]]), names=("a", "b"), n_classes=2)
+    >>> votes.coverage
+    1.0
+    >>> np.asarray(votes)
+    array([[ 0, -1],
+           [ 0,  1]], dtype=int16)
+    """
+
+    hard: NDArray[np.int16]
+    names: tuple[str, ...]
+    n_classes: int
+    soft: NDArray[np.float16] | None = None
+    allowed: NDArray[np.bool_] | None = None
+    seed_rows: NDArray[np.int64] | None = None
+    seed_labels: NDArray[np.int64] | None = None
+    seed_out_of_fold: Votes | None = None
+
+    def __post_init__(self) -> None:
+        hard = np.asarray(self.hard)
+        if hard.ndim != 2:
+            raise VotesError(
+                f"votes must be a matrix (images, labeling functions), got an array "
+                f"of shape {hard.shape}."
+            )
+        if hard.dtype.kind == "f" and not np.array_equal(hard, np.round(hard)):
+            raise VotesError(
+                "votes must be whole numbers (a class, or -1 for abstain); found "
+                f"{hard[hard != np.round(hard)][0]}. Pass probabilities as `soft`."
+            )
+        if hard.size and (hard.min() < ABSTAIN or hard.max() >= self.n_classes):
+            row, column = np.argwhere((hard < ABSTAIN) | (hard >= self.n_classes))[0]
+            raise VotesError(
+                f"vote {hard[row, column]} of function {column} on image {row} is "
+                f"outside 0..{self.n_classes - 1} (-1 = abstain). Is n_classes right?"
+            )
+        names = tuple(str(name) for name in self.names)
+        if len(names) != hard.shape[1]:
+            raise VotesError(
+                f"{len(names)} names for {hard.shape[1]} columns of votes; give one "
+                "name per labeling function."
+            )
+        if len(set(names)) != len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise VotesError(
+                f"two labeling functions are named {twice!r}; rename one of them."
+            )
+        for label, array in (("soft", self.soft), ("allowed", self.allowed)):
+            if array is not None and array.shape != (*hard.shape, self.n_classes):
+                raise VotesError(
+                    f"`{label}` has shape {array.shape}, expected (images, functions, "
+                    f"classes) = {(*hard.shape, self.n_classes)}."
+                )
+        object.__setattr__(self, "hard", hard.astype(np.int16, copy=False))
+        object.__setattr__(self, "names", names)
+
+    def __array__(
+        self, dtype: Any = None, copy: bool | None = None
+    ) -> NDArray[np.int16]:
+        return np.array(self.hard, dtype=dtype, copy=copy)
+
+    def __len__(self) -> int:
+        return len(self.hard)
+
+    @property
+    def n_functions(self) -> int:
+        """m, the number of labeling functions."""
+        return self.hard.shape[1]
+
+    @cached_property
+    def voted(self) -> NDArray[np.bool_]:
+        """(n, m): True where a function said something, a set of classes included."""
+        voted = self.hard != ABSTAIN
+        return voted if self.allowed is None else voted | self.allowed.any(axis=2)
+
+    @property
+    def coverage(self) -> float:
+        """The share of images with at least one vote; NaN when there are no images."""
+        return float(self.voted.any(axis=1).mean()) if len(self) else float("nan")
+
+    def select(self, columns: Sequence[int] | NDArray[np.int64]) -> Votes:
+        """Return the votes of some functions only, seeds included."""
+        columns = np.asarray(columns, dtype=np.int64)
+        fold = self.seed_out_of_fold
+        return replace(
+            self,
+            hard=self.hard[:, columns],
+            names=tuple(self.names[j] for j in columns),
+            soft=None if self.soft is None else self.soft[:, columns],
+            allowed=None if self.allowed is None else self.allowed[:, columns],
+            seed_out_of_fold=None if fold is None else fold.select(columns),
+        )
+
+    def rows(self, rows: NDArray[np.int64] | slice) -> Votes:
+        """Return the votes on some images only, without the seeds' extra arrays."""
+        return Votes(
+            hard=self.hard[rows],
+            names=self.names,
+            n_classes=self.n_classes,
+            soft=None if self.soft is None else self.soft[rows],
+            allowed=None if self.allowed is None else self.allowed[rows],
+        )
+
+    def patterns(self, sample_weight: NDArray[np.float64] | None = None) -> Patterns:
+        """Group equal rows: exact for every model that treats images alike.
+
+        Parameters
+        ----------
+        sample_weight : (n,) summed per pattern; None counts each image once.
+        """
+        n, m = self.hard.shape
+        parts = [np.ascontiguousarray(self.hard).view(np.uint8).reshape(n, 2 * m)]
+        if self.soft is not None:
+            soft = np.ascontiguousarray(self.soft).reshape(n, -1)
+            parts.append(soft.view(np.uint8).reshape(n, -1))
+        if self.allowed is not None:
+            parts.append(np.packbits(self.allowed.reshape(n, -1), axis=1))
+        rows = np.ascontiguousarray(np.concatenate(parts, axis=1))
+        if n == 0 or rows.shape[1] == 0:
+            first = np.zeros(min(n, 1), dtype=np.int64)
+            inverse = np.zeros(n, dtype=np.int64)
+        else:
+            keys = rows.view(np.dtype((np.void, rows.shape[1]))).reshape(n)
+            _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
+        counts = np.bincount(
+            inverse, weights=sample_weight, minlength=len(first)
+        ).astype(np.float64)
+        return Patterns(self.rows(first), counts, inverse.reshape(n))
