@@ -1,1 +1,1 @@
-"""TODO"""
+"""The `lfkit` command: one file per sub-command."""

@@ -77,11 +77,19 @@ class Feature:
             return extract([self], images[None])[self][0]
         return extract([self], images)[self]
 
+    def identity(self) -> tuple[object, ...]:
+        """What its values depend on; the name is not part of it."""
+        return (self.fn, self.batched, self.of, self.fit, self.learned)
+
     def __repr__(self) -> str:
         return f"Feature {self.name}"
 
 
-image = Feature(name="image", fn=lambda pixels: pixels)
+def _identity(pixels: Any) -> Any:
+    return pixels
+
+
+image = Feature(name="image", fn=_identity)
 
 
 @overload

@@ -1,1 +1,1 @@
-"""TODO"""
+"""Labeling functions, their thresholds, and the applier that makes votes of them."""

@@ -48,7 +48,7 @@ class LabelingFunction:
 
     @property
     def needs_seeds(self) -> bool:
-        """True while it cannot run: a feature or threshold without default is unfitted."""
+        """True while a feature, or a threshold without default, is unfitted."""
         defaults = {
             p.name
             for p in inspect.signature(self.fn).parameters.values()
@@ -92,6 +92,17 @@ class LabelingFunction:
         if self.soft and votes.soft is not None:
             return votes.soft[0, 0, list(self.classes or ())].astype(np.float32)
         return int(votes.hard[0, 0])
+
+    def identity(self) -> tuple[object, ...]:
+        """Give what its votes depend on; neither name nor kind is part of it."""
+        return (
+            self.fn,
+            self.classes,
+            self.features,
+            dict(self.thresholds),
+            self.soft,
+            self.batched,
+        )
 
     def __repr__(self) -> str:
         return f"LabelingFunction {self.name}"

@@ -83,6 +83,10 @@ class Threshold(ABC):
             if key not in ("feature", "learned")
         }
 
+    def identity(self) -> tuple[object, ...]:
+        """Give what its value depends on."""
+        return (type(self), self.parameters, self.feature, self.learned)
+
     @abstractmethod
     def _learn(
         self,
@@ -126,7 +130,8 @@ class Quantile(Threshold):
             raise DeclarationError(f"Quantile needs 0 <= q <= 1, got q={q}.")
         if among not in ("all", "declared", "others"):
             raise DeclarationError(
-                f"Quantile's among must be 'all', 'declared' or 'others', got {among!r}."
+                "Quantile's among must be 'all', 'declared' or 'others', got "
+                f"{among!r}."
             )
         self.q = q
         self.among = among

@@ -1,1 +1,1 @@
-"""TODO"""
+"""Pictures of a run."""

@@ -1,0 +1,345 @@
+"""Content hashes of functions: what a result depends on, so that nothing stale is read.
+
+A function's fingerprint covers its bytecode (comments, layout and docstrings do not
+count), its defaults and closure, and every global it names: helpers are followed into
+their own code, constants and arrays are hashed by value, libraries by version.
+"""
+
+from __future__ import annotations
+
+import dis
+import functools
+import hashlib
+import importlib.metadata
+import importlib.util
+import inspect
+import sys
+import sysconfig
+import types
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+_OWN = ("lfkit", "lf_library")  # installed like libraries, followed like user code
+_LIBRARY_FOLDERS = tuple(
+    Path(folder).resolve() for folder in sysconfig.get_paths().values() if folder
+)
+_PYTHON = f"python {sys.version_info.major}.{sys.version_info.minor}"
+
+
+def fingerprint(value: Any) -> str:
+    """Hash any value by content: 32 hex digits, equal in every process.
+
+    Objects may define `identity()`, whose result then stands for them.
+
+    >>> fingerprint([1, 2.0, "a"]) == fingerprint([1, 2.0, "a"])
+    True
+    >>> fingerprint(1) == fingerprint(True)
+    False
+    """
+    return _Hasher().digest(value).hex()
+
+
+class _Hasher:
+    """One traversal of everything a value refers to.
+
+    A reference back to something still being hashed counts as "cycle"; what was hashed
+    in the light of such a reference is remembered only once its cycle is closed, so
+    that a digest never depends on where a traversal began.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[int, bytes] = {}
+        self._open: dict[int, int] = {}  # id → depth of what is being hashed
+        self._reached = sys.maxsize  # the least depth that a cycle led back to
+        self._alive: list[Any] = []  # keeps ids from being reused while we hash
+
+    def digest(self, value: Any) -> bytes:
+        if value is None or isinstance(value, (bool, int, float, complex, str, bytes)):
+            return _hash(type(value).__name__, repr(value).encode())
+        name = id(value)
+        known = self._known.get(name) or _LASTING.get(name)
+        if known is not None:
+            return known
+        if name in self._open:
+            self._reached = min(self._reached, self._open[name])
+            return b"cycle"
+        self._alive.append(value)
+        depth, outer = len(self._open), self._reached
+        self._open[name], self._reached = depth, sys.maxsize
+        result = _hash(*self._parts(value))
+        del self._open[name]
+        if self._reached >= depth:
+            self._reached = outer
+            self._known[name] = result
+            if _is_own(value):
+                _LASTING[name] = result
+        else:
+            self._reached = min(outer, self._reached)
+        return result
+
+    def _parts(self, value: Any) -> Iterator[str | bytes]:
+        if isinstance(
+            inspect.getattr_static(type(value), "identity", None), types.FunctionType
+        ):
+            yield "identity"
+            yield self.digest(value.identity())
+        elif isinstance(value, np.ndarray) and value.dtype != object:
+            yield f"array {value.dtype.str} {value.shape}"
+            yield np.ascontiguousarray(value).tobytes()
+        elif isinstance(value, (list, tuple, types.MappingProxyType)):
+            yield type(value).__name__
+            yield from (self.digest(item) for item in value)
+        elif isinstance(value, (set, frozenset)):
+            yield "set"
+            yield from sorted(self.digest(item) for item in value)
+        elif isinstance(value, Mapping) and type(value).__module__ == "builtins":
+            yield "dict"
+            yield from sorted(
+                self.digest(key) + self.digest(item) for key, item in value.items()
+            )
+        elif isinstance(value, types.ModuleType):
+            yield from self._module_parts(value)
+        elif isinstance(value, types.MethodType):
+            yield "method"
+            yield self.digest(value.__func__)
+            yield self.digest(value.__self__)
+        elif isinstance(value, functools.partial):
+            yield "partial"
+            yield self.digest((value.func, value.args, value.keywords))
+        elif isinstance(value, types.CodeType):
+            yield from self._code_parts(value)
+        elif _version_of(getattr(value, "__module__", None)) and (
+            callable(value) or isinstance(value, type)
+        ):
+            name = getattr(value, "__qualname__", type(value).__qualname__)
+            yield f"library {value.__module__} {name}"
+            yield _version_of(value.__module__) or ""
+            if not isinstance(value, (type, types.FunctionType)):
+                yield from self._state_parts(value)
+        elif isinstance(value, types.FunctionType):
+            yield from self._function_parts(value)
+        elif isinstance(value, type):
+            yield from self._class_parts(value)
+        else:
+            yield f"object {type(value).__module__} {type(value).__qualname__}"
+            yield self.digest(type(value))
+            yield from self._state_parts(value)
+
+    def _function_parts(self, function: types.FunctionType) -> Iterator[str | bytes]:
+        wrapped = getattr(function, "__wrapped__", None)
+        yield "function"
+        yield self.digest(function.__code__)
+        yield self.digest((function.__defaults__, function.__kwdefaults__))
+        for cell in function.__closure__ or ():
+            yield self.digest(_cell_contents(cell))
+        if wrapped is not None:
+            yield self.digest(wrapped)
+        for name, attributes in _global_names(function.__code__):
+            found = function.__globals__.get(name, _MISSING)
+            if found is _MISSING:
+                yield f"builtin {name}"
+                continue
+            yield f"global {name}"
+            yield self.digest(_follow(found, attributes))
+        for name in _imported_names(function.__code__):
+            yield from self._named_module_parts(name)
+
+    def _code_parts(self, code: types.CodeType) -> Iterator[str | bytes]:
+        yield _PYTHON
+        yield code.co_code
+        yield code.co_exceptiontable
+        yield repr((code.co_names, code.co_varnames, code.co_argcount, code.co_flags))
+        constants = code.co_consts
+        if constants and isinstance(constants[0], str) and code.co_name != "<lambda>":
+            # The docstring, or a constant that happens to come first and is then named
+            # by the bytecode, which reads it by position.
+            uses = {
+                i.arg for i in dis.get_instructions(code) if i.opname == "LOAD_CONST"
+            }
+            constants = constants if 0 in uses else constants[1:]
+        yield from (self.digest(constant) for constant in constants)
+
+    def _class_parts(self, cls: type) -> Iterator[str | bytes]:
+        yield f"class {cls.__qualname__}"
+        yield from (self.digest(base) for base in cls.__bases__)
+        for name, member in sorted(vars(cls).items()):
+            if name in _CLASS_PLUMBING:
+                continue
+            yield name
+            yield self.digest(_unwrap_member(member))
+
+    def _state_parts(self, value: Any) -> Iterator[str | bytes]:
+        """Hash what pickling would store; an object that cannot be counts by type."""
+        tensor = sys.modules.get("torch")
+        if tensor is not None and isinstance(value, tensor.Tensor):
+            yield self.digest(value.detach().cpu().numpy())
+            return
+        if tensor is not None and isinstance(value, tensor.nn.Module):
+            yield from (self.digest(item) for item in value.state_dict().items())
+            return
+        try:
+            reduced = value.__reduce_ex__(4)
+        except Exception:  # any object may refuse, each in its own way
+            yield "opaque"
+            return
+        if isinstance(reduced, str):
+            yield reduced
+            return
+        for part in reduced[1:3]:
+            yield self.digest(part)
+        for items in reduced[3:5]:
+            yield from (self.digest(item) for item in items or ())
+
+    def _module_parts(self, module: types.ModuleType) -> Iterator[str | bytes]:
+        yield from self._named_module_parts(module.__name__)
+
+    def _named_module_parts(self, name: str) -> Iterator[str | bytes]:
+        """Count a library by version, a user's module by its file's bytes."""
+        yield f"module {name}"
+        version = _version_of(name)
+        if version:
+            yield version
+            return
+        origin = _origin(name)
+        if origin is not None:
+            yield hashlib.blake2b(origin.read_bytes()).digest()
+
+
+_MISSING = object()
+# lfkit's own functions and classes neither change nor vanish while a process runs.
+_LASTING: dict[int, bytes] = {}
+_CLASS_PLUMBING = {
+    "__module__",
+    "__dict__",
+    "__weakref__",
+    "__doc__",
+    "__annotations__",
+    "__abstractmethods__",
+    "_abc_impl",
+    "__slotnames__",
+    "__parameters__",
+    "__orig_bases__",
+}
+
+
+def _is_own(value: Any) -> bool:
+    return isinstance(value, (type, types.FunctionType)) and (
+        value.__module__.partition(".")[0] == "lfkit"
+    )
+
+
+def _hash(*parts: str | bytes) -> bytes:
+    state = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        data = part.encode() if isinstance(part, str) else part
+        state.update(len(data).to_bytes(8, "little"))
+        state.update(data)
+    return state.digest()
+
+
+def _cell_contents(cell: types.CellType) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # not yet filled: a function that names itself
+        return "empty cell"
+
+
+def _unwrap_member(member: Any) -> Any:
+    if isinstance(member, (staticmethod, classmethod)):
+        return member.__func__
+    if isinstance(member, property):
+        return (member.fget, member.fset, member.fdel)
+    if isinstance(member, (types.MemberDescriptorType, types.GetSetDescriptorType)):
+        return "descriptor"
+    return member
+
+
+def _nested(code: types.CodeType) -> Iterator[types.CodeType]:
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _nested(constant)
+
+
+def _global_names(code: types.CodeType) -> list[tuple[str, tuple[str, ...]]]:
+    """List the globals a function reads, each with the attributes it takes of it."""
+    found: dict[tuple[str, tuple[str, ...]], None] = {}
+    for part in _nested(code):
+        name: str | None = None
+        attributes: list[str] = []
+        for step in dis.get_instructions(part):
+            if name and step.opname in ("LOAD_ATTR", "LOAD_METHOD"):
+                attributes.append(str(step.argval))
+                continue
+            if step.opname in ("CACHE", "PRECALL"):
+                continue
+            if name:
+                found[name, tuple(attributes)] = None
+            is_global = step.opname in ("LOAD_GLOBAL", "LOAD_NAME")
+            name, attributes = (str(step.argval) if is_global else None), []
+        if name:
+            found[name, tuple(attributes)] = None
+    return sorted(found)
+
+
+def _imported_names(code: types.CodeType) -> list[str]:
+    return sorted(
+        {
+            str(step.argval)
+            for part in _nested(code)
+            for step in dis.get_instructions(part)
+            if step.opname == "IMPORT_NAME"
+        }
+    )
+
+
+def _follow(found: Any, attributes: tuple[str, ...]) -> Any:
+    """Follow `module.helper` to the helper, as far as modules go."""
+    for attribute in attributes:
+        if not isinstance(found, types.ModuleType):
+            break
+        if not hasattr(found, attribute):
+            break
+        found = getattr(found, attribute)
+    return found
+
+
+@functools.cache
+def _version_of(module: str | None) -> str | None:
+    """Give a library's version; None for a user's module, hashed by content."""
+    if not module or module == "__main__":
+        return None
+    top = module.partition(".")[0]
+    if top in _OWN:
+        return None
+    if top in sys.stdlib_module_names or top in sys.builtin_module_names:
+        return _PYTHON
+    origin = _origin(top)
+    if origin is not None and not any(
+        origin.is_relative_to(folder) for folder in _LIBRARY_FOLDERS
+    ):
+        return None
+    version = getattr(sys.modules.get(top), "__version__", None)
+    if version is None:
+        try:
+            version = importlib.metadata.version(top)
+        except importlib.metadata.PackageNotFoundError:
+            return "library" if origin is not None else None
+    return str(version)
+
+
+def _origin(module: str) -> Path | None:
+    loaded = sys.modules.get(module)
+    if loaded is not None:
+        path = getattr(loaded, "__file__", None)
+        return Path(path).resolve() if path else None
+    try:
+        spec = importlib.util.find_spec(module)
+    except (ImportError, ValueError, AttributeError):
+        return None
+    if spec is None or spec.origin in (None, "built-in", "frozen"):
+        return None
+    return Path(str(spec.origin)).resolve()

@@ -1,0 +1,436 @@
+"""Evaluates features and labeling functions on a block of images.
+
+Per-image functions run in worker processes, batched ones in threads of this process
+(one core each, so that a result does not depend on how many there are) or on the
+accelerator. Where one reads the other, evaluation goes level by level.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lfkit.features.feature import (
+    Feature,
+    ancestors,
+    as_stored,
+    batch_size,
+    image,
+)
+from lfkit.images import ImageSource
+from lfkit.labeling.batched import BatchedRunner, Failure
+from lfkit.labeling.labeling_function import LabelingFunction
+from lfkit.labeling.pool import WorkerPool
+from lfkit.labeling.worker import Column, Program, Step, iterate_program
+from lfkit.store import block_size
+
+if TYPE_CHECKING:
+    pass
+
+_CHUNK = 128  # images per message to a worker: the pipe costs < 1 % of a cheap function
+
+Values = dict[Feature, NDArray[Any]]
+
+
+@dataclass
+class Evaluated:
+    """What a block gave.
+
+    Attributes
+    ----------
+    raw : feature → (b, ...) float32, NaN where it failed.
+    stored : the same, rounded as the store keeps it; what functions saw.
+    votes : function → (b,) int16, or (b, classes) float16 weights if it is soft.
+    faults : function or feature name → its failures.
+    problems : position in the block → why the image could not be read.
+    """
+
+    raw: Values = field(default_factory=dict)
+    stored: Values = field(default_factory=dict)
+    votes: dict[LabelingFunction, NDArray[Any]] = field(default_factory=dict)
+    faults: dict[str, list[Failure]] = field(default_factory=lambda: defaultdict(list))
+    problems: dict[int, str] = field(default_factory=dict)
+
+
+class Evaluator:
+    """Holds the workers, threads and device that blocks are evaluated on.
+
+    Parameters
+    ----------
+    n_classes : k, for functions that declare no classes.
+    device : "cpu", "cuda", ...
+    n_workers : worker processes for per-image functions; 0 calls them right here,
+        without protection against functions that hang or crash.
+    timeout_s : for one call of a per-image function.
+    """
+
+    def __init__(
+        self,
+        n_classes: int | None,
+        *,
+        device: str,
+        n_workers: int,
+        timeout_s: float | None,
+    ) -> None:
+        self.n_classes = n_classes
+        self._pool = WorkerPool(n_workers, timeout_s) if n_workers else None
+        self._stop = threading.Event()
+        self._batched = BatchedRunner(device, self._stop)
+        n_threads = cpu_count() if device == "cpu" else 1
+        self._threads = ThreadPoolExecutor(n_threads, "lfkit-batch")
+        self._programs: dict[tuple[Any, ...], tuple[str, Program, list[Any]]] = {}
+        self._programs_lock = threading.Lock()
+
+    def __enter__(self) -> Evaluator:
+        self._batched.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stop.set()
+        if self._pool is not None:
+            self._pool.__exit__(kind, error, trace)
+        self._threads.shutdown(wait=True, cancel_futures=True)
+        self._batched.__exit__(kind, error, trace)
+
+    @property
+    def given_up(self) -> set[str]:
+        """Names of functions that were killed too often to go on with."""
+        return set() if self._pool is None else self._pool.given_up
+
+    def evaluate(
+        self,
+        source: ImageSource,
+        rows: NDArray[np.int64],
+        features: Iterable[Feature],
+        lfs: Sequence[LabelingFunction],
+        known: Mapping[Feature, NDArray[Any]] | None = None,
+    ) -> Evaluated:
+        """Compute features and votes of some rows of a source.
+
+        Parameters
+        ----------
+        features : to compute and return; those that `lfs` read and `known` lacks must
+            be among them.
+        known : features of these rows as they were stored, for `lfs` to read.
+        """
+        size = block_size(source.shape)
+        if len(rows) <= size:
+            return self._evaluate(source, rows, features, lfs, known or {})
+        features = list(features)
+        parts = [slice(start, start + size) for start in range(0, len(rows), size)]
+        return _joined(
+            [
+                self._evaluate(
+                    source,
+                    rows[part],
+                    features,
+                    lfs,
+                    {node: values[part] for node, values in (known or {}).items()},
+                )
+                for part in parts
+            ],
+            size,
+        )
+
+    def _evaluate(
+        self,
+        source: ImageSource,
+        rows: NDArray[np.int64],
+        features: Iterable[Feature],
+        lfs: Sequence[LabelingFunction],
+        known: Mapping[Feature, NDArray[Any]],
+    ) -> Evaluated:
+        wanted = [node for node in dict.fromkeys(features) if node is not image]
+        order = ancestors(wanted)
+        done = Evaluated(stored=dict(known))
+        n = len(rows)
+        bad = np.zeros(n, bool)
+        pixels = np.zeros((n, 0, 0, 0), np.uint8)
+        if order or any(image in lf.features for lf in lfs):
+            read = source.read(rows)
+            pixels, done.problems = read.pixels, read.problems
+            bad[list(read.problems)] = True
+        level = _levels(order, [lf for lf in lfs if not lf.batched], set(done.stored))
+        crossing = _crossing(order, level, wanted)
+        for step in range(max(level.values(), default=-1) + 1):
+            nodes = [node for node in order if level[node] == step]
+            voters = [lf for lf in lfs if not lf.batched and level[lf] == step]
+            collect = self._start_per_image(
+                [node for node in nodes if not node.batched],
+                voters,
+                crossing,
+                pixels,
+                bad,
+                done,
+            )
+            self._run_batched(
+                [node for node in nodes if node.batched], crossing, pixels, bad, done
+            )
+            collect()
+        jobs = [
+            self._threads.submit(
+                self._batched.vote, lf, done.stored, pixels, bad, self.n_classes
+            )
+            for lf in lfs
+            if lf.batched
+        ]
+        for lf, job in zip([lf for lf in lfs if lf.batched], jobs, strict=True):
+            done.votes[lf], failures = job.result()
+            done.faults[lf.name] += failures
+        for lf, votes in done.votes.items():
+            done.votes[lf] = votes.astype(np.float16 if lf.soft else np.int16)
+        return done
+
+    def _run_batched(
+        self,
+        nodes: Sequence[Feature],
+        crossing: set[Feature],
+        pixels: NDArray[np.uint8],
+        bad: NDArray[np.bool_],
+        done: Evaluated,
+    ) -> None:
+        if not nodes:
+            return
+        size = batch_size(pixels.shape[1:])
+        outputs = [node for node in nodes if node in crossing]
+        starts = range(0, len(pixels), size)
+        jobs = [
+            self._threads.submit(
+                self._batched.features,
+                nodes,
+                outputs,
+                pixels[start : start + size],
+                bad[start : start + size],
+                {node: array[start : start + size] for node, array in done.raw.items()},
+                size,
+            )
+            for start in starts
+        ]
+        parts: dict[Feature, list[NDArray[np.float32]]] = {node: [] for node in outputs}
+        for start, job in zip(starts, jobs, strict=True):
+            values, failures = job.result()
+            for node in outputs:
+                parts[node].append(values[node])
+            for name, found in failures.items():
+                done.faults[name] += [f.moved(start) for f in found]
+        for node in outputs:
+            self._keep(node, join_rows(parts[node]), done)
+
+    def _start_per_image(
+        self,
+        nodes: Sequence[Feature],
+        voters: Sequence[LabelingFunction],
+        crossing: set[Feature],
+        pixels: NDArray[np.uint8],
+        bad: NDArray[np.bool_],
+        done: Evaluated,
+    ) -> Callable[[], None]:
+        """Send per-image functions to the workers; the result waits for them."""
+        if not nodes and not voters:
+            return lambda: None
+        name, program, external = self._program(nodes, voters, crossing)
+        inputs = {
+            slot: np.asarray((done.stored if rounded else done.raw)[node], np.float32)
+            for slot, (node, rounded) in enumerate(external, start=1)
+        }
+        starts = range(0, len(pixels), _CHUNK)
+        jobs: list[Future[list[Column]] | list[Column]] = []
+        for start in starts:
+            part = slice(start, start + _CHUNK)
+            chunk = {slot: values[part] for slot, values in inputs.items()}
+            if self._pool is not None:
+                jobs.append(self._pool.submit(name, pixels[part], chunk, bad[part]))
+            else:
+                columns = iterate_program(
+                    program, pixels[part], chunk, bad[part], {}, lambda step, i: None
+                )
+                jobs.append([column for _, column in columns])
+
+        def collect() -> None:
+            results = [job.result() if isinstance(job, Future) else job for job in jobs]
+            functions: list[Feature | LabelingFunction] = [*nodes, *voters]
+            for number, function in enumerate(functions):
+                columns = [result[number] for result in results]
+                for start, column in zip(starts, columns, strict=True):
+                    done.faults[function.name] += [
+                        Failure(*fault).moved(start) for fault in column.faults
+                    ]
+                values = join_rows([column.values for column in columns])
+                if isinstance(function, LabelingFunction):
+                    done.votes[function] = values
+                elif function in crossing:
+                    self._keep(function, values, done)
+
+        return collect
+
+    def _program(
+        self,
+        nodes: Sequence[Feature],
+        voters: Sequence[LabelingFunction],
+        crossing: set[Feature],
+    ) -> tuple[str, Program, list[tuple[Feature, bool]]]:
+        """Turn per-image functions into a program: slots for image, inputs, results."""
+        signature = (tuple(nodes), tuple(voters), frozenset(crossing & set(nodes)))
+        with self._programs_lock:
+            if signature in self._programs:
+                return self._programs[signature]
+            inside = set(nodes)
+            reads = [(source, False) for node in nodes for source in node.of]
+            reads += [(source, True) for lf in voters for source in lf.features]
+            external = list(
+                dict.fromkeys(
+                    (source, rounded)
+                    for source, rounded in reads
+                    if source is not image and source not in inside
+                )
+            )
+            slot: dict[tuple[Feature, bool], int] = {
+                key: number for number, key in enumerate(external, start=1)
+            }
+            slot[image, False] = slot[image, True] = 0
+            for number, node in enumerate(nodes, start=len(external) + 1):
+                slot[node, False] = slot[node, True] = number
+            steps = [
+                Step(
+                    name=node.name,
+                    fn=node.fn,
+                    inputs=tuple(slot[source, False] for source in node.of),
+                    slot=slot[node, False],
+                    keywords=dict(node.learned or {}),
+                )
+                for node in nodes
+            ]
+            steps += [
+                Step(
+                    name=lf.name,
+                    fn=lf.fn,
+                    inputs=tuple(slot[source, True] for source in lf.features),
+                    slot=None,
+                    keywords=lf.keywords,
+                    classes=lf.classes,
+                    soft=lf.soft,
+                )
+                for lf in voters
+            ]
+            wanted = frozenset(slot[node, False] for node in nodes if node in crossing)
+            program = Program(tuple(steps), wanted, self.n_classes)
+            name = "" if self._pool is None else self._pool.register(program)
+            self._programs[signature] = (name, program, external)
+            return self._programs[signature]
+
+    def _keep(
+        self, node: Feature, values: NDArray[np.float32], done: Evaluated
+    ) -> None:
+        """Note a finished feature, and its rows that are not finite."""
+        flat = values.reshape(len(values), -1)
+        stored = as_stored(values)
+        failed = {f.row for f in done.faults[node.name]}
+        infinite = np.atleast_1d(np.isinf(stored.reshape(len(values), -1)).any(axis=1))
+        finite_before = np.isfinite(flat).all(axis=1)
+        for row in np.flatnonzero(infinite):
+            if int(row) in failed:
+                continue
+            message = "is infinite"
+            if finite_before[row]:
+                message = (
+                    "is beyond 65504, the largest number a wide feature is stored "
+                    "with; scale it"
+                )
+            done.faults[node.name].append(Failure(int(row), "not finite", message, ""))
+        if infinite.any():
+            stored[infinite] = np.nan
+        done.raw[node] = values
+        done.stored[node] = stored
+
+
+def cpu_count() -> int:
+    """Cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def join_rows(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Stack parts of a column; where every row failed, a part has no shape."""
+    widest = max(parts, key=lambda part: part.ndim, default=np.zeros(0, np.float32))
+    fixed = [
+        part
+        if part.shape[1:] == widest.shape[1:] or not np.isnan(part).all()
+        else np.full((len(part), *widest.shape[1:]), np.nan, part.dtype)
+        for part in parts
+    ]
+    return np.concatenate(fixed) if fixed else widest
+
+
+def _joined(parts: Sequence[Evaluated], size: int) -> Evaluated:
+    whole = Evaluated()
+    for node in parts[0].stored:
+        whole.stored[node] = join_rows([part.stored[node] for part in parts])
+    for node in parts[0].raw:
+        whole.raw[node] = join_rows([part.raw[node] for part in parts])
+    for lf in parts[0].votes:
+        whole.votes[lf] = np.concatenate([part.votes[lf] for part in parts])
+    for number, part in enumerate(parts):
+        for name, failures in part.faults.items():
+            whole.faults[name] += [f.moved(number * size) for f in failures]
+        for row, problem in part.problems.items():
+            whole.problems[row + number * size] = problem
+    return whole
+
+
+def _levels(
+    order: Sequence[Feature],
+    voters: Sequence[LabelingFunction],
+    known: set[Feature],
+) -> dict[Feature | LabelingFunction, int]:
+    """Count, per function, how often its inputs cross between workers and threads."""
+    level: dict[Feature | LabelingFunction, int] = {}
+    for node in order:
+        level[node] = max(
+            (
+                level[source] + (source.batched != node.batched)
+                for source in node.of
+                if source is not image
+            ),
+            default=0,
+        )
+    for lf in voters:
+        level[lf] = max(
+            (
+                level[source] + source.batched
+                for source in lf.features
+                if source is not image and source not in known
+            ),
+            default=0,
+        )
+    return level
+
+
+def _crossing(
+    order: Sequence[Feature],
+    level: Mapping[Feature | LabelingFunction, int],
+    wanted: Sequence[Feature],
+) -> set[Feature]:
+    """Features whose values leave the process or level that computes them."""
+    crossing = set(wanted)
+    for node in order:
+        for source in node.of:
+            if source is not image and (
+                source.batched != node.batched or level[source] != level[node]
+            ):
+                crossing.add(source)
+    return crossing

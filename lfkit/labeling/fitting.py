@@ -1,0 +1,294 @@
+"""Fits features and thresholds on the seed images, and again without each fold of them.
+
+What was fitted, the seeds' features and the out-of-fold votes all go to the store, so
+that an unchanged run fits nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lfkit.features.feature import Feature, ancestors, image
+from lfkit.fingerprint import fingerprint
+from lfkit.images import ImageSource, to_unit_range
+from lfkit.labeling.evaluation import Evaluator
+from lfkit.labeling.labeling_function import LabelingFunction
+from lfkit.labeling.thresholds import Threshold
+from lfkit.store import Store, make_block
+
+FOLDS = 5
+_SILENT = -1
+
+
+@dataclass(frozen=True, eq=False)
+class Seeds:
+    """The images whose label is known: (s,) rows of the source and (s,) classes."""
+
+    rows: NDArray[np.int64]
+    labels: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """Functions that can run, and why the others cannot: name → reason."""
+
+    lfs: list[LabelingFunction]
+    left_out: dict[str, str]
+
+
+def is_fixed(lf: LabelingFunction) -> bool:
+    """Tell whether nothing of a function depends on the seeds."""
+    return not lf.thresholds and all(
+        node.fit is None for node in ancestors(lf.features)
+    )
+
+
+class Fitter:
+    """Fits labeling functions on seeds.
+
+    Parameters
+    ----------
+    random_state : every fit draws from (random_state, what is fitted): neither the
+        order of functions nor the presence of others changes a result.
+    """
+
+    def __init__(
+        self,
+        source: ImageSource,
+        seeds: Seeds,
+        evaluator: Evaluator,
+        store: Store,
+        *,
+        n_classes: int,
+        random_state: int,
+    ) -> None:
+        self._source = source
+        self._seeds = seeds
+        self._evaluator = evaluator
+        self._store = store
+        self._n_classes = n_classes
+        self._random_state = random_state
+        self._block = make_block(seeds.rows, source.keys)
+        self._raw: dict[Feature, NDArray[np.float32]] = {}
+        self._rounded: dict[Feature, NDArray[Any]] = {}
+        self._fits: dict[tuple[Feature, str], Feature] = {}
+
+    def fit(
+        self, lfs: Sequence[LabelingFunction], train: NDArray[np.bool_] | None = None
+    ) -> Fitted:
+        """Fit functions on the seeds of `train`, (s,), all by default."""
+        if train is None:
+            train = np.ones(len(self._seeds.rows), bool)
+        ready: list[LabelingFunction] = []
+        left_out: dict[str, str] = {}
+        for lf in lfs:
+            if is_fixed(lf):
+                ready.append(lf)
+                continue
+            try:
+                ready.append(self._fit_one(lf, train))
+            except Exception as error:  # a user's fit may raise anything
+                left_out[lf.name] = f"could not be fitted: {error}"
+        return Fitted(ready, left_out)
+
+    def votes_out_of_fold(
+        self, lfs: Sequence[LabelingFunction]
+    ) -> dict[str, NDArray[Any]] | None:
+        """Vote on each seed by functions that were fitted without its fold.
+
+        Returns
+        -------
+        name → (s,) int16 or (s, classes) float16; None with fewer than four seeds.
+        """
+        folds = make_folds(self._seeds.labels, self._random_state)
+        if folds is None:
+            return None
+        keys = {lf.name: self._out_of_fold_key(lf, folds) for lf in lfs}
+        found: dict[str, NDArray[Any]] = {}
+        for lf in lfs:
+            stored = self._store.load("votes", keys[lf.name], self._block.id)
+            if stored is not None:
+                found[lf.name] = stored["votes"]
+        missing = [lf for lf in lfs if lf.name not in found]
+        for lf in missing:
+            found[lf.name] = (
+                np.zeros((len(folds), len(lf.classes or ())), np.float16)
+                if lf.soft
+                else np.full(len(folds), _SILENT, np.int16)
+            )
+        for fold in range(int(folds.max()) + 1) if missing else ():
+            held_out = folds == fold
+            fitted = self.fit(missing, ~held_out).lfs
+            known = self._known(fitted)
+            done = self._evaluator.evaluate(
+                self._source,
+                self._seeds.rows[held_out],
+                [],
+                fitted,
+                {node: values[held_out] for node, values in known.items()},
+            )
+            for lf in fitted:
+                found[lf.name][held_out] = done.votes[lf]
+        for lf in missing:
+            arrays = {"votes": found[lf.name]}
+            self._store.save("votes", keys[lf.name], self._block.id, arrays)
+        return found
+
+    def _fit_one(
+        self, lf: LabelingFunction, train: NDArray[np.bool_]
+    ) -> LabelingFunction:
+        features = [self._fit_feature(node, train) for node in lf.features]
+        thresholds = {
+            key: self._fit_threshold(lf, threshold, train)
+            for key, threshold in lf.thresholds.items()
+        }
+        return lf.fitted(features, thresholds)
+
+    def _fit_feature(self, node: Feature, train: NDArray[np.bool_]) -> Feature:
+        if all(part.fit is None for part in ancestors([node])):
+            return node
+        memo = (node, train.tobytes().hex())
+        if memo in self._fits:
+            return self._fits[memo]
+        sources = tuple(self._fit_feature(source, train) for source in node.of)
+        learned: Mapping[str, NDArray[Any]] = {}
+        if node.fit is not None:
+            unfitted = (node.fn, node.batched, sources, node.fit)
+            key = self._fit_key("feature", unfitted, train)
+            learned = self._stored(
+                key, lambda: self._learn_feature(node, sources, train, key)
+            )
+        fitted = node.with_learned(learned, sources)
+        self._fits[memo] = fitted
+        return fitted
+
+    def _learn_feature(
+        self,
+        node: Feature,
+        sources: Sequence[Feature],
+        train: NDArray[np.bool_],
+        key: str,
+    ) -> Mapping[str, NDArray[Any]]:
+        assert node.fit is not None
+        self._compute([source for source in sources if source is not image])
+        usable = train.copy()
+        for source in sources:
+            if source is not image:
+                flat = self._raw[source].reshape(len(train), -1)
+                usable &= np.isfinite(flat).all(axis=1)
+        pixels = None
+        if image in sources:
+            read = self._source.read(self._seeds.rows)
+            usable[list(read.problems)] = False
+            pixels = read.pixels[usable]
+        inputs: list[Any] = []
+        for source in sources:
+            values: Any = pixels if source is image else self._raw[source][usable]
+            if node.batched:
+                import torch
+
+                values = (
+                    to_unit_range(values)
+                    if source is image
+                    else torch.from_numpy(values)
+                )
+            inputs.append(values)
+        return node.fit(*inputs, labels=self._seeds.labels[usable], rng=self._rng(key))
+
+    def _fit_threshold(
+        self, lf: LabelingFunction, threshold: Threshold, train: NDArray[np.bool_]
+    ) -> Threshold:
+        moved = threshold.with_feature(self._fit_feature(threshold.feature, train))
+        key = self._fit_key("threshold", (moved, lf.classes), train)
+
+        def learn() -> Mapping[str, NDArray[Any]]:
+            self._compute([moved.feature])
+            values = self._rounded[moved.feature]
+            fitted = moved.fit(
+                values[train].astype(np.float32),
+                self._seeds.labels[train],
+                classes=lf.classes or tuple(range(self._n_classes)),
+                rng=self._rng(key),
+            )
+            return fitted.learned or {}
+
+        return moved.with_learned(self._stored(key, learn))
+
+    def _stored(
+        self, key: str, learn: Callable[[], Mapping[str, NDArray[Any]]]
+    ) -> Mapping[str, NDArray[Any]]:
+        learned: Mapping[str, NDArray[Any]] | None
+        learned = self._store.load("fitted", key, "learned")
+        if learned is None:
+            learned = {name: np.asarray(value) for name, value in learn().items()}
+            self._store.save("fitted", key, "learned", learned)
+        return learned
+
+    def _known(self, lfs: Sequence[LabelingFunction]) -> dict[Feature, NDArray[Any]]:
+        """Give the seeds' rounded features that these functions read."""
+        nodes = [node for lf in lfs for node in lf.features if node is not image]
+        self._compute(nodes)
+        return {node: self._rounded[node] for node in nodes}
+
+    def _compute(self, nodes: Sequence[Feature]) -> None:
+        """Have the seeds' values of features, from the store where it has them."""
+        missing = []
+        for node in dict.fromkeys(nodes):
+            if node in self._rounded:
+                continue
+            key = fingerprint((self._source.decoding, node))
+            stored = self._store.load("features", key, self._block.id)
+            if stored is not None and "raw" in stored:
+                self._raw[node], self._rounded[node] = stored["raw"], stored["values"]
+            else:
+                missing.append((node, key))
+        if not missing:
+            return
+        done = self._evaluator.evaluate(
+            self._source, self._seeds.rows, [node for node, _ in missing], []
+        )
+        for node, key in missing:
+            self._raw[node], self._rounded[node] = done.raw[node], done.stored[node]
+            arrays = {"raw": done.raw[node], "values": done.stored[node]}
+            self._store.save("features", key, self._block.id, arrays)
+
+    def _fit_key(self, what: str, parts: Any, train: NDArray[np.bool_]) -> str:
+        return fingerprint(
+            (what, parts, self._seed_identity(), train, self._random_state)
+        )
+
+    def _out_of_fold_key(self, lf: LabelingFunction, folds: NDArray[np.int64]) -> str:
+        parts = ("out of fold", lf, self._seed_identity(), folds, self._random_state)
+        return fingerprint((*parts, self._n_classes if lf.classes is None else 0))
+
+    def _seed_identity(self) -> tuple[Any, ...]:
+        keys = self._source.keys[self._seeds.rows]
+        return (self._source.decoding, keys, self._seeds.labels)
+
+    def _rng(self, key: str) -> np.random.Generator:
+        return np.random.default_rng([self._random_state, int(key[:8], 16)])
+
+
+def make_folds(
+    labels: NDArray[np.int64], random_state: int
+) -> NDArray[np.int64] | None:
+    """Deal the seeds of each class to folds: (s,) fold numbers.
+
+    A class with a single seed is simply missing while that seed is held out; None if
+    there are too few seeds to hold any out.
+    """
+    if len(labels) < 4:
+        return None
+    sizes = np.bincount(labels)
+    n_folds = min(FOLDS, max(2, int(sizes[sizes > 0].min())))
+    rng = np.random.default_rng(random_state)
+    folds = np.zeros(len(labels), np.int64)
+    for label in np.flatnonzero(sizes):
+        rows = rng.permutation(np.flatnonzero(labels == label))
+        folds[rows] = np.arange(len(rows)) % n_folds
+    return folds

@@ -1,0 +1,334 @@
+"""Worker processes for per-image functions: a hung or crashing one is killed, counted.
+
+Each worker is watched by a thread of the main process. A worker writes which function
+it calls on which image, and since when, into a small file that both map; that tells
+which call hangs even when the function never returns to Python.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import multiprocessing
+import os
+import queue
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lfkit.errors import DeclarationError
+from lfkit.labeling.worker import IDLE, PROGRESS, Column, Program
+
+# A function that had to be killed this often is given up: at 30 seconds each, a
+# million images would take a year.
+MOST_KILLS = 20
+_POLL_S = 0.05
+
+
+@dataclass
+class _Job:
+    program: str
+    pixels: NDArray[np.uint8]
+    inputs: Mapping[int, NDArray[Any]]
+    bad: NDArray[np.bool_]
+    future: Future[list[Column]]
+    skip: dict[tuple[int, int], tuple[str, str]] = field(default_factory=dict)
+    columns: list[Column] = field(default_factory=list)
+
+
+@dataclass
+class _Loaded:
+    name: str
+    steps: tuple[str, ...]
+    payload: bytes
+
+
+class WorkerPool:
+    """Processes that run programs of per-image functions on chunks of images.
+
+    Parameters
+    ----------
+    n_workers : number of processes; they start with the first chunk.
+    timeout_s : a single call that takes longer is killed; None waits for ever.
+
+    Attributes
+    ----------
+    given_up : names of functions that were killed too often to go on with.
+    """
+
+    def __init__(self, n_workers: int, timeout_s: float | None) -> None:
+        self.timeout_s = timeout_s
+        self.given_up: set[str] = set()
+        self._kills: Counter[str] = Counter()
+        self._programs: dict[str, _Loaded] = {}
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._n_workers = n_workers
+        self._threads: list[threading.Thread] = []
+        self._closing = threading.Event()
+
+    def __enter__(self) -> WorkerPool:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._closing.set()
+        for _ in self._threads:
+            self._jobs.put(None)
+        for thread in self._threads:
+            thread.join()
+
+    def register(self, program: Program) -> str:
+        """Make a program known to the workers; returns the name to submit it by."""
+        with self._lock:
+            name = str(len(self._programs))
+            self._programs[name] = _Loaded(
+                name, tuple(step.name for step in program.steps), _pickled(program)
+            )
+            return name
+
+    def submit(
+        self,
+        program: str,
+        pixels: NDArray[np.uint8],
+        inputs: Mapping[int, NDArray[Any]],
+        bad: NDArray[np.bool_],
+    ) -> Future[list[Column]]:
+        """Run a program on a chunk: one Column per step."""
+        with self._lock:
+            while len(self._threads) < self._n_workers:
+                thread = threading.Thread(target=self._watch, daemon=True)
+                thread.start()
+                self._threads.append(thread)
+        future: Future[list[Column]] = Future()
+        self._jobs.put(_Job(program, pixels, inputs, bad, future))
+        return future
+
+    def _watch(self) -> None:
+        """Feed one worker; start another whenever it dies."""
+        worker: _Worker | None = None
+        try:
+            while True:
+                job = self._jobs.get()
+                if job is None:
+                    return
+                deaths_at_rest = 0
+                while not job.future.done():
+                    if self._closing.is_set():
+                        job.future.cancel()
+                        break
+                    try:
+                        worker = worker or _Worker()
+                        self._run(worker, job)
+                    except _WorkerDied as death:
+                        worker = None
+                        deaths_at_rest += death.step is None
+                        self._note(death, job, deaths_at_rest)
+                    except Exception as error:
+                        job.future.set_exception(error)
+        finally:
+            if worker is not None:
+                worker.kill()
+
+    def _run(self, worker: _Worker, job: _Job) -> None:
+        loaded = self._programs[job.program]
+        if loaded.name not in worker.loaded:
+            worker.load(loaded, self._closing)
+        for number, name in enumerate(loaded.steps):
+            if name in self.given_up:
+                reason = ("gave up", f"was killed {MOST_KILLS} times; not called again")
+                for i in range(len(job.pixels)):
+                    job.skip.setdefault((number, i), reason)
+        first = len(job.columns)
+        worker.send(
+            ("chunk", loaded.name, job.pixels, job.inputs, job.bad, job.skip, first)
+        )
+        for number, column in worker.columns(self.timeout_s, self._closing):
+            assert number == len(job.columns)
+            job.columns.append(column)
+        job.future.set_result(job.columns)
+
+    def _note(self, death: _WorkerDied, job: _Job, deaths_at_rest: int) -> None:
+        """Turn a worker's death into a fault of the call it died in."""
+        if death.step is None:
+            if deaths_at_rest > 2:
+                job.future.set_exception(
+                    DeclarationError(
+                        "a worker process died while it loaded the labeling functions "
+                        f"({death.message}); run them by hand in a Python shell to see "
+                        "why."
+                    )
+                )
+            return
+        job.skip[death.step, death.position] = (death.kind, death.message)
+        name = self._programs[job.program].steps[death.step]
+        with self._lock:
+            self._kills[name] += 1
+            if self._kills[name] >= MOST_KILLS:
+                self.given_up.add(name)
+
+
+class _WorkerDied(Exception):
+    def __init__(
+        self, kind: str, message: str, step: int | None, position: int
+    ) -> None:
+        super().__init__(message)
+        self.kind, self.message = kind, message
+        self.step, self.position = step, position
+
+
+class _Worker:
+    """One process and the pipe to it."""
+
+    def __init__(self) -> None:
+        self.loaded: set[str] = set()
+        with tempfile.NamedTemporaryFile(delete=False) as handle:
+            handle.write(PROGRESS.pack(IDLE, 0, 0.0))
+        self._board_path = handle.name
+        with open(handle.name, "r+b") as board:
+            self._board = mmap.mmap(board.fileno(), PROGRESS.size)
+        ours, theirs = multiprocessing.Pipe()
+        self._pipe: Connection = ours
+        threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+        self._process = subprocess.Popen(
+            [
+                sys.executable,
+                "-c",
+                "from lfkit.labeling.worker import main; main()",
+                str(theirs.fileno()),
+                handle.name,
+            ],
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=sys.stderr.fileno() if _has_fileno(sys.stderr) else None,
+            env={**os.environ, **dict.fromkeys(threads, "1"), **_python_path()},
+        )
+        theirs.close()
+
+    def load(self, loaded: _Loaded, closing: threading.Event) -> None:
+        self.send(("program", loaded.name, sys.path, loaded.payload))
+        for _ in self.columns(None, closing, until="ready"):
+            pass
+        self.loaded.add(loaded.name)
+
+    def send(self, request: tuple[Any, ...]) -> None:
+        try:
+            self._pipe.send(request)
+        except OSError as error:
+            raise self._death() from error
+
+    def columns(
+        self, timeout_s: float | None, closing: threading.Event, until: str = "done"
+    ) -> Iterator[tuple[int, Column]]:
+        """Yield columns as they come; raise if the process dies or a call hangs."""
+        while True:
+            try:
+                while not self._pipe.poll(_POLL_S):
+                    self._check_time(timeout_s)
+                    if closing.is_set():
+                        self.kill()
+                        raise _WorkerDied("stopped", "stopped", None, 0)
+                tag, number, payload = self._pipe.recv()
+            except (EOFError, OSError) as error:
+                raise self._death() from error
+            if tag == "broken":
+                raise DeclarationError(
+                    "a worker process cannot run the labeling functions:\n" + payload
+                )
+            if tag == until:
+                return
+            yield number, payload
+
+    def kill(self) -> None:
+        with contextlib.suppress(OSError):
+            self._process.kill()
+        self._process.wait()
+        self._pipe.close()
+        self._board.close()
+        with contextlib.suppress(OSError):
+            os.unlink(self._board_path)
+
+    def _check_time(self, timeout_s: float | None) -> None:
+        step, position, since = PROGRESS.unpack_from(self._board, 0)
+        if timeout_s is None or step == IDLE or time.monotonic() - since < timeout_s:
+            return
+        self.kill()
+        raise _WorkerDied(
+            "timed out",
+            f"ran longer than {timeout_s:g} s and was killed",
+            step,
+            position,
+        )
+
+    def _death(self) -> _WorkerDied:
+        step, position, _ = PROGRESS.unpack_from(self._board, 0)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout=5)
+        code = self._process.returncode
+        self.kill()
+        return _WorkerDied(
+            "crashed the process",
+            f"ended its worker process (exit code {code})",
+            None if step == IDLE else step,
+            position,
+        )
+
+
+def _python_path() -> dict[str, str]:
+    """Let the worker find lfkit where this process did, installed or not."""
+    import lfkit
+
+    root = os.path.dirname(os.path.dirname(os.path.abspath(lfkit.__file__)))
+    rest = os.environ.get("PYTHONPATH")
+    return {"PYTHONPATH": root if not rest else os.pathsep.join([root, rest])}
+
+
+def _has_fileno(stream: Any) -> bool:
+    try:
+        stream.fileno()
+    except (OSError, AttributeError, ValueError):
+        return False
+    return True
+
+
+def _pickled(program: Program) -> bytes:
+    """Pickle functions by value, so that a worker imports only what they use."""
+    import cloudpickle
+
+    modules = {
+        sys.modules[name]
+        for step in program.steps
+        if (name := getattr(step.fn, "__module__", None)) in sys.modules
+        and name not in ("__main__", "builtins")
+        and not name.startswith("lfkit.")
+        and hasattr(sys.modules[name], "__file__")
+        and "site-packages" not in str(sys.modules[name].__file__)
+    }
+    for module in modules:
+        cloudpickle.register_pickle_by_value(module)
+    try:
+        return bytes(cloudpickle.dumps(program))
+    except Exception as error:
+        raise DeclarationError(
+            "the per-image labeling functions cannot be sent to worker processes: "
+            f"{error}. Create such objects inside the function, or use batched=True."
+        ) from error
+    finally:
+        for module in modules:
+            cloudpickle.unregister_pickle_by_value(module)

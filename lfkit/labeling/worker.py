@@ -1,0 +1,371 @@
+"""What a worker process runs: per-image functions over chunks of images.
+
+Its own program rather than a fork of the caller, so that scripts and notebooks need no
+`if __name__ == "__main__"`. It imports no torch unless the user's functions do.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import signal
+import struct
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lfkit.features.feature import as_stored
+from lfkit.votes import ABSTAIN
+
+# What a worker is busy with, in a file both sides map: function, image, since when.
+PROGRESS = struct.Struct("qqd")
+IDLE = -1
+
+
+@dataclass(frozen=True)
+class Step:
+    """One function of a program.
+
+    Attributes
+    ----------
+    name : of the feature or labeling function.
+    fn : the function.
+    inputs : slots it reads: 0 is the image; others are features, by number.
+    slot : the slot it writes, for a feature; None for a labeling function.
+    keywords : learned arrays, or threshold values.
+    classes : what a labeling function may vote; None = any class below n_classes.
+    soft : a labeling function that returns weights.
+    """
+
+    name: str
+    fn: Callable[..., Any]
+    inputs: tuple[int, ...]
+    slot: int | None
+    keywords: Mapping[str, Any]
+    classes: tuple[int, ...] | None = None
+    soft: bool = False
+
+
+@dataclass(frozen=True)
+class Program:
+    """Per-image functions in the order they run, and the slots whose values go back."""
+
+    steps: tuple[Step, ...]
+    wanted: frozenset[int]
+    n_classes: int | None
+
+
+@dataclass
+class Column:
+    """What one step gave for a chunk of images.
+
+    Attributes
+    ----------
+    values : a feature's (b, ...) float32, NaN where it failed; or votes, (b,) int16 or
+        (b, classes) float32.
+    faults : (image, kind, message, traceback) per failure.
+    """
+
+    values: NDArray[Any]
+    faults: list[tuple[int, str, str, str]] = field(default_factory=list)
+
+
+Inputs = Mapping[int, NDArray[Any]]
+Skip = Mapping[tuple[int, int], tuple[str, str]]  # (step, image) → (kind, message)
+
+
+def run_step(
+    step: Step,
+    number: int,
+    pixels: NDArray[np.uint8],
+    slots: dict[int, list[Any]],
+    n_classes: int | None,
+    skip: Skip,
+    tick: Callable[[int, int], None],
+) -> Column:
+    """Run one function on every image of a chunk; a failure abstains and is noted.
+
+    A slot's row is None where the image or an input failed; such rows are not called.
+    """
+    is_vote = step.slot is None
+    results: list[Any] = []
+    faults: list[tuple[int, str, str, str]] = []
+    traced: set[str] = set()
+    reads = [slots[s] for s in step.inputs]
+    fn, keywords = step.fn, step.keywords
+    if not is_vote:
+        check: Callable[[Any], Any] = _feature_value
+    elif step.soft:
+        check = _soft_check(step)
+    else:
+        check = _hard_check(step, n_classes)
+    for i in range(len(pixels)):
+        inputs = [column[i] for column in reads]
+        if any(value is None for value in inputs):
+            results.append(None)
+            continue
+        if (number, i) in skip:
+            kind, message = skip[number, i]
+            faults.append((i, kind, message, ""))
+            results.append(None)
+            continue
+        tick(number, i)
+        try:
+            results.append(check(fn(*inputs, **keywords)))
+        except BadResult as error:
+            faults.append((i, error.kind, str(error), ""))
+            results.append(None)
+        except Exception as error:  # a user's function may raise anything
+            kind = f"raised {type(error).__name__}"
+            trace = "" if kind in traced else traceback.format_exc()
+            traced.add(kind)
+            faults.append((i, kind, str(error) or type(error).__name__, trace))
+            results.append(None)
+    if is_vote:
+        return Column(_vote_array(step, results), faults)
+    slots[step.slot or 0] = results
+    return Column(_feature_array(step, results, faults), faults)
+
+
+class BadResult(Exception):
+    """A function returned something it must not; the message says what."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+def as_input(value: NDArray[Any]) -> Any:
+    """Give a stored row as functions see it: a float, or a float32 array."""
+    return float(value) if value.ndim == 0 else value.astype(np.float32, copy=False)
+
+
+def _feature_value(value: Any) -> NDArray[np.float32]:
+    if value is None:
+        raise BadResult("returned None", "returned None; return a number or an array")
+    try:
+        array = np.asarray(value, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise BadResult(
+            "returned no number",
+            f"returned {_short(value)}, which is not a number or an array of them",
+        ) from error
+    return array
+
+
+def _hard_check(step: Step, n_classes: int | None) -> Callable[[Any], int]:
+    if step.classes is not None:
+        valid = {ABSTAIN, *step.classes}
+        said = f"it declares classes {step.classes}; return one of them or ABSTAIN"
+    else:
+        valid = set(range(ABSTAIN, n_classes or 0))
+        said = f"the run has classes 0..{(n_classes or 0) - 1}"
+
+    def check(vote: Any) -> int:
+        if type(vote) is int and vote in valid:
+            return vote
+        if vote is None:
+            raise BadResult("returned None", f"returned None; {said}")
+        if isinstance(vote, (bool, np.bool_)):
+            raise BadResult(
+                "returned a bool", f"returned {vote}, which is not a class; {said}"
+            )
+        if isinstance(vote, (float, np.floating)):
+            kind = "returned NaN" if vote != vote else "returned a float"
+            raise BadResult(kind, f"returned {vote!r}; classes are ints; {said}")
+        if not isinstance(vote, (int, np.integer)):
+            shape = getattr(vote, "shape", None)
+            kind = "returned no class" if shape is None else "returned a wrong shape"
+            raise BadResult(kind, f"returned {_short(vote)}, not one class; {said}")
+        if int(vote) not in valid:
+            raise BadResult("voted an undeclared class", f"voted {int(vote)}; {said}")
+        return int(vote)
+
+    return check
+
+
+def _soft_check(step: Step) -> Callable[[Any], NDArray[np.float32]]:
+    k = len(step.classes or ())
+
+    def check(weights: Any) -> NDArray[np.float32]:
+        if weights is None:
+            raise BadResult("returned None", f"returned None; expected {k} weights")
+        try:
+            row = np.asarray(weights, dtype=np.float32)
+        except (TypeError, ValueError) as error:
+            raise BadResult(
+                "returned no weights",
+                f"returned {_short(weights)}; expected {k} weights",
+            ) from error
+        if row.shape != (k,):
+            raise BadResult(
+                "returned a wrong shape",
+                f"returned shape {row.shape}; expected {k} weights, one per class of "
+                f"{step.classes}",
+            )
+        if not np.isfinite(row).all():
+            raise BadResult("returned NaN", f"returned weights {row.tolist()}")
+        if (row < 0).any():
+            raise BadResult(
+                "returned a negative weight", f"returned weights {row.tolist()}"
+            )
+        total = row.sum()
+        return row / total if total > 0 else row
+
+    return check
+
+
+def _vote_array(step: Step, results: Sequence[Any]) -> NDArray[Any]:
+    if step.soft:
+        silent = np.zeros(len(step.classes or ()), np.float32)
+        rows = [silent if row is None else row for row in results]
+        return np.asarray(rows, np.float32).reshape(len(rows), -1)
+    return np.asarray([ABSTAIN if v is None else v for v in results], np.int16)
+
+
+def _feature_array(
+    step: Step, results: list[Any], faults: list[tuple[int, str, str, str]]
+) -> NDArray[np.float32]:
+    """Stack a feature's rows; one whose shape differs from the first is a fault."""
+    shape = next((row.shape for row in results if row is not None), ())
+    stacked = np.full((len(results), *shape), np.nan, np.float32)
+    for i, row in enumerate(results):
+        if row is None:
+            continue
+        if row.shape == shape:
+            stacked[i] = row
+            continue
+        faults.append(
+            (
+                i,
+                "returned a wrong shape",
+                f"returned shape {row.shape} after {shape} on another image; a "
+                "feature has one shape",
+                "",
+            )
+        )
+        results[i] = None
+    return stacked
+
+
+def _short(value: Any) -> str:
+    shape = getattr(value, "shape", None)
+    if shape is not None:
+        return f"an array of shape {tuple(shape)}"
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def rounded_rows(values: Sequence[Any]) -> list[Any]:
+    """Round fresh feature rows as the store would, for functions that vote on them."""
+    return [
+        None
+        if row is None or not np.isfinite(stored := as_stored(row[None])[0]).all()
+        else as_input(stored)
+        for row in values
+    ]
+
+
+def iterate_program(
+    program: Program,
+    pixels: NDArray[np.uint8],
+    inputs: Inputs,
+    bad: NDArray[np.bool_],
+    skip: Skip,
+    tick: Callable[[int, int], None],
+    first: int = 0,
+) -> Iterator[tuple[int, Column]]:
+    """Yield (step, Column) per step from `first` on; earlier votes are not cast again.
+
+    Parameters
+    ----------
+    pixels : (b, h, w, c).
+    inputs : slot → (b, ...) values computed elsewhere; NaN rows are failed ones.
+    bad : (b,) True where the image could not be read.
+    skip : cells not to call, with the fault to note for each.
+    tick : called with (step, image) before each call.
+    """
+    pixels = pixels.view()
+    pixels.flags.writeable = False  # a function that draws on the image must copy it
+    fresh: dict[int, list[Any]] = {
+        0: [None if bad[i] else pixels[i] for i in range(len(pixels))]
+    }
+    for slot, values in inputs.items():
+        finite = np.isfinite(values.reshape(len(values), -1)).all(axis=1) & ~bad
+        fresh[slot] = [
+            as_input(values[i]) if finite[i] else None for i in range(len(values))
+        ]
+    stored = dict(fresh)
+    for number, step in enumerate(program.steps):
+        if step.slot is None and number < first:
+            continue
+        slots = fresh if step.slot is not None else stored
+        column = run_step(step, number, pixels, slots, program.n_classes, skip, tick)
+        if step.slot is not None:
+            rows = fresh[step.slot]
+            stored[step.slot] = rounded_rows(rows)
+            fresh[step.slot] = [None if r is None else as_input(r) for r in rows]
+            if step.slot not in program.wanted:
+                column.values = np.zeros(0, np.float32)
+        if number >= first:
+            yield number, column
+
+
+def main() -> None:
+    """Serve chunks until the parent goes away."""
+    import cloudpickle
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    threading.Thread(target=_die_with_parent, args=(os.getppid(),), daemon=True).start()
+    connection = Connection(int(sys.argv[1]))
+    with open(sys.argv[2], "r+b") as handle:
+        board = mmap.mmap(handle.fileno(), PROGRESS.size)
+
+    def tick(step: int, position: int) -> None:
+        PROGRESS.pack_into(board, 0, step, position, time.monotonic())
+
+    programs: dict[str, Program] = {}
+    while True:
+        try:
+            request = connection.recv()
+        except EOFError:
+            return
+        try:
+            if request[0] == "program":
+                _, name, path, payload = request
+                sys.path[:] = path
+                programs[name] = cloudpickle.loads(payload)
+                _limit_threads()
+                connection.send(("ready", None, None))
+                continue
+            _, name, pixels, inputs, bad, skip, first = request
+            for number, column in iterate_program(
+                programs[name], pixels, inputs, bad, skip, tick, first
+            ):
+                PROGRESS.pack_into(board, 0, IDLE, 0, 0.0)
+                connection.send(("column", number, column))
+            connection.send(("done", None, None))
+        except Exception:
+            connection.send(("broken", None, traceback.format_exc()))
+
+
+def _limit_threads() -> None:
+    """One thread per worker: there is a worker per core."""
+    if "cv2" in sys.modules:
+        sys.modules["cv2"].setNumThreads(0)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
+
+
+def _die_with_parent(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)

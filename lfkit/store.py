@@ -1,0 +1,227 @@
+"""Votes and features on disk, block by block: content-addressed, resumable.
+
+A block is a list of images; its id hashes their content, so a file of the store says
+exactly which function gave which values on which images. Files are written whole or
+not at all, whenever the process dies.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lfkit.errors import RunError
+from lfkit.images import KEY_BYTES
+
+# A block is what a kill can cost, and what is held in memory at once. Larger blocks
+# mean fewer files: with 1024 images a run of a million has a thousand per function.
+_BLOCK_IMAGES = 1024
+_BLOCK_BYTES = 2**26
+
+Kind = str  # "votes", "features", "fitted" or "images": the folder a value lies in
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Some rows of a source, evaluated and stored together.
+
+    Attributes
+    ----------
+    rows : (b,) row numbers in the source, one per distinct image.
+    id : hash of the images' content, in order.
+    """
+
+    rows: NDArray[np.int64]
+    id: str
+
+
+class Store(Protocol):
+    """Where computed arrays go: a run folder, or memory."""
+
+    keeps_features: bool
+
+    def load(self, kind: Kind, key: str, name: str) -> dict[str, NDArray[Any]] | None:
+        """Give the arrays stored under this name, or None."""
+
+    def save(
+        self, kind: Kind, key: str, name: str, arrays: Mapping[str, NDArray[Any]]
+    ) -> None:
+        """Store named arrays."""
+
+    def has(self, kind: Kind, key: str, name: str) -> bool:
+        """Tell whether `load` would give something."""
+
+    def layout(self, keys: NDArray[np.uint8], size: int) -> list[Block]:
+        """Divide images into blocks of `size`, keeping the blocks of earlier runs."""
+
+
+class MemoryStore:
+    """Keeps votes and what was fitted for one call; features only of the seeds."""
+
+    keeps_features = False
+
+    def __init__(self) -> None:
+        self._arrays: dict[tuple[Kind, str, str], dict[str, NDArray[Any]]] = {}
+
+    def load(self, kind: Kind, key: str, name: str) -> dict[str, NDArray[Any]] | None:
+        """Give the arrays stored under this name, or None."""
+        return self._arrays.get((kind, key, name))
+
+    def save(
+        self, kind: Kind, key: str, name: str, arrays: Mapping[str, NDArray[Any]]
+    ) -> None:
+        """Store named arrays."""
+        self._arrays[kind, key, name] = dict(arrays)
+
+    def has(self, kind: Kind, key: str, name: str) -> bool:
+        """Tell whether `load` would give something."""
+        return (kind, key, name) in self._arrays
+
+    def layout(self, keys: NDArray[np.uint8], size: int) -> list[Block]:
+        """Divide distinct images into blocks, in the source's order."""
+        distinct = _first_rows(keys)
+        return [
+            make_block(distinct[start : start + size], keys)
+            for start in range(0, len(distinct), size)
+        ]
+
+
+class RunStore:
+    """Keeps everything under a run folder, one file per function and block."""
+
+    keeps_features = True
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def load(self, kind: Kind, key: str, name: str) -> dict[str, NDArray[Any]] | None:
+        """Give the arrays stored under this name, or None."""
+        path = self._path(kind, key, name)
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                if isinstance(stored, np.lib.npyio.NpzFile):
+                    return {field: stored[field] for field in stored.files}
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, EOFError) as error:
+            raise RunError(
+                f"{path} cannot be read ({error}); delete this file and run again: "
+                "only what it held is computed anew."
+            ) from error
+        raise RunError(f"{path} is not a file of this store; delete it and run again.")
+
+    def save(
+        self, kind: Kind, key: str, name: str, arrays: Mapping[str, NDArray[Any]]
+    ) -> None:
+        """Store named arrays, whole or not at all."""
+        buffer = io.BytesIO()
+        np.savez(buffer, allow_pickle=False, **dict(arrays))
+        write_atomically(self._path(kind, key, name), buffer.getvalue())
+
+    def has(self, kind: Kind, key: str, name: str) -> bool:
+        """Tell whether `load` would give something."""
+        return self._path(kind, key, name).exists()
+
+    def layout(self, keys: NDArray[np.uint8], size: int) -> list[Block]:
+        """Divide distinct images into blocks.
+
+        Images of an earlier run stay in their blocks, in the same order; new ones are
+        appended in blocks of their own. A block that lost an image is a new block.
+        """
+        path = self.folder / "blocks.npz"
+        earlier = self._read_layout(path)
+        row_of = {keys[row].tobytes(): int(row) for row in _first_rows(keys)}
+        blocks = []
+        for names in earlier:
+            members = [row_of.pop(name) for name in names if name in row_of]
+            if members:
+                blocks.append(make_block(np.asarray(members, np.int64), keys))
+        fresh = np.fromiter(row_of.values(), np.int64, len(row_of))
+        for start in range(0, len(fresh), size):
+            blocks.append(make_block(fresh[start : start + size], keys))
+        buffer = io.BytesIO()
+        order = [keys[block.rows] for block in blocks]
+        np.savez(
+            buffer,
+            allow_pickle=False,
+            keys=np.concatenate([np.zeros((0, KEY_BYTES), np.uint8), *order]),
+            sizes=np.asarray([len(block.rows) for block in blocks], np.int64),
+        )
+        write_atomically(path, buffer.getvalue())
+        return blocks
+
+    @staticmethod
+    def _read_layout(path: Path) -> list[list[bytes]]:
+        if not path.exists():
+            return []
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                keys, sizes = stored["keys"], stored["sizes"]
+        except (OSError, ValueError, KeyError) as error:
+            raise RunError(
+                f"{path} cannot be read ({error}); delete this file and run again."
+            ) from error
+        ends = np.cumsum(sizes)
+        return [
+            [key.tobytes() for key in keys[end - size : end]]
+            for end, size in zip(ends, sizes, strict=True)
+        ]
+
+    def _path(self, kind: Kind, key: str, name: str) -> Path:
+        return self.folder / kind / key / f"{name}.npz"
+
+
+def block_size(shape: tuple[int, int, int]) -> int:
+    """Images per block for this image size."""
+    return max(1, min(_BLOCK_IMAGES, _BLOCK_BYTES // max(1, int(np.prod(shape)))))
+
+
+def make_block(rows: NDArray[np.int64], keys: NDArray[np.uint8]) -> Block:
+    """Name some rows of a source by their images' content."""
+    digest = hashlib.blake2b(keys[rows].tobytes(), digest_size=KEY_BYTES)
+    return Block(np.asarray(rows, np.int64), digest.hexdigest())
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file so that a reader, or a kill, never sees half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial.write_bytes(data)
+    os.replace(partial, path)
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a run folder: two runs that write to it at once would disagree."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / ".lock", "w") as handle:
+        try:
+            import fcntl
+
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except ImportError:  # no advisory locks on this system
+            pass
+        except OSError as error:
+            raise RunError(
+                f"another lfkit command is writing to {folder}; wait for it, or give "
+                "another --out."
+            ) from error
+        yield
+
+
+def _first_rows(keys: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Rows of the first image of each content, in order."""
+    if not len(keys):
+        return np.zeros(0, np.int64)
+    packed = np.ascontiguousarray(keys).view(f"V{keys.shape[1]}").ravel()
+    _, first = np.unique(packed, return_index=True)
+    return np.sort(first).astype(np.int64)
