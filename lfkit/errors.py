@@ -1,12 +1,12 @@
 """Everything lfkit raises on purpose.
 
-    LfkitError
-    ├── InputError (ValueError)      the user's input is wrong: one clear sentence
-    │   ├── DataError                images or labels that cannot be read
-    │   ├── DeclarationError         a feature, labeling function or threshold declared wrongly
-    │   ├── VotesError               a vote matrix that makes no sense
-    │   └── RunError                 a run folder that is missing, locked or not lfkit's
-    └── FaultError                   `--strict`: the first fault stops the run
+LfkitError
+├── InputError (ValueError)      the user's input is wrong: one clear sentence
+│   ├── DataError                images or labels that cannot be read
+│   ├── DeclarationError         a feature, labeling function or threshold declared wrongly
+│   ├── VotesError               a vote matrix that makes no sense
+│   └── RunError                 a run folder that is missing, locked or not lfkit's
+└── FaultError                   `--strict`: the first fault stops the run
 """
 
 

@@ -13,6 +13,7 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import inspect
+import site
 import sys
 import sysconfig
 import types
@@ -24,7 +25,12 @@ import numpy as np
 
 _OWN = ("lfkit", "lf_library")  # installed like libraries, followed like user code
 _LIBRARY_FOLDERS = tuple(
-    Path(folder).resolve() for folder in sysconfig.get_paths().values() if folder
+    Path(folder).resolve()
+    for folder in (
+        *(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")),
+        *site.getsitepackages(),
+        site.getusersitepackages(),
+    )
 )
 _PYTHON = f"python {sys.version_info.major}.{sys.version_info.minor}"
 

@@ -142,21 +142,23 @@ class RunStore:
         row_of = {keys[row].tobytes(): int(row) for row in _first_rows(keys)}
         blocks = []
         for names in earlier:
-            members = [row_of.pop(name) for name in names if name in row_of]
-            if members:
-                blocks.append(make_block(np.asarray(members, np.int64), keys))
+            kept = [row_of.pop(name) for name in names if name in row_of]
+            if kept:
+                blocks.append(make_block(np.asarray(kept, np.int64), keys))
         fresh = np.fromiter(row_of.values(), np.int64, len(row_of))
         for start in range(0, len(fresh), size):
             blocks.append(make_block(fresh[start : start + size], keys))
-        buffer = io.BytesIO()
-        order = [keys[block.rows] for block in blocks]
-        np.savez(
-            buffer,
-            allow_pickle=False,
-            keys=np.concatenate([np.zeros((0, KEY_BYTES), np.uint8), *order]),
-            sizes=np.asarray([len(block.rows) for block in blocks], np.int64),
-        )
-        write_atomically(path, buffer.getvalue())
+        members = [[key.tobytes() for key in keys[block.rows]] for block in blocks]
+        if members != earlier:
+            buffer = io.BytesIO()
+            flat = b"".join(key for names in members for key in names)
+            np.savez(
+                buffer,
+                allow_pickle=False,
+                keys=np.frombuffer(flat, np.uint8).reshape(-1, KEY_BYTES),
+                sizes=np.asarray([len(names) for names in members], np.int64),
+            )
+            write_atomically(path, buffer.getvalue())
         return blocks
 
     @staticmethod

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -165,21 +166,51 @@ class Votes:
         ----------
         sample_weight : (n,) summed per pattern; None counts each image once.
         """
-        n, m = self.hard.shape
-        parts = [np.ascontiguousarray(self.hard).view(np.uint8).reshape(n, 2 * m)]
-        if self.soft is not None:
-            soft = np.ascontiguousarray(self.soft).reshape(n, -1)
-            parts.append(soft.view(np.uint8).reshape(n, -1))
-        if self.allowed is not None:
-            parts.append(np.packbits(self.allowed.reshape(n, -1), axis=1))
-        rows = np.ascontiguousarray(np.concatenate(parts, axis=1))
-        if n == 0 or rows.shape[1] == 0:
-            first = np.zeros(min(n, 1), dtype=np.int64)
-            inverse = np.zeros(n, dtype=np.int64)
-        else:
-            keys = rows.view(np.dtype((np.void, rows.shape[1]))).reshape(n)
+        arrays = [a for a in (self.hard, self.soft, self.allowed) if a is not None]
+        for salt in count():
+            keys = _row_keys(arrays, salt)
             _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
+            if _equal_rows(arrays, first[inverse]):
+                break
         counts = np.bincount(
             inverse, weights=sample_weight, minlength=len(first)
         ).astype(np.float64)
-        return Patterns(self.rows(first), counts, inverse.reshape(n))
+        return Patterns(self.rows(first), counts, inverse)
+
+
+def _row_keys(arrays: Sequence[NDArray[Any]], salt: int) -> NDArray[np.uint64]:
+    """Return a 64-bit hash of each row, (n,); equal rows have equal keys."""
+    # Sorting the rows themselves would hold three more copies of the soft votes.
+    keys = np.zeros(len(arrays[0]), dtype=np.uint64)
+    for position, array in enumerate(arrays):
+        width = array[:1].nbytes
+        n_words = -(-width // 8)
+        offsets = np.random.default_rng([salt, position]).integers(
+            2**64, size=n_words, dtype=np.uint64
+        )
+        for rows in _chunks(array):
+            flat = np.ascontiguousarray(array[rows]).view(np.uint8)
+            words = np.zeros((len(flat), n_words * 8), dtype=np.uint8)
+            words[:, :width] = flat.reshape(len(flat), width)
+            mixed = words.view(np.uint64) ^ offsets
+            # SplitMix64 (Steele et al. 2014): every input bit moves every output bit.
+            mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+            mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+            keys[rows] += (mixed ^ (mixed >> np.uint64(31))).sum(axis=1)
+    return keys
+
+
+def _equal_rows(arrays: Sequence[NDArray[Any]], other: NDArray[np.int64]) -> bool:
+    """Return whether row i equals row other[i] for all i."""
+    return all(
+        np.array_equal(array[rows], array[other[rows]])
+        for array in arrays
+        for rows in _chunks(array)
+    )
+
+
+def _chunks(array: NDArray[Any]) -> Iterator[slice]:
+    """Yield row ranges of at most 8 MB."""
+    n_rows = max(1, 2**23 // max(1, array[:1].nbytes))
+    for start in range(0, len(array), n_rows):
+        yield slice(start, start + n_rows)

@@ -1,1 +1,10 @@
-"""TODO"""
+"""Aggregators: from votes to one label distribution per image."""
+
+from lfkit.aggregators.aggregator import Aggregator as Aggregator
+from lfkit.aggregators.dawid_skene import DawidSkene as DawidSkene
+from lfkit.aggregators.majority_vote import MajorityVote as MajorityVote
+
+AGGREGATORS: dict[str, type[Aggregator]] = {
+    "majority-vote": MajorityVote,
+    "dawid-skene": DawidSkene,
+}

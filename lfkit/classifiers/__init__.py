@@ -1,1 +1,11 @@
-"""TODO"""
+"""Classifiers: from images or features and soft labels to a label distribution."""
+
+from lfkit.classifiers.classifier import Classifier as Classifier
+from lfkit.classifiers.classifier import one_hot as one_hot
+from lfkit.classifiers.lda import ShrinkageLDA as ShrinkageLDA
+from lfkit.classifiers.logistic import SoftLogisticRegression as SoftLogisticRegression
+
+CLASSIFIERS: dict[str, type[Classifier]] = {
+    "lda": ShrinkageLDA,
+    "logistic": SoftLogisticRegression,
+}

@@ -78,7 +78,7 @@ class Feature:
         return extract([self], images)[self]
 
     def identity(self) -> tuple[object, ...]:
-        """What its values depend on; the name is not part of it."""
+        """Give what its values depend on; the name is not part of it."""
         return (self.fn, self.batched, self.of, self.fit, self.learned)
 
     def __repr__(self) -> str:
@@ -214,15 +214,21 @@ def as_stored(values: NDArray[Any]) -> NDArray[Any]:
         return values.astype(np.float16)
 
 
+def finite_rows(values: NDArray[Any]) -> NDArray[np.bool_]:
+    """Tell which rows of (n, ...) values are whole: no NaN, nothing infinite."""
+    flat = values.reshape(len(values), -1)
+    return np.asarray(np.isfinite(flat).all(axis=1))
+
+
 class BatchedEvaluator:
-    """Calls batched features on a device, their learned arrays kept there as tensors."""
+    """Calls batched features on a device, where it keeps their learned arrays."""
 
     def __init__(self, device: str = "cpu") -> None:
         self.device = device
         self._learned: dict[Feature, dict[str, torch.Tensor]] = {}
 
     def __call__(self, node: Feature, inputs: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Evaluate one feature; returns (n, ...) float32, or raises what `fn` raises."""
+        """Evaluate one feature: (n, ...) float32, or whatever error `fn` raises."""
         import torch
 
         if node.learned is None:
@@ -251,7 +257,7 @@ class BatchedEvaluator:
 
 
 def call_per_image(node: Feature, inputs: Sequence[Any]) -> NDArray[np.float32]:
-    """Evaluate a per-image feature on one image's inputs; returns float32, any shape."""
+    """Evaluate a per-image feature on one image's inputs: float32, any shape."""
     if node.learned is None:
         raise DeclarationError(
             f"feature {node.name!r} has not been fitted; it needs seed labels."

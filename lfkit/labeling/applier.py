@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,12 +17,13 @@ from lfkit.fingerprint import fingerprint
 from lfkit.images import ImageSource
 from lfkit.labeling.evaluation import Evaluated, Evaluator, cpu_count
 from lfkit.labeling.faults import Report, first_failure, pack, unpack
-from lfkit.labeling.fitting import Fitter, Seeds
+from lfkit.labeling.fitting import Fitter, Seeds, is_fixed
 from lfkit.labeling.labeling_function import (
     LabelingFunction,
     from_snorkel,
     is_snorkel,
 )
+from lfkit.labeling.pool import MOST_KILLS
 from lfkit.store import Block, MemoryStore, Store, block_size
 from lfkit.votes import ABSTAIN, Votes
 
@@ -49,6 +50,8 @@ class LFApplier:
     Attributes
     ----------
     lfs_ : the functions that ran, in order, fitted.
+    lf_keys_, feature_keys_, out_of_fold_keys_, seed_block_ : where their values lie in
+        the store: function name → key, feature → key, and the block of the seeds.
     report_ : faults, unreadable images, functions left out, what was computed now.
 
     >>> from lfkit import ABSTAIN, LFApplier, labeling_function
@@ -104,6 +107,8 @@ class LFApplier:
         seeds = _checked_seeds(seed_rows, seed_labels, len(source), self.n_classes)
         store = store or MemoryStore()
         self.report_ = Report()
+        self.out_of_fold_keys_: dict[str, str] = {}
+        self.seed_block_: str | None = None
         with Evaluator(
             self.n_classes,
             device=self.device or _best_device(self.lfs),
@@ -112,6 +117,8 @@ class LFApplier:
         ) as evaluator:
             fitter = None
             if seeds is not None:
+                if progress:
+                    progress("fitting on the seeds", 0, len(seeds.rows))
                 fitter = Fitter(
                     source,
                     seeds,
@@ -120,13 +127,13 @@ class LFApplier:
                     n_classes=self.n_classes,
                     random_state=random_state,
                 )
-            if progress and seeds is not None:
-                progress("fitting on the seeds", 0, len(seeds.rows))
             self.lfs_ = self._runnable(fitter)
             votes = self._apply(source, evaluator, store, progress)
             votes = self._without_given_up(votes, evaluator.given_up)
             if seeds is None or fitter is None:
                 return votes
+            if progress:
+                progress("voting on the seeds out of fold", 0, len(seeds.rows))
             return self._with_seeds(votes, seeds, fitter)
 
     def _workers(self, n: int) -> int:
@@ -152,9 +159,12 @@ class LFApplier:
             fitted = fitter.fit(self.lfs)
             ready = fitted.lfs
             self.report_.left_out.update(fitted.left_out)
+            self.report_.tracebacks.update(fitted.tracebacks)
             if self.strict and fitted.left_out:
                 name, reason = next(iter(fitted.left_out.items()))
-                raise FaultError(f"labeling function {name!r} {reason}")
+                raise FaultError(
+                    f"labeling function {name!r} {reason}\n{fitted.tracebacks[name]}"
+                )
         if not ready:
             name, reason = next(iter(self.report_.left_out.items()))
             raise DeclarationError(
@@ -178,16 +188,22 @@ class LFApplier:
         if any(lf.soft for lf in lfs):
             soft = np.zeros((n, len(lfs), k), np.float16)
         task = _BlockTask(source, evaluator, store, lfs, k)
+        self.lf_keys_, self.feature_keys_ = task.lf_keys, task.feature_keys
+        self._problems: dict[int, str] = {}
         done = 0
         for result in _in_order(task, blocks):
             rows = result.block.rows
             for j, lf in enumerate(lfs):
-                _place(lf, result.votes[lf.name], rows, j, hard, soft)
+                place_votes(lf, result.votes[lf.name], rows, j, hard, soft)
             self._note(result, source)
             done += len(rows)
             if progress:
                 progress("voting", done, sum(len(b.rows) for b in blocks))
-        _copy_to_duplicates(source.keys, blocks, hard, soft)
+        original = originals(source.keys)
+        if len(np.unique(original)) < n:  # copies were computed once
+            hard = hard[original]
+            soft = None if soft is None else soft[original]
+        self._spread_problems(source, original)
         return Votes(hard, tuple(lf.name for lf in lfs), k, soft=soft)
 
     def _note(self, result: _BlockResult, source: ImageSource) -> None:
@@ -204,43 +220,53 @@ class LFApplier:
                     f"{trace}"
                 )
         for position, reason in result.problems.items():
-            self.report_.problems[ids[position]] = reason
+            self._problems[int(result.block.rows[position])] = reason
         for name, failures in result.failures.items():
             self.report_.add(name, failures, ids)
         self.report_.n_calls += result.n_calls
         self.report_.n_feature_values += result.n_feature_values
 
+    def _spread_problems(
+        self, source: ImageSource, original: NDArray[np.int64]
+    ) -> None:
+        """Report unreadable images, copies of one another among them, by id."""
+        found = np.isin(original, list(self._problems))
+        for position in np.flatnonzero(found).tolist():
+            reason = self._problems[int(original[position])]
+            self.report_.problems[source.ids[position]] = reason
+        for row, reason in source.known_problems.items():
+            self.report_.problems[source.ids[row]] = reason
+
     def _without_given_up(self, votes: Votes, given_up: set[str]) -> Votes:
-        """Silence functions that had to be killed too often, on every image."""
-        columns = [j for j, name in enumerate(votes.names) if name in given_up]
-        for j in columns:
-            votes.hard[:, j] = ABSTAIN
-            if votes.soft is not None:
-                votes.soft[:, j] = 0
-            self.report_.left_out[votes.names[j]] = (
-                "had to be killed too often and was given up; it abstains everywhere"
+        """Leave out functions that had to be killed too often."""
+        if not given_up:
+            return votes
+        reason = f"had to be killed {MOST_KILLS} times and was given up"
+        for name in sorted(given_up):
+            self.report_.left_out[name] = reason
+        kept = [j for j, lf in enumerate(self.lfs_) if lf.name not in given_up]
+        if not kept:
+            raise DeclarationError(
+                f"no labeling function is left: {votes.names[0]!r} {reason}; look for "
+                "an endless loop, or raise --lf-timeout."
             )
-        return votes
+        self.lfs_ = [self.lfs_[j] for j in kept]
+        return votes.select(kept)
 
     def _with_seeds(self, votes: Votes, seeds: Seeds, fitter: Fitter) -> Votes:
+        """Add the votes on the seeds by functions that have not seen them."""
         unfitted = {lf.name: lf for lf in self.lfs}
-        found = fitter.votes_out_of_fold([unfitted[name] for name in votes.names])
-        fold = None
-        if found is not None:
-            s, m = len(seeds.rows), votes.n_functions
-            hard = np.full((s, m), ABSTAIN, np.int16)
-            soft = None
-            if votes.soft is not None:
-                soft = np.zeros((s, m, votes.n_classes), np.float16)
-            for j, lf in enumerate(self.lfs_):
-                _place(lf, found[lf.name], np.arange(s), j, hard, soft)
-            fold = Votes(hard, votes.names, votes.n_classes, soft=soft)
-        return replace(
-            votes,
-            seed_rows=seeds.rows,
-            seed_labels=seeds.labels,
-            seed_out_of_fold=fold,
-        )
+        learning = [
+            unfitted[lf.name] for lf in self.lfs_ if not is_fixed(unfitted[lf.name])
+        ]
+        votes = replace(votes, seed_rows=seeds.rows, seed_labels=seeds.labels)
+        found = fitter.votes_out_of_fold(learning)
+        self.report_.n_calls += fitter.n_calls
+        self.out_of_fold_keys_ = fitter.out_of_fold_keys(learning)
+        self.seed_block_ = None if found is None else fitter.block_id
+        if found is None:
+            return votes
+        return replace(votes, seed_out_of_fold=out_of_fold(votes, self.lfs_, found))
 
 
 @dataclass
@@ -268,11 +294,11 @@ class _BlockTask:
         self._lfs = lfs
         decoding = source.decoding
         self.images_key = fingerprint(decoding)
-        self._lf_keys = {
-            lf: fingerprint((decoding, lf, n_classes if lf.classes is None else 0))
+        self.lf_keys = {
+            lf.name: fingerprint((decoding, lf, n_classes if lf.classes is None else 0))
             for lf in lfs
         }
-        self._feature_keys = {
+        self.feature_keys = {
             node: fingerprint((decoding, node))
             for lf in lfs
             for node in lf.features
@@ -285,7 +311,7 @@ class _BlockTask:
         failures: dict[str, list[Any]] = {}
         missing = []
         for lf in self._lfs:
-            arrays = store.load("votes", self._lf_keys[lf], block.id)
+            arrays = store.load("votes", self.lf_keys[lf.name], block.id)
             if arrays is None:
                 missing.append(lf)
                 continue
@@ -314,7 +340,7 @@ class _BlockTask:
         absent: list[Feature] = []
         needed = {node for lf in lfs for node in lf.features if node is not image}
         stale: dict[str, list[Any]] = {}
-        for node, key in self._feature_keys.items():
+        for node, key in self.feature_keys.items():
             arrays = None
             if node in needed:
                 arrays = store.load("features", key, block.id)
@@ -332,7 +358,7 @@ class _BlockTask:
         if store.keeps_features:
             for node in absent:
                 arrays = {"values": done.stored[node], **pack(done.faults[node.name])}
-                store.save("features", self._feature_keys[node], block.id, arrays)
+                store.save("features", self.feature_keys[node], block.id, arrays)
         if reads:
             rows = sorted(done.problems)
             arrays = {
@@ -344,7 +370,7 @@ class _BlockTask:
             if lf.name in self._evaluator.given_up:
                 continue
             arrays = {"votes": done.votes[lf], **pack(done.faults[lf.name])}
-            store.save("votes", self._lf_keys[lf], block.id, arrays)
+            store.save("votes", self.lf_keys[lf.name], block.id, arrays)
         done.faults.update(stale)
         return done, reads
 
@@ -377,15 +403,22 @@ def _in_order(task: _BlockTask, blocks: Sequence[Block]) -> Iterator[_BlockResul
                 future.cancel()
 
 
-def _place(
-    lf: LabelingFunction,
+def place_votes(
+    lf: Any,
     votes: NDArray[Any],
     rows: NDArray[np.int64],
     column: int,
     hard: NDArray[np.int16],
     soft: NDArray[np.float16] | None,
 ) -> None:
-    """Write one function's votes on some rows into the matrices."""
+    """Write one function's votes on some rows into the matrices.
+
+    Parameters
+    ----------
+    lf : anything with `soft` and `classes`.
+    votes : (r,) classes, or (r, classes) weights, as they are stored.
+    hard, soft : (n, m) and (n, m, k), written in place.
+    """
     if lf.soft:
         assert soft is not None
         classes = np.asarray(lf.classes, np.int64)
@@ -402,22 +435,37 @@ def _place(
         soft[rows[spoke], column, votes[spoke]] = 1
 
 
-def _copy_to_duplicates(
-    keys: NDArray[np.uint8],
-    blocks: Sequence[Block],
-    hard: NDArray[np.int16],
-    soft: NDArray[np.float16] | None,
-) -> None:
-    """Images with the same content were computed once; give the copies their votes."""
-    distinct = sum(len(block.rows) for block in blocks)
-    if distinct == len(keys):
-        return
+def out_of_fold(
+    votes: Votes, lfs: Sequence[Any], found: Mapping[str, NDArray[Any]]
+) -> Votes:
+    """Give the votes on the seeds with some functions' replaced, as they are stored.
+
+    Parameters
+    ----------
+    votes : with `seed_rows`.
+    lfs : per column, anything with `name`, `soft` and `classes`.
+    found : function name → its out-of-fold votes; the others learn nothing.
+    """
+    assert votes.seed_rows is not None
+    on_seeds = votes.rows(votes.seed_rows)
+    hard = on_seeds.hard.copy()
+    soft = None if on_seeds.soft is None else on_seeds.soft.copy()
+    for j, lf in enumerate(lfs):
+        if lf.name in found:
+            hard[:, j] = ABSTAIN
+            if soft is not None:
+                soft[:, j] = 0
+            place_votes(lf, found[lf.name], np.arange(len(hard)), j, hard, soft)
+    return Votes(hard, votes.names, votes.n_classes, soft=soft)
+
+
+def originals(keys: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Give, per image, the row of the first image with the same content, (n,)."""
+    if not len(keys):
+        return np.zeros(0, np.int64)
     packed = np.ascontiguousarray(keys).view(f"V{keys.shape[1]}").ravel()
     _, first, inverse = np.unique(packed, return_index=True, return_inverse=True)
-    original = first[inverse.reshape(-1)]
-    hard[:] = hard[original]
-    if soft is not None:
-        soft[:] = soft[original]
+    return np.asarray(first[inverse.reshape(-1)], np.int64)
 
 
 def _as_labeling_function(lf: Any) -> LabelingFunction:

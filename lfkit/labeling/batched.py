@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lfkit.features.feature import BatchedEvaluator, Feature, batch_size, image
+from lfkit.features.feature import (
+    BatchedEvaluator,
+    Feature,
+    batch_size,
+    finite_rows,
+    image,
+)
 from lfkit.images import to_unit_range
 from lfkit.labeling.labeling_function import LabelingFunction
 from lfkit.votes import ABSTAIN
@@ -99,12 +105,14 @@ class BatchedRunner:
         }
         for node, values in inputs.items():
             padded = values[rows]
-            invalid[node] = ~np.isfinite(padded.reshape(size, -1)).all(axis=1)
+            invalid[node] = ~finite_rows(padded)
             tensors[node] = torch.from_numpy(padded).to(self.device)
         results: dict[Feature, NDArray[np.float32]] = {}
         failures: dict[str, list[Failure]] = {}
         for node in nodes:
-            wrong = np.stack([invalid[source] for source in node.of]).any(axis=0)
+            wrong: NDArray[np.bool_] = np.logical_or.reduce(
+                [invalid[source] for source in node.of]
+            )
             value, found = self._guarded(
                 lambda *args, node=node: self._evaluate(node, args),
                 [tensors[source] for source in node.of],
@@ -117,7 +125,7 @@ class BatchedRunner:
                 wrong[n:] = wrong[n - 1]
             if node in outputs:
                 array = value[:n].cpu().numpy()
-                finite = np.isfinite(array.reshape(n, -1)).all(axis=1)
+                finite = finite_rows(array)
                 if not finite.all() or wrong[:n].any():
                     array = array.copy()
                     array[~finite | wrong[:n]] = np.nan
@@ -151,7 +159,7 @@ class BatchedRunner:
         for source in lf.features:
             if source is not image:
                 values = stored[source]
-                usable &= np.isfinite(values.reshape(n, -1)).all(axis=1)
+                usable &= finite_rows(values)
         rows = np.flatnonzero(usable)
         k = len(lf.classes or ())
         votes: NDArray[Any] = (

@@ -24,6 +24,7 @@ from lfkit.features.feature import (
     ancestors,
     as_stored,
     batch_size,
+    finite_rows,
     image,
 )
 from lfkit.images import ImageSource
@@ -336,11 +337,10 @@ class Evaluator:
         self, node: Feature, values: NDArray[np.float32], done: Evaluated
     ) -> None:
         """Note a finished feature, and its rows that are not finite."""
-        flat = values.reshape(len(values), -1)
         stored = as_stored(values)
         failed = {f.row for f in done.faults[node.name]}
-        infinite = np.atleast_1d(np.isinf(stored.reshape(len(values), -1)).any(axis=1))
-        finite_before = np.isfinite(flat).all(axis=1)
+        infinite = np.asarray(np.isinf(stored.reshape(len(values), -1)).any(axis=1))
+        finite_before = finite_rows(values)
         for row in np.flatnonzero(infinite):
             if int(row) in failed:
                 continue

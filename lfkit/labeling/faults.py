@@ -41,6 +41,7 @@ class Report:
     faults : function or feature name → its failures.
     problems : image id → why it could not be read.
     left_out : function name → why it did not run at all.
+    tracebacks : function name → where its fit failed, for those left out.
     n_calls : labeling functions x images evaluated now, not read from the store.
     n_feature_values : features x images evaluated now.
     """
@@ -48,6 +49,7 @@ class Report:
     faults: dict[str, FaultsOf] = field(default_factory=lambda: defaultdict(FaultsOf))
     problems: dict[str, str] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
+    tracebacks: dict[str, str] = field(default_factory=dict)
     n_calls: int = 0
     n_feature_values: int = 0
 
@@ -78,6 +80,7 @@ class Report:
             },
             "images": self.problems,
             "left_out": self.left_out,
+            "left_out_tracebacks": self.tracebacks,
         }
 
 

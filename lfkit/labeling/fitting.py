@@ -6,6 +6,7 @@ that an unchanged run fits nothing.
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lfkit.features.feature import Feature, ancestors, image
+from lfkit.features.feature import Feature, ancestors, finite_rows, image
 from lfkit.fingerprint import fingerprint
 from lfkit.images import ImageSource, to_unit_range
 from lfkit.labeling.evaluation import Evaluator
@@ -35,10 +36,11 @@ class Seeds:
 
 @dataclass(frozen=True)
 class Fitted:
-    """Functions that can run, and why the others cannot: name → reason."""
+    """Functions that can run, and why the others cannot: name → reason, traceback."""
 
     lfs: list[LabelingFunction]
     left_out: dict[str, str]
+    tracebacks: dict[str, str]
 
 
 def is_fixed(lf: LabelingFunction) -> bool:
@@ -73,10 +75,23 @@ class Fitter:
         self._store = store
         self._n_classes = n_classes
         self._random_state = random_state
-        self._block = make_block(seeds.rows, source.keys)
+        self._block_id = make_block(seeds.rows, source.keys).id
+        self.n_calls = 0
         self._raw: dict[Feature, NDArray[np.float32]] = {}
         self._rounded: dict[Feature, NDArray[Any]] = {}
         self._fits: dict[tuple[Feature, str], Feature] = {}
+
+    @property
+    def block_id(self) -> str:
+        """The name under which the store keeps values on the seeds."""
+        return self._block_id
+
+    def out_of_fold_keys(self, lfs: Sequence[LabelingFunction]) -> dict[str, str]:
+        """Give the store's key of each (unfitted) function's out-of-fold votes."""
+        folds = make_folds(self._seeds.labels, self._random_state)
+        if folds is None:
+            return {}
+        return {lf.name: self._out_of_fold_key(lf, folds) for lf in lfs}
 
     def fit(
         self, lfs: Sequence[LabelingFunction], train: NDArray[np.bool_] | None = None
@@ -86,6 +101,7 @@ class Fitter:
             train = np.ones(len(self._seeds.rows), bool)
         ready: list[LabelingFunction] = []
         left_out: dict[str, str] = {}
+        tracebacks: dict[str, str] = {}
         for lf in lfs:
             if is_fixed(lf):
                 ready.append(lf)
@@ -94,7 +110,8 @@ class Fitter:
                 ready.append(self._fit_one(lf, train))
             except Exception as error:  # a user's fit may raise anything
                 left_out[lf.name] = f"could not be fitted: {error}"
-        return Fitted(ready, left_out)
+                tracebacks[lf.name] = traceback.format_exc()
+        return Fitted(ready, left_out, tracebacks)
 
     def votes_out_of_fold(
         self, lfs: Sequence[LabelingFunction]
@@ -108,10 +125,10 @@ class Fitter:
         folds = make_folds(self._seeds.labels, self._random_state)
         if folds is None:
             return None
-        keys = {lf.name: self._out_of_fold_key(lf, folds) for lf in lfs}
+        keys = self.out_of_fold_keys(lfs)
         found: dict[str, NDArray[Any]] = {}
         for lf in lfs:
-            stored = self._store.load("votes", keys[lf.name], self._block.id)
+            stored = self._store.load("votes", keys[lf.name], self._block_id)
             if stored is not None:
                 found[lf.name] = stored["votes"]
         missing = [lf for lf in lfs if lf.name not in found]
@@ -132,11 +149,12 @@ class Fitter:
                 fitted,
                 {node: values[held_out] for node, values in known.items()},
             )
+            self.n_calls += len(fitted) * int(held_out.sum())
             for lf in fitted:
                 found[lf.name][held_out] = done.votes[lf]
         for lf in missing:
             arrays = {"votes": found[lf.name]}
-            self._store.save("votes", keys[lf.name], self._block.id, arrays)
+            self._store.save("votes", keys[lf.name], self._block_id, arrays)
         return found
 
     def _fit_one(
@@ -179,8 +197,7 @@ class Fitter:
         usable = train.copy()
         for source in sources:
             if source is not image:
-                flat = self._raw[source].reshape(len(train), -1)
-                usable &= np.isfinite(flat).all(axis=1)
+                usable &= finite_rows(self._raw[source])
         pixels = None
         if image in sources:
             read = self._source.read(self._seeds.rows)
@@ -242,7 +259,7 @@ class Fitter:
             if node in self._rounded:
                 continue
             key = fingerprint((self._source.decoding, node))
-            stored = self._store.load("features", key, self._block.id)
+            stored = self._store.load("features", key, self._block_id)
             if stored is not None and "raw" in stored:
                 self._raw[node], self._rounded[node] = stored["raw"], stored["values"]
             else:
@@ -255,7 +272,7 @@ class Fitter:
         for node, key in missing:
             self._raw[node], self._rounded[node] = done.raw[node], done.stored[node]
             arrays = {"raw": done.raw[node], "values": done.stored[node]}
-            self._store.save("features", key, self._block.id, arrays)
+            self._store.save("features", key, self._block_id, arrays)
 
     def _fit_key(self, what: str, parts: Any, train: NDArray[np.bool_]) -> str:
         return fingerprint(

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfkit.errors import DeclarationError
-from lfkit.features.feature import Feature
+from lfkit.features.feature import Feature, finite_rows
 
 
 class Threshold(ABC):
@@ -51,7 +51,7 @@ class Threshold(ABC):
         labels : (s,) their classes.
         classes : what the labeling function declares it may vote for.
         """
-        rows = np.isfinite(values.reshape(len(values), -1)).all(axis=1)
+        rows = finite_rows(values)
         flat = values[rows].reshape(int(rows.sum()), -1).astype(np.float64)
         return self.with_learned(
             self._learn(flat, labels[rows], classes=classes, rng=rng)

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lfkit.features.feature import as_stored
+from lfkit.features.feature import as_stored, finite_rows
 from lfkit.votes import ABSTAIN
 
 # What a worker is busy with, in a file both sides map: function, image, since when.
@@ -299,7 +299,7 @@ def iterate_program(
         0: [None if bad[i] else pixels[i] for i in range(len(pixels))]
     }
     for slot, values in inputs.items():
-        finite = np.isfinite(values.reshape(len(values), -1)).all(axis=1) & ~bad
+        finite = finite_rows(values) & ~bad
         fresh[slot] = [
             as_input(values[i]) if finite[i] else None for i in range(len(values))
         ]

@@ -1,0 +1,251 @@
+"""What aggregators have in common: checks, vote patterns, posteriors to labels."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager
+from typing import Any, Literal, Self, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from lfkit.errors import InputError, VotesError
+from lfkit.votes import ABSTAIN, Patterns, Votes
+
+TieBreakPolicy = Literal["abstain", "random", "first"]
+
+# Posteriors closer than this are a tie: rounding errors of sums of votes are smaller.
+TIE_TOLERANCE = 1e-9
+
+
+class Aggregator(BaseEstimator, ABC):
+    """Turns the votes on an image into a distribution over its classes.
+
+    A member writes `_fit` and `_predict_proba`. Both see distinct vote patterns, in a
+    canonical order of the functions (by name), so the order of the functions never
+    changes an answer. A function that never votes on the images fitted is dropped
+    before the fit; if it votes later, it is not heard.
+
+    Parameters
+    ----------
+    class_balance : (k,) shares of the classes, if known; None: the member's docstring
+        says what it does instead.
+    random_state : seed of the "random" tie-break policy; nothing else is random.
+
+    Attributes
+    ----------
+    class_prior_ : (k,) what an image without votes is taken for, or the prior learned.
+    names_ : the m functions of the votes fitted, in their order.
+    n_classes_ : k.
+    columns_ : (m',) the functions kept, as positions in `names_`, sorted by name.
+    """
+
+    class_balance: ArrayLike | None
+    random_state: int
+    class_prior_: NDArray[np.float64]
+
+    def fit(
+        self, votes: Votes, *, sample_weight: NDArray[np.float64] | None = None
+    ) -> Self:
+        """Learn from votes alone.
+
+        Parameters
+        ----------
+        sample_weight : (n,) how often each image counts; None counts each once.
+        """
+        self._check_votes(votes, "fit")
+        weight = _checked_weight(sample_weight, len(votes))
+        if not weight.any():
+            raise VotesError(
+                f"{type(self).__name__} needs at least one image to fit, got "
+                f"{len(votes)} images with a total weight of 0."
+            )
+        self._check_parameters()
+        prior = self._checked_balance(votes.n_classes)
+        heard = self._heard(votes)
+        voting = np.flatnonzero(heard.voted[weight > 0].any(axis=0))
+        self.names_ = votes.names
+        self.n_classes_ = votes.n_classes
+        self.columns_ = voting[np.argsort([votes.names[j] for j in voting])]
+        self.class_prior_ = prior
+        with _one_thread():
+            self._fit(self._arranged(heard).patterns(weight))
+        return self
+
+    def predict_proba(self, votes: Votes) -> NDArray[np.float64]:
+        """Return the distribution over classes of each image, (n, k)."""
+        patterns = self._patterns(votes, "predict_proba")
+        return self._posterior(patterns)[patterns.inverse]
+
+    def predict(
+        self, votes: Votes, tie_break_policy: TieBreakPolicy = "abstain"
+    ) -> NDArray[np.int64]:
+        """Return the most probable class of each image, (n,).
+
+        Parameters
+        ----------
+        tie_break_policy : what to do where several classes are equally probable.
+            "abstain": -1, and -1 too where no function voted, even if the posterior
+            there is not flat (`predict_proba` has it).
+            "random": images with equal votes are dealt to the tied classes in turn,
+            starting with one drawn from `random_state` and the votes. Other images
+            and their order have no influence.
+            "first": the tied class with the lowest number.
+        """
+        if tie_break_policy not in get_args(TieBreakPolicy):
+            raise InputError(
+                f"tie_break_policy must be 'abstain', 'random' or 'first', got "
+                f"{tie_break_policy!r}."
+            )
+        patterns = self._patterns(votes, "predict")
+        proba = self._posterior(patterns)
+        best = proba >= proba.max(axis=1, keepdims=True) - TIE_TOLERANCE
+        first = best.argmax(axis=1)
+        if tie_break_policy == "first":
+            return first[patterns.inverse]
+        if tie_break_policy == "random":
+            return _dealt(best, patterns, self.random_state)
+        clear = (best.sum(axis=1) == 1) & patterns.votes.voted.any(axis=1)
+        return np.where(clear, first, ABSTAIN)[patterns.inverse]
+
+    @abstractmethod
+    def _fit(self, patterns: Patterns) -> None: ...
+
+    @abstractmethod
+    def _predict_proba(self, votes: Votes) -> NDArray[np.float64]: ...
+
+    def _check_parameters(self) -> None:
+        """Check the member's own parameters; called first, by every fit."""
+
+    def _heard(self, votes: Votes) -> Votes:
+        """Return the part of the votes this member reads: all of it, unless it says."""
+        return votes
+
+    def _posterior(self, patterns: Patterns) -> NDArray[np.float64]:
+        with _one_thread():
+            return self._predict_proba(patterns.votes)
+
+    def _patterns(self, votes: Votes, method: str) -> Patterns:
+        check_is_fitted(self)
+        self._check_votes(votes, method)
+        if votes.n_classes != self.n_classes_:
+            raise VotesError(
+                f"{type(self).__name__} was fitted with {self.n_classes_} classes; "
+                f"these votes have {votes.n_classes}."
+            )
+        if votes.names != self.names_ and set(votes.names) != set(self.names_):
+            missing = sorted(set(self.names_) - set(votes.names))
+            new = sorted(set(votes.names) - set(self.names_))
+            raise VotesError(
+                f"{type(self).__name__} was fitted on other labeling functions: "
+                f"missing {missing}, not seen before {new}. Fit it on these votes."
+            )
+        return self._arranged(self._heard(votes)).patterns()
+
+    def _arranged(self, votes: Votes) -> Votes:
+        """Return the kept functions, sorted by name."""
+        position = {name: j for j, name in enumerate(votes.names)}
+        columns = [position[self.names_[j]] for j in self.columns_]
+        # A copy of the soft votes on a million images is a gigabyte.
+        if columns == list(range(votes.n_functions)):
+            return votes
+        return votes.select(columns)
+
+    def _check_votes(self, votes: Votes, method: str) -> None:
+        if not isinstance(votes, Votes):
+            raise VotesError(
+                f"{type(self).__name__}.{method} needs Votes, got "
+                f"{type(votes).__name__}; make them with Votes(matrix, names=..., "
+                "n_classes=...)."
+            )
+
+    def _checked_balance(self, n_classes: int) -> NDArray[np.float64]:
+        if self.class_balance is None:
+            return np.full(n_classes, 1 / n_classes)
+        prior = np.asarray(self.class_balance, dtype=np.float64)
+        if prior.shape != (n_classes,):
+            raise InputError(
+                f"class_balance has shape {prior.shape}, expected one share for each "
+                f"of the {n_classes} classes."
+            )
+        # Written so that NaN fails too.
+        if not (prior.min() >= 0 and abs(prior.sum() - 1) < 1e-6):
+            raise InputError(
+                f"class_balance must be shares that sum to 1, got {prior.tolist()}."
+            )
+        return prior / prior.sum()
+
+
+def vote_distributions(votes: Votes) -> NDArray[np.float64]:
+    """Return each vote as a distribution over classes, (n, m, k); abstain is zeros.
+
+    A hard vote is one-hot, a soft vote its distribution, a set is uniform over it.
+    """
+    weights = np.zeros((*votes.hard.shape, votes.n_classes))
+    if votes.allowed is not None:
+        weights += votes.allowed & (votes.hard == ABSTAIN)[:, :, None]
+    if votes.soft is not None:
+        weights += votes.soft
+    # What is left is hard, or soft with weights so small that float16 lost them.
+    image, function = np.nonzero((votes.hard != ABSTAIN) & ~weights.any(axis=2))
+    weights[image, function, votes.hard[image, function]] = 1
+    total = weights.sum(axis=2, keepdims=True)
+    return np.divide(weights, total, out=weights, where=total > 0)
+
+
+def _one_thread() -> AbstractContextManager[Any]:
+    # Products with k columns are too thin to share: on a busy 2-core machine, one
+    # thread took 6 s for a fit and two took 35 s. Answers become independent of it, too.
+    return threadpool_limits(1, "blas")
+
+
+def _checked_weight(
+    sample_weight: NDArray[np.float64] | None, n_images: int
+) -> NDArray[np.float64]:
+    if sample_weight is None:
+        return np.ones(n_images)
+    weight = np.asarray(sample_weight, dtype=np.float64)
+    if weight.shape != (n_images,):
+        raise InputError(
+            f"sample_weight has shape {weight.shape}, expected one weight for each of "
+            f"the {n_images} images."
+        )
+    wrong = ~(np.isfinite(weight) & (weight >= 0))
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise InputError(
+            f"sample_weight of image {row} is {weight[row]}; weights must be finite "
+            "and not negative."
+        )
+    return weight
+
+
+def _dealt(
+    best: NDArray[np.bool_], patterns: Patterns, random_state: int
+) -> NDArray[np.int64]:
+    """Deal the images of each pattern to its tied classes in turn."""
+    # One label for all equal images would put every image without votes in one class.
+    n_tied = best.sum(axis=1)
+    tied_first = np.argsort(~best, axis=1, kind="stable")
+    start = _drawn_from_votes(patterns.votes, random_state) % n_tied.astype(np.uint64)
+    order = np.argsort(patterns.inverse, kind="stable")
+    n_images = np.bincount(patterns.inverse, minlength=len(best))
+    first_place = np.repeat(np.cumsum(n_images) - n_images, n_images)
+    turn = np.empty(len(order), dtype=np.int64)
+    turn[order] = np.arange(len(order)) - first_place
+    pattern = patterns.inverse
+    place = (start.astype(np.int64)[pattern] + turn) % n_tied[pattern]
+    return tied_first[pattern, place]
+
+
+def _drawn_from_votes(votes: Votes, random_state: int) -> NDArray[np.uint64]:
+    """Return a number per row that depends on its hard votes and the seed only."""
+    factors = np.random.default_rng(random_state).integers(
+        2**64, size=votes.n_functions + 1, dtype=np.uint64
+    )
+    symbols = (votes.hard + 1).astype(np.uint64)
+    # The high half of a multiply-and-add hash (mod 2^64) is the well mixed one.
+    return (symbols @ factors[1:] + factors[0]) >> np.uint64(33)

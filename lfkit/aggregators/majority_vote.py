@@ -1,0 +1,71 @@
+"""Majority vote: every function that votes counts the same."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lfkit.aggregators.aggregator import Aggregator, vote_distributions
+from lfkit.votes import ABSTAIN, Patterns, Votes
+
+# float64 cells (image, function, class) held at once: 64 MB.
+CHUNK_CELLS = 2**23
+
+
+class MajorityVote(Aggregator):
+    """The mean of the votes; functions that abstain are ignored.
+
+    A hard vote counts for its class, a soft vote is its distribution, a set of
+    classes ("car or truck") is shared equally by them. An image without votes gets
+    `class_balance` (None: uniform).
+
+    Parameters
+    ----------
+    soft : False counts the hard votes only; a set of several classes then abstains.
+
+    >>> matrix = np.array([[0, 0, 1], [-1, -1, -1]])
+    >>> votes = Votes(matrix, names=("a", "b", "c"), n_classes=2)
+    >>> MajorityVote().fit(votes).predict_proba(votes).round(2)
+    array([[0.67, 0.33],
+           [0.5 , 0.5 ]])
+    """
+
+    def __init__(
+        self,
+        soft: bool = True,
+        class_balance: ArrayLike | None = None,
+        random_state: int = 0,
+    ) -> None:
+        self.soft = soft
+        self.class_balance = class_balance
+        self.random_state = random_state
+
+    def _heard(self, votes: Votes) -> Votes:
+        return votes if self.soft else replace(votes, soft=None, allowed=None)
+
+    def _fit(self, patterns: Patterns) -> None:
+        """Nothing to learn."""
+
+    def _predict_proba(self, votes: Votes) -> NDArray[np.float64]:
+        proba = np.empty((len(votes), votes.n_classes))
+        cells_per_image = max(1, votes.n_functions * votes.n_classes)
+        chunk = max(1, CHUNK_CELLS // cells_per_image)
+        for start in range(0, len(votes), chunk):
+            rows = slice(start, start + chunk)
+            proba[rows] = _summed(votes.rows(rows))  # (chunk, k)
+        total = proba.sum(axis=1, keepdims=True)
+        np.divide(proba, total, out=proba, where=total > 0)
+        proba[total[:, 0] == 0] = self.class_prior_
+        return proba
+
+
+def _summed(votes: Votes) -> NDArray[np.float64]:
+    """Return the sum of the votes per class, (n, k)."""
+    if votes.soft is not None or votes.allowed is not None:
+        return vote_distributions(votes).sum(axis=1)
+    n, k = len(votes), votes.n_classes
+    image, function = np.nonzero(votes.hard != ABSTAIN)
+    cells = image * k + votes.hard[image, function]
+    return np.bincount(cells, minlength=n * k).reshape(n, k).astype(np.float64)

@@ -1,0 +1,146 @@
+"""`lfkit aggregate`: other labels from the same votes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def aggregate(
+    votes: Annotated[
+        Path, typer.Argument(help="A run folder, or a file of votes (.npy, .csv, …).")
+    ],
+    name: Annotated[
+        str, typer.Option("--with", help="How votes become labels (lfkit list).")
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where labels.parquet and labels.csv go; a run keeps its own up to "
+            "date without it.",
+            metavar="FOLDER",
+        ),
+    ] = None,
+    class_balance: Annotated[
+        str | None, typer.Option(help="Shares of the classes, if known.", metavar="P,…")
+    ] = None,
+    n_classes: Annotated[
+        int | None, typer.Option(help="Number of classes of a file of votes.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the result as JSON.")
+    ] = False,
+) -> None:
+    """Turn votes into labels with another aggregator; no function is called."""
+    from lfkit.cli.options import split_shares
+
+    balance = split_shares(class_balance)
+    if (votes / "run.json").exists():
+        result = _aggregate_run(votes, name, balance, out)
+    else:
+        result = _aggregate_file(votes, name, balance, out or Path(), n_classes)
+    if as_json:
+        typer.echo(json.dumps(result))
+        return
+    typer.echo(
+        f"{result['labeled']:,} of {result['images']:,} images labeled by {name}."
+    )
+    for title, key in (
+        ("accuracy", "accuracy"),
+        ("majority vote", "majority_vote_accuracy"),
+    ):
+        if result[key] is not None:
+            found = result[key]
+            typer.echo(f"{title}: {found['of_all']:.1%} of {found['n']:,} images")
+    for path in result["files"]:
+        typer.echo(path)
+
+
+def _aggregate_run(
+    run: Path, name: str, balance: tuple[float, ...] | None, out: Path | None
+) -> dict[str, Any]:
+    import numpy as np
+
+    from lfkit.labels import aggregate as aggregate_votes
+    from lfkit.labels import same_content
+    from lfkit.run import (
+        image_keys,
+        load_config,
+        load_images,
+        load_votes,
+        save_config,
+        save_labels,
+    )
+    from lfkit.store import locked
+
+    config = load_config(run)
+    balance = balance or config.class_balance
+    found = load_votes(run, config)
+    index = load_images(run)
+    assert index is not None, "load_votes has read it"
+    labels = aggregate_votes(found, name, balance)
+    with locked(run):
+        paths = save_labels(
+            out or run,
+            index.column("image_id").to_pylist(),
+            labels.labels,
+            labels.proba,
+            config.class_names,
+            labels.is_seed,
+        )
+        if out is None:
+            changed = {"aggregator": name, "class_balance": balance}
+            save_config(run, config.model_copy(update=changed))
+    truth = index.column("true_class").to_numpy().astype(np.int64)
+    given = same_content(image_keys(index), found.seed_rows)
+    return _result(found, labels, truth, given, balance, paths)
+
+
+def _aggregate_file(
+    path: Path,
+    name: str,
+    balance: tuple[float, ...] | None,
+    out: Path,
+    n_classes: int | None,
+) -> dict[str, Any]:
+    import numpy as np
+
+    from lfkit.labels import aggregate as aggregate_votes
+    from lfkit.run import save_labels
+    from lfkit.vote_files import read_votes
+
+    file = read_votes(path, n_classes)
+    labels = aggregate_votes(file.votes, name, balance)
+    n, k = len(file.votes), file.votes.n_classes
+    names = file.class_names or tuple(str(label) for label in range(k))
+    ids = file.ids or tuple(str(row) for row in range(n))
+    paths = save_labels(out, ids, labels.labels, labels.proba, names, labels.is_seed)
+    truth = np.full(n, -1, np.int64) if file.labels is None else file.labels
+    return _result(file.votes, labels, truth, labels.is_seed, balance, paths)
+
+
+def _result(
+    votes: Any,
+    labels: Any,
+    truth: Any,
+    given: Any,
+    balance: tuple[float, ...] | None,
+    paths: list[Path],
+) -> dict[str, Any]:
+    from lfkit.labels import aggregate as aggregate_votes
+    from lfkit.labels import score
+
+    accuracy = score(labels.labels, truth, given)
+    majority = score(
+        aggregate_votes(votes, "majority-vote", balance).labels, truth, given
+    )
+    return {
+        "images": len(votes),
+        "labeled": int((labels.labels >= 0).sum()),
+        "accuracy": None if accuracy is None else vars(accuracy),
+        "majority_vote_accuracy": None if majority is None else vars(majority),
+        "files": [str(path) for path in paths],
+    }

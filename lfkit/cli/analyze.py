@@ -1,0 +1,151 @@
+"""`lfkit analyze` and `lfkit diagnose`: what the functions do, what limits the labels."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from lfkit.run import RunConfig
+    from lfkit.votes import Votes
+
+_MOST_CONFUSIONS = 8
+
+Run = Annotated[Path, typer.Argument(help="A run folder of `lfkit apply`.")]
+LabelsFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--labels", help="True labels: a CSV with image_id and label.", metavar="FILE"
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+def analyze(run: Run, labels: LabelsFile = None, as_json: Json = False) -> None:
+    """Show every labeling function's coverage, conflicts and accuracy, and the errors."""
+    from rich.console import Console
+
+    from lfkit.cli.panel import function_table
+
+    config, votes, truth, given = _load(run, labels)
+    summary = _summary(config, votes, truth, given)
+    summary["confusions"] = _confusions(config, votes, truth, given)
+    if as_json:
+        typer.echo(json.dumps(summary))
+        return
+    console = Console(highlight=False)
+    console.print(function_table(summary["functions"], config.class_names))
+    if summary["confusions"]:
+        console.print("\n[bold]most frequent errors[/]")
+        for row in summary["confusions"]:
+            console.print(
+                f"  {row['images']:>7,}  {row['true']} labeled as {row['labeled']}"
+            )
+    console.print()
+    for sentence in summary["findings"]:
+        console.print(f"• {sentence}", markup=False)
+
+
+def diagnose(run: Run, labels: LabelsFile = None, as_json: Json = False) -> None:
+    """Say what limits the labels: gaps, copies, how far votes can go, the floors."""
+    from rich.console import Console
+
+    config, votes, truth, given = _load(run, labels)
+    summary = _summary(config, votes, truth, given)
+    stored = run / "summary.json"
+    floors = json.loads(stored.read_text()).get("floors", []) if stored.exists() else []
+    result = {**summary["diagnosis"], "floors": floors, "accuracy": summary["accuracy"]}
+    if as_json:
+        typer.echo(json.dumps(result))
+        return
+    console = Console(highlight=False)
+    for sentence in summary["findings"]:
+        console.print(f"• {sentence}", markup=False)
+    for floor in floors:
+        scored = floor["accuracy"]
+        value = floor["seed_cv_accuracy"] if scored is None else scored
+        if value is None:
+            continue
+        where = "cross-validated on the seeds" if scored is None else "on other images"
+        console.print(
+            f"• Floor: {floor['name']}, trained on the seeds alone, is right "
+            f"{value:.1%} of the time ({where}).",
+            markup=False,
+        )
+
+
+def _load(
+    run: Path, labels: Path | None
+) -> tuple[RunConfig, Votes, NDArray[np.int64], NDArray[np.bool_]]:
+    import numpy as np
+
+    from lfkit.labels import same_content
+    from lfkit.run import image_keys, load_config, load_images, load_votes
+    from lfkit.seeds import read_labels
+
+    config = load_config(run)
+    votes = load_votes(run, config)
+    index = load_images(run)
+    assert index is not None, "load_votes has read it"
+    truth = index.column("true_class").to_numpy().astype(np.int64)
+    if labels is not None:
+        given = read_labels(
+            labels, index.column("image_id").to_pylist(), config.class_names
+        )
+        truth = np.full(len(truth), -1, np.int64)
+        truth[given.rows] = given.labels
+    return config, votes, truth, same_content(image_keys(index), votes.seed_rows)
+
+
+def _summary(
+    config: RunConfig,
+    votes: Votes,
+    truth: NDArray[np.int64],
+    given: NDArray[np.bool_],
+) -> dict[str, Any]:
+    from lfkit.labels import aggregate
+    from lfkit.summary import summarize
+
+    everything = tuple(range(len(config.class_names)))
+    return summarize(
+        votes,
+        aggregate(votes, config.aggregator, config.class_balance),
+        truth,
+        given,
+        class_names=config.class_names,
+        aggregator=config.aggregator,
+        class_balance=config.class_balance,
+        lf_classes=[lf.classes or everything for lf in config.lfs] or None,
+        lf_kinds=[lf.kind for lf in config.lfs] or None,
+    )
+
+
+def _confusions(
+    config: RunConfig,
+    votes: Votes,
+    truth: NDArray[np.int64],
+    given: NDArray[np.bool_],
+) -> list[dict[str, Any]]:
+    import numpy as np
+
+    from lfkit.analysis import error_buckets
+    from lfkit.labels import aggregate
+
+    labels = aggregate(votes, config.aggregator, config.class_balance).labels
+    buckets = error_buckets(np.where(given, -1, truth), labels)
+    wrong = [
+        (len(rows), real, said)
+        for (real, said), rows in buckets.items()
+        if real >= 0 and said != real
+    ]
+    names = [*config.class_names, "no label"]  # -1 reads the last
+    return [
+        {"true": names[real], "labeled": names[said], "images": count}
+        for count, real, said in sorted(wrong, reverse=True)[:_MOST_CONFUSIONS]
+    ]

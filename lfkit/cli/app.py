@@ -1,0 +1,37 @@
+"""The `lfkit` command. Start-up stays light: each command imports what it needs."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from lfkit.cli import aggregate, analyze, apply, listing
+from lfkit.errors import LfkitError
+
+app = typer.Typer(
+    name="lfkit",
+    help="Label images with labeling functions.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("apply")(apply.apply)
+app.command("analyze")(analyze.analyze)
+app.command("diagnose")(analyze.diagnose)
+app.command("aggregate")(aggregate.aggregate)
+app.command("list")(listing.list_family)
+
+
+def main() -> None:
+    """Run the command line; exit 0 done, 2 the input is wrong, 1 a bug."""
+    try:
+        app()
+    except LfkitError as error:
+        from rich.console import Console
+
+        console = Console(stderr=True, soft_wrap=True, highlight=False)
+        console.print("error:", style="bold red", end=" ")
+        console.print(str(error), markup=False)
+        sys.exit(2)

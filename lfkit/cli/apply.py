@@ -1,0 +1,139 @@
+"""`lfkit apply`: images and labeling functions in, labels out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lfkit.errors import DeclarationError
+
+
+def apply(
+    data: Annotated[
+        str,
+        typer.Argument(
+            help="A named data set (digits, fashion-mnist), a folder of images, .npz, "
+            "idx files, or a CSV/Parquet manifest."
+        ),
+    ],
+    lfs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--lfs",
+            metavar="SPEC",
+            help="Labeling functions: a module (lf_library.digits), a file (my_lfs.py) "
+            "or one of its names (my_lfs.py:name). May be repeated.",
+        ),
+    ] = None,
+    votes: Annotated[
+        Path | None,
+        typer.Option(help="Votes made elsewhere, instead of --lfs.", metavar="FILE"),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The run folder.", metavar="RUN")] = Path(
+        "run"
+    ),
+    kinds: Annotated[
+        str | None,
+        typer.Option(help="Only functions of these kinds: heuristic,deep,…"),
+    ] = None,
+    seed_labels: Annotated[
+        Path | None,
+        typer.Option(
+            help="The labels you have: a CSV with image_id and label.", metavar="FILE"
+        ),
+    ] = None,
+    seeds_per_class: Annotated[
+        int | None,
+        typer.Option(
+            help="Draw so many labeled images per class as the only labels lfkit sees.",
+            metavar="N",
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="For every random choice.")] = 0,
+    aggregator: Annotated[
+        str, typer.Option("--with", help="How votes become labels (lfkit list).")
+    ] = "majority-vote",
+    class_balance: Annotated[
+        str | None,
+        typer.Option(help="Shares of the classes, if known: .5,.3,.2", metavar="P,…"),
+    ] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(help="Resize every image: 64, or 64x48 (height x width)."),
+    ] = None,
+    color: Annotated[
+        str | None, typer.Option(help="Convert every image: gray or rgb.")
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Stop at the first fault.")
+    ] = False,
+    lf_timeout: Annotated[
+        float,
+        typer.Option(help="Seconds before one call of a per-image function is killed."),
+    ] = 30.0,
+    floors: Annotated[
+        bool,
+        typer.Option(help="Score plain classifiers trained on the seeds, to compare."),
+    ] = True,
+    sheet: Annotated[
+        bool, typer.Option(help="Draw the contact sheet of the labels.")
+    ] = True,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the result as JSON.")
+    ] = False,
+) -> None:
+    """Label every image of DATA with labeling functions.
+
+    Killed at any moment, the same command goes on from what is on disk.
+    """
+    from lfkit.cli.options import parse_size, split_list, split_shares
+    from lfkit.cli.panel import show_summary
+    from lfkit.cli.progress import Bars
+    from lfkit.pipeline import Request, label_data
+    from lfkit.run import check_folder
+    from lfkit.store import locked
+
+    if bool(lfs) == (votes is not None):
+        raise DeclarationError(
+            "give labeling functions with --lfs SPEC, or votes made elsewhere with "
+            "--votes FILE."
+        )
+    if seed_labels is not None and seeds_per_class is not None:
+        raise DeclarationError("give --seed-labels or --seeds-per-class, not both.")
+    request = Request(
+        data=data,
+        out=out,
+        specs=tuple(lfs or ()),
+        votes_file=votes,
+        kinds=split_list(kinds),
+        seed_labels=seed_labels,
+        seeds_per_class=seeds_per_class,
+        seed=seed,
+        aggregator=aggregator,
+        class_balance=split_shares(class_balance),
+        size=parse_size(size),
+        color=color,
+        strict=strict,
+        lf_timeout=lf_timeout,
+        floors=floors,
+        sheet=sheet,
+    )
+    check_folder(out)
+    try:
+        with locked(out), Bars(quiet=as_json) as bars:
+            summary = label_data(request, bars)
+            bars.close()
+    except KeyboardInterrupt:
+        typer.echo(
+            f"\nStopped. What is computed is kept in {out}; run the same command to "
+            "go on.",
+            err=True,
+        )
+        raise typer.Exit(130) from None
+    if as_json:
+        typer.echo(json.dumps(summary))
+    else:
+        show_summary(summary)

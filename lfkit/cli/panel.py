@@ -1,0 +1,218 @@
+"""What a person reads at the end of a run."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console, Group
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+_EXTREMES = 3
+
+
+def show_summary(summary: dict[str, Any]) -> None:
+    """Print the final panel of `lfkit apply`."""
+    console = Console(highlight=False)
+    parts: list[Any] = [_figures(summary)]
+    verdict = _verdict(summary)
+    if verdict is not None:
+        parts += ["", verdict]
+    extremes = _extremes(summary)
+    if extremes is not None:
+        parts += ["", extremes]
+    trouble = _trouble(summary)
+    if trouble:
+        parts += ["", *trouble]
+    parts += ["", _next_steps(summary)]
+    title = f"[bold]{summary['data']}[/] labeled in {_duration(summary['seconds'])}"
+    console.print(
+        Panel(Group(*parts), title=title, border_style="green", padding=(1, 2))
+    )
+
+
+def function_table(functions: Sequence[dict[str, Any]], names: Sequence[str]) -> Table:
+    """Lay out one row per labeling function."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("labeling function", overflow="fold")
+    for title in ("kind", "votes for"):
+        table.add_column(title)
+    for title in ("coverage", "overlaps", "conflicts", "accuracy", "on seeds"):
+        table.add_column(title, justify="right")
+    for lf in functions:
+        voted = [names[label] for label in lf["classes"]]
+        classes = "all classes" if len(voted) == len(names) > 3 else ", ".join(voted)
+        table.add_row(
+            lf["name"],
+            lf["kind"] or "",
+            classes if len(classes) <= 28 else f"{len(voted)} classes",
+            _percent(lf["coverage"]),
+            _percent(lf["overlaps"]),
+            _percent(lf["conflicts"]),
+            _percent(lf["accuracy"]),
+            _percent(lf["seed_accuracy"]),
+        )
+    return table
+
+
+def _figures(summary: dict[str, Any]) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold")
+    table.add_column(justify="right")
+    table.add_column(style="dim")
+    n = summary["images"]
+    labeled = f"{summary['labeled']:,} of {n:,}"
+    table.add_row("images labeled", labeled, f"by {summary['aggregator']}")
+    m = len(summary["functions"])
+    table.add_row(
+        "coverage", _percent(summary["coverage"]), f"have a vote of {m} functions"
+    )
+    accuracy = summary["accuracy"]
+    if accuracy is not None:
+        remark = f"of {accuracy['n']:,} images with a known class"
+        if summary["seeds"]:
+            remark += f", the {summary['seeds']} seeds not counted"
+        table.add_row("accuracy", _percent(accuracy["of_all"]), remark)
+        if summary["labeled"] < n:
+            share = _percent(accuracy["of_labeled"])
+            table.add_row("", share, "of those that have a label")
+        if summary["aggregator"] != "majority-vote":
+            plain = summary["majority_vote_accuracy"]["of_all"]
+            table.add_row("majority vote", _percent(plain), "the floor of every model")
+    if summary["seed_accuracy"] is not None:
+        table.add_row(
+            "on the seeds",
+            _percent(summary["seed_accuracy"]),
+            f"of {summary['seeds']}, by functions that have not seen them",
+        )
+    for floor in summary.get("floors", []):
+        on_seeds, scored = floor["seed_cv_accuracy"], floor["accuracy"]
+        value = scored if scored is not None else on_seeds
+        remark = f"{floor['name']}, trained on the seeds alone"
+        if scored is None:
+            remark += " (cross-validated on them)"
+        table.add_row("floor", _percent(value), remark)
+    return table
+
+
+def _verdict(summary: dict[str, Any]) -> Text | None:
+    """Compare with the best floor, on the same images; say it when we lose."""
+    floors = summary.get("floors", [])
+    scored = [floor for floor in floors if floor["accuracy"] is not None]
+    if scored and summary["accuracy"] is not None:
+        best = max(scored, key=lambda floor: floor["accuracy"])
+        ours, theirs = summary["accuracy"]["of_all"], best["accuracy"]
+    else:
+        known = [floor for floor in floors if floor["seed_cv_accuracy"] is not None]
+        if not known or summary["seed_accuracy"] is None:
+            return None
+        best = max(known, key=lambda floor: floor["seed_cv_accuracy"])
+        ours, theirs = summary["seed_accuracy"], best["seed_cv_accuracy"]
+    if ours >= theirs:
+        return Text(
+            f"The labels beat every plain classifier trained on the seeds, by "
+            f"{100 * (ours - theirs):.1f} points.",
+            style="green",
+        )
+    return Text(
+        f"A plain classifier does better: {best['name']}, trained on the same seeds, is "
+        f"right {100 * (theirs - ours):.1f} points more often. More or better labeling "
+        "functions are needed before these labels are worth their trouble.",
+        style="yellow",
+    )
+
+
+def _extremes(summary: dict[str, Any]) -> Table | None:
+    """List the strongest and the weakest functions."""
+    key = "accuracy" if summary["accuracy"] is not None else "seed_accuracy"
+    known = [lf for lf in summary["functions"] if lf[key] is not None]
+    if not known:
+        return None
+    known.sort(key=lambda lf: -lf[key])
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold")
+    table.add_column()
+    table.add_column(justify="right")
+    table.add_column(style="dim")
+    n = min(_EXTREMES, (len(known) + 1) // 2)
+    rows = [("strongest", lf) for lf in known[:n]]
+    rows += [("weakest", lf) for lf in known[n:][-_EXTREMES:]]
+    last = ""
+    for title, lf in rows:
+        covers = f"where it votes, {_percent(lf['coverage'])} of the images"
+        table.add_row(
+            "" if title == last else title, lf["name"], _percent(lf[key]), covers
+        )
+        last = title
+    return table
+
+
+def _trouble(summary: dict[str, Any]) -> list[Text]:
+    lines = []
+    for note in summary.get("notes", []):
+        lines.append(Text(f"Note: {note}.", style="yellow"))
+    if summary["unreadable"]:
+        name, reason = next(iter(summary["problems"].items()), ("", ""))
+        example = f", such as {name}: {reason}" if name else ""
+        lines.append(
+            Text(
+                f"{summary['unreadable']:,} files could not be read{example}.", "yellow"
+            )
+        )
+    for name, reason in list(summary["left_out"].items())[:_EXTREMES]:
+        lines.append(Text(f"{name} was left out: {reason}.", style="yellow"))
+    more = len(summary["left_out"]) - _EXTREMES
+    if more > 0:
+        lines.append(Text(f"… and {more} more functions were left out.", "yellow"))
+    for name, found in list(summary["faults"].items())[:_EXTREMES]:
+        kinds = ", ".join(
+            f"{kind} {count:,}x" for kind, count in found["kinds"].items()
+        )
+        lines.append(
+            Text(f"{name} failed on {found['total']:,} images: {kinds}.", "yellow")
+        )
+    if summary["faults"] or summary["left_out"] or summary["unreadable"]:
+        lines.append(Text(f"Details: {summary['out']}/faults.json", style="dim"))
+    for pair in summary["diagnosis"]["copies"][:_EXTREMES]:
+        lines.append(
+            Text(
+                f"{pair['first']} and {pair['second']} agree on "
+                f"{_percent(pair['agreement'])} of their votes: one would do.",
+                style="yellow",
+            )
+        )
+    names = summary["class_names"]
+    unnamed = [names[label] for label in summary["diagnosis"]["unnamed_classes"]]
+    if unnamed:
+        lines.append(
+            Text(
+                f"No function can name {', '.join(unnamed)}: those images get other "
+                "labels.",
+                style="yellow",
+            )
+        )
+    return lines
+
+
+def _next_steps(summary: dict[str, Any]) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold")
+    table.add_column()
+    for position, path in enumerate(summary["files"]):
+        table.add_row("files" if position == 0 else "", path)
+    out = shlex.quote(summary["out"])
+    table.add_row("next", f"[cyan]lfkit analyze {out}[/]")
+    return table
+
+
+def _percent(share: float | None) -> str:
+    return "—" if share is None or share != share else f"{100 * share:.1f} %"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    return f"{int(seconds) // 60} min {int(seconds) % 60} s"

@@ -1,0 +1,180 @@
+"""The first look at image files: who they are and what their headers say."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from lfkit.datasets.columns import (
+    INDEX_SCHEMA,
+    TextColumn,
+    keys_to_text,
+    text_to_keys,
+)
+from lfkit.datasets.pixels import quiet_pil, read_header, reason
+from lfkit.errors import DataError
+from lfkit.images import KEY_BYTES
+
+_BLOCK = 1024  # files handed to the threads at once; bounds the queue's memory
+_NO_KEY = bytes(KEY_BYTES)
+
+
+@dataclass(frozen=True)
+class FileIndex:
+    """What is known of n files without decoding them.
+
+    Attributes
+    ----------
+    ids : n names, as the user sees them.
+    keys : (n, 16) hashes of the files' bytes, zeros where a file could not be read.
+    width, height : (n,) in pixels, after the EXIF rotation; 0 where there is a problem.
+    mode : (n,) PIL's mode, as bytes.
+    file_size, mtime_ns : (n,), -1 where there is no such file.
+    problems : row → why the file is not an image that can be read.
+    """
+
+    ids: TextColumn
+    keys: NDArray[np.uint8]
+    width: NDArray[np.int32]
+    height: NDArray[np.int32]
+    mode: NDArray[np.bytes_]
+    file_size: NDArray[np.int64]
+    mtime_ns: NDArray[np.int64]
+    problems: dict[int, str]
+
+    def table(self) -> pa.Table:
+        """Give the index as columns; `index_files` takes it back as `known`."""
+        n = len(self.keys)
+        no_file, no_size = self.file_size < 0, self.width == 0
+        problem = np.full(n, None, dtype=object)
+        for row, text in self.problems.items():
+            problem[row] = text
+        columns = [
+            pa.array(self.ids, pa.string()),
+            keys_to_text(self.keys),
+            pa.array(self.width, mask=no_size),
+            pa.array(self.height, mask=no_size),
+            pa.array(self.mode.astype(str), pa.string(), mask=no_size),
+            pa.array(self.file_size, mask=no_file),
+            pa.array(self.mtime_ns, mask=no_file),
+            pa.array(problem, pa.string()),
+        ]
+        return pa.table(columns, schema=INDEX_SCHEMA)
+
+
+def index_files(
+    ids: TextColumn,
+    path_of: Callable[[int], bytes],
+    pool: ThreadPoolExecutor,
+    *,
+    known: pa.Table | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> FileIndex:
+    """Read every file once, except those that `known` has seen in their present state.
+
+    Parameters
+    ----------
+    path_of : row → where that file lies.
+    known : an earlier index; a file of the same id, size and time is not read again.
+    progress : called with the number of files done and the number of all.
+    """
+    index = _from_known(ids, known)
+    n = len(ids)
+
+    def look(row: int) -> _Seen | None:
+        state = int(index.file_size[row]), int(index.mtime_ns[row])
+        return _look(path_of(row), state)
+
+    with quiet_pil():
+        for start in range(0, n, _BLOCK):
+            block = range(start, min(start + _BLOCK, n))
+            for row, seen in zip(block, pool.map(look, block), strict=True):
+                if seen is not None:
+                    _write(index, row, seen)
+            if progress is not None:
+                progress(block.stop, n)
+    return index
+
+
+class _Seen(NamedTuple):
+    file_size: int
+    mtime_ns: int
+    key: bytes
+    width: int
+    height: int
+    mode: str
+    problem: str | None
+
+
+def _look(path: bytes, known_state: tuple[int, int]) -> _Seen | None:
+    """Hash one file and read its header; None if it is as it was."""
+    size = mtime_ns = -1
+    key = _NO_KEY
+    try:
+        status = os.stat(path)
+        size, mtime_ns = status.st_size, status.st_mtime_ns
+        if (size, mtime_ns) == known_state:
+            return None
+        if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
+            raise DataError("not a regular file")
+        with open(path, "rb") as file:
+            digest = hashlib.file_digest(file, _new_hash)
+            key = digest.digest()
+            width, height, mode = read_header(file)
+    except Exception as error:  # PIL raises whatever its parsers meet
+        return _Seen(size, mtime_ns, key, 0, 0, "", reason(error))
+    return _Seen(size, mtime_ns, key, width, height, mode, None)
+
+
+def _new_hash() -> hashlib.blake2b:
+    return hashlib.blake2b(digest_size=KEY_BYTES)
+
+
+def _write(index: FileIndex, row: int, seen: _Seen) -> None:
+    index.keys[row] = np.frombuffer(seen.key, np.uint8)
+    index.width[row], index.height[row] = seen.width, seen.height
+    index.mode[row] = seen.mode.encode()
+    index.file_size[row], index.mtime_ns[row] = seen.file_size, seen.mtime_ns
+    if seen.problem is not None:
+        index.problems[row] = seen.problem
+
+
+def _from_known(ids: TextColumn, known: pa.Table | None) -> FileIndex:
+    """Start from what an earlier index knew, or from nothing."""
+    n = len(ids)
+    index = FileIndex(
+        ids=ids,
+        keys=np.zeros((n, KEY_BYTES), np.uint8),
+        width=np.zeros(n, np.int32),
+        height=np.zeros(n, np.int32),
+        mode=np.zeros(n, "S8"),
+        file_size=np.full(n, -1, np.int64),
+        mtime_ns=np.full(n, -1, np.int64),
+        problems={},
+    )
+    if known is None or not set(INDEX_SCHEMA.names) <= set(known.column_names):
+        return index  # also an index of another lfkit's making: read everything again
+    # A file with a problem is looked at again: permissions change without a new time.
+    usable = known.filter(
+        pc.and_(pc.is_null(known["problem"]), pc.is_valid(known["mtime_ns"]))
+    )
+    found = pc.index_in(
+        pa.array(ids, pa.string()), value_set=usable["image_id"].cast(pa.string())
+    )
+    rows = np.flatnonzero(found.is_valid())
+    old = usable.take(found.drop_null()).combine_chunks()
+    index.keys[rows] = text_to_keys(old["key"])
+    for name in ("width", "height", "file_size", "mtime_ns"):
+        getattr(index, name)[rows] = old[name].to_numpy()
+    index.mode[rows] = old["mode"].to_numpy().astype("S8")
+    return index

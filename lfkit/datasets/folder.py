@@ -1,0 +1,69 @@
+"""A folder of images; its sub-folders are the classes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from lfkit.datasets.files import Files
+from lfkit.datasets.pixels import EXTENSIONS
+from lfkit.errors import DataError
+
+_SUFFIXES = tuple(f".{extension}".encode() for extension in EXTENSIONS)
+
+
+def is_folder(path: Path) -> bool:
+    """Recognise any folder; ask the formats that are folders of other things first."""
+    return path.is_dir()
+
+
+def open_folder(path: Path, split: str | None) -> Files:
+    """List the images below a folder, hidden files left out, sorted by path."""
+    if split is not None:
+        raise DataError(f"{path} has no splits; give the folder {path / split}.")
+    names = sorted(_scan(os.fsencode(path), b"", ()))
+    if not names:
+        raise DataError(
+            f"{path} holds no image ({', '.join(EXTENSIONS)}); give another folder."
+        )
+    # The first part of the path is the class; images beside the classes have none.
+    classes = [name.split(b"/", 1)[0] if b"/" in name else None for name in names]
+    found = sorted({name for name in classes if name is not None})
+    if not found:
+        return Files(str(path), pa.array(names, pa.binary()))
+    number = {name: position for position, name in enumerate(found)}
+    labels = np.array([number.get(name, -1) for name in classes], np.int64)  # type: ignore[arg-type]
+    class_names = tuple(name.decode("utf-8", "backslashreplace") for name in found)
+    return Files(str(path), pa.array(names, pa.binary()), labels, class_names)
+
+
+def _scan(
+    folder: bytes, prefix: bytes, above: tuple[tuple[int, int], ...]
+) -> Iterator[bytes]:
+    """List image files below a folder, as paths relative to where the scan began.
+
+    Parameters
+    ----------
+    above : device and inode of the folders that hold this one: links are followed, but
+        not in circles.
+    """
+    status = os.stat(folder)
+    here = (status.st_dev, status.st_ino)
+    if here in above:
+        return
+    with os.scandir(folder) as entries:
+        listed = list(entries)
+    for entry in listed:
+        if entry.name.startswith(b"."):
+            continue
+        linked = entry.is_symlink()
+        # os.path.isdir, as DirEntry.is_dir raises on links that form a circle.
+        if os.path.isdir(entry.path) if linked else entry.is_dir():
+            yield from _scan(entry.path, prefix + entry.name + b"/", (*above, here))
+        # A link to nowhere is listed too, so that it is reported.
+        elif entry.name.lower().endswith(_SUFFIXES) and (linked or entry.is_file()):
+            yield prefix + entry.name

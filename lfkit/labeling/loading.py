@@ -1,0 +1,205 @@
+"""Finds labeling functions where the user says they are: a module, a file, a name."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from lfkit.errors import DeclarationError
+from lfkit.labeling.labeling_function import (
+    KINDS,
+    LabelingFunction,
+    from_snorkel,
+    is_snorkel,
+)
+
+_FORMS = (
+    "a module (lf_library.fashion), a file (my_lfs.py) or one name (my_lfs.py:name)"
+)
+
+
+@dataclass(frozen=True)
+class LoadedLFs:
+    """What the specs gave.
+
+    Attributes
+    ----------
+    lfs : labeling functions, in the order they were written.
+    class_names : the module's CLASSES, or None if it does not say.
+    """
+
+    lfs: list[LabelingFunction]
+    class_names: tuple[str, ...] | None
+
+
+def load_lfs(specs: Sequence[str], *, kinds: Sequence[str] | None = None) -> LoadedLFs:
+    """Load labeling functions.
+
+    Parameters
+    ----------
+    specs : modules, files, or `file.py:name` of one function or list of functions. A
+        module's functions are those in its list LFS, else all it defines; its list
+        CLASSES names the classes.
+    kinds : keep only these kinds.
+    """
+    found: dict[str, LabelingFunction] = {}
+    class_names: tuple[str, ...] | None = None
+    for spec in specs:
+        where, name = _split(spec)
+        module = _load_file(where) if where.endswith(".py") else _load_module(where)
+        for lf in _functions(module, where, name):
+            if found.setdefault(lf.name, lf) is not lf:
+                raise DeclarationError(
+                    f"two labeling functions are named {lf.name!r} (one in {where}); "
+                    "rename one of them."
+                )
+        names = _class_names(module, where)
+        if names is not None and class_names not in (None, names):
+            raise DeclarationError(
+                f"CLASSES of {where} is {list(names)}, but an earlier --lfs has "
+                f"{list(class_names or ())}; both must name the same classes."
+            )
+        class_names = names or class_names
+    lfs = _of_kinds(list(found.values()), kinds)
+    return LoadedLFs(lfs, class_names)
+
+
+def _of_kinds(
+    lfs: list[LabelingFunction], kinds: Sequence[str] | None
+) -> list[LabelingFunction]:
+    if not kinds:
+        return lfs
+    for kind in kinds:
+        if kind not in KINDS:
+            raise DeclarationError(
+                f"there is no kind {kind!r}; choose from {', '.join(KINDS)}."
+            )
+    chosen = [lf for lf in lfs if lf.kind in kinds]
+    if not chosen:
+        raise DeclarationError(
+            f"none of the {len(lfs)} labeling functions is of kind "
+            f"{' or '.join(kinds)}."
+        )
+    return chosen
+
+
+def _split(spec: str) -> tuple[str, str | None]:
+    head, colon, tail = spec.rpartition(":")
+    if colon and (head.endswith(".py") or "/" not in tail) and not spec.endswith(".py"):
+        return head, tail
+    return spec, None
+
+
+def _load_file(where: str) -> ModuleType:
+    path = Path(where).expanduser().resolve()
+    if not path.is_file():
+        raise DeclarationError(f"there is no file {where}; --lfs takes {_FORMS}.")
+    digest = hashlib.blake2b(str(path).encode(), digest_size=4).hexdigest()
+    name = f"lfs_{path.stem}_{digest}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise DeclarationError(f"{where} is not a Python file; --lfs takes {_FORMS}.")
+    module = importlib.util.module_from_spec(spec)
+    if str(path.parent) not in sys.path:
+        sys.path.insert(0, str(path.parent))  # as `python my_lfs.py` would have it
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # a user's file may raise anything
+        del sys.modules[name]
+        raise _import_error(where, path, error) from error
+    return module
+
+
+def _load_module(where: str) -> ModuleType:
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        return importlib.import_module(where)
+    except ModuleNotFoundError as error:
+        if error.name is not None and where.split(".")[0] == error.name.split(".")[0]:
+            raise DeclarationError(
+                f"there is no module {where!r}; --lfs takes {_FORMS}."
+            ) from error
+        raise _import_error(where, None, error) from error
+    except Exception as error:  # a user's module may raise anything
+        raise _import_error(where, None, error) from error
+
+
+def _import_error(where: str, path: Path | None, error: Exception) -> DeclarationError:
+    """Say why a user's code does not import, and in which of its lines."""
+    line = ""
+    if isinstance(error, SyntaxError):
+        line = f" (line {error.lineno})"
+    elif path is not None:
+        own = [
+            f
+            for f in traceback.extract_tb(error.__traceback__)
+            if f.filename == str(path)
+        ]
+        line = f" (line {own[-1].lineno})" if own else ""
+    if isinstance(error, DeclarationError):
+        return DeclarationError(f"{where}{line}: {error}")
+    return DeclarationError(
+        f"{where} cannot be imported{line}: {type(error).__name__}: {error}"
+    )
+
+
+def _functions(
+    module: ModuleType, where: str, name: str | None
+) -> list[LabelingFunction]:
+    if name is not None:
+        if not hasattr(module, name):
+            raise DeclarationError(f"{where} has no {name!r}.")
+        found = getattr(module, name)
+        candidates = list(found) if isinstance(found, (list, tuple)) else [found]
+        for candidate in candidates:
+            if not _is_function(candidate):
+                raise DeclarationError(
+                    f"{where}:{name} is {candidate!r}, not a labeling function; "
+                    "decorate it with @labeling_function(classes=[...])."
+                )
+    elif hasattr(module, "LFS"):
+        candidates = list(module.LFS)
+    else:
+        candidates = list(
+            {id(v): v for v in vars(module).values() if _is_function(v)}.values()
+        )
+    lfs = [
+        lf if isinstance(lf, LabelingFunction) else from_snorkel(lf)
+        for lf in candidates
+    ]
+    if not lfs:
+        raise DeclarationError(
+            f"{where} defines no labeling function; decorate one with "
+            "@labeling_function(classes=[...])."
+        )
+    return lfs
+
+
+def _is_function(candidate: Any) -> bool:
+    return isinstance(candidate, LabelingFunction) or is_snorkel(candidate)
+
+
+def _class_names(module: ModuleType, where: str) -> tuple[str, ...] | None:
+    names = getattr(module, "CLASSES", None)
+    if names is None:
+        return None
+    if (
+        isinstance(names, str)
+        or not all(isinstance(name, str) for name in names)
+        or len(set(names)) != len(names)
+    ):
+        raise DeclarationError(
+            f"CLASSES of {where} must be a list of different names, one per class; "
+            f"got {names!r}."
+        )
+    return tuple(names)

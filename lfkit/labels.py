@@ -1,0 +1,119 @@
+"""From votes to labels, and how right they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lfkit.aggregators import AGGREGATORS
+from lfkit.errors import InputError
+from lfkit.images import ImageSource
+from lfkit.votes import ABSTAIN, Votes
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """Labels made of votes.
+
+    Attributes
+    ----------
+    labels : (n,) classes, -1 = no label.
+    proba : (n, k) posterior; seeds have their given class.
+    is_seed : (n,) True where the label was given.
+    """
+
+    labels: NDArray[np.int64]
+    proba: NDArray[np.float64]
+    is_seed: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """How many labels are right, where the truth is known and was not given.
+
+    Attributes
+    ----------
+    of_all : share of these images with the right label; no label counts as wrong.
+    of_labeled : share among those that have a label.
+    n : number of these images.
+    """
+
+    of_all: float
+    of_labeled: float
+    n: int
+
+
+def make_aggregator(name: str, class_balance: Sequence[float] | None) -> Any:
+    """Make an aggregator by its name in AGGREGATORS."""
+    if name not in AGGREGATORS:
+        raise InputError(
+            f"there is no aggregator {name!r}; choose from {', '.join(AGGREGATORS)}."
+        )
+    return AGGREGATORS[name](class_balance=class_balance)
+
+
+def aggregate(
+    votes: Votes, name: str, class_balance: Sequence[float] | None = None
+) -> Labels:
+    """Turn votes into labels; the seeds keep the labels they were given."""
+    aggregator = make_aggregator(name, class_balance).fit(votes)
+    proba = aggregator.predict_proba(votes)
+    labels = aggregator.predict(votes)
+    is_seed = np.zeros(len(votes), bool)
+    if votes.seed_rows is not None and votes.seed_labels is not None:
+        is_seed[votes.seed_rows] = True
+        labels[votes.seed_rows] = votes.seed_labels
+        proba[votes.seed_rows] = np.eye(votes.n_classes)[votes.seed_labels]
+    return Labels(labels, proba, is_seed)
+
+
+def seed_accuracy(
+    votes: Votes, name: str, class_balance: Sequence[float] | None = None
+) -> float | None:
+    """Score an aggregator on the seeds, by votes of functions that have not seen them.
+
+    Returns None without out-of-fold votes. No vote counts as wrong.
+    """
+    fold = votes.seed_out_of_fold
+    if fold is None:
+        return None
+    aggregator = make_aggregator(name, class_balance).fit(votes)
+    return float((aggregator.predict(fold) == votes.seed_labels).mean())
+
+
+def score(
+    labels: NDArray[np.int64], truth: NDArray[np.int64], given: NDArray[np.bool_]
+) -> Accuracy | None:
+    """Compare labels with the truth.
+
+    Parameters
+    ----------
+    truth : (n,) -1 where unknown.
+    given : (n,) images whose label was given, not to be scored.
+    """
+    rows = (truth >= 0) & ~given
+    if not rows.any():
+        return None
+    right, labeled = labels[rows] == truth[rows], labels[rows] != ABSTAIN
+    of_labeled = float(right[labeled].mean()) if labeled.any() else float("nan")
+    return Accuracy(float(right.mean()), of_labeled, int(rows.sum()))
+
+
+def given_images(source: ImageSource, votes: Votes) -> NDArray[np.bool_]:
+    """Find the seeds and every image with a seed's content: none of them is scored."""
+    return same_content(source.keys, votes.seed_rows)
+
+
+def same_content(
+    keys: NDArray[np.uint8], rows: NDArray[np.int64] | None
+) -> NDArray[np.bool_]:
+    """Tell which of n images have the content of one in `rows`, (n,)."""
+    if rows is None:
+        return np.zeros(len(keys), bool)
+    packed = np.ascontiguousarray(keys).view(f"V{keys.shape[1]}").ravel()
+    _, group = np.unique(packed, return_inverse=True)
+    return np.isin(group, group[rows])

@@ -1,0 +1,286 @@
+"""A run folder: what was asked, the votes, the labels."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from pydantic import BaseModel, ValidationError
+
+from lfkit.errors import RunError
+from lfkit.labeling.applier import originals, out_of_fold, place_votes
+from lfkit.store import RunStore, write_atomically
+from lfkit.votes import ABSTAIN, Votes
+
+FORMAT = 1
+
+
+class LFRecord(BaseModel):
+    """A labeling function of a run: where its votes lie, what it may vote."""
+
+    name: str
+    kind: str
+    doc: str
+    classes: tuple[int, ...] | None
+    soft: bool
+    key: str
+    out_of_fold_key: str | None
+
+
+class RunConfig(BaseModel):
+    """The content of run.json.
+
+    Attributes
+    ----------
+    features : feature name → key, for the features that the functions read.
+    seed_images, seed_labels : image ids whose class was given, and their classes.
+    votes_file : votes made elsewhere, when no function ran here.
+    """
+
+    format: int = FORMAT
+    data: str
+    size: tuple[int, int] | None
+    color: str | None
+    shape: tuple[int, int, int]
+    decoding: str
+    n_images: int
+    class_names: tuple[str, ...]
+    specs: tuple[str, ...]
+    kinds: tuple[str, ...]
+    seed: int
+    seed_images: tuple[str, ...]
+    seed_labels: tuple[int, ...]
+    seed_block: str | None
+    aggregator: str
+    class_balance: tuple[float, ...] | None
+    lfs: tuple[LFRecord, ...]
+    features: dict[str, str]
+    votes_file: str | None
+    versions: dict[str, str]
+
+
+def versions() -> dict[str, str]:
+    """Name the versions that decide a run's numbers."""
+    import importlib.metadata
+
+    names = ("lfkit", "torch", "numpy", "scikit-learn", "pillow")
+    found = {name: importlib.metadata.version(name) for name in names}
+    return {"python": platform.python_version(), **found}
+
+
+def save_config(folder: Path, config: RunConfig) -> None:
+    """Write run.json."""
+    write_atomically(folder / "run.json", config.model_dump_json(indent=1).encode())
+
+
+def load_config(folder: Path) -> RunConfig:
+    """Read run.json."""
+    path = folder / "run.json"
+    if not path.exists():
+        raise RunError(
+            f"{folder} is not a finished run: it has no run.json. Make one with "
+            f"`lfkit apply DATA --lfs SPEC --out {folder}`."
+        )
+    try:
+        config = RunConfig.model_validate_json(path.read_text())
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise RunError(
+            f"{path} cannot be read: {where}: {first['msg']}. Run `lfkit apply` again."
+        ) from error
+    if config.format != FORMAT:
+        raise RunError(
+            f"{path} has format {config.format}, this lfkit reads {FORMAT}; run "
+            "`lfkit apply` again."
+        )
+    return config
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse to write into a folder that holds something else."""
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise RunError(f"{folder} is a file; --out takes a folder.")
+    ours = {"run.json", ".lock", "blocks.npz", "images.parquet"}
+    names = {path.name for path in folder.iterdir()}
+    if names and not names & ours:
+        raise RunError(
+            f"{folder} is not empty and not a run of lfkit; give --out another folder."
+        )
+
+
+def save_images(
+    folder: Path, index: pa.Table, problems: dict[str, str], truth: NDArray[np.int64]
+) -> None:
+    """Write images.parquet: the index, problems found since, classes for scoring."""
+    ids = index.column("image_id").to_pylist()
+    found = index.column("problem").to_pylist()
+    merged = [
+        problems.get(name) or known for name, known in zip(ids, found, strict=True)
+    ]
+    place = index.schema.get_field_index("problem")
+    index = index.set_column(place, "problem", pa.array(merged, pa.string()))
+    index = index.append_column("true_class", pa.array(truth, pa.int32()))
+    write_table(folder / "images.parquet", index)
+
+
+def load_images(folder: Path) -> pa.Table | None:
+    """Read images.parquet; None if there is none yet or it cannot be read."""
+    path = folder / "images.parquet"
+    if not path.exists():
+        return None
+    try:
+        return pq.read_table(path)
+    except (pa.ArrowInvalid, OSError):
+        return None  # it only saves time; the index is made anew
+
+
+def image_keys(index: pa.Table) -> NDArray[np.uint8]:
+    """Give the content hashes of images.parquet as (n, 16) uint8."""
+    text = "".join(index.column("key").to_pylist())
+    return np.frombuffer(bytes.fromhex(text), np.uint8).reshape(index.num_rows, -1)
+
+
+def load_votes(folder: Path, config: RunConfig) -> Votes:
+    """Read a run's votes, those on the seeds out of fold among them."""
+    index = load_images(folder)
+    if index is None:
+        raise RunError(
+            f"{folder} has no images.parquet; run `lfkit apply` again: what is already "
+            "computed is kept."
+        )
+    if config.votes_file is not None:
+        return _load_foreign_votes(folder, config)
+    store = RunStore(folder)
+    keys = image_keys(index)
+    hard, soft = _blank(len(keys), config)
+    blocks = store.layout(keys, 1)
+    for j, lf in enumerate(config.lfs):
+        for block in blocks:
+            column = _stored_votes(store, folder, lf.key, block.id)
+            place_votes(lf, column, block.rows, j, hard, soft)
+    copy = originals(keys)
+    votes = Votes(
+        hard[copy],
+        tuple(lf.name for lf in config.lfs),
+        len(config.class_names),
+        soft=None if soft is None else soft[copy],
+    )
+    if not config.seed_images:
+        return votes
+    return _with_seeds(votes, store, folder, config, index)
+
+
+def save_labels(
+    folder: Path,
+    ids: Sequence[str],
+    labels: NDArray[np.int64],
+    proba: NDArray[np.float64],
+    class_names: Sequence[str],
+    is_seed: NDArray[np.bool_],
+    *,
+    stem: str = "labels",
+) -> list[Path]:
+    """Write labels.parquet and labels.csv: one row per image, in the data's order.
+
+    Parameters
+    ----------
+    labels : (n,) classes, -1 = no label (the cell stays empty).
+    proba : (n, k) posterior.
+    is_seed : (n,) True where the label was given, not inferred.
+    """
+    names = pa.array([*class_names], pa.string())
+    index = pa.array(labels, pa.int32(), mask=labels == ABSTAIN)
+    label = names.take(index)
+    confidence = pa.array(
+        np.where(labels == ABSTAIN, np.nan, proba.max(axis=1, initial=0.0)),
+        pa.float32(),
+        mask=labels == ABSTAIN,
+    )
+    columns: dict[str, Any] = {
+        "image_id": pa.array(ids, pa.string()),
+        "label": label,
+        "confidence": confidence,
+        "seed": pa.array(is_seed),
+    }
+    for j, name in enumerate(class_names):
+        columns[f"p_{name}"] = pa.array(proba[:, j], pa.float32())
+    columns["vote_label"], columns["vote_confidence"] = label, confidence
+    table = pa.table(columns)
+    paths = [folder / f"{stem}.parquet", folder / f"{stem}.csv"]
+    write_table(paths[0], table)
+    sink = pa.BufferOutputStream()
+    pa_csv.write_csv(table, sink)
+    write_atomically(paths[1], sink.getvalue().to_pybytes())
+    return paths
+
+
+def write_table(path: Path, table: pa.Table) -> None:
+    """Write a Parquet file whole or not at all."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink)
+    write_atomically(path, sink.getvalue().to_pybytes())
+
+
+def save_foreign_votes(folder: Path, votes: Votes) -> None:
+    """Keep votes that were made elsewhere."""
+    arrays = {"votes": votes.hard, "names": np.asarray(votes.names)}
+    if votes.soft is not None:
+        arrays["soft"] = votes.soft
+    RunStore(folder).save("votes", "foreign", "all", arrays)
+
+
+def _load_foreign_votes(folder: Path, config: RunConfig) -> Votes:
+    arrays = RunStore(folder).load("votes", "foreign", "all")
+    if arrays is None:
+        raise RunError(f"{folder} has lost its votes; run `lfkit apply` again.")
+    names, k = tuple(arrays["names"].tolist()), len(config.class_names)
+    return Votes(arrays["votes"], names, k, soft=arrays.get("soft"))
+
+
+def _with_seeds(
+    votes: Votes, store: RunStore, folder: Path, config: RunConfig, index: pa.Table
+) -> Votes:
+    row_of = {
+        name: row for row, name in enumerate(index.column("image_id").to_pylist())
+    }
+    rows = np.asarray([row_of[name] for name in config.seed_images], np.int64)
+    labels = np.asarray(config.seed_labels, np.int64)
+    votes = replace(votes, seed_rows=rows, seed_labels=labels)
+    if config.seed_block is None:
+        return votes
+    found = {
+        lf.name: _stored_votes(store, folder, lf.out_of_fold_key, config.seed_block)
+        for lf in config.lfs
+        if lf.out_of_fold_key is not None
+    }
+    return replace(votes, seed_out_of_fold=out_of_fold(votes, config.lfs, found))
+
+
+def _stored_votes(store: RunStore, folder: Path, key: str, block: str) -> NDArray[Any]:
+    arrays = store.load("votes", key, block)
+    if arrays is None:
+        raise RunError(
+            f"{folder} lacks some of its votes; run `lfkit apply` again: what is "
+            "already computed is kept."
+        )
+    return arrays["votes"]
+
+
+def _blank(
+    n: int, config: RunConfig
+) -> tuple[NDArray[np.int16], NDArray[np.float16] | None]:
+    m, k = len(config.lfs), len(config.class_names)
+    hard = np.full((n, m), ABSTAIN, np.int16)
+    is_soft = any(lf.soft for lf in config.lfs)
+    return hard, np.zeros((n, m, k), np.float16) if is_soft else None

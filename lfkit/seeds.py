@@ -1,0 +1,106 @@
+"""The few labels lfkit sees: read from a file, or drawn from a labeled data set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lfkit.errors import DataError
+from lfkit.images import ImageSource
+
+
+@dataclass(frozen=True)
+class GivenLabels:
+    """Rows of the data whose class is given, (s,), their classes, and remarks."""
+
+    rows: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    notes: tuple[str, ...] = ()
+
+
+def draw_seeds(
+    source: ImageSource,
+    truth: NDArray[np.int64] | None,
+    class_names: tuple[str, ...],
+    n_per_class: int,
+    seed: int,
+) -> GivenLabels:
+    """Draw random labeled images of each class.
+
+    Parameters
+    ----------
+    truth : (n,) true classes, -1 where unknown.
+    """
+    if n_per_class < 1:
+        raise DataError(f"--seeds-per-class must be at least 1, got {n_per_class}.")
+    if truth is None or not (truth >= 0).any():
+        raise DataError(
+            f"{source.name} has no labels to draw seeds from; give the few you have by "
+            "--seed-labels FILE (a CSV with columns image_id and label)."
+        )
+    rng = np.random.default_rng(seed)
+    usable = np.ones(len(truth), bool)
+    usable[list(source.known_problems)] = False
+    rows, notes = [], []
+    for label, name in enumerate(class_names):
+        members = np.flatnonzero((truth == label) & usable)
+        if len(members) < n_per_class:
+            notes.append(
+                f"class {name!r} has {len(members)} labeled images, fewer than "
+                f"--seeds-per-class {n_per_class}; all are seeds"
+            )
+        rows.append(rng.permutation(members)[:n_per_class])
+    drawn = np.sort(np.concatenate(rows))
+    return GivenLabels(drawn, truth[drawn], tuple(notes))
+
+
+def read_labels(
+    path: Path, source_ids: Sequence[str], class_names: tuple[str, ...]
+) -> GivenLabels:
+    """Read a CSV or Parquet file with columns image_id (or path) and label."""
+    import pandas as pd
+
+    if not path.is_file():
+        raise DataError(f"there is no file {path} with labels.")
+    try:
+        if path.suffix == ".parquet":
+            table = pd.read_parquet(path)
+        else:
+            table = pd.read_csv(path, dtype=str)
+    except (ValueError, OSError) as error:
+        raise DataError(f"{path} cannot be read as a table: {error}") from error
+    column = next((c for c in ("image_id", "path") if c in table.columns), None)
+    if column is None or "label" not in table.columns:
+        raise DataError(
+            f"{path} needs the columns image_id and label, it has "
+            f"{', '.join(map(str, table.columns))}."
+        )
+    table = table[table["label"].notna()]
+    row_of = {name: row for row, name in enumerate(source_ids)}
+    ids = table[column].astype(str).tolist()
+    unknown = [name for name in ids if name not in row_of]
+    if unknown:
+        raise DataError(
+            f"{path} names image {unknown[0]!r}, which is not in the data (ids look "
+            f"like {source_ids[0]!r}); {len(unknown)} of its {len(ids)} rows are so."
+        )
+    if len(set(ids)) != len(ids):
+        twice = next(name for name in ids if ids.count(name) > 1)
+        raise DataError(f"{path} names image {twice!r} twice.")
+    class_of = {name: label for label, name in enumerate(class_names)}
+    class_of |= {str(label): label for label in range(len(class_names))} | class_of
+    labels = []
+    for name, label in zip(ids, table["label"].astype(str), strict=True):
+        if label not in class_of:
+            raise DataError(
+                f"{path} gives image {name!r} the label {label!r}; the classes are "
+                f"{', '.join(class_names)} (or 0..{len(class_names) - 1})."
+            )
+        labels.append(class_of[label])
+    rows = np.asarray([row_of[name] for name in ids], np.int64)
+    order = np.argsort(rows)
+    return GivenLabels(rows[order], np.asarray(labels, np.int64)[order])

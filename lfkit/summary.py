@@ -1,0 +1,84 @@
+"""What a person wants to know of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lfkit.analysis import LFAnalysis
+from lfkit.diagnosis import Diagnosis, diagnose
+from lfkit.labels import Labels, aggregate, score, seed_accuracy
+from lfkit.votes import ABSTAIN, Votes
+
+
+def summarize(
+    votes: Votes,
+    labels: Labels,
+    truth: NDArray[np.int64],
+    given: NDArray[np.bool_],
+    *,
+    class_names: Sequence[str],
+    aggregator: str,
+    class_balance: Sequence[float] | None,
+    lf_classes: Sequence[Sequence[int]] | None,
+    lf_kinds: Sequence[str] | None,
+) -> dict[str, Any]:
+    """Collect what a person wants to know of a run, JSON-ready."""
+    majority = labels
+    if aggregator != "majority-vote":
+        majority = aggregate(votes, "majority-vote", class_balance)
+    scored = np.where(given, -1, truth)
+    reference = scored if (scored >= 0).any() else None
+    table = LFAnalysis(votes).lf_summary(reference)
+    diagnosis: Diagnosis = diagnose(
+        votes, class_names=class_names, labels=reference, lf_classes=lf_classes
+    )
+    functions = []
+    on_seeds = _accuracies_on_seeds(votes)
+    for j, (name, row) in enumerate(table.iterrows()):
+        accuracy = row.get("Emp. Acc.")
+        functions.append(
+            {
+                "name": name,
+                "kind": lf_kinds[j] if lf_kinds else None,
+                "classes": [int(label) for label in row["Polarity"]],
+                "coverage": float(row["Coverage"]),
+                "overlaps": float(row["Overlaps"]),
+                "conflicts": float(row["Conflicts"]),
+                "accuracy": _or_none(accuracy),
+                "seed_accuracy": None if on_seeds is None else _or_none(on_seeds[j]),
+            }
+        )
+    found = score(labels.labels, truth, given)
+    of_majority = score(majority.labels, truth, given)
+    return {
+        "images": len(votes),
+        "labeled": int((labels.labels != ABSTAIN).sum()),
+        "coverage": votes.coverage,
+        "seeds": int(labels.is_seed.sum()),
+        "aggregator": aggregator,
+        "accuracy": None if found is None else vars(found),
+        "majority_vote_accuracy": None if of_majority is None else vars(of_majority),
+        "seed_accuracy": seed_accuracy(votes, aggregator, class_balance),
+        "class_names": list(class_names),
+        "class_counts": np.bincount(
+            labels.labels[labels.labels >= 0], minlength=len(class_names)
+        ).tolist(),
+        "functions": functions,
+        "diagnosis": diagnosis.to_dict(),
+        "findings": diagnosis.sentences(),
+    }
+
+
+def _accuracies_on_seeds(votes: Votes) -> NDArray[np.float64] | None:
+    fold = votes.seed_out_of_fold
+    if fold is None or votes.seed_labels is None:
+        return None
+    return LFAnalysis(fold).lf_empirical_accuracies(votes.seed_labels)
+
+
+def _or_none(value: Any) -> float | None:
+    return None if value is None or np.isnan(value) else float(value)

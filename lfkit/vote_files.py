@@ -1,0 +1,144 @@
+"""Votes made elsewhere: .npy, .csv, .parquet, .npz, or a WRENCH folder."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lfkit.errors import VotesError
+from lfkit.votes import Votes
+
+_ID_COLUMNS = ("image_id", "path", "id")
+
+
+@dataclass(frozen=True, eq=False)
+class VoteFile:
+    """Votes, and what else the file knew.
+
+    Attributes
+    ----------
+    ids : the rows' image ids, or None.
+    labels : (n,) true classes, -1 where unknown, or None.
+    class_names : or None.
+    """
+
+    votes: Votes
+    ids: tuple[str, ...] | None = None
+    labels: NDArray[np.int64] | None = None
+    class_names: tuple[str, ...] | None = None
+
+
+def read_votes(path: Path, n_classes: int | None = None) -> VoteFile:
+    """Read a vote matrix.
+
+    Parameters
+    ----------
+    path : .npy (n, m); .csv or .parquet, one column per function and maybe image_id;
+        .npz with `votes` (n, m) and maybe `soft` (n, m, k), `names`; or a WRENCH folder
+        (train.json and label.json), or one of its .json files. -1 = abstain.
+    n_classes : k; one more than the largest vote if neither given nor in the file.
+    """
+    if path.is_dir() or path.suffix == ".json":
+        return _wrench(path)
+    if not path.is_file():
+        raise VotesError(f"there is no file {path} with votes.")
+    try:
+        if path.suffix in (".csv", ".parquet"):
+            return _table(path, n_classes)
+        if path.suffix == ".npy":
+            matrix = np.load(path, allow_pickle=False)
+            return VoteFile(_votes(matrix, None, n_classes, None))
+        if path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as arrays:
+                return _archive(path, dict(arrays), n_classes)
+    except VotesError as error:
+        raise VotesError(f"{path}: {error}") from error
+    except (OSError, ValueError) as error:
+        raise VotesError(f"{path} cannot be read: {error}") from error
+    raise VotesError(
+        f"{path} is no vote file lfkit knows; give .npy, .csv, .parquet, .npz or a "
+        "WRENCH folder."
+    )
+
+
+def _archive(
+    path: Path, arrays: dict[str, NDArray[np.generic]], n_classes: int | None
+) -> VoteFile:
+    if "votes" not in arrays:
+        raise VotesError(
+            f"it holds {', '.join(arrays) or 'nothing'}, expected an array named votes."
+        )
+    soft = arrays.get("soft")
+    if soft is not None:
+        n_classes = n_classes or soft.shape[-1]
+    names = arrays["names"].tolist() if "names" in arrays else None
+    return VoteFile(_votes(arrays["votes"], names, n_classes, soft))
+
+
+def _table(path: Path, n_classes: int | None) -> VoteFile:
+    import pandas as pd
+
+    table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
+    column = next((name for name in _ID_COLUMNS if name in table.columns), None)
+    ids = None
+    if column is not None:
+        ids = tuple(table.pop(column).astype(str))
+    labels = None
+    if "label" in table.columns:
+        labels = table.pop("label").fillna(-1).to_numpy(np.int64)
+    wrong = [name for name in table if table[name].dtype.kind not in "iuf"]
+    if wrong:
+        raise VotesError(
+            f"column {wrong[0]!r} is not numeric; votes are class numbers, -1 = "
+            "abstain."
+        )
+    matrix = table.fillna(-1).to_numpy()
+    votes = _votes(matrix, [str(name) for name in table], n_classes, None)
+    return VoteFile(votes, ids, labels)
+
+
+def _wrench(path: Path) -> VoteFile:
+    """Read {id: {"label": y, "weak_labels": [...]}} with label.json beside it."""
+    split = path / "train.json" if path.is_dir() else path
+    if not split.is_file():
+        raise VotesError(
+            f"{path} has no train.json; a WRENCH folder holds train.json and "
+            "label.json."
+        )
+    try:
+        rows = json.loads(split.read_text())
+        matrix = np.asarray([row["weak_labels"] for row in rows.values()])
+        labels = np.asarray([row.get("label", -1) for row in rows.values()])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise VotesError(
+            f"{split} is not WRENCH's format (an object of rows with weak_labels): "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    names = None
+    listing = split.parent / "label.json"
+    if listing.is_file():
+        found = json.loads(listing.read_text())
+        names = tuple(str(found[key]) for key in sorted(found, key=int))
+    votes = _votes(matrix, None, None if names is None else len(names), None)
+    return VoteFile(votes, tuple(rows), labels.astype(np.int64), names)
+
+
+def _votes(
+    matrix: NDArray[np.generic],
+    names: list[str] | None,
+    n_classes: int | None,
+    soft: NDArray[np.generic] | None,
+) -> Votes:
+    if matrix.ndim != 2 or matrix.dtype.kind not in "iuf":
+        raise VotesError(
+            f"votes must be numbers of shape (images, functions), got {matrix.dtype} "
+            f"of shape {matrix.shape}."
+        )
+    k = n_classes or int(np.nan_to_num(matrix).max(initial=0)) + 1
+    columns = names or [f"function_{j}" for j in range(matrix.shape[1])]
+    half = None if soft is None else soft.astype(np.float16)
+    return Votes(np.nan_to_num(matrix, nan=-1), tuple(columns), max(k, 2), soft=half)

@@ -1,0 +1,68 @@
+"""Vote patterns: equal rows, grouped exactly."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lfkit import votes as votes_module
+from lfkit.votes import Votes
+
+
+def make_votes(matrix, n_classes=3, **arrays):
+    matrix = np.asarray(matrix)
+    names = tuple(f"f{j}" for j in range(matrix.shape[1]))
+    return Votes(matrix, names=names, n_classes=n_classes, **arrays)
+
+
+def test_equal_rows_share_a_pattern():
+    votes = make_votes([[0, 1], [2, -1], [0, 1], [0, 1]])
+    patterns = votes.patterns()
+    assert len(patterns.votes) == 2
+    np.testing.assert_array_equal(patterns.votes.hard[patterns.inverse], votes.hard)
+    assert patterns.counts[patterns.inverse].tolist() == [3, 1, 3, 3]
+
+
+def test_sample_weights_are_summed_per_pattern():
+    patterns = make_votes([[0], [1], [0]]).patterns(np.array([0.5, 2, 1]))
+    assert patterns.counts[patterns.inverse].tolist() == [1.5, 2, 1.5]
+
+
+@pytest.mark.parametrize("kind", ["soft", "allowed"])
+def test_rows_that_differ_only_in_degrees_or_sets_are_apart(kind):
+    array = np.zeros((3, 1, 3), dtype={"soft": np.float16, "allowed": bool}[kind])
+    array[0, 0, :2] = array[1, 0, 1:] = array[2, 0, :2] = 0.5
+    patterns = make_votes([[-1]] * 3, **{kind: array}).patterns()
+    assert len(patterns.votes) == 2
+    assert patterns.inverse[0] == patterns.inverse[2] != patterns.inverse[1]
+
+
+@settings(max_examples=50, deadline=None, derandomize=True)
+@given(data=st.data())
+def test_patterns_are_the_distinct_rows(data):
+    n, m = data.draw(st.integers(0, 12)), data.draw(st.integers(0, 9))
+    row = st.lists(st.integers(-1, 2), min_size=m, max_size=m)
+    rows = data.draw(st.lists(row, min_size=n, max_size=n))
+    votes = make_votes(np.array(rows, dtype=int).reshape(n, m))
+    patterns = votes.patterns()
+    assert len(patterns.votes) == len({tuple(row) for row in rows})
+    np.testing.assert_array_equal(patterns.votes.hard[patterns.inverse], votes.hard)
+
+
+def test_order_of_patterns_does_not_depend_on_the_order_of_images():
+    matrix = np.random.default_rng(0).integers(-1, 3, (50, 4))
+    forwards, backwards = make_votes(matrix), make_votes(matrix[::-1])
+    np.testing.assert_array_equal(
+        forwards.patterns().votes.hard, backwards.patterns().votes.hard
+    )
+
+
+def test_colliding_hashes_do_not_merge_rows(monkeypatch):
+    good_keys = votes_module._row_keys
+
+    def bad_at_first(arrays, salt):
+        keys = good_keys(arrays, salt)
+        return keys if salt else np.zeros_like(keys)
+
+    monkeypatch.setattr(votes_module, "_row_keys", bad_at_first)
+    assert len(make_votes([[0, 1], [2, -1], [0, 1]]).patterns().votes) == 2
