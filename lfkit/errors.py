@@ -3,7 +3,7 @@
 LfkitError
 ├── InputError (ValueError)      the user's input is wrong: one clear sentence
 │   ├── DataError                images or labels that cannot be read
-│   ├── DeclarationError         a feature, labeling function or threshold declared wrongly
+│   ├── DeclarationError         features, functions, thresholds declared wrongly
 │   ├── VotesError               a vote matrix that makes no sense
 │   └── RunError                 a run folder that is missing, locked or not lfkit's
 └── FaultError                   `--strict`: the first fault stops the run

@@ -17,7 +17,7 @@ import site
 import sys
 import sysconfig
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,57 +51,65 @@ def fingerprint(value: Any) -> str:
 class _Hasher:
     """One traversal of everything a value refers to.
 
-    A reference back to something still being hashed counts as "cycle"; what was hashed
-    in the light of such a reference is remembered only once its cycle is closed, so
-    that a digest never depends on where a traversal began.
+    A reference back to something still being hashed counts as a number of steps up.
+    What was hashed in the light of such a reference is remembered only once its cycle
+    is closed, and is not used inside of that cycle, so that a digest never depends on
+    where a traversal began.
     """
 
     def __init__(self) -> None:
         self._known: dict[int, bytes] = {}
         self._open: dict[int, int] = {}  # id → depth of what is being hashed
         self._reached = sys.maxsize  # the least depth that a cycle led back to
+        self._loose: list[int] = []  # ids hashed in the light of an open reference
+        self._cycles: dict[int, frozenset[int]] = {}  # id → what it shares cycles with
         self._alive: list[Any] = []  # keeps ids from being reused while we hash
 
     def digest(self, value: Any) -> bytes:
         if value is None or isinstance(value, (bool, int, float, complex, str, bytes)):
             return _hash(type(value).__name__, repr(value).encode())
         name = id(value)
-        known = self._known.get(name) or _LASTING.get(name)
-        if known is not None:
-            return known
-        if name in self._open:
-            self._reached = min(self._reached, self._open[name])
-            return b"cycle"
-        self._alive.append(value)
         depth, outer = len(self._open), self._reached
+        if name in self._open:
+            self._reached = min(outer, self._open[name])
+            return _hash("cycle", str(depth - self._open[name]))
+        known = self._known.get(name) or _LASTING.get(name, (None, b""))[1]
+        if known and self._cycles.get(name, frozenset()).isdisjoint(self._open):
+            return known
+        self._alive.append(value)
+        n_loose = len(self._loose)
         self._open[name], self._reached = depth, sys.maxsize
         result = _hash(*self._parts(value))
         del self._open[name]
-        if self._reached >= depth:
-            self._reached = outer
-            self._known[name] = result
-            if _is_own(value):
-                _LASTING[name] = result
-        else:
+        if self._reached < depth:
+            self._loose.append(name)
             self._reached = min(outer, self._reached)
+            return result
+        self._known[name] = result
+        if self._reached == depth:
+            self._cycles[name] = frozenset(self._loose[n_loose:])
+        elif _is_own(value):
+            _LASTING[name] = (value, result)
+        del self._loose[n_loose:]
+        self._reached = outer
         return result
 
     def _parts(self, value: Any) -> Iterator[str | bytes]:
-        if isinstance(
-            inspect.getattr_static(type(value), "identity", None), types.FunctionType
-        ):
+        if _has_identity(type(value)):
             yield "identity"
             yield self.digest(value.identity())
         elif isinstance(value, np.ndarray) and value.dtype != object:
             yield f"array {value.dtype.str} {value.shape}"
             yield np.ascontiguousarray(value).tobytes()
-        elif isinstance(value, (list, tuple, types.MappingProxyType)):
+        elif isinstance(value, (list, tuple)):
             yield type(value).__name__
             yield from (self.digest(item) for item in value)
         elif isinstance(value, (set, frozenset)):
             yield "set"
             yield from sorted(self.digest(item) for item in value)
-        elif isinstance(value, Mapping) and type(value).__module__ == "builtins":
+        elif isinstance(value, (dict, types.MappingProxyType)) and (
+            type(value).__module__ == "builtins"
+        ):
             yield "dict"
             yield from sorted(
                 self.digest(key) + self.digest(item) for key, item in value.items()
@@ -133,16 +141,17 @@ class _Hasher:
             yield f"object {type(value).__module__} {type(value).__qualname__}"
             yield self.digest(type(value))
             yield from self._state_parts(value)
+        # What a decorator wraps: functools.cache, for one, hides it from pickling.
+        wrapped = getattr(value, "__dict__", {}).get("__wrapped__")
+        if wrapped is not None:
+            yield self.digest(wrapped)
 
     def _function_parts(self, function: types.FunctionType) -> Iterator[str | bytes]:
-        wrapped = getattr(function, "__wrapped__", None)
         yield "function"
         yield self.digest(function.__code__)
         yield self.digest((function.__defaults__, function.__kwdefaults__))
         for cell in function.__closure__ or ():
             yield self.digest(_cell_contents(cell))
-        if wrapped is not None:
-            yield self.digest(wrapped)
         for name, attributes in _global_names(function.__code__):
             found = function.__globals__.get(name, _MISSING)
             if found is _MISSING:
@@ -150,23 +159,22 @@ class _Hasher:
                 continue
             yield f"global {name}"
             yield self.digest(_follow(found, attributes))
-        for name in _imported_names(function.__code__):
+        package = function.__globals__.get("__package__")
+        for name in _imported_names(function.__code__, package):
             yield from self._named_module_parts(name)
 
     def _code_parts(self, code: types.CodeType) -> Iterator[str | bytes]:
         yield _PYTHON
-        yield code.co_code
         yield code.co_exceptiontable
-        yield repr((code.co_names, code.co_varnames, code.co_argcount, code.co_flags))
-        constants = code.co_consts
-        if constants and isinstance(constants[0], str) and code.co_name != "<lambda>":
-            # The docstring, or a constant that happens to come first and is then named
-            # by the bytecode, which reads it by position.
-            uses = {
-                i.arg for i in dis.get_instructions(code) if i.opname == "LOAD_CONST"
-            }
-            constants = constants if 0 in uses else constants[1:]
-        yield from (self.digest(constant) for constant in constants)
+        flags = code.co_flags & ~_HAS_DOCSTRING
+        yield repr((code.co_names, code.co_varnames, code.co_argcount, flags))
+        # Constants count where they are used, not by position: a docstring is one that
+        # is used nowhere, and moves the others.
+        for step in _steps(code):
+            is_constant = step.opcode in dis.hasconst
+            yield f"{step.opname} {'' if is_constant else step.arg}"
+            if is_constant:
+                yield self.digest(step.argval)
 
     def _class_parts(self, cls: type) -> Iterator[str | bytes]:
         yield f"class {cls.__qualname__}"
@@ -181,10 +189,17 @@ class _Hasher:
         """Hash what pickling would store; an object that cannot be counts by type."""
         tensor = sys.modules.get("torch")
         if tensor is not None and isinstance(value, tensor.Tensor):
-            yield self.digest(value.detach().cpu().numpy())
+            plain = value.detach().cpu().contiguous().reshape(-1)
+            yield f"tensor {value.dtype} {tuple(value.shape)}"
+            yield self.digest(plain.view(tensor.uint8).numpy())
             return
         if tensor is not None and isinstance(value, tensor.nn.Module):
             yield from (self.digest(item) for item in value.state_dict().items())
+            # Two networks of equal weights may differ in their layers and settings.
+            plumbing = set(vars(tensor.nn.Module())) - {"training"}
+            for name, part in value.named_modules():
+                settings = {k: v for k, v in vars(part).items() if k not in plumbing}
+                yield self.digest((name, type(part), settings))
             return
         try:
             reduced = value.__reduce_ex__(4)
@@ -215,8 +230,10 @@ class _Hasher:
 
 
 _MISSING = object()
-# lfkit's own functions and classes neither change nor vanish while a process runs.
-_LASTING: dict[int, bytes] = {}
+_HAS_DOCSTRING = 0x4000000  # a code flag since Python 3.14
+# lfkit's own functions and classes do not change while a process runs: id → the object
+# itself, which keeps the id from being reused, and its digest.
+_LASTING: dict[int, tuple[Any, bytes]] = {}
 _CLASS_PLUMBING = {
     "__module__",
     "__dict__",
@@ -228,12 +245,24 @@ _CLASS_PLUMBING = {
     "__slotnames__",
     "__parameters__",
     "__orig_bases__",
+    "__firstlineno__",
+    "__static_attributes__",
 }
 
 
 def _is_own(value: Any) -> bool:
-    return isinstance(value, (type, types.FunctionType)) and (
-        value.__module__.partition(".")[0] == "lfkit"
+    return (
+        isinstance(value, (type, types.FunctionType))
+        and (value.__module__ or "").partition(".")[0] == "lfkit"
+        and "<locals>" not in value.__qualname__
+    )
+
+
+def _has_identity(cls: type) -> bool:
+    """Tell lfkit's protocol from a user's method that happens to have the name."""
+    method = inspect.getattr_static(cls, "identity", None)
+    return isinstance(method, types.FunctionType) and (
+        method.__code__.co_argcount - len(method.__defaults__ or ()) == 1
     )
 
 
@@ -258,9 +287,16 @@ def _unwrap_member(member: Any) -> Any:
         return member.__func__
     if isinstance(member, property):
         return (member.fget, member.fset, member.fdel)
+    if isinstance(member, functools.cached_property):
+        return member.func  # the property holds a lock, which cannot be hashed
     if isinstance(member, (types.MemberDescriptorType, types.GetSetDescriptorType)):
         return "descriptor"
     return member
+
+
+@functools.lru_cache(4096)
+def _steps(code: types.CodeType) -> tuple[dis.Instruction, ...]:
+    return tuple(s for s in dis.get_instructions(code) if s.opname != "EXTENDED_ARG")
 
 
 def _nested(code: types.CodeType) -> Iterator[types.CodeType]:
@@ -276,7 +312,7 @@ def _global_names(code: types.CodeType) -> list[tuple[str, tuple[str, ...]]]:
     for part in _nested(code):
         name: str | None = None
         attributes: list[str] = []
-        for step in dis.get_instructions(part):
+        for step in _steps(part):
             if name and step.opname in ("LOAD_ATTR", "LOAD_METHOD"):
                 attributes.append(str(step.argval))
                 continue
@@ -291,15 +327,23 @@ def _global_names(code: types.CodeType) -> list[tuple[str, tuple[str, ...]]]:
     return sorted(found)
 
 
-def _imported_names(code: types.CodeType) -> list[str]:
-    return sorted(
-        {
-            str(step.argval)
-            for part in _nested(code)
-            for step in dis.get_instructions(part)
-            if step.opname == "IMPORT_NAME"
-        }
-    )
+def _imported_names(code: types.CodeType, package: str | None) -> list[str]:
+    """List the modules a function imports, `b` of `from a import b` among them."""
+    found = set()
+    for part in _nested(code):
+        steps = _steps(part)
+        for i, step in enumerate(steps):
+            if step.opname != "IMPORT_NAME":
+                continue
+            level, names = int(steps[i - 2].argval or 0), steps[i - 1].argval
+            module = str(step.argval)
+            if level and package:
+                module = importlib.util.resolve_name("." * level + module, package)
+            found.add(module)
+            if _version_of(module) is None:
+                parts = [f"{module}.{name}" for name in names or ()]
+                found.update(name for name in parts if _origin(name) is not None)
+    return sorted(found)
 
 
 def _follow(found: Any, attributes: tuple[str, ...]) -> Any:

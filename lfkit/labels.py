@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfkit.aggregators import AGGREGATORS
+from lfkit.aggregators.aggregator import clear_winners
 from lfkit.errors import InputError
 from lfkit.images import ImageSource
 from lfkit.votes import ABSTAIN, Votes
@@ -60,9 +61,8 @@ def aggregate(
     votes: Votes, name: str, class_balance: Sequence[float] | None = None
 ) -> Labels:
     """Turn votes into labels; the seeds keep the labels they were given."""
-    aggregator = make_aggregator(name, class_balance).fit(votes)
-    proba = aggregator.predict_proba(votes)
-    labels = aggregator.predict(votes)
+    proba = make_aggregator(name, class_balance).fit_predict_proba(votes)
+    labels = clear_winners(proba, votes)
     is_seed = np.zeros(len(votes), bool)
     if votes.seed_rows is not None and votes.seed_labels is not None:
         is_seed[votes.seed_rows] = True

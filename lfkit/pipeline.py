@@ -85,7 +85,10 @@ def label_data(request: Request, progress: Progress | None = None) -> dict[str, 
     What is computed is kept in `request.out`: the same call goes on from there.
     """
     started = time.perf_counter()
-    make_aggregator(request.aggregator, request.class_balance)  # fail before the work
+    aggregator = make_aggregator(request.aggregator, request.class_balance)
+    loaded = None
+    if request.votes_file is None:
+        loaded = load_lfs(request.specs, kinds=request.kinds)
     source = open_images(
         request.data,
         size=request.size,
@@ -95,11 +98,11 @@ def label_data(request: Request, progress: Progress | None = None) -> dict[str, 
         if progress is None
         else lambda done, total: progress("reading the files", done, total),
     )
-    if request.votes_file is not None:
+    if loaded is None:
         return _label_by_foreign_votes(request, source, started)
-    loaded = load_lfs(request.specs, kinds=request.kinds)
     declared = [label for lf in loaded.lfs for label in lf.classes or ()]
     classes = _reconcile(source, loaded.class_names, max(declared, default=0) + 1)
+    aggregator.checked_balance(len(classes.names))  # before the work, not after it
     seeds = _seeds(request, source, classes)
     applier = LFApplier(
         loaded.lfs,

@@ -70,7 +70,8 @@ def read_labels(
         if path.suffix == ".parquet":
             table = pd.read_parquet(path)
         else:
-            table = pd.read_csv(path, dtype=str)
+            # "None" and "NA" may be classes; only an empty cell is no label.
+            table = pd.read_csv(path, dtype=str, keep_default_na=False, na_values=[""])
     except (ValueError, OSError) as error:
         raise DataError(f"{path} cannot be read as a table: {error}") from error
     column = next((c for c in ("image_id", "path") if c in table.columns), None)
@@ -79,7 +80,7 @@ def read_labels(
             f"{path} needs the columns image_id and label, it has "
             f"{', '.join(map(str, table.columns))}."
         )
-    table = table[table["label"].notna()]
+    table = table[table["label"].notna()].convert_dtypes()  # 3, not 3.0 beside gaps
     row_of = {name: row for row, name in enumerate(source_ids)}
     ids = table[column].astype(str).tolist()
     unknown = [name for name in ids if name not in row_of]

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -112,7 +113,7 @@ class RunStore:
                     return {field: stored[field] for field in stored.files}
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, EOFError) as error:
+        except (OSError, ValueError, EOFError, BadZipFile) as error:
             raise RunError(
                 f"{path} cannot be read ({error}); delete this file and run again: "
                 "only what it held is computed anew."
@@ -168,7 +169,7 @@ class RunStore:
         try:
             with np.load(path, allow_pickle=False) as stored:
                 keys, sizes = stored["keys"], stored["sizes"]
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
             raise RunError(
                 f"{path} cannot be read ({error}); delete this file and run again."
             ) from error

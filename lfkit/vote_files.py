@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,11 +43,11 @@ def read_votes(path: Path, n_classes: int | None = None) -> VoteFile:
         (train.json and label.json), or one of its .json files. -1 = abstain.
     n_classes : k; one more than the largest vote if neither given nor in the file.
     """
-    if path.is_dir() or path.suffix == ".json":
-        return _wrench(path)
-    if not path.is_file():
+    if not path.exists():
         raise VotesError(f"there is no file {path} with votes.")
     try:
+        if path.is_dir() or path.suffix == ".json":
+            return _wrench(path, n_classes)
         if path.suffix in (".csv", ".parquet"):
             return _table(path, n_classes)
         if path.suffix == ".npy":
@@ -57,7 +58,7 @@ def read_votes(path: Path, n_classes: int | None = None) -> VoteFile:
                 return _archive(path, dict(arrays), n_classes)
     except VotesError as error:
         raise VotesError(f"{path}: {error}") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError, BadZipFile) as error:
         raise VotesError(f"{path} cannot be read: {error}") from error
     raise VotesError(
         f"{path} is no vote file lfkit knows; give .npy, .csv, .parquet, .npz or a "
@@ -82,7 +83,10 @@ def _archive(
 def _table(path: Path, n_classes: int | None) -> VoteFile:
     import pandas as pd
 
-    table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
+    if path.suffix == ".parquet":
+        table = pd.read_parquet(path)
+    else:
+        table = pd.read_csv(path, dtype=dict.fromkeys(_ID_COLUMNS, str))  # "007" stays
     column = next((name for name in _ID_COLUMNS if name in table.columns), None)
     ids = None
     if column is not None:
@@ -101,30 +105,35 @@ def _table(path: Path, n_classes: int | None) -> VoteFile:
     return VoteFile(votes, ids, labels)
 
 
-def _wrench(path: Path) -> VoteFile:
+def _wrench(path: Path, n_classes: int | None) -> VoteFile:
     """Read {id: {"label": y, "weak_labels": [...]}} with label.json beside it."""
     split = path / "train.json" if path.is_dir() else path
     if not split.is_file():
         raise VotesError(
-            f"{path} has no train.json; a WRENCH folder holds train.json and "
-            "label.json."
+            "it has no train.json; a WRENCH folder holds train.json and label.json."
         )
     try:
         rows = json.loads(split.read_text())
         matrix = np.asarray([row["weak_labels"] for row in rows.values()])
-        labels = np.asarray([row.get("label", -1) for row in rows.values()])
+        labels = np.asarray([row.get("label", -1) for row in rows.values()], np.int64)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise VotesError(
-            f"{split} is not WRENCH's format (an object of rows with weak_labels): "
+            f"{split.name} is not WRENCH's format (an object of rows with "
+            f"weak_labels): "
             f"{type(error).__name__}: {error}"
         ) from error
     names = None
     listing = split.parent / "label.json"
     if listing.is_file():
-        found = json.loads(listing.read_text())
-        names = tuple(str(found[key]) for key in sorted(found, key=int))
-    votes = _votes(matrix, None, None if names is None else len(names), None)
-    return VoteFile(votes, tuple(rows), labels.astype(np.int64), names)
+        try:
+            found = json.loads(listing.read_text())
+            names = tuple(str(found[key]) for key in sorted(found, key=int))
+        except (ValueError, TypeError) as error:
+            raise VotesError(
+                f"label.json is not an object of class numbers and names: {error}"
+            ) from error
+    k = n_classes if names is None else len(names)
+    return VoteFile(_votes(matrix, None, k, None), tuple(rows), labels, names)
 
 
 def _votes(

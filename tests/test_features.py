@@ -96,8 +96,9 @@ def test_same_images_same_bits(feature):
 
 
 @every_feature
-@pytest.mark.parametrize("size", SIZES, ids=str)
-@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(
+    ("size", "channels"), list(zip(SIZES, [1, 3, 3, 1, 3], strict=True)), ids=str
+)
 def test_values_are_finite_and_shaped_alike(feature, size, channels):
     flat = [np.full((1, *size, channels), v, np.uint8) for v in (0, 1, 128, 255)]
     images = np.concatenate([some_images(size, channels), *flat])

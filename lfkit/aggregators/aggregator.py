@@ -56,6 +56,17 @@ class Aggregator(BaseEstimator, ABC):
         ----------
         sample_weight : (n,) how often each image counts; None counts each once.
         """
+        self._fit_patterns(votes, sample_weight)
+        return self
+
+    def fit_predict_proba(self, votes: Votes) -> NDArray[np.float64]:
+        """Fit, and return the distributions of the same images, (n, k)."""
+        patterns = self._fit_patterns(votes, None)
+        return self._posterior(patterns)[patterns.inverse]
+
+    def _fit_patterns(
+        self, votes: Votes, sample_weight: NDArray[np.float64] | None
+    ) -> Patterns:
         self._check_votes(votes, "fit")
         weight = _checked_weight(sample_weight, len(votes))
         if not weight.any():
@@ -64,16 +75,17 @@ class Aggregator(BaseEstimator, ABC):
                 f"{len(votes)} images with a total weight of 0."
             )
         self._check_parameters()
-        prior = self._checked_balance(votes.n_classes)
+        prior = self.checked_balance(votes.n_classes)
         heard = self._heard(votes)
         voting = np.flatnonzero(heard.voted[weight > 0].any(axis=0))
         self.names_ = votes.names
         self.n_classes_ = votes.n_classes
         self.columns_ = voting[np.argsort([votes.names[j] for j in voting])]
         self.class_prior_ = prior
+        patterns = self._arranged(heard).patterns(weight)
         with _one_thread():
-            self._fit(self._arranged(heard).patterns(weight))
-        return self
+            self._fit(patterns)
+        return patterns
 
     def predict_proba(self, votes: Votes) -> NDArray[np.float64]:
         """Return the distribution over classes of each image, (n, k)."""
@@ -108,8 +120,7 @@ class Aggregator(BaseEstimator, ABC):
             return first[patterns.inverse]
         if tie_break_policy == "random":
             return _dealt(best, patterns, self.random_state)
-        clear = (best.sum(axis=1) == 1) & patterns.votes.voted.any(axis=1)
-        return np.where(clear, first, ABSTAIN)[patterns.inverse]
+        return clear_winners(proba, patterns.votes)[patterns.inverse]
 
     @abstractmethod
     def _fit(self, patterns: Patterns) -> None: ...
@@ -162,7 +173,8 @@ class Aggregator(BaseEstimator, ABC):
                 "n_classes=...)."
             )
 
-    def _checked_balance(self, n_classes: int) -> NDArray[np.float64]:
+    def checked_balance(self, n_classes: int) -> NDArray[np.float64]:
+        """Give `class_balance`, or the uniform one: (k,), summing to 1."""
         if self.class_balance is None:
             return np.full(n_classes, 1 / n_classes)
         prior = np.asarray(self.class_balance, dtype=np.float64)
@@ -177,6 +189,13 @@ class Aggregator(BaseEstimator, ABC):
                 f"class_balance must be shares that sum to 1, got {prior.tolist()}."
             )
         return prior / prior.sum()
+
+
+def clear_winners(proba: NDArray[np.float64], votes: Votes) -> NDArray[np.int64]:
+    """Return the most probable class, (n,); -1 on a tie or without any vote."""
+    best = proba >= proba.max(axis=1, keepdims=True) - TIE_TOLERANCE
+    clear = (best.sum(axis=1) == 1) & votes.voted.any(axis=1)
+    return np.where(clear, best.argmax(axis=1), ABSTAIN)
 
 
 def vote_distributions(votes: Votes) -> NDArray[np.float64]:
@@ -198,7 +217,8 @@ def vote_distributions(votes: Votes) -> NDArray[np.float64]:
 
 def _one_thread() -> AbstractContextManager[Any]:
     # Products with k columns are too thin to share: on a busy 2-core machine, one
-    # thread took 6 s for a fit and two took 35 s. Answers become independent of it, too.
+    # thread took 6 s for a fit and two took 35 s. It also makes answers independent of
+    # the number of threads.
     return threadpool_limits(1, "blas")
 
 

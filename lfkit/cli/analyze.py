@@ -1,4 +1,4 @@
-"""`lfkit analyze` and `lfkit diagnose`: what the functions do, what limits the labels."""
+"""`lfkit analyze` and `lfkit diagnose`: the functions, and what limits the labels."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
 def analyze(run: Run, labels: LabelsFile = None, as_json: Json = False) -> None:
-    """Show every labeling function's coverage, conflicts and accuracy, and the errors."""
+    """Show the labeling functions' coverage, conflicts and accuracy, and the errors."""
     from rich.console import Console
 
     from lfkit.cli.panel import function_table

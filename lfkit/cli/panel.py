@@ -37,20 +37,17 @@ def show_summary(summary: dict[str, Any]) -> None:
 def function_table(functions: Sequence[dict[str, Any]], names: Sequence[str]) -> Table:
     """Lay out one row per labeling function."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("labeling function", overflow="fold")
-    for title in ("kind", "votes for"):
-        table.add_column(title)
-    for title in ("coverage", "overlaps", "conflicts", "accuracy", "on seeds"):
-        table.add_column(title, justify="right")
+    table.add_column("labeling function", no_wrap=True)
+    table.add_column("votes for", max_width=24)
+    for title in ("coverage", "conflicts", "accuracy", "on seeds"):
+        table.add_column(title, justify="right", no_wrap=True)
     for lf in functions:
         voted = [names[label] for label in lf["classes"]]
         classes = "all classes" if len(voted) == len(names) > 3 else ", ".join(voted)
         table.add_row(
             lf["name"],
-            lf["kind"] or "",
-            classes if len(classes) <= 28 else f"{len(voted)} classes",
+            classes if len(classes) <= 24 else f"{len(voted)} classes",
             _percent(lf["coverage"]),
-            _percent(lf["overlaps"]),
             _percent(lf["conflicts"]),
             _percent(lf["accuracy"]),
             _percent(lf["seed_accuracy"]),
@@ -118,9 +115,9 @@ def _verdict(summary: dict[str, Any]) -> Text | None:
             style="green",
         )
     return Text(
-        f"A plain classifier does better: {best['name']}, trained on the same seeds, is "
-        f"right {100 * (theirs - ours):.1f} points more often. More or better labeling "
-        "functions are needed before these labels are worth their trouble.",
+        f"A plain classifier does better, by {100 * (theirs - ours):.1f} points: "
+        f"{best['name']}, trained on the same seeds. These votes alone are not yet "
+        "worth their trouble; write better functions, or more of them.",
         style="yellow",
     )
 

@@ -44,7 +44,6 @@ class Bars:
         self._tasks: dict[str, TaskID] = {}
 
     def __enter__(self) -> Bars:
-        self._progress.__enter__()
         return self
 
     def __exit__(
@@ -53,10 +52,12 @@ class Bars:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._progress.__exit__(kind, error, trace)
+        self._progress.stop()
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         """Show that `done` of `total` images are through a stage."""
+        if not self._tasks:
+            self._progress.start()
         for name, task in self._tasks.items():
             if name != stage and not self._progress.tasks[task].finished:
                 self._finish(task)

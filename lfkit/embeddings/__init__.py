@@ -1,1 +1,1 @@
-"""TODO"""
+"""Features of networks: trained on the seeds, or frozen."""

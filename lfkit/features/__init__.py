@@ -1,1 +1,1 @@
-"""TODO"""
+"""Features: numbers that many labeling functions read."""

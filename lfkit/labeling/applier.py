@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 
 from lfkit.errors import DataError, DeclarationError, FaultError
 from lfkit.features.feature import Feature, image
-from lfkit.fingerprint import fingerprint
 from lfkit.images import ImageSource
-from lfkit.labeling.evaluation import Evaluated, Evaluator, cpu_count
+from lfkit.labeling.evaluation import Evaluated, Evaluator, cpu_count, result_key
 from lfkit.labeling.faults import Report, first_failure, pack, unpack
 from lfkit.labeling.fitting import Fitter, Seeds, is_fixed
 from lfkit.labeling.labeling_function import (
@@ -191,7 +190,7 @@ class LFApplier:
         self.lf_keys_, self.feature_keys_ = task.lf_keys, task.feature_keys
         self._problems: dict[int, str] = {}
         done = 0
-        for result in _in_order(task, blocks):
+        for result in _in_order(task, blocks, evaluator.stop):
             rows = result.block.rows
             for j, lf in enumerate(lfs):
                 place_votes(lf, result.votes[lf.name], rows, j, hard, soft)
@@ -292,14 +291,13 @@ class _BlockTask:
     ) -> None:
         self._source, self._evaluator, self._store = source, evaluator, store
         self._lfs = lfs
-        decoding = source.decoding
-        self.images_key = fingerprint(decoding)
+        self.images_key = result_key(source, "problems")
         self.lf_keys = {
-            lf.name: fingerprint((decoding, lf, n_classes if lf.classes is None else 0))
+            lf.name: result_key(source, lf, n_classes if lf.classes is None else 0)
             for lf in lfs
         }
         self.feature_keys = {
-            node: fingerprint((decoding, node))
+            node: result_key(source, node)
             for lf in lfs
             for node in lf.features
             if node is not image
@@ -387,7 +385,9 @@ class _BlockTask:
         )
 
 
-def _in_order(task: _BlockTask, blocks: Sequence[Block]) -> Iterator[_BlockResult]:
+def _in_order(
+    task: _BlockTask, blocks: Sequence[Block], stop: Callable[[], None]
+) -> Iterator[_BlockResult]:
     """Run a few blocks at a time and yield their results in order."""
     with ThreadPoolExecutor(_BLOCKS_IN_FLIGHT, "lfkit-block") as threads:
         waiting: deque[Future[_BlockResult]] = deque()
@@ -398,9 +398,11 @@ def _in_order(task: _BlockTask, blocks: Sequence[Block]) -> Iterator[_BlockResul
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
-        finally:
+        except BaseException:  # Ctrl-C too: blocks under way must not be waited for
+            stop()
             for future in waiting:
                 future.cancel()
+            raise
 
 
 def place_votes(

@@ -27,6 +27,7 @@ from lfkit.features.feature import (
     finite_rows,
     image,
 )
+from lfkit.fingerprint import fingerprint
 from lfkit.images import ImageSource
 from lfkit.labeling.batched import BatchedRunner, Failure
 from lfkit.labeling.labeling_function import LabelingFunction
@@ -37,6 +38,8 @@ from lfkit.store import block_size
 if TYPE_CHECKING:
     pass
 
+# Raise it when the same functions give other numbers: another batch size, say.
+_RESULTS_VERSION = 1
 _CHUNK = 128  # images per message to a worker: the pipe costs < 1 % of a cheap function
 
 Values = dict[Feature, NDArray[Any]]
@@ -101,11 +104,17 @@ class Evaluator:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._stop.set()
+        self.stop()
         if self._pool is not None:
             self._pool.__exit__(kind, error, trace)
         self._threads.shutdown(wait=True, cancel_futures=True)
         self._batched.__exit__(kind, error, trace)
+
+    def stop(self) -> None:
+        """End all work under way; whoever waits for it gets an exception."""
+        self._stop.set()
+        if self._pool is not None:
+            self._pool.stop()
 
     @property
     def given_up(self) -> set[str]:
@@ -355,6 +364,11 @@ class Evaluator:
             stored[infinite] = np.nan
         done.raw[node] = values
         done.stored[node] = stored
+
+
+def result_key(source: ImageSource, *parts: Any) -> str:
+    """Name what a function gives on a source's images, for the store."""
+    return fingerprint((_RESULTS_VERSION, source.decoding, *parts))
 
 
 def cpu_count() -> int:

@@ -15,9 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfkit.features.feature import Feature, ancestors, finite_rows, image
-from lfkit.fingerprint import fingerprint
 from lfkit.images import ImageSource, to_unit_range
-from lfkit.labeling.evaluation import Evaluator
+from lfkit.labeling.evaluation import Evaluator, result_key
 from lfkit.labeling.labeling_function import LabelingFunction
 from lfkit.labeling.thresholds import Threshold
 from lfkit.store import Store, make_block
@@ -258,7 +257,7 @@ class Fitter:
         for node in dict.fromkeys(nodes):
             if node in self._rounded:
                 continue
-            key = fingerprint((self._source.decoding, node))
+            key = result_key(self._source, node)
             stored = self._store.load("features", key, self._block_id)
             if stored is not None and "raw" in stored:
                 self._raw[node], self._rounded[node] = stored["raw"], stored["values"]
@@ -275,17 +274,17 @@ class Fitter:
             self._store.save("features", key, self._block_id, arrays)
 
     def _fit_key(self, what: str, parts: Any, train: NDArray[np.bool_]) -> str:
-        return fingerprint(
-            (what, parts, self._seed_identity(), train, self._random_state)
+        return result_key(
+            self._source, what, parts, self._seed_identity(), train, self._random_state
         )
 
     def _out_of_fold_key(self, lf: LabelingFunction, folds: NDArray[np.int64]) -> str:
-        parts = ("out of fold", lf, self._seed_identity(), folds, self._random_state)
-        return fingerprint((*parts, self._n_classes if lf.classes is None else 0))
+        k = self._n_classes if lf.classes is None else 0
+        seeds = (self._seed_identity(), folds, self._random_state)
+        return result_key(self._source, "out of fold", lf, seeds, k)
 
     def _seed_identity(self) -> tuple[Any, ...]:
-        keys = self._source.keys[self._seeds.rows]
-        return (self._source.decoding, keys, self._seeds.labels)
+        return (self._source.keys[self._seeds.rows], self._seeds.labels)
 
     def _rng(self, key: str) -> np.random.Generator:
         return np.random.default_rng([self._random_state, int(key[:8], 16)])

@@ -11,7 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfkit.errors import DeclarationError
-from lfkit.features.feature import Feature, check_arity, image
+from lfkit.features.feature import (
+    Feature,
+    as_features,
+    check_arity,
+    image,
+    name_of,
+)
 from lfkit.labeling.thresholds import Threshold
 from lfkit.votes import ABSTAIN
 
@@ -152,10 +158,10 @@ def labeling_function(
         )
 
     def declare(fn: Callable[..., Any]) -> LabelingFunction:
-        label = name or fn.__name__
+        label = name or name_of("labeling_function", fn)
         what = f"labeling function {label!r}"
         declared = _check_classes(what, classes)
-        inputs = tuple(features)
+        inputs = as_features("features=", features) or (image,)
         for position, source in enumerate(inputs):
             if not isinstance(source, Feature):
                 raise DeclarationError(
@@ -212,6 +218,10 @@ def is_snorkel(candidate: object) -> bool:
 
 
 def _check_classes(what: str, classes: Iterable[int]) -> tuple[int, ...]:
+    if not isinstance(classes, Iterable):
+        raise DeclarationError(
+            f"classes of {what} is {classes!r}; give a list: classes=[{classes!r}]."
+        )
     declared = tuple(classes)
     for label in declared:
         whole = isinstance(label, (int, np.integer)) and not isinstance(label, bool)

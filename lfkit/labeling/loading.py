@@ -125,7 +125,7 @@ def _load_module(where: str) -> ModuleType:
     try:
         return importlib.import_module(where)
     except ModuleNotFoundError as error:
-        if error.name is not None and where.split(".")[0] == error.name.split(".")[0]:
+        if error.name is not None and f"{where}.".startswith(f"{error.name}."):
             raise DeclarationError(
                 f"there is no module {where!r}; --lfs takes {_FORMS}."
             ) from error
@@ -137,7 +137,7 @@ def _load_module(where: str) -> ModuleType:
 def _import_error(where: str, path: Path | None, error: Exception) -> DeclarationError:
     """Say why a user's code does not import, and in which of its lines."""
     line = ""
-    if isinstance(error, SyntaxError):
+    if isinstance(error, SyntaxError) and path and error.filename == str(path):
         line = f" (line {error.lineno})"
     elif path is not None:
         own = [
@@ -161,18 +161,18 @@ def _functions(
             raise DeclarationError(f"{where} has no {name!r}.")
         found = getattr(module, name)
         candidates = list(found) if isinstance(found, (list, tuple)) else [found]
-        for candidate in candidates:
-            if not _is_function(candidate):
-                raise DeclarationError(
-                    f"{where}:{name} is {candidate!r}, not a labeling function; "
-                    "decorate it with @labeling_function(classes=[...])."
-                )
     elif hasattr(module, "LFS"):
-        candidates = list(module.LFS)
+        name, candidates = "LFS", list(module.LFS)
     else:
         candidates = list(
             {id(v): v for v in vars(module).values() if _is_function(v)}.values()
         )
+    for candidate in candidates:
+        if not _is_function(candidate):
+            raise DeclarationError(
+                f"{where}:{name} is {candidate!r}, not a labeling function; "
+                "decorate it with @labeling_function(classes=[...])."
+            )
     lfs = [
         lf if isinstance(lf, LabelingFunction) else from_snorkel(lf)
         for lf in candidates
@@ -194,7 +194,7 @@ def _class_names(module: ModuleType, where: str) -> tuple[str, ...] | None:
     if names is None:
         return None
     if (
-        isinstance(names, str)
+        not isinstance(names, (list, tuple))
         or not all(isinstance(name, str) for name in names)
         or len(set(names)) != len(names)
     ):

@@ -22,6 +22,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -88,11 +89,15 @@ class WorkerPool:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._closing.set()
+        self.stop()
         for _ in self._threads:
             self._jobs.put(None)
         for thread in self._threads:
             thread.join()
+
+    def stop(self) -> None:
+        """Kill what runs and cancel what waits."""
+        self._closing.set()
 
     def register(self, program: Program) -> str:
         """Make a program known to the workers; returns the name to submit it by."""
@@ -292,9 +297,7 @@ class _Worker:
 
 def _python_path() -> dict[str, str]:
     """Let the worker find lfkit where this process did, installed or not."""
-    import lfkit
-
-    root = os.path.dirname(os.path.dirname(os.path.abspath(lfkit.__file__)))
+    root = str(Path(__file__).resolve().parents[2])
     rest = os.environ.get("PYTHONPATH")
     return {"PYTHONPATH": root if not rest else os.pathsep.join([root, rest])}
 

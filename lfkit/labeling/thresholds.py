@@ -52,7 +52,8 @@ class Threshold(ABC):
         classes : what the labeling function declares it may vote for.
         """
         rows = finite_rows(values)
-        flat = values[rows].reshape(int(rows.sum()), -1).astype(np.float64)
+        width = int(np.prod(values.shape[1:]))  # -1 would fail without rows
+        flat = values[rows].reshape(int(rows.sum()), width).astype(np.float64)
         return self.with_learned(
             self._learn(flat, labels[rows], classes=classes, rng=rng)
         )

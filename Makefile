@@ -1,0 +1,39 @@
+# One install rule for everyone: the demo, the tests and CI all go through it.
+PYTHON ?= python3
+# A CPU build where the registry has one; set TORCH=torch for the newest with CUDA.
+TORCH ?= torch==2.13.0
+VENV := .venv
+RUN := $(VENV)/bin
+
+.PHONY: demo test test-all check bench clean
+
+demo: $(VENV)/installed
+	$(RUN)/lfkit apply digits --lfs lf_library.digits --seeds-per-class 20 --out demo-run
+
+test: $(VENV)/installed-dev
+	$(RUN)/python -m pytest -m "not slow and not gpu"
+
+test-all: $(VENV)/installed-dev
+	$(RUN)/python -m pytest
+
+check: $(VENV)/installed-dev
+	$(RUN)/ruff format --check .
+	$(RUN)/ruff check .
+	$(RUN)/mypy
+	$(RUN)/lint-imports --no-logo
+
+bench: $(VENV)/installed-dev
+	$(RUN)/python -m benchmarks.apply
+
+clean:
+	rm -rf $(VENV) demo-run
+
+$(VENV)/installed: pyproject.toml
+	test -x $(RUN)/python || $(PYTHON) -m venv $(VENV)
+	$(RUN)/python -m pip install --quiet --disable-pip-version-check $(TORCH)
+	$(RUN)/python -m pip install --quiet --disable-pip-version-check -e .
+	touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	$(RUN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev]"
+	touch $@

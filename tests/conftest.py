@@ -1,0 +1,57 @@
+"""Shared by the tests: real digits, a folder to write into, the command line."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+
+@dataclass
+class Finished:
+    """A command that ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def lfkit(monkeypatch, capsys) -> Callable[..., Finished]:
+    """Run the command line in this process."""
+    from lfkit.cli.app import main
+
+    monkeypatch.setenv("COLUMNS", "120")
+
+    def run(*arguments: object) -> Finished:
+        monkeypatch.setattr(sys, "argv", ["lfkit", *map(str, arguments)])
+        code = 0
+        try:
+            main()
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        captured = capsys.readouterr()
+        return Finished(code, captured.out, captured.err)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def digits() -> tuple[np.ndarray, np.ndarray]:
+    """Images (1797, 8, 8, 1) uint8 and classes of scikit-learn's digits."""
+    from lfkit.datasets import open_images
+
+    source = open_images("digits")
+    return source.read(np.arange(len(source))).pixels, np.asarray(source.labels)
+
+
+@pytest.fixture(scope="session")
+def digit_seeds(digits) -> np.ndarray:
+    """Rows of ten digits per class."""
+    _, labels = digits
+    rng = np.random.default_rng(0)
+    rows = [rng.permutation(np.flatnonzero(labels == c))[:10] for c in range(10)]
+    return np.sort(np.concatenate(rows))

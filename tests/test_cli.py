@@ -1,0 +1,557 @@
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+LFS = """
+import numpy as np
+from lfkit import ABSTAIN, Quantile, feature, labeling_function
+
+CLASSES = ["dark", "bright"]
+
+@feature
+def level(image):
+    return image.mean()
+
+@labeling_function(classes=[0], features=[level])
+def low_is_dark(mean):
+    "Dark images have a low mean."
+    return 0 if mean < 100 else ABSTAIN
+
+@labeling_function(
+    classes=[1], features=[level], thresholds={"cut": Quantile(level, 0.5)}
+)
+def high_is_bright(mean, *, cut=150):
+    return 1 if mean > cut else ABSTAIN
+"""
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Ten gray squares in folders dark/ and bright/."""
+    folder = tmp_path / "photos"
+    for name, levels in (("dark", range(0, 50, 10)), ("bright", range(200, 250, 10))):
+        (folder / name).mkdir(parents=True)
+        for level in levels:
+            picture = Image.new("L", (12, 12), level)
+            picture.save(folder / name / f"{level:03}.png")
+    (tmp_path / "my_lfs.py").write_text(LFS)
+    return folder
+
+
+def test_apply_labels_a_folder_and_says_how_well(lfkit, photos, tmp_path):
+    run = tmp_path / "run"
+    done = lfkit("apply", photos, "--lfs", tmp_path / "my_lfs.py", "--out", run)
+    assert done.code == 0
+    labels = pd.read_csv(run / "labels.csv")
+    assert labels["image_id"].tolist()[0] == "bright/200.png"
+    assert labels["label"].tolist() == ["bright"] * 5 + ["dark"] * 5
+    assert labels.columns.tolist() == [
+        "image_id", "label", "confidence", "seed", "p_dark", "p_bright",
+        "vote_label", "vote_confidence",
+    ]  # fmt: skip
+    table = pd.read_parquet(run / "labels.parquet")
+    assert table["label"].tolist() == labels["label"].tolist()
+    for text in (
+        "10 of 10", "accuracy", "100.0 %", "of 10 images with a known class",
+        "low_is_dark", "lfkit analyze", "contact_sheet.png",
+    ):  # fmt: skip
+        assert text in done.out, text
+    with Image.open(run / "contact_sheet.png") as sheet:
+        assert sheet.format == "PNG"
+
+
+def test_the_same_command_again_calls_no_function(lfkit, photos, tmp_path):
+    command = ("apply", photos, "--lfs", tmp_path / "my_lfs.py", "--json")
+    first = json.loads(lfkit(*command, "--out", tmp_path / "run").out)
+    again = json.loads(lfkit(*command, "--out", tmp_path / "run").out)
+    assert (first["lf_calls"], again["lf_calls"]) == (20, 0)
+    assert first["accuracy"] == again["accuracy"]
+
+
+def test_editing_one_function_in_the_file_computes_one_column(lfkit, photos, tmp_path):
+    path = tmp_path / "my_lfs.py"
+    command = ("apply", photos, "--lfs", path, "--out", tmp_path / "run", "--json")
+    lfkit(*command)
+    path.write_text("# a remark moves every line\n" + LFS.replace("< 100", "< 20"))
+    done = json.loads(lfkit(*command).out)
+    assert (done["lf_calls"], done["feature_values"]) == (10, 0)
+    assert done["labeled"] == 7  # of the dark ones only 0 and 10
+
+
+def test_a_new_file_in_the_folder_is_the_only_one_computed(lfkit, photos, tmp_path):
+    command = ("apply", photos, "--lfs", tmp_path / "my_lfs.py", "--json")
+    command += ("--out", tmp_path / "run")
+    lfkit(*command)
+    Image.new("L", (12, 12), 255).save(photos / "bright" / "000-new.png")
+    done = json.loads(lfkit(*command).out)
+    assert (done["images"], done["lf_calls"]) == (11, 2)
+    labels = pd.read_csv(tmp_path / "run" / "labels.csv")
+    assert labels["image_id"][0] == "bright/000-new.png"
+    assert labels["label"][0] == "bright"
+
+
+def test_seeds_are_drawn_kept_as_labels_and_not_scored(lfkit, photos, tmp_path):
+    done = lfkit(
+        "apply", photos, "--lfs", tmp_path / "my_lfs.py", "--seeds-per-class", 2,
+        "--out", tmp_path / "run", "--json",
+    )  # fmt: skip
+    summary = json.loads(done.out)
+    assert (summary["seeds"], summary["accuracy"]["n"]) == (4, 6)
+    labels = pd.read_csv(tmp_path / "run" / "labels.csv")
+    assert labels["seed"].sum() == 4
+    assert (labels.loc[labels["seed"], "confidence"] == 1).all()
+    assert [floor["name"] for floor in summary["floors"]] == [
+        "logistic regression on pixels",
+        "shrinkage LDA on features",
+    ]
+    assert all(floor["n_scored"] == 6 for floor in summary["floors"])
+
+
+def test_seed_labels_come_from_a_file(lfkit, photos, tmp_path):
+    (tmp_path / "seeds.csv").write_text(
+        "image_id,label\nbright/200.png,bright\ndark/000.png,dark\n"
+        "bright/240.png,bright\ndark/040.png,0\n"
+    )
+    done = lfkit(
+        "apply", photos, "--lfs", tmp_path / "my_lfs.py",
+        "--seed-labels", tmp_path / "seeds.csv", "--out", tmp_path / "run", "--json",
+    )  # fmt: skip
+    assert json.loads(done.out)["seeds"] == 4
+
+
+def test_one_function_or_kind_may_be_chosen(lfkit, photos, tmp_path):
+    spec = f"{tmp_path / 'my_lfs.py'}:low_is_dark"
+    done = lfkit("apply", photos, "--lfs", spec, "--out", tmp_path / "run")
+    assert done.code == 0
+    assert "No function can name bright" in done.out
+    done = lfkit(
+        "apply", photos, "--lfs", tmp_path / "my_lfs.py", "--kinds", "deep",
+        "--out", tmp_path / "run",
+    )  # fmt: skip
+    assert done.code == 2
+    assert "none of the 2 labeling functions is of kind deep" in done.err
+
+
+def test_analyze_and_diagnose_read_the_run_alone(lfkit, photos, tmp_path):
+    run = tmp_path / "run"
+    command = ("apply", photos, "--lfs", tmp_path / "my_lfs.py", "--out", run)
+    lfkit(*command, "--seeds-per-class", 2)
+    (tmp_path / "my_lfs.py").unlink()
+    done = lfkit("analyze", run)
+    assert done.code == 0
+    assert "low_is_dark" in done.out
+    assert "50.0 %" in done.out  # its coverage
+    summary = json.loads(lfkit("analyze", run, "--json").out)
+    assert [lf["name"] for lf in summary["functions"]] == [
+        "low_is_dark",
+        "high_is_bright",
+    ]
+    assert summary["functions"][0]["accuracy"] == 1.0
+    done = lfkit("diagnose", run)
+    assert "Floor: logistic regression on pixels" in done.out
+
+
+def test_analyze_takes_labels_from_a_file(lfkit, photos, tmp_path):
+    run = tmp_path / "run"
+    lfkit("apply", photos, "--lfs", tmp_path / "my_lfs.py", "--out", run)
+    (tmp_path / "truth.csv").write_text("image_id,label\ndark/000.png,bright\n")
+    done = lfkit("analyze", run, "--labels", tmp_path / "truth.csv")
+    assert "1  bright labeled as dark" in done.out
+
+
+def test_aggregate_changes_the_labels_of_a_run(lfkit, photos, tmp_path):
+    run = tmp_path / "run"
+    lfkit("apply", photos, "--lfs", tmp_path / "my_lfs.py", "--out", run)
+    done = lfkit("aggregate", run, "--with", "dawid-skene")
+    assert done.code == 0
+    assert "10 of 10 images labeled by dawid-skene" in done.out
+    assert "majority vote: 100.0% of 10 images" in done.out
+    assert json.loads((run / "run.json").read_text())["aggregator"] == "dawid-skene"
+
+
+def test_votes_made_elsewhere_become_labels(lfkit, photos, tmp_path):
+    votes = tmp_path / "votes.csv"
+    votes.write_text("a,b\n" + "1,-1\n" * 5 + "0,0\n" * 5)
+    run = tmp_path / "run"
+    done = lfkit("apply", photos, "--votes", votes, "--out", run, "--json")
+    summary = json.loads(done.out)
+    # Without CLASSES the folders' names count, in alphabetical order.
+    assert summary["class_names"] == ["bright", "dark"]
+    assert summary["accuracy"]["of_all"] == 0.0
+    assert lfkit("analyze", run).code == 0
+    done = lfkit(
+        "aggregate", votes, "--with", "majority-vote", "--out", tmp_path / "labels"
+    )
+    assert "10 of 10 images labeled" in done.out
+    assert (tmp_path / "labels" / "labels.csv").exists()
+
+
+def test_list_shows_functions_aggregators_and_data_sets(lfkit):
+    done = lfkit("list")
+    for text in ("two_holes_is_eight", "dawid-skene", "fashion-mnist"):
+        assert text in done.out
+    assert {
+        row["name"] for row in json.loads(lfkit("list", "aggregators", "--json").out)
+    }
+    done = lfkit("list", "gans")
+    assert (done.code, "there is no family 'gans'" in done.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "give labeling functions with --lfs SPEC, or votes made elsewhere"),
+        (("--lfs", "{lfs}", "--with", "oracle"), "there is no aggregator 'oracle'"),
+        (("--lfs", "{lfs}", "--size", "big"), "--size 'big' is no size"),
+        (("--lfs", "nowhere.py"), "there is no file nowhere.py"),
+        (("--lfs", "no_such_module"), "there is no module 'no_such_module'"),
+        (("--lfs", "{lfs}", "--class-balance", "a,b"), "is no list of shares"),
+        (("--lfs", "{lfs}", "--class-balance", ".5,.6"), "shares that sum to 1"),
+        (
+            ("--lfs", "{lfs}", "--seeds-per-class", "2", "--seed-labels", "x.csv"),
+            "give --seed-labels or --seeds-per-class, not both",
+        ),
+        (("--lfs", "{lfs}", "--seed-labels", "x.csv"), "there is no file x.csv"),
+        (("--lfs", "{lfs}", "--out", "{lfs}"), "is a file; --out takes a folder"),
+        (("--lfs", "{lfs}", "--out", "{tmp}"), "is not empty and not a run of lfkit"),
+    ],
+)
+def test_wrong_input_is_one_sentence_and_exit_2(
+    lfkit, photos, tmp_path, arguments, message
+):
+    filled = [
+        text.format(lfs=tmp_path / "my_lfs.py", tmp=tmp_path) for text in arguments
+    ]
+    if "--out" not in arguments:
+        filled += ["--out", str(tmp_path / "run")]
+    done = lfkit("apply", photos, *filled)
+    assert done.code == 2
+    assert "error: " in done.err
+    assert message in done.err
+    assert "Traceback" not in done.err
+
+
+def test_data_without_labels_cannot_give_seeds(lfkit, photos, tmp_path):
+    done = lfkit(
+        "apply", photos / "dark", "--lfs", tmp_path / "my_lfs.py",
+        "--seeds-per-class", 1, "--out", tmp_path / "run",
+    )  # fmt: skip
+    assert done.code == 2
+    assert "has no labels to draw seeds from; give the few you have by" in done.err
+
+
+def test_a_function_for_a_class_the_data_does_not_have_is_refused(
+    lfkit, photos, tmp_path
+):
+    path = tmp_path / "three.py"
+    path.write_text(
+        LFS.replace("CLASSES", "NAMES").replace("classes=[1]", "classes=[7]")
+    )
+    done = lfkit("apply", photos, "--lfs", path, "--out", tmp_path / "run")
+    assert done.code == 2
+    assert "a labeling function votes for class 7, but" in done.err
+
+
+def test_folders_that_classes_does_not_name_are_labeled_but_not_scored(
+    lfkit, photos, tmp_path
+):
+    (photos / "dark").rename(photos / "night")
+    command = ("apply", photos, "--lfs", tmp_path / "my_lfs.py")
+    done = lfkit(*command, "--out", tmp_path / "run", "--json")
+    summary = json.loads(done.out)
+    assert "classes that CLASSES does not name (night)" in summary["notes"][0]
+    assert (summary["accuracy"]["n"], summary["labeled"]) == (5, 10)
+
+
+def test_votes_for_another_number_of_images_are_refused(lfkit, photos, tmp_path):
+    np.save(tmp_path / "votes.npy", np.zeros((3, 2), np.int64))
+    done = lfkit(
+        "apply", photos, "--votes", tmp_path / "votes.npy", "--out", tmp_path / "run"
+    )
+    assert done.code == 2
+    assert "has votes on 3 images" in done.err
+
+
+def test_votes_without_a_row_for_an_image_are_refused(lfkit, photos, tmp_path):
+    rows = "".join(f"{name}.png,1\n" for name in "abcdefghij")
+    (tmp_path / "votes.csv").write_text("image_id,f\n" + rows)
+    done = lfkit(
+        "apply", photos, "--votes", tmp_path / "votes.csv", "--out", tmp_path / "run"
+    )
+    assert done.code == 2
+    assert "has no votes on image 'bright/200.png'" in done.err
+
+
+def test_a_folder_that_is_no_run_is_told_how_to_become_one(lfkit, tmp_path):
+    done = lfkit("analyze", tmp_path)
+    assert done.code == 2
+    assert "is not a finished run: it has no run.json" in done.err
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (
+            lambda run: (run / "run.json").write_text("{}"),
+            "cannot be read: data: Field",
+        ),
+        (
+            lambda run: (run / "run.json").write_text(
+                (run / "run.json").read_text().replace('"format":1', '"format":9')
+                .replace('"format": 1', '"format": 9')
+            ),
+            "has format 9, this lfkit reads 1",
+        ),
+        (lambda run: (run / "images.parquet").unlink(), "has no images.parquet"),
+        (
+            lambda run: [path.unlink() for path in run.glob("votes/*/*.npz")],
+            "lacks some of its votes; run `lfkit apply` again",
+        ),
+    ],
+)  # fmt: skip
+def test_a_damaged_run_says_what_is_missing(lfkit, photos, tmp_path, spoil, message):
+    run = tmp_path / "run"
+    lfkit("apply", photos, "--lfs", tmp_path / "my_lfs.py", "--out", run)
+    spoil(run)
+    done = lfkit("analyze", run)
+    assert done.code == 2
+    assert message in " ".join(done.err.split())
+
+
+def test_a_locked_run_is_not_written_to(lfkit, photos, tmp_path):
+    from lfkit.store import locked
+
+    run = tmp_path / "run"
+    with locked(run):
+        done = lfkit("apply", photos, "--lfs", tmp_path / "my_lfs.py", "--out", run)
+    assert done.code == 2
+    assert "another lfkit command is writing to" in done.err
+
+
+BAD_LFS = """
+import os
+from lfkit import ABSTAIN, labeling_function
+
+@labeling_function(classes=[0, 1])
+def fine(image):
+    return int(image.mean() > 100)
+
+@labeling_function(classes=[0])
+def raises(image):
+    raise KeyError("nothing here")
+
+@labeling_function(classes=[0])
+def hangs_on_white(image):
+    while image.min() == 255:
+        pass
+    return 0
+
+@labeling_function(classes=[0])
+def returns_none(image):
+    pass
+
+@labeling_function(classes=[0])
+def returns_nan(image):
+    return float("nan")
+
+@labeling_function(classes=[0])
+def returns_a_float(image):
+    return 0.0
+
+@labeling_function(classes=[0])
+def votes_elsewhere(image):
+    return 1
+
+@labeling_function(classes=[0])
+def returns_a_shape(image):
+    return image.mean(axis=0)
+"""
+
+
+def test_every_bad_file_and_function_is_counted_named_and_survived(
+    lfkit, photos, tmp_path
+):
+    for name in ("dark", "bright"):  # no labels, so that the words stay simple
+        for path in (photos / name).iterdir():
+            path.rename(photos / path.name)
+        (photos / name).rmdir()
+    Image.new("L", (12, 12), 255).save(photos / "white.png")
+    good = (photos / "000.png").read_bytes()
+    (photos / "corrupt.png").write_bytes(good[:20] + b"\x00" * 40)
+    (photos / "empty.png").write_bytes(b"")
+    (photos / "text.jpg").write_bytes(b"not an image at all")
+    noise = np.random.default_rng(0).integers(0, 255, (12, 12), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "noise.png")
+    (photos / "truncated.png").write_bytes((tmp_path / "noise.png").read_bytes()[:120])
+    bomb = Image.new("1", (12000, 12000))
+    bomb.save(photos / "bomb.png")
+    (tmp_path / "bad_lfs.py").write_text(BAD_LFS)
+    run = tmp_path / "run"
+    command = ("apply", photos, "--lfs", tmp_path / "bad_lfs.py", "--out", run)
+    command += ("--size", 12, "--lf-timeout", 1)
+    done = lfkit(*command, "--json")
+    assert done.code == 0, done.err
+    summary = json.loads(done.out)
+    assert summary["images"] == 16
+    assert summary["labeled"] == 6  # on bright images the two that work disagree
+    assert set(summary["problems"]) == {
+        "corrupt.png", "empty.png", "text.jpg", "truncated.png", "bomb.png",
+    }  # fmt: skip
+    assert {name: found["kinds"] for name, found in summary["faults"].items()} == {
+        "raises": {"raised KeyError": 11},
+        "hangs_on_white": {"timed out": 1},
+        "returns_none": {"returned None": 11},
+        "returns_nan": {"returned NaN": 11},
+        "returns_a_float": {"returned a float": 11},
+        "votes_elsewhere": {"voted an undeclared class": 11},
+        "returns_a_shape": {"returned a wrong shape": 11},
+    }
+    faults = json.loads((run / "faults.json").read_text())
+    trace = faults["functions"]["raises"]["raised KeyError"]["traceback"]
+    assert 'raise KeyError("nothing here")' in trace
+    told = lfkit(*command).out
+    assert "5 files could not be read" in told
+    assert "failed on 11 images: raised KeyError 11x" in told
+    assert "faults.json" in told
+    labels = pd.read_csv(run / "labels.csv").set_index("image_id")
+    assert pd.isna(labels.loc["bomb.png", "label"])
+    images = pd.read_parquet(run / "images.parquet").set_index("image_id")
+    assert pd.isna(images.loc["000.png"].problem)
+    assert "empty" in images.loc["empty.png"].problem
+    strict = lfkit(*command, "--strict")
+    assert strict.code == 2
+    assert "cannot be read" in strict.err
+
+
+def test_strict_stops_at_a_function_that_fails(lfkit, photos, tmp_path):
+    (tmp_path / "bad_lfs.py").write_text(BAD_LFS)
+    spec = f"{tmp_path / 'bad_lfs.py'}:raises"
+    command = ("apply", photos, "--lfs", spec, "--out", tmp_path / "run", "--strict")
+    done = lfkit(*command)
+    assert done.code == 2
+    assert "'raises' failed on image 'bright/200.png'" in done.err
+    assert "nothing here" in done.err
+
+
+SLOW_LFS = """
+import numpy as np
+from lfkit import ABSTAIN, NearestNorm, Quantile, feature, labeling_function
+
+@feature
+def level(image):
+    return image.mean()
+
+@feature
+def columns(image):
+    for _ in range(3):
+        np.linalg.svd(image[:, :, 0].astype(float))
+    return image.mean(axis=(0, 2))
+
+@labeling_function(
+    classes=range(10), features=[level], thresholds={"cut": Quantile(level, 0.5)}
+)
+def middle_is_a_digit(mean, *, cut):
+    return int(mean) % 10 if mean > cut else ABSTAIN
+
+@labeling_function(classes=range(10))
+def corner_is_a_digit(image):
+    np.linalg.svd(image[:, :, 0].astype(float))
+    return int(image[3, 3, 0]) % 10
+
+@labeling_function(classes=range(10), features=[columns])
+def column_is_a_digit(means):
+    return int(means.argmax())
+
+@labeling_function(
+    classes=range(10), features=[columns], soft=True,
+    thresholds={"rule": NearestNorm(columns)},
+)
+def norm_is_near(values, *, rule):
+    return rule(values)
+"""
+
+
+def _content(run):
+    """Every vote, feature and fitted array of a run, and its labels."""
+    files = sorted(run.glob("votes/*/*.npz")) + sorted(run.glob("features/*/*.npz"))
+    files += sorted(run.glob("fitted/*/learned.npz"))
+    arrays = {}
+    for path in files:
+        with np.load(path) as stored:
+            parts = [stored[name].tobytes() for name in sorted(stored.files)]
+        arrays[str(path.relative_to(run))] = parts
+    return arrays, (run / "labels.csv").read_bytes()
+
+
+def test_killed_at_twenty_random_moments_it_ends_with_the_same_votes(tmp_path, digits):
+    images, labels = digits
+    rng = np.random.default_rng(0)
+    many = np.concatenate([images, *(np.roll(images, s, axis=2) for s in (1, 2))])
+    many = many[rng.permutation(len(many))]
+    np.savez(tmp_path / "many.npz", images=many, labels=np.tile(labels, 3))
+    (tmp_path / "slow_lfs.py").write_text(SLOW_LFS)
+
+    def start(run):
+        return subprocess.Popen(
+            [sys.executable, "-c", "from lfkit.cli.app import main; main()", "apply",
+             tmp_path / "many.npz", "--lfs", tmp_path / "slow_lfs.py", "--out", run,
+             "--seeds-per-class", "5", "--no-floors", "--no-sheet", "--json"],
+            stdout=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )  # fmt: skip
+
+    started = time.perf_counter()
+    whole = tmp_path / "whole"
+    assert start(whole).wait() == 0
+    duration = time.perf_counter() - started
+    expected = _content(whole)
+    assert len(expected[0]) > 20
+
+    moments = random.Random(1)
+    kills = rounds = 0
+    while kills < 20:
+        rounds += 1
+        run = tmp_path / f"killed-{rounds}"
+        while True:
+            process = start(run)
+            if kills < 20:
+                time.sleep(moments.uniform(0.3, 1.0) * duration)
+                alive = process.poll() is None
+                process.send_signal(signal.SIGKILL)
+                kills += alive
+            if process.wait() == 0:
+                break
+        arrays, labels_csv = _content(run)
+        assert arrays == expected[0]
+        assert labels_csv == expected[1]
+        assert not list(run.rglob("*.tmp"))
+
+
+def test_ctrl_c_says_what_was_kept_and_how_to_go_on(tmp_path, photos):
+    (tmp_path / "slow.py").write_text(
+        "import time\nfrom lfkit import labeling_function\n"
+        "@labeling_function(classes=[0])\n"
+        "def slow(image):\n    time.sleep(5)\n    return 0\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from lfkit.cli.app import main; main()", "apply",
+         photos, "--lfs", tmp_path / "slow.py", "--out", tmp_path / "run"],
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "run" / "blocks.npz").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Stopped. What is computed is kept in" in told
+    assert "Traceback" not in told
