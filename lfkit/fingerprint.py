@@ -7,6 +7,7 @@ their own code, constants and arrays are hashed by value, libraries by version.
 
 from __future__ import annotations
 
+import copyreg
 import dis
 import functools
 import hashlib
@@ -125,9 +126,7 @@ class _Hasher:
             yield self.digest((value.func, value.args, value.keywords))
         elif isinstance(value, types.CodeType):
             yield from self._code_parts(value)
-        elif _version_of(getattr(value, "__module__", None)) and (
-            callable(value) or isinstance(value, type)
-        ):
+        elif callable(value) and _is_library(value):
             name = getattr(value, "__qualname__", type(value).__qualname__)
             yield f"library {value.__module__} {name}"
             yield _version_of(value.__module__) or ""
@@ -202,7 +201,8 @@ class _Hasher:
                 yield self.digest((name, type(part), settings))
             return
         try:
-            reduced = value.__reduce_ex__(4)
+            registered = copyreg.dispatch_table.get(type(value))
+            reduced = registered(value) if registered else value.__reduce_ex__(4)
         except Exception:  # any object may refuse, each in its own way
             yield "opaque"
             return
@@ -258,6 +258,13 @@ def _is_own(value: Any) -> bool:
     )
 
 
+def _is_library(value: Any) -> bool:
+    """Tell a library's function or class; a wrapper has two modules, its own counts."""
+    own = getattr(value, "__globals__", {}).get("__name__", "builtins")
+    return bool(_version_of(getattr(value, "__module__", None)) and _version_of(own))
+
+
+@functools.cache
 def _has_identity(cls: type) -> bool:
     """Tell lfkit's protocol from a user's method that happens to have the name."""
     method = inspect.getattr_static(cls, "identity", None)

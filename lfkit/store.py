@@ -106,19 +106,7 @@ class RunStore:
 
     def load(self, kind: Kind, key: str, name: str) -> dict[str, NDArray[Any]] | None:
         """Give the arrays stored under this name, or None."""
-        path = self._path(kind, key, name)
-        try:
-            with np.load(path, allow_pickle=False) as stored:
-                if isinstance(stored, np.lib.npyio.NpzFile):
-                    return {field: stored[field] for field in stored.files}
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError, EOFError, BadZipFile) as error:
-            raise RunError(
-                f"{path} cannot be read ({error}); delete this file and run again: "
-                "only what it held is computed anew."
-            ) from error
-        raise RunError(f"{path} is not a file of this store; delete it and run again.")
+        return _read_arrays(self._path(kind, key, name))
 
     def save(
         self, kind: Kind, key: str, name: str, arrays: Mapping[str, NDArray[Any]]
@@ -164,15 +152,12 @@ class RunStore:
 
     @staticmethod
     def _read_layout(path: Path) -> list[list[bytes]]:
-        if not path.exists():
+        stored = _read_arrays(path)
+        if stored is None:
             return []
-        try:
-            with np.load(path, allow_pickle=False) as stored:
-                keys, sizes = stored["keys"], stored["sizes"]
-        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-            raise RunError(
-                f"{path} cannot be read ({error}); delete this file and run again."
-            ) from error
+        if not {"keys", "sizes"} <= stored.keys():
+            raise _not_ours(path)
+        keys, sizes = stored["keys"], stored["sizes"]
         ends = np.cumsum(sizes)
         return [
             [key.tobytes() for key in keys[end - size : end]]
@@ -219,6 +204,27 @@ def locked(folder: Path) -> Iterator[None]:
                 "another --out."
             ) from error
         yield
+
+
+def _read_arrays(path: Path) -> dict[str, NDArray[Any]] | None:
+    try:
+        # Opened here: numpy leaves a file open that turns out to be truncated.
+        with open(path, "rb") as handle:
+            stored = np.load(handle, allow_pickle=False)
+            if isinstance(stored, np.lib.npyio.NpzFile):
+                return {name: stored[name] for name in stored.files}
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, EOFError, BadZipFile) as error:
+        raise RunError(
+            f"{path} cannot be read ({error}); delete this file and run again: only "
+            "what it held is computed anew."
+        ) from error
+    raise _not_ours(path)
+
+
+def _not_ours(path: Path) -> RunError:
+    return RunError(f"{path} is not a file of this store; delete it and run again.")
 
 
 def _first_rows(keys: NDArray[np.uint8]) -> NDArray[np.int64]:

@@ -50,12 +50,13 @@ def read_votes(path: Path, n_classes: int | None = None) -> VoteFile:
             return _wrench(path, n_classes)
         if path.suffix in (".csv", ".parquet"):
             return _table(path, n_classes)
-        if path.suffix == ".npy":
-            matrix = np.load(path, allow_pickle=False)
-            return VoteFile(_votes(matrix, None, n_classes, None))
-        if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as arrays:
-                return _archive(path, dict(arrays), n_classes)
+        if path.suffix in (".npy", ".npz"):
+            # Opened here: numpy leaves a file open that turns out to be truncated.
+            with open(path, "rb") as handle:
+                stored = np.load(handle, allow_pickle=False)
+                if isinstance(stored, np.ndarray):
+                    return VoteFile(_votes(stored, None, n_classes, None))
+                return _archive(dict(stored), n_classes)
     except VotesError as error:
         raise VotesError(f"{path}: {error}") from error
     except (OSError, ValueError, EOFError, BadZipFile) as error:
@@ -66,9 +67,7 @@ def read_votes(path: Path, n_classes: int | None = None) -> VoteFile:
     )
 
 
-def _archive(
-    path: Path, arrays: dict[str, NDArray[np.generic]], n_classes: int | None
-) -> VoteFile:
+def _archive(arrays: dict[str, NDArray[np.generic]], n_classes: int | None) -> VoteFile:
     if "votes" not in arrays:
         raise VotesError(
             f"it holds {', '.join(arrays) or 'nothing'}, expected an array named votes."
@@ -100,7 +99,7 @@ def _table(path: Path, n_classes: int | None) -> VoteFile:
             f"column {wrong[0]!r} is not numeric; votes are class numbers, -1 = "
             "abstain."
         )
-    matrix = table.fillna(-1).to_numpy()
+    matrix = table.to_numpy(np.float64, na_value=np.nan)
     votes = _votes(matrix, [str(name) for name in table], n_classes, None)
     return VoteFile(votes, ids, labels)
 

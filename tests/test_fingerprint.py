@@ -60,7 +60,7 @@ PLAIN = "def f(x, cut=3):\n    return x.mean() > cut\n"
     "same",
     [
         "def f(x, cut=3):\n    # why\n    return x.mean() > cut\n",
-        "\n\n\ndef f(\n    x,\n    cut=3,\n):\n\n    return (x.mean()\n        > cut)\n",
+        "\n\ndef f(\n    x,\n    cut=3,\n):\n\n  return (x.mean()\n     > cut)\n",
         "def f(x, cut=3):\n    'Doc.'\n    return x.mean() > cut\n",
         "def f(x, cut=3):\n    'Other doc.'\n    return x.mean() > cut\n",
         "def f(x: 'image', cut: float = 3) -> bool:\n    return x.mean() > cut\n",

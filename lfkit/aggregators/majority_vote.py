@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 from lfkit.aggregators.aggregator import Aggregator, vote_distributions
 from lfkit.votes import ABSTAIN, Patterns, Votes
 
-# float64 cells (image, function, class) held at once: 64 MB.
-CHUNK_CELLS = 2**23
+# float64 cells (image, function, class) held at once: 4 MB stay in the cache.
+CHUNK_CELLS = 2**19
 
 
 class MajorityVote(Aggregator):
@@ -64,7 +64,7 @@ class MajorityVote(Aggregator):
 def _summed(votes: Votes) -> NDArray[np.float64]:
     """Return the sum of the votes per class, (n, k)."""
     if votes.soft is not None or votes.allowed is not None:
-        return vote_distributions(votes).sum(axis=1)
+        return np.einsum("nmk->nk", vote_distributions(votes))
     n, k = len(votes), votes.n_classes
     image, function = np.nonzero(votes.hard != ABSTAIN)
     cells = image * k + votes.hard[image, function]

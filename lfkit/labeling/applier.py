@@ -206,6 +206,10 @@ class LFApplier:
         return Votes(hard, tuple(lf.name for lf in lfs), k, soft=soft)
 
     def _note(self, result: _BlockResult, source: ImageSource) -> None:
+        self.report_.n_calls += result.n_calls
+        self.report_.n_feature_values += result.n_feature_values
+        if not result.problems and not any(result.failures.values()):
+            return
         ids = [source.ids[row] for row in result.block.rows]
         if self.strict:
             for position, reason in sorted(result.problems.items()):
@@ -222,8 +226,6 @@ class LFApplier:
             self._problems[int(result.block.rows[position])] = reason
         for name, failures in result.failures.items():
             self.report_.add(name, failures, ids)
-        self.report_.n_calls += result.n_calls
-        self.report_.n_feature_values += result.n_feature_values
 
     def _spread_problems(
         self, source: ImageSource, original: NDArray[np.int64]
@@ -424,12 +426,16 @@ def place_votes(
     if lf.soft:
         assert soft is not None
         classes = np.asarray(lf.classes, np.int64)
-        soft[rows[:, None], column, classes] = votes
-        silent = votes.sum(axis=1, dtype=np.float32) == 0
-        # The first of equal weights in class order, whatever order was declared.
         order = np.argsort(classes, kind="stable")
-        best = classes[order][votes[:, order].argmax(axis=1)]
-        hard[rows, column] = np.where(silent, ABSTAIN, best)
+        if (order != np.arange(len(order))).any():
+            # The first of equal weights in class order, whatever order was declared.
+            classes, votes = classes[order], votes[:, order]
+        if len(classes) == soft.shape[2]:
+            soft[rows, column] = votes  # twice as fast as naming every class
+        else:
+            soft[rows[:, None], column, classes] = votes
+        silent = ~votes.any(axis=1)
+        hard[rows, column] = np.where(silent, ABSTAIN, classes[votes.argmax(axis=1)])
         return
     hard[rows, column] = votes
     if soft is not None:

@@ -197,14 +197,23 @@ def from_snorkel(lf: Any) -> LabelingFunction:
 
 
 class SnorkelCall:
-    """Calls a Snorkel labeling function and reads any negative vote as abstain."""
+    """Calls a Snorkel labeling function and reads any negative vote as abstain.
+
+    It holds the function's parts, not the object: importing Snorkel, which imports
+    torch, would cost every worker process seconds.
+    """
 
     def __init__(self, lf: Any) -> None:
-        self.lf = lf
+        self._f, self._resources, self._pre = lf._f, lf._resources, lf._pre
 
     def __call__(self, pixels: NDArray[np.uint8]) -> Any:
         """Vote on one image."""
-        vote = self.lf(pixels)
+        point: Any = pixels
+        for preprocessor in self._pre:
+            point = preprocessor(point)
+            if point is None:
+                raise ValueError("Preprocessor should not return None")
+        vote = self._f(point, **self._resources)
         is_number = isinstance(vote, (int, np.integer)) and not isinstance(vote, bool)
         return ABSTAIN if is_number and vote < 0 else vote
 

@@ -1,0 +1,226 @@
+"""Votes and features on disk."""
+
+import errno
+import multiprocessing
+import pickle
+
+import numpy as np
+import pytest
+
+from lfkit.errors import RunError
+from lfkit.images import KEY_BYTES
+from lfkit.store import (
+    MemoryStore,
+    RunStore,
+    block_size,
+    locked,
+    make_block,
+    write_atomically,
+)
+
+
+def keys(*contents):
+    """One made-up content hash per image: equal letters, equal images."""
+    return np.array([[ord(c)] * KEY_BYTES for c in contents], np.uint8)
+
+
+def rows_of(blocks):
+    return [block.rows.tolist() for block in blocks]
+
+
+@pytest.fixture(params=["memory", "run"])
+def store(request, tmp_path):
+    return MemoryStore() if request.param == "memory" else RunStore(tmp_path)
+
+
+def test_what_was_saved_is_loaded(store):
+    assert store.load("votes", "key", "block") is None
+    assert not store.has("votes", "key", "block")
+    arrays = {
+        "votes": np.array([1, -1], np.int16),
+        "half": np.array([[0.5]], np.float16),
+        "text": np.array(["é", ""]),
+        "none": np.zeros((0, 3), np.float32),
+    }
+    store.save("votes", "key", "block", arrays)
+    assert store.has("votes", "key", "block")
+    found = store.load("votes", "key", "block")
+    assert list(found) == list(arrays)
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(found[name], array)
+        assert found[name].dtype == array.dtype
+
+
+def test_kinds_keys_and_names_are_apart(store):
+    store.save("votes", "key", "block", {"a": np.array(1)})
+    assert store.load("features", "key", "block") is None
+    assert store.load("votes", "other", "block") is None
+    assert store.load("votes", "key", "other") is None
+
+
+def test_a_second_save_replaces_the_first(store):
+    for value in (1, 2):
+        store.save("votes", "key", "block", {"a": np.array(value)})
+    assert store.load("votes", "key", "block")["a"] == 2
+
+
+def test_a_file_of_the_store_lies_under_its_kind_and_key(tmp_path):
+    RunStore(tmp_path).save("votes", "key", "block", {"a": np.array(1)})
+    files = [p.relative_to(tmp_path) for p in tmp_path.rglob("*") if p.is_file()]
+    assert [str(file) for file in files] == ["votes/key/block.npz"]
+
+
+def test_copies_share_the_row_of_the_first(store):
+    assert rows_of(store.layout(keys("a", "b", "a", "c", "b"), 10)) == [[0, 1, 3]]
+
+
+def test_blocks_have_at_most_so_many_images(store):
+    assert rows_of(store.layout(keys(*"abcde"), 2)) == [[0, 1], [2, 3], [4]]
+
+
+def test_no_images_make_no_blocks(store):
+    assert store.layout(np.zeros((0, KEY_BYTES), np.uint8), 2) == []
+
+
+def test_a_block_is_named_by_its_images_in_order():
+    one, other = keys(*"xab"), keys(*"ab")
+    rows = np.array([1, 2]), np.array([0, 1])
+    assert make_block(rows[0], one).id == make_block(rows[1], other).id
+    assert make_block(rows[1][::-1], other).id != make_block(rows[1], other).id
+
+
+def test_larger_images_make_smaller_blocks():
+    assert block_size((28, 28, 1)) == 1024
+    assert 1 < block_size((512, 512, 3)) < 1024
+    assert block_size((50_000, 50_000, 3)) == 1
+
+
+def test_earlier_blocks_stay_and_new_images_follow(tmp_path):
+    before = RunStore(tmp_path).layout(keys(*"abc"), 2)
+    after = RunStore(tmp_path).layout(keys(*"xcybza"), 2)
+    assert rows_of(after) == [[5, 3], [1], [0, 2], [4]]
+    assert [b.id for b in after[:2]] == [b.id for b in before]
+
+
+def test_another_block_size_leaves_earlier_blocks_alone(tmp_path):
+    before = RunStore(tmp_path).layout(keys(*"abcd"), 2)
+    after = RunStore(tmp_path).layout(keys(*"abcdefg"), 100)
+    assert rows_of(after) == [[0, 1], [2, 3], [4, 5, 6]]
+    assert [b.id for b in after[:2]] == [b.id for b in before]
+
+
+def test_a_block_that_lost_an_image_is_another_block(tmp_path):
+    before = RunStore(tmp_path).layout(keys(*"abcd"), 2)
+    after = RunStore(tmp_path).layout(keys(*"acd"), 2)
+    assert rows_of(after) == [[0], [1, 2]]
+    assert after[0].id != before[0].id
+    assert after[1].id == before[1].id
+
+
+def test_a_run_that_is_killed_while_writing_leaves_no_half_file(tmp_path, monkeypatch):
+    path = tmp_path / "folder" / "file"
+    write_atomically(path, b"old")
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    monkeypatch.setattr("os.replace", full)
+    with pytest.raises(OSError, match="no space"):
+        write_atomically(path, b"new")
+    assert path.read_bytes() == b"old"
+
+
+def write_until_killed(path):
+    while True:
+        write_atomically(path, b"x" * 2_000_000)
+
+
+def test_a_killed_process_leaves_a_whole_file(tmp_path):
+    path = tmp_path / "file"
+    write_atomically(path, b"y" * 2_000_000)
+    context = multiprocessing.get_context("spawn")
+    process = context.Process(target=write_until_killed, args=(path,))
+    process.start()
+    while path.read_bytes()[:1] == b"y":
+        assert process.is_alive()
+    for _ in range(50):
+        assert len(path.read_bytes()) == 2_000_000
+    process.kill()
+    process.join()
+    assert len(path.read_bytes()) == 2_000_000
+
+
+@pytest.mark.parametrize("kept", [0, 2, 10, 300, -20])
+def test_a_truncated_file_is_named(tmp_path, kept):
+    store = RunStore(tmp_path)
+    store.save("votes", "key", "block", {"votes": np.arange(500)})
+    path = tmp_path / "votes" / "key" / "block.npz"
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(RunError, match=r"block.npz cannot be read .* delete this file"):
+        store.load("votes", "key", "block")
+
+
+def test_flipped_bits_are_noticed(tmp_path):
+    store = RunStore(tmp_path)
+    store.save("votes", "key", "block", {"votes": np.arange(500)})
+    path = tmp_path / "votes" / "key" / "block.npz"
+    data = bytearray(path.read_bytes())
+    data[1000] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(RunError, match=r"block.npz cannot be read \(Bad CRC-32"):
+        store.load("votes", "key", "block")
+
+
+@pytest.mark.parametrize("data", [b"", b"PK\x03\x04"])
+def test_a_truncated_layout_is_named(tmp_path, data):
+    (tmp_path / "blocks.npz").write_bytes(data)
+    with pytest.raises(
+        RunError, match=r"blocks.npz cannot be read .* delete this file"
+    ):
+        RunStore(tmp_path).layout(keys("a"), 2)
+
+
+def test_a_single_array_is_no_file_of_the_store(tmp_path):
+    (tmp_path / "votes" / "key").mkdir(parents=True)
+    with open(tmp_path / "votes" / "key" / "block.npz", "wb") as handle:
+        np.save(handle, np.arange(3))
+    with pytest.raises(RunError, match="is not a file of this store; delete it and ru"):
+        RunStore(tmp_path).load("votes", "key", "block")
+
+
+def test_a_layout_of_other_arrays_is_no_file_of_the_store(tmp_path):
+    np.savez(tmp_path / "blocks.npz", other=np.arange(3))
+    with pytest.raises(RunError, match=r"blocks.npz is not a file of this store"):
+        RunStore(tmp_path).layout(keys("a"), 2)
+
+
+class Trap:
+    def __reduce__(self):
+        return (pytest.fail, ("a pickle was loaded",))
+
+
+def test_pickles_are_neither_written_nor_read(tmp_path):
+    store = RunStore(tmp_path)
+    with pytest.raises(ValueError, match="Object arrays cannot be saved"):
+        store.save("votes", "key", "block", {"votes": np.array([Trap()])})
+    path = tmp_path / "votes" / "key" / "block.npz"
+    assert not path.exists()
+    path.parent.mkdir(parents=True)
+    np.savez(path, votes=np.array([Trap()]))
+    with pytest.raises(RunError, match="Object arrays cannot be loaded"):
+        store.load("votes", "key", "block")
+    path.write_bytes(pickle.dumps(Trap()))
+    with pytest.raises(RunError, match=r"block.npz cannot be read"):
+        store.load("votes", "key", "block")
+
+
+def test_a_run_folder_is_held_by_one_command(tmp_path):
+    folder = tmp_path / "run"
+    with locked(folder), pytest.raises(RunError) as caught, locked(folder):
+        pass
+    assert str(caught.value) == (
+        f"another lfkit command is writing to {folder}; wait for it, or give another "
+        "--out."
+    )
+    with locked(folder), locked(tmp_path / "another"):  # free again
+        pass
