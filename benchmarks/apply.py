@@ -163,9 +163,7 @@ def fit(source, labels):
 def library(images, fitted):
     """Time lf_library.fashion against the same functions written per image."""
     features = {node.name: node for lf in fitted for node in lf.features}
-    deep = deep_peers(
-        [node for name, node in features.items() if name not in FASTEST]
-    )
+    deep = deep_peers([node for name, node in features.items() if name not in FASTEST])
 
     with tempfile.TemporaryDirectory() as folder:
         votes, mine = _timed(
@@ -292,15 +290,14 @@ def edited(source, labels):
     position = [lf.name for lf in lfs].index("haar_resembles_class")
 
     def run(functions):
-        opened = open_images("fashion-mnist")
         applier = LFApplier(functions, n_classes=10)
         votes = applier.apply(
-            opened, seed_rows=seeds, seed_labels=labels[seeds], store=RunStore(folder)
+            source, seed_rows=seeds, seed_labels=labels[seeds], store=RunStore(folder)
         )
         found = aggregate(votes, "majority-vote")
         save_labels(
             folder,
-            opened.ids,
+            source.ids,
             found.labels,
             found.proba,
             fashion.CLASSES,

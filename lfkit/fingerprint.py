@@ -96,7 +96,7 @@ class _Hasher:
         return result
 
     def _parts(self, value: Any) -> Iterator[str | bytes]:
-        if _has_identity(type(value)):
+        if _has_identity(type(value)):  # type: ignore[arg-type]
             yield "identity"
             yield self.digest(value.identity())
         elif isinstance(value, np.ndarray) and value.dtype != object:
@@ -265,7 +265,7 @@ def _is_library(value: Any) -> bool:
 
 
 @functools.cache
-def _has_identity(cls: type) -> bool:
+def _has_identity(cls: Any) -> bool:
     """Tell lfkit's protocol from a user's method that happens to have the name."""
     method = inspect.getattr_static(cls, "identity", None)
     return isinstance(method, types.FunctionType) and (
@@ -313,6 +313,7 @@ def _nested(code: types.CodeType) -> Iterator[types.CodeType]:
             yield from _nested(constant)
 
 
+@functools.lru_cache(maxsize=4096)
 def _global_names(code: types.CodeType) -> list[tuple[str, tuple[str, ...]]]:
     """List the globals a function reads, each with the attributes it takes of it."""
     found: dict[tuple[str, tuple[str, ...]], None] = {}

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
 from lfkit.errors import RunError
-from lfkit.labeling.applier import originals, out_of_fold, place_votes
-from lfkit.store import RunStore, write_atomically
+from lfkit.labeling.blocks import load_column
+from lfkit.labeling.matrix import originals, out_of_fold, place_votes
+from lfkit.store import RunStore, join_blocks, write_atomically
 from lfkit.votes import ABSTAIN, Votes
 
 FORMAT = 1
@@ -165,10 +166,12 @@ def load_votes(folder: Path, config: RunConfig) -> Votes:
     keys = image_keys(index)
     hard, soft = _blank(len(keys), config)
     blocks = store.layout(keys, 1)
+    rows = join_blocks(blocks).rows
     for j, lf in enumerate(config.lfs):
-        for block in blocks:
-            column = _stored_votes(store, folder, lf.key, block.id)
-            place_votes(lf, column, block.rows, j, hard, soft)
+        column = load_column(store, lf.key, blocks)
+        if column is None:
+            raise _votes_lost(folder)
+        place_votes(lf, column, rows, j, hard, soft)
     copy = originals(keys)
     votes = Votes(
         hard[copy],
@@ -259,22 +262,21 @@ def _with_seeds(
     votes = replace(votes, seed_rows=rows, seed_labels=labels)
     if config.seed_block is None:
         return votes
-    found = {
-        lf.name: _stored_votes(store, folder, lf.out_of_fold_key, config.seed_block)
-        for lf in config.lfs
-        if lf.out_of_fold_key is not None
-    }
+    found = {}
+    for lf in config.lfs:
+        if lf.out_of_fold_key is not None:
+            stored = store.load("votes", lf.out_of_fold_key, config.seed_block)
+            if stored is None:
+                raise _votes_lost(folder)
+            found[lf.name] = stored["votes"]
     return replace(votes, seed_out_of_fold=out_of_fold(votes, config.lfs, found))
 
 
-def _stored_votes(store: RunStore, folder: Path, key: str, block: str) -> NDArray[Any]:
-    arrays = store.load("votes", key, block)
-    if arrays is None:
-        raise RunError(
-            f"{folder} lacks some of its votes; run `lfkit apply` again: what is "
-            "already computed is kept."
-        )
-    return arrays["votes"]
+def _votes_lost(folder: Path) -> RunError:
+    return RunError(
+        f"{folder} lacks some of its votes; run `lfkit apply` again: what is already "
+        "computed is kept."
+    )
 
 
 def _blank(

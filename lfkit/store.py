@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import io
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -177,6 +177,16 @@ def make_block(rows: NDArray[np.int64], keys: NDArray[np.uint8]) -> Block:
     """Name some rows of a source by their images' content."""
     digest = hashlib.blake2b(keys[rows].tobytes(), digest_size=KEY_BYTES)
     return Block(np.asarray(rows, np.int64), digest.hexdigest())
+
+
+def join_blocks(blocks: Sequence[Block]) -> Block:
+    """Make one block of many, in their order; it is named by their names."""
+    if len(blocks) == 1:
+        return blocks[0]
+    names = "".join(block.id for block in blocks)
+    digest = hashlib.blake2b(names.encode(), digest_size=KEY_BYTES)
+    rows = [block.rows for block in blocks] or [np.zeros(0, np.int64)]
+    return Block(np.concatenate(rows), digest.hexdigest())
 
 
 def write_atomically(path: Path, data: bytes) -> None:

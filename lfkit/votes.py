@@ -93,6 +93,10 @@ class Votes:
                 f"outside 0..{self.n_classes - 1} (-1 = abstain). Is n_classes right?"
             )
         names = tuple(str(name) for name in self.names)
+        if self.n_classes > np.iinfo(np.int16).max:
+            raise VotesError(
+                f"{self.n_classes} classes are more than lfkit can count (32767)."
+            )
         if len(names) != hard.shape[1]:
             raise VotesError(
                 f"{len(names)} names for {hard.shape[1]} columns of votes; give one "
@@ -170,6 +174,10 @@ class Votes:
         for salt in count():
             keys = _row_keys(arrays, salt)
             _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
+            if len(first) == len(self):  # no two rows are equal: nothing to group
+                weights = np.ones(len(self)) if sample_weight is None else sample_weight
+                everyone = np.arange(len(self))
+                return Patterns(self, np.asarray(weights, np.float64), everyone)
             if _equal_rows(arrays, first[inverse]):
                 break
         counts = np.bincount(

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lfkit import votes as votes_module
+from lfkit.errors import VotesError
 from lfkit.votes import Votes
 
 
@@ -66,3 +67,8 @@ def test_colliding_hashes_do_not_merge_rows(monkeypatch):
 
     monkeypatch.setattr(votes_module, "_row_keys", bad_at_first)
     assert len(make_votes([[0, 1], [2, -1], [0, 1]]).patterns().votes) == 2
+
+
+def test_more_classes_than_an_int16_counts_are_refused():
+    with pytest.raises(VotesError, match="40000 classes are more than lfkit can count"):
+        Votes(np.zeros((1, 1), np.int64), names=("a",), n_classes=40000)

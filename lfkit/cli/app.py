@@ -6,7 +6,10 @@ import sys
 
 import typer
 
-from lfkit.cli import aggregate, analyze, apply, listing
+from lfkit.cli.aggregate import aggregate
+from lfkit.cli.analyze import analyze, diagnose
+from lfkit.cli.apply import apply
+from lfkit.cli.listing import list_family
 from lfkit.errors import LfkitError
 
 app = typer.Typer(
@@ -17,11 +20,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("apply")(apply.apply)
-app.command("analyze")(analyze.analyze)
-app.command("diagnose")(analyze.diagnose)
-app.command("aggregate")(aggregate.aggregate)
-app.command("list")(listing.list_family)
+app.command("apply")(apply)
+app.command("analyze")(analyze)
+app.command("diagnose")(diagnose)
+app.command("aggregate")(aggregate)
+app.command("list")(list_family)
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ def parse_size(text: str | None) -> tuple[int, int] | None:
     if text is None:
         return None
     sides = text.lower().split("x")
-    if len(sides) > 2 or not all(side.isdigit() and int(side) > 0 for side in sides):
+    if len(sides) > 2 or not all(side.isdecimal() and int(side) > 0 for side in sides):
         raise InputError(
             f"--size {text!r} is no size; give 64, or 64x48 (height x width)."
         )

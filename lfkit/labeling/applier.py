@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,20 +12,21 @@ from numpy.typing import NDArray
 from lfkit.errors import DataError, DeclarationError, FaultError
 from lfkit.features.feature import Feature, image
 from lfkit.images import ImageSource
-from lfkit.labeling.evaluation import Evaluated, Evaluator, cpu_count, result_key
-from lfkit.labeling.faults import Report, first_failure, pack, unpack
+from lfkit.labeling.batched import Failure
+from lfkit.labeling.blocks import BlockResult, BlockRunner
+from lfkit.labeling.evaluation import Evaluator, cpu_count
+from lfkit.labeling.faults import Report, first_failure
 from lfkit.labeling.fitting import Fitter, Seeds, is_fixed
 from lfkit.labeling.labeling_function import (
     LabelingFunction,
     from_snorkel,
     is_snorkel,
 )
+from lfkit.labeling.matrix import originals, out_of_fold, place_votes
 from lfkit.labeling.pool import MOST_KILLS
 from lfkit.store import Block, MemoryStore, Store, block_size
 from lfkit.votes import ABSTAIN, Votes
 
-# Two blocks at a time: one is decoded and written while the other is computed.
-_BLOCKS_IN_FLIGHT = 2
 _FEW_IMAGES = 512
 
 Progress = Callable[[str, int, int], None]
@@ -179,62 +178,60 @@ class LFApplier:
         store: Store,
         progress: Progress | None,
     ) -> Votes:
-        lfs = self.lfs_
+        lfs, n, k = self.lfs_, len(source), self.n_classes
         blocks = store.layout(source.keys, block_size(source.shape))
-        n, k = len(source), self.n_classes
+        runner = BlockRunner(source, evaluator, store, lfs, blocks, k)
+        self.lf_keys_, self.feature_keys_ = runner.lf_keys, runner.feature_keys
+        rows, done = runner.rows, 0
+
+        def watch(result: BlockResult) -> None:
+            nonlocal done
+            if self.strict:
+                _stop_at_first(result, [source.ids[row] for row in result.block.rows])
+            self.report_.n_calls += result.n_calls
+            self.report_.n_feature_values += result.n_feature_values
+            done += len(result.block.rows)
+            if progress:
+                progress("voting", done, len(rows))
+
         hard = np.full((n, len(lfs)), ABSTAIN, np.int16)
         soft = None
         if any(lf.soft for lf in lfs):
             soft = np.zeros((n, len(lfs), k), np.float16)
-        task = _BlockTask(source, evaluator, store, lfs, k)
-        self.lf_keys_, self.feature_keys_ = task.lf_keys, task.feature_keys
-        self._problems: dict[int, str] = {}
-        done = 0
-        for result in _in_order(task, blocks, evaluator.stop):
-            rows = result.block.rows
-            for j, lf in enumerate(lfs):
-                place_votes(lf, result.votes[lf.name], rows, j, hard, soft)
-            self._note(result, source)
-            done += len(rows)
-            if progress:
-                progress("voting", done, sum(len(b.rows) for b in blocks))
+        columns = runner.columns(lfs, watch)
+        failures = runner.feature_faults()
+        for j, lf in enumerate(lfs):
+            place_votes(lf, columns[lf.name].votes, rows, j, hard, soft)
+            failures[lf.name] = columns[lf.name].failures
+        self._report(source, rows, failures, runner.problems())
         original = originals(source.keys)
-        if len(np.unique(original)) < n:  # copies were computed once
+        if len(rows) < n:  # copies were computed once
             hard = hard[original]
             soft = None if soft is None else soft[original]
-        self._spread_problems(source, original)
         return Votes(hard, tuple(lf.name for lf in lfs), k, soft=soft)
 
-    def _note(self, result: _BlockResult, source: ImageSource) -> None:
-        self.report_.n_calls += result.n_calls
-        self.report_.n_feature_values += result.n_feature_values
-        if not result.problems and not any(result.failures.values()):
-            return
-        ids = [source.ids[row] for row in result.block.rows]
-        if self.strict:
-            for position, reason in sorted(result.problems.items()):
-                raise FaultError(f"image {ids[position]!r} cannot be read: {reason}")
-            first = first_failure(result.failures)
-            if first is not None:
-                name, failure = first
-                trace = f"\n{failure.traceback}" if failure.traceback else ""
-                raise FaultError(
-                    f"{name!r} failed on image {ids[failure.row]!r}: {failure.message}"
-                    f"{trace}"
-                )
-        for position, reason in result.problems.items():
-            self._problems[int(result.block.rows[position])] = reason
-        for name, failures in result.failures.items():
-            self.report_.add(name, failures, ids)
-
-    def _spread_problems(
-        self, source: ImageSource, original: NDArray[np.int64]
+    def _report(
+        self,
+        source: ImageSource,
+        rows: NDArray[np.int64],
+        failures: Mapping[str, Sequence[Failure]],
+        problems: Mapping[int, str],
     ) -> None:
-        """Report unreadable images, copies of one another among them, by id."""
-        found = np.isin(original, list(self._problems))
-        for position in np.flatnonzero(found).tolist():
-            reason = self._problems[int(original[position])]
-            self.report_.problems[source.ids[position]] = reason
+        """Count faults; name unreadable images, copies of one another among them."""
+        found = {name: [*several] for name, several in failures.items() if several}
+        if found or problems:
+            whole = BlockResult(Block(rows, ""), faults=found)
+            ids = [source.ids[row] for row in rows]
+            if self.strict:
+                position = {int(row): i for i, row in enumerate(rows)}
+                whole.problems = {position[row]: why for row, why in problems.items()}
+                _stop_at_first(whole, ids)
+            for name, several in found.items():
+                self.report_.add(name, several, ids)
+        if problems:
+            original = originals(source.keys)
+            for row in np.flatnonzero(np.isin(original, list(problems))).tolist():
+                self.report_.problems[source.ids[row]] = problems[int(original[row])]
         for row, reason in source.known_problems.items():
             self.report_.problems[source.ids[row]] = reason
 
@@ -270,210 +267,19 @@ class LFApplier:
         return replace(votes, seed_out_of_fold=out_of_fold(votes, self.lfs_, found))
 
 
-@dataclass
-class _BlockResult:
-    block: Block
-    votes: dict[str, NDArray[Any]]
-    failures: dict[str, list[Any]]
-    problems: dict[int, str]
-    n_calls: int
-    n_feature_values: int
-
-
-class _BlockTask:
-    """Has the votes of a block: from the store, or computed now and stored."""
-
-    def __init__(
-        self,
-        source: ImageSource,
-        evaluator: Evaluator,
-        store: Store,
-        lfs: Sequence[LabelingFunction],
-        n_classes: int,
-    ) -> None:
-        self._source, self._evaluator, self._store = source, evaluator, store
-        self._lfs = lfs
-        self.images_key = result_key(source, "problems")
-        self.lf_keys = {
-            lf.name: result_key(source, lf, n_classes if lf.classes is None else 0)
-            for lf in lfs
-        }
-        self.feature_keys = {
-            node: result_key(source, node)
-            for lf in lfs
-            for node in lf.features
-            if node is not image
-        }
-
-    def __call__(self, block: Block) -> _BlockResult:
-        store = self._store
-        votes: dict[str, NDArray[Any]] = {}
-        failures: dict[str, list[Any]] = {}
-        missing = []
-        for lf in self._lfs:
-            arrays = store.load("votes", self.lf_keys[lf.name], block.id)
-            if arrays is None:
-                missing.append(lf)
-                continue
-            votes[lf.name] = arrays["votes"]
-            failures[lf.name] = unpack(arrays)
-        computed, read = self._compute(block, missing)
-        for lf, values in computed.votes.items():
-            votes[lf.name] = values
-        for name, found in computed.faults.items():
-            failures[name] = found
-        return _BlockResult(
-            block,
-            votes,
-            failures,
-            self._problems(block, computed, read),
-            len(missing) * len(block.rows),
-            len(computed.raw) * len(block.rows),
+def _stop_at_first(result: BlockResult, ids: Sequence[str]) -> None:
+    """Raise for the first image or function that failed; `ids` are the block's."""
+    for position, reason in sorted(result.problems.items()):
+        raise FaultError(f"image {ids[position]!r} cannot be read: {reason}")
+    failures = dict(result.faults)
+    failures |= {name: column.failures for name, column in result.columns.items()}
+    first = first_failure(failures)
+    if first is not None:
+        name, failure = first
+        trace = f"\n{failure.traceback}" if failure.traceback else ""
+        raise FaultError(
+            f"{name!r} failed on image {ids[failure.row]!r}: {failure.message}{trace}"
         )
-
-    def _compute(
-        self, block: Block, lfs: Sequence[LabelingFunction]
-    ) -> tuple[Evaluated, bool]:
-        """Evaluate and store what the store lacks; tells whether images were read."""
-        store = self._store
-        known: dict[Feature, NDArray[Any]] = {}
-        absent: list[Feature] = []
-        needed = {node for lf in lfs for node in lf.features if node is not image}
-        stale: dict[str, list[Any]] = {}
-        for node, key in self.feature_keys.items():
-            arrays = None
-            if node in needed:
-                arrays = store.load("features", key, block.id)
-            elif not store.keeps_features or store.has("features", key, block.id):
-                continue
-            if arrays is None:
-                absent.append(node)
-            else:
-                known[node] = arrays["values"]
-                stale[node.name] = unpack(arrays)
-        if not lfs and not absent:
-            return Evaluated(), False
-        done = self._evaluator.evaluate(self._source, block.rows, absent, lfs, known)
-        reads = bool(absent) or any(image in lf.features for lf in lfs)
-        if store.keeps_features:
-            for node in absent:
-                arrays = {"values": done.stored[node], **pack(done.faults[node.name])}
-                store.save("features", self.feature_keys[node], block.id, arrays)
-        if reads:
-            rows = sorted(done.problems)
-            arrays = {
-                "rows": np.asarray(rows, np.int32),
-                "problems": np.asarray([done.problems[row] for row in rows], np.str_),
-            }
-            store.save("images", self.images_key, block.id, arrays)
-        for lf in lfs:
-            if lf.name in self._evaluator.given_up:
-                continue
-            arrays = {"votes": done.votes[lf], **pack(done.faults[lf.name])}
-            store.save("votes", self.lf_keys[lf.name], block.id, arrays)
-        done.faults.update(stale)
-        return done, reads
-
-    def _problems(
-        self, block: Block, computed: Evaluated, read: bool
-    ) -> dict[int, str]:
-        if read:
-            return computed.problems
-        arrays = self._store.load("images", self.images_key, block.id)
-        if arrays is None:
-            return {}
-        return dict(
-            zip(arrays["rows"].tolist(), arrays["problems"].tolist(), strict=True)
-        )
-
-
-def _in_order(
-    task: _BlockTask, blocks: Sequence[Block], stop: Callable[[], None]
-) -> Iterator[_BlockResult]:
-    """Run a few blocks at a time and yield their results in order."""
-    with ThreadPoolExecutor(_BLOCKS_IN_FLIGHT, "lfkit-block") as threads:
-        waiting: deque[Future[_BlockResult]] = deque()
-        try:
-            for block in blocks:
-                waiting.append(threads.submit(task, block))
-                if len(waiting) > _BLOCKS_IN_FLIGHT:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        except BaseException:  # Ctrl-C too: blocks under way must not be waited for
-            stop()
-            for future in waiting:
-                future.cancel()
-            raise
-
-
-def place_votes(
-    lf: Any,
-    votes: NDArray[Any],
-    rows: NDArray[np.int64],
-    column: int,
-    hard: NDArray[np.int16],
-    soft: NDArray[np.float16] | None,
-) -> None:
-    """Write one function's votes on some rows into the matrices.
-
-    Parameters
-    ----------
-    lf : anything with `soft` and `classes`.
-    votes : (r,) classes, or (r, classes) weights, as they are stored.
-    hard, soft : (n, m) and (n, m, k), written in place.
-    """
-    if lf.soft:
-        assert soft is not None
-        classes = np.asarray(lf.classes, np.int64)
-        order = np.argsort(classes, kind="stable")
-        if (order != np.arange(len(order))).any():
-            # The first of equal weights in class order, whatever order was declared.
-            classes, votes = classes[order], votes[:, order]
-        if len(classes) == soft.shape[2]:
-            soft[rows, column] = votes  # twice as fast as naming every class
-        else:
-            soft[rows[:, None], column, classes] = votes
-        silent = ~votes.any(axis=1)
-        hard[rows, column] = np.where(silent, ABSTAIN, classes[votes.argmax(axis=1)])
-        return
-    hard[rows, column] = votes
-    if soft is not None:
-        spoke = votes != ABSTAIN
-        soft[rows[spoke], column, votes[spoke]] = 1
-
-
-def out_of_fold(
-    votes: Votes, lfs: Sequence[Any], found: Mapping[str, NDArray[Any]]
-) -> Votes:
-    """Give the votes on the seeds with some functions' replaced, as they are stored.
-
-    Parameters
-    ----------
-    votes : with `seed_rows`.
-    lfs : per column, anything with `name`, `soft` and `classes`.
-    found : function name → its out-of-fold votes; the others learn nothing.
-    """
-    assert votes.seed_rows is not None
-    on_seeds = votes.rows(votes.seed_rows)
-    hard = on_seeds.hard.copy()
-    soft = None if on_seeds.soft is None else on_seeds.soft.copy()
-    for j, lf in enumerate(lfs):
-        if lf.name in found:
-            hard[:, j] = ABSTAIN
-            if soft is not None:
-                soft[:, j] = 0
-            place_votes(lf, found[lf.name], np.arange(len(hard)), j, hard, soft)
-    return Votes(hard, votes.names, votes.n_classes, soft=soft)
-
-
-def originals(keys: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Give, per image, the row of the first image with the same content, (n,)."""
-    if not len(keys):
-        return np.zeros(0, np.int64)
-    packed = np.ascontiguousarray(keys).view(f"V{keys.shape[1]}").ravel()
-    _, first, inverse = np.unique(packed, return_index=True, return_inverse=True)
-    return np.asarray(first[inverse.reshape(-1)], np.int64)
 
 
 def _as_labeling_function(lf: Any) -> LabelingFunction:

@@ -117,6 +117,11 @@ class Evaluator:
             self._pool.stop()
 
     @property
+    def calls_per_image_here(self) -> bool:
+        """True if per-image functions run in the calling thread, not in workers."""
+        return self._pool is None
+
+    @property
     def given_up(self) -> set[str]:
         """Names of functions that were killed too often to go on with."""
         return set() if self._pool is None else self._pool.given_up
