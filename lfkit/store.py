@@ -112,9 +112,7 @@ class RunStore:
         self, kind: Kind, key: str, name: str, arrays: Mapping[str, NDArray[Any]]
     ) -> None:
         """Store named arrays, whole or not at all."""
-        buffer = io.BytesIO()
-        np.savez(buffer, allow_pickle=False, **dict(arrays))
-        write_atomically(self._path(kind, key, name), buffer.getvalue())
+        write_atomically(self._path(kind, key, name), _npz(arrays))
 
     def has(self, kind: Kind, key: str, name: str) -> bool:
         """Tell whether `load` would give something."""
@@ -127,42 +125,35 @@ class RunStore:
         appended in blocks of their own. A block that lost an image is a new block.
         """
         path = self.folder / "blocks.npz"
-        earlier = self._read_layout(path)
-        row_of = {keys[row].tobytes(): int(row) for row in _first_rows(keys)}
-        blocks = []
-        for names in earlier:
-            kept = [row_of.pop(name) for name in names if name in row_of]
-            if kept:
-                blocks.append(make_block(np.asarray(kept, np.int64), keys))
-        fresh = np.fromiter(row_of.values(), np.int64, len(row_of))
-        for start in range(0, len(fresh), size):
-            blocks.append(make_block(fresh[start : start + size], keys))
-        members = [[key.tobytes() for key in keys[block.rows]] for block in blocks]
-        if members != earlier:
-            buffer = io.BytesIO()
-            flat = b"".join(key for names in members for key in names)
-            np.savez(
-                buffer,
-                allow_pickle=False,
-                keys=np.frombuffer(flat, np.uint8).reshape(-1, KEY_BYTES),
-                sizes=np.asarray([len(names) for names in members], np.int64),
-            )
-            write_atomically(path, buffer.getvalue())
-        return blocks
+        earlier, sizes = self._read_layout(path)
+        distinct = _first_rows(keys)
+        if np.array_equal(earlier, keys[distinct]):
+            return _cut(distinct, sizes, keys)
+        row_of = {keys[row].tobytes(): int(row) for row in distinct}
+        rows: list[int] = []
+        kept: list[int] = []  # images per block
+        for members in np.split(earlier, np.cumsum(sizes)[:-1]):
+            names = [key.tobytes() for key in members]
+            rows += [row_of.pop(name) for name in names if name in row_of]
+            kept.append(len(rows) - sum(kept))
+        fresh = list(row_of.values())
+        kept += [
+            len(fresh[start : start + size]) for start in range(0, len(fresh), size)
+        ]
+        order = np.asarray(rows + fresh, np.int64)
+        counts = np.asarray([count for count in kept if count], np.int64)
+        write_atomically(path, _npz({"keys": keys[order], "sizes": counts}))
+        return _cut(order, counts, keys)
 
     @staticmethod
-    def _read_layout(path: Path) -> list[list[bytes]]:
+    def _read_layout(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        """Give the images of earlier runs, block after block, and the blocks' sizes."""
         stored = _read_arrays(path)
         if stored is None:
-            return []
+            return np.zeros((0, KEY_BYTES), np.uint8), np.zeros(0, np.int64)
         if not {"keys", "sizes"} <= stored.keys():
             raise _not_ours(path)
-        keys, sizes = stored["keys"], stored["sizes"]
-        ends = np.cumsum(sizes)
-        return [
-            [key.tobytes() for key in keys[end - size : end]]
-            for end, size in zip(ends, sizes, strict=True)
-        ]
+        return stored["keys"], stored["sizes"]
 
     def _path(self, kind: Kind, key: str, name: str) -> Path:
         return self.folder / kind / key / f"{name}.npz"
@@ -235,6 +226,20 @@ def _read_arrays(path: Path) -> dict[str, NDArray[Any]] | None:
 
 def _not_ours(path: Path) -> RunError:
     return RunError(f"{path} is not a file of this store; delete it and run again.")
+
+
+def _npz(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **dict(arrays))
+    return buffer.getvalue()
+
+
+def _cut(
+    rows: NDArray[np.int64], sizes: NDArray[np.int64], keys: NDArray[np.uint8]
+) -> list[Block]:
+    """Divide rows into blocks of these sizes."""
+    parts = np.split(rows, np.cumsum(sizes)[:-1]) if len(rows) else []
+    return [make_block(part, keys) for part in parts]
 
 
 def _first_rows(keys: NDArray[np.uint8]) -> NDArray[np.int64]:

@@ -72,6 +72,10 @@ class RowNumbers(Sequence[str]):
             return RowNumbers(self._rows[index])
         return str(self._rows[index])
 
+    def __arrow_array__(self, type: Any = None) -> pa.Array:
+        numbers = pa.array(np.arange(len(self)) * self._rows.step + self._rows.start)
+        return numbers.cast(pa.string() if type is None else type)
+
     def __repr__(self) -> str:
         return f"RowNumbers({self._rows})"
 

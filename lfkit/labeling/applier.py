@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from lfkit.errors import DataError, DeclarationError, FaultError
 from lfkit.features.feature import Feature, image
+from lfkit.fingerprint import unchanging
 from lfkit.images import ImageSource
 from lfkit.labeling.batched import Failure
 from lfkit.labeling.blocks import BlockResult, BlockRunner
@@ -107,12 +108,15 @@ class LFApplier:
         self.report_ = Report()
         self.out_of_fold_keys_: dict[str, str] = {}
         self.seed_block_: str | None = None
-        with Evaluator(
-            self.n_classes,
-            device=self.device or _best_device(self.lfs),
-            n_workers=self._workers(len(source)),
-            timeout_s=self.lf_timeout,
-        ) as evaluator:
+        with (
+            unchanging(),
+            Evaluator(
+                self.n_classes,
+                device=self.device or _best_device(self.lfs),
+                n_workers=self._workers(len(source)),
+                timeout_s=self.lf_timeout,
+            ) as evaluator,
+        ):
             fitter = None
             if seeds is not None:
                 if progress:

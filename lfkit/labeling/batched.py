@@ -170,12 +170,14 @@ class BatchedRunner:
         failures: list[Failure] = []
         for start in range(0, len(rows), size):
             part = rows[start : start + size]
-            padded = part[np.minimum(np.arange(size), len(part) - 1)]
+            padded: Any = part[np.minimum(np.arange(size), len(part) - 1)]
+            if len(part) == size == n:
+                padded = slice(None)  # every row: a copy less
             inputs = [
                 to_unit_range(pixels[padded], self.device)
                 if source is image
                 else torch.from_numpy(
-                    stored[source][padded].astype(np.float32, copy=False)
+                    np.array(stored[source][padded], dtype=np.float32)
                 ).to(self.device)
                 for source in lf.features
             ]
