@@ -178,7 +178,9 @@ class Votes:
                 weights = np.ones(len(self)) if sample_weight is None else sample_weight
                 everyone = np.arange(len(self))
                 return Patterns(self, np.asarray(weights, np.float64), everyone)
-            if _equal_rows(arrays, first[inverse]):
+            same = first[inverse]
+            copies = np.flatnonzero(same != np.arange(len(self)))
+            if _equal_rows(arrays, copies, same[copies]):
                 break
         counts = np.bincount(
             inverse, weights=sample_weight, minlength=len(first)
@@ -196,7 +198,7 @@ def _row_keys(arrays: Sequence[NDArray[Any]], salt: int) -> NDArray[np.uint64]:
         offsets = np.random.default_rng([salt, position]).integers(
             2**64, size=n_words, dtype=np.uint64
         )
-        for rows in _chunks(array):
+        for rows in _chunks(array, len(array)):
             flat = np.ascontiguousarray(array[rows]).view(np.uint8)
             words = np.zeros((len(flat), n_words * 8), dtype=np.uint8)
             words[:, :width] = flat.reshape(len(flat), width)
@@ -208,17 +210,19 @@ def _row_keys(arrays: Sequence[NDArray[Any]], salt: int) -> NDArray[np.uint64]:
     return keys
 
 
-def _equal_rows(arrays: Sequence[NDArray[Any]], other: NDArray[np.int64]) -> bool:
-    """Return whether row i equals row other[i] for all i."""
+def _equal_rows(
+    arrays: Sequence[NDArray[Any]], rows: NDArray[np.int64], others: NDArray[np.int64]
+) -> bool:
+    """Return whether row rows[i] equals row others[i] for all i."""
     return all(
-        np.array_equal(array[rows], array[other[rows]])
+        np.array_equal(array[rows[part]], array[others[part]])
         for array in arrays
-        for rows in _chunks(array)
+        for part in _chunks(array, len(rows))
     )
 
 
-def _chunks(array: NDArray[Any]) -> Iterator[slice]:
-    """Yield row ranges of at most 8 MB."""
+def _chunks(array: NDArray[Any], n: int) -> Iterator[slice]:
+    """Yield ranges of n rows, each of at most 8 MB."""
     n_rows = max(1, 2**23 // max(1, array[:1].nbytes))
-    for start in range(0, len(array), n_rows):
+    for start in range(0, n, n_rows):
         yield slice(start, start + n_rows)

@@ -482,12 +482,13 @@ def norm_is_near(values, *, rule):
 
 def _content(run):
     """Every vote, feature and fitted array of a run, and its labels."""
-    files = sorted(run.glob("votes/*/*.npz")) + sorted(run.glob("features/*/*.npz"))
+    files = sorted(run.glob("votes/*/*.npz")) + sorted(run.glob("features/*/*.np[yz]"))
     files += sorted(run.glob("fitted/*/learned.npz"))
     arrays = {}
     for path in files:
-        with np.load(path) as stored:
-            parts = [stored[name].tobytes() for name in sorted(stored.files)]
+        stored = np.load(path)
+        named = dict(stored) if path.suffix == ".npz" else {"values": stored}
+        parts = [named[name].tobytes() for name in sorted(named)]
         arrays[str(path.relative_to(run))] = parts
     return arrays, (run / "labels.csv").read_bytes()
 

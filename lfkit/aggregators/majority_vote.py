@@ -63,9 +63,25 @@ class MajorityVote(Aggregator):
 
 def _summed(votes: Votes) -> NDArray[np.float64]:
     """Return the sum of the votes per class, (n, k)."""
-    if votes.soft is not None or votes.allowed is not None:
-        return np.einsum("nmk->nk", vote_distributions(votes))
+    if votes.allowed is not None:
+        return vote_distributions(votes).sum(axis=1)
+    if votes.soft is not None:
+        return _soft_sum(votes.hard, votes.soft)
     n, k = len(votes), votes.n_classes
     image, function = np.nonzero(votes.hard != ABSTAIN)
     cells = image * k + votes.hard[image, function]
     return np.bincount(cells, minlength=n * k).reshape(n, k).astype(np.float64)
+
+
+def _soft_sum(
+    hard: NDArray[np.int16], soft: NDArray[np.float16]
+) -> NDArray[np.float64]:
+    """Return the sum of the distributions, (n, k); scales none of them first."""
+    weights = soft.astype(np.float64)  # (n, m, k)
+    total = np.einsum("nmk->nm", weights)
+    # Hard votes, and soft ones with weights so small that float16 lost them.
+    image, function = np.nonzero((hard != ABSTAIN) & (total == 0))
+    weights[image, function, hard[image, function]] = 1
+    total[image, function] = 1
+    scale = np.divide(1, total, out=np.zeros_like(total), where=total > 0)
+    return np.einsum("nmk,nm->nk", weights, scale)
