@@ -11,7 +11,6 @@ from lf_library.rules import has_norm_of, resembles
 from lfkit import ABSTAIN, BestPrecision, feature, labeling_function
 from lfkit.embeddings.lenet import lenet_features, lenet_kernel_norms
 from lfkit.features.color import intensity_histogram
-from lfkit.features.compressive import random_projections
 from lfkit.features.edges import edge_grid, long_edges
 from lfkit.features.gist import gist
 from lfkit.features.hog import hog
@@ -253,12 +252,6 @@ def haar_resembles_class(coefficients, *, rule):
     return rule(coefficients)
 
 
-@resembles(random_projections, kind="image-processing")
-def random_sums_resemble_class(sums, *, rule):
-    """Random sums of pixels come out as in the class."""
-    return rule(sums)
-
-
 @resembles(lenet_features, kind="deep")
 def lenet_sees_class(activations, *, rule):
     """LeNet, trained on the seeds, fires where it fires for the class."""
@@ -293,7 +286,6 @@ LFS = [
     gist_resembles_class,
     texture_resembles_class,
     haar_resembles_class,
-    random_sums_resemble_class,
     lenet_sees_class,
     lenet_kernels_fire_as_for_class,
 ]

@@ -131,15 +131,15 @@ def _extremes(summary: dict[str, Any]) -> Table | None:
     known.sort(key=lambda lf: -lf[key])
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold")
-    table.add_column()
-    table.add_column(justify="right")
+    table.add_column(no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
     table.add_column(style="dim")
     n = min(_EXTREMES, (len(known) + 1) // 2)
     rows = [("strongest", lf) for lf in known[:n]]
     rows += [("weakest", lf) for lf in known[n:][-_EXTREMES:]]
     last = ""
     for title, lf in rows:
-        covers = f"where it votes, {_percent(lf['coverage'])} of the images"
+        covers = f"covers {_percent(lf['coverage'])}"
         table.add_row(
             "" if title == last else title, lf["name"], _percent(lf[key]), covers
         )
