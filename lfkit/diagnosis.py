@@ -1,20 +1,17 @@
-"""What limits the labels: gaps and copies among the functions, ceilings, floors."""
+"""What limits the labels: gaps and copies among the functions, ceilings."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import clone
-from sklearn.model_selection import StratifiedKFold
 
 from lfkit.aggregators import MajorityVote
 from lfkit.aggregators.aggregator import TIE_TOLERANCE
 from lfkit.analysis import LFAnalysis, checked_labels
-from lfkit.classifiers import Classifier, ShrinkageLDA, SoftLogisticRegression, one_hot
 from lfkit.errors import InputError
 from lfkit.votes import ABSTAIN, Votes
 
@@ -136,23 +133,6 @@ class Diagnosis:
         )
 
 
-@dataclass(frozen=True)
-class Floor:
-    """What a plain classifier reaches when trained on the seed labels directly.
-
-    Attributes
-    ----------
-    seed_cv_accuracy : cross-validated on the seeds; None if a class has one seed only.
-    accuracy : on the test batches; None without a known label there.
-    n_scored : images behind `accuracy`.
-    """
-
-    name: str
-    seed_cv_accuracy: float | None
-    accuracy: float | None
-    n_scored: int
-
-
 def diagnose(
     votes: Votes,
     *,
@@ -200,62 +180,6 @@ def diagnose(
         if n_known >= MIN_KNOWN_LABELS
         else None,
     )
-
-
-def score_floors(
-    seed_pixels: NDArray[np.uint8],
-    seed_features: NDArray[np.float32] | None,
-    seed_labels: ArrayLike,
-    n_classes: int,
-    test_batches: Iterable[tuple[NDArray[Any], Any, ArrayLike]] = (),
-    *,
-    blocks: Sequence[int] | None = None,
-    random_state: int = 0,
-) -> list[Floor]:
-    """Score plain classifiers trained on the seed labels: what lfkit has to beat.
-
-    Parameters
-    ----------
-    seed_pixels : (s, h, w, c) images.
-    seed_features : (s, d), not standardised; None scores the pixels only.
-    seed_labels : (s,), -1 = unknown: ignored.
-    test_batches : (pixels, features, labels) of other images, a batch at a time.
-    blocks : widths of the groups of features, which then count alike; None: every
-        feature counts alike.
-    random_state : seed of the folds.
-    """
-    labels = checked_labels(seed_labels, len(seed_pixels), "seed_labels")
-    seeds = np.flatnonzero(labels >= 0)
-    labels = labels[seeds]
-    contenders: dict[str, tuple[Classifier, int]] = {
-        "logistic regression on pixels": (SoftLogisticRegression(), 0)
-    }
-    inputs: list[NDArray[Any]] = [seed_pixels[seeds]]
-    if seed_features is not None:
-        contenders["shrinkage LDA on features"] = (ShrinkageLDA(blocks=blocks), 1)
-        inputs.append(seed_features[seeds])
-    for classifier, which in contenders.values():
-        classifier.fit(inputs[which], one_hot(labels, n_classes))
-    n_correct = dict.fromkeys(contenders, 0)
-    n_scored = 0
-    for pixels, features, batch_labels in test_batches:
-        truth = checked_labels(batch_labels, len(pixels), "labels of a test batch")
-        known = np.flatnonzero(truth >= 0)
-        n_scored += len(known)
-        for name, (classifier, which) in contenders.items():
-            predicted = classifier.predict((pixels, features)[which][known])
-            n_correct[name] += int(np.count_nonzero(predicted == truth[known]))
-    return [
-        Floor(
-            name,
-            _cross_validated(
-                classifier, inputs[which], labels, n_classes, random_state
-            ),
-            n_correct[name] / n_scored if n_scored else None,
-            n_scored,
-        )
-        for name, (classifier, which) in contenders.items()
-    ]
 
 
 def _copies(votes: Votes) -> tuple[Copies, ...]:
@@ -315,21 +239,3 @@ def _ceiling(votes: Votes, truth: NDArray[np.int64], random_state: int) -> Ceili
         / len(truth),
         in_sample=score(everyone, everyone) / len(truth),
     )
-
-
-def _cross_validated(
-    classifier: Classifier,
-    x: NDArray[Any],
-    labels: NDArray[np.int64],
-    n_classes: int,
-    random_state: int,
-) -> float | None:
-    smallest = int(min(count for count in np.bincount(labels) if count))
-    if smallest < 2:
-        return None
-    folds = StratifiedKFold(min(5, smallest), shuffle=True, random_state=random_state)
-    right = np.zeros(len(labels), dtype=bool)
-    for train, test in folds.split(x, labels):
-        fitted = clone(classifier).fit(x[train], one_hot(labels[train], n_classes))
-        right[test] = fitted.predict(x[test]) == labels[test]
-    return float(right.mean())

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import clone
+from sklearn.model_selection import StratifiedKFold
 
-from lfkit.diagnosis import Floor, score_floors
+from lfkit.analysis import checked_labels
+from lfkit.classifiers import Classifier, ShrinkageLDA, SoftLogisticRegression, one_hot
 from lfkit.features.feature import Feature, ancestors
 from lfkit.fingerprint import fingerprint
 from lfkit.images import ImageSource
@@ -17,6 +21,23 @@ from lfkit.store import RunStore, block_size
 from lfkit.votes import Votes
 
 _LARGEST_SIDE = 32  # of the images that logistic regression sees
+
+
+@dataclass(frozen=True)
+class Floor:
+    """What a plain classifier reaches when trained on the seed labels directly.
+
+    Attributes
+    ----------
+    seed_cv_accuracy : cross-validated on the seeds; None if a class has one seed only.
+    accuracy : on the test batches; None without a known label there.
+    n_scored : images behind `accuracy`.
+    """
+
+    name: str
+    seed_cv_accuracy: float | None
+    accuracy: float | None
+    n_scored: int
 
 
 def find_floors(
@@ -81,6 +102,62 @@ def find_floors(
         for name, (on_seeds, accuracy, n) in zip(
             cached["names"].tolist(), cached["numbers"].tolist(), strict=True
         )
+    ]
+
+
+def score_floors(
+    seed_pixels: NDArray[np.uint8],
+    seed_features: NDArray[np.float32] | None,
+    seed_labels: ArrayLike,
+    n_classes: int,
+    test_batches: Iterable[tuple[NDArray[Any], Any, ArrayLike]] = (),
+    *,
+    blocks: Sequence[int] | None = None,
+    random_state: int = 0,
+) -> list[Floor]:
+    """Score plain classifiers trained on the seed labels: what lfkit has to beat.
+
+    Parameters
+    ----------
+    seed_pixels : (s, h, w, c) images.
+    seed_features : (s, d), not standardised; None scores the pixels only.
+    seed_labels : (s,), -1 = unknown: ignored.
+    test_batches : (pixels, features, labels) of other images, a batch at a time.
+    blocks : widths of the groups of features, which then count alike; None: every
+        feature counts alike.
+    random_state : seed of the folds.
+    """
+    labels = checked_labels(seed_labels, len(seed_pixels), "seed_labels")
+    seeds = np.flatnonzero(labels >= 0)
+    labels = labels[seeds]
+    contenders: dict[str, tuple[Classifier, int]] = {
+        "logistic regression on pixels": (SoftLogisticRegression(), 0)
+    }
+    inputs: list[NDArray[Any]] = [seed_pixels[seeds]]
+    if seed_features is not None:
+        contenders["shrinkage LDA on features"] = (ShrinkageLDA(blocks=blocks), 1)
+        inputs.append(seed_features[seeds])
+    for classifier, which in contenders.values():
+        classifier.fit(inputs[which], one_hot(labels, n_classes))
+    n_correct = dict.fromkeys(contenders, 0)
+    n_scored = 0
+    for pixels, features, batch_labels in test_batches:
+        truth = checked_labels(batch_labels, len(pixels), "labels of a test batch")
+        known = np.flatnonzero(truth >= 0)
+        n_scored += len(known)
+        for name, (classifier, which) in contenders.items():
+            predicted = classifier.predict((pixels, features)[which][known])
+            n_correct[name] += int(np.count_nonzero(predicted == truth[known]))
+    return [
+        Floor(
+            name,
+            _cross_validated(
+                classifier, inputs[which], labels, n_classes, random_state
+            ),
+            n_correct[name] / n_scored if n_scored else None,
+            n_scored,
+        )
+        for name, (classifier, which) in contenders.items()
     ]
 
 
@@ -162,3 +239,21 @@ def _or_nan(value: float | None) -> float:
 
 def _or_none(value: Any) -> float | None:
     return None if value is None or np.isnan(value) else float(value)
+
+
+def _cross_validated(
+    classifier: Classifier,
+    x: NDArray[Any],
+    labels: NDArray[np.int64],
+    n_classes: int,
+    random_state: int,
+) -> float | None:
+    smallest = int(min(count for count in np.bincount(labels) if count))
+    if smallest < 2:
+        return None
+    folds = StratifiedKFold(min(5, smallest), shuffle=True, random_state=random_state)
+    right = np.zeros(len(labels), dtype=bool)
+    for train, test in folds.split(x, labels):
+        fitted = clone(classifier).fit(x[train], one_hot(labels[train], n_classes))
+        right[test] = fitted.predict(x[test]) == labels[test]
+    return float(right.mean())

@@ -30,7 +30,7 @@ def _write_idx(path, array):
 
 @pytest.fixture
 def workplace(tmp_path, monkeypatch, digits):
-    """What the README's commands find: photos, labels, votes, Fashion-MNIST's format."""
+    """Lay out what the README's commands find: photos, labels, votes, a data set."""
     images, labels = digits
     rng = np.random.default_rng(0)
     (tmp_path / "photos").mkdir()
