@@ -73,8 +73,8 @@ def test_floors_of_a_run_read_stored_features_and_are_kept(tmp_path, monkeypatch
     images, _, labels = toy_images(60, 0)
 
     @feature(batched=True)
-    def rows(images):
-        return images.mean(dim=3).flatten(1)
+    def columns(images):
+        return images.mean(dim=2).flatten(1)
 
     @feature(batched=True, fit=lambda images, *, labels, rng: {"peek": labels})
     def learned(images, *, peek):
@@ -92,7 +92,7 @@ def test_floors_of_a_run_read_stored_features_and_are_kept(tmp_path, monkeypatch
             batched=True,
             name=f"{node.name}_resemble",
         )(vote)
-        for node in (rows, learned)
+        for node in (columns, learned)
     ]
     source, store = ArraySource(images, labels=labels), RunStore(tmp_path)
     applier = LFApplier(lfs)
@@ -108,6 +108,6 @@ def test_floors_of_a_run_read_stored_features_and_are_kept(tmp_path, monkeypatch
 
     found = floors()
     assert [floor.n_scored for floor in found] == [48, 48]
-    assert all(floor.accuracy > 0.7 for floor in found)
+    assert all(floor.accuracy > 0.9 for floor in found)
     monkeypatch.setattr(source, "read", None)  # no image is read again
     assert floors() == found
