@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,12 +31,10 @@ from lfkit.fingerprint import fingerprint
 from lfkit.images import ImageSource
 from lfkit.labeling.batched import BatchedRunner, Failure
 from lfkit.labeling.labeling_function import LabelingFunction
+from lfkit.labeling.plan import crossing_features, levels_of, make_program
 from lfkit.labeling.pool import WorkerPool
-from lfkit.labeling.worker import Column, Program, Step, iterate_program
+from lfkit.labeling.worker import Column, Program, iterate_program
 from lfkit.store import block_size
-
-if TYPE_CHECKING:
-    pass
 
 # Raise it when the same functions give other numbers: another batch size, say.
 _RESULTS_VERSION = 1
@@ -91,7 +89,7 @@ class Evaluator:
         self._batched = BatchedRunner(device, self._stop)
         n_threads = cpu_count() if device == "cpu" else 1
         self._threads = ThreadPoolExecutor(n_threads, "lfkit-batch")
-        self._programs: dict[tuple[Any, ...], tuple[str, Program, list[Any]]] = {}
+        self._programs: dict[Any, tuple[str, Program, list[tuple[Feature, bool]]]] = {}
         self._programs_lock = threading.Lock()
 
     def __enter__(self) -> Evaluator:
@@ -179,8 +177,8 @@ class Evaluator:
             read = source.read(rows)
             pixels, done.problems = read.pixels, read.problems
             bad[list(read.problems)] = True
-        level = _levels(order, [lf for lf in lfs if not lf.batched], set(done.stored))
-        crossing = _crossing(order, level, wanted)
+        level = levels_of(order, [lf for lf in lfs if not lf.batched], set(done.stored))
+        crossing = crossing_features(order, level, wanted)
         for step in range(max(level.values(), default=-1) + 1):
             nodes = [node for node in order if level[node] == step]
             voters = [lf for lf in lfs if not lf.batched and level[lf] == step]
@@ -298,53 +296,15 @@ class Evaluator:
         voters: Sequence[LabelingFunction],
         crossing: set[Feature],
     ) -> tuple[str, Program, list[tuple[Feature, bool]]]:
-        """Turn per-image functions into a program: slots for image, inputs, results."""
+        """Make a program of per-image functions once, and send it to the workers."""
         signature = (tuple(nodes), tuple(voters), frozenset(crossing & set(nodes)))
         with self._programs_lock:
-            if signature in self._programs:
-                return self._programs[signature]
-            inside = set(nodes)
-            reads = [(source, False) for node in nodes for source in node.of]
-            reads += [(source, True) for lf in voters for source in lf.features]
-            external = list(
-                dict.fromkeys(
-                    (source, rounded)
-                    for source, rounded in reads
-                    if source is not image and source not in inside
+            if signature not in self._programs:
+                program, external = make_program(
+                    nodes, voters, crossing, self.n_classes
                 )
-            )
-            slot: dict[tuple[Feature, bool], int] = {
-                key: number for number, key in enumerate(external, start=1)
-            }
-            slot[image, False] = slot[image, True] = 0
-            for number, node in enumerate(nodes, start=len(external) + 1):
-                slot[node, False] = slot[node, True] = number
-            steps = [
-                Step(
-                    name=node.name,
-                    fn=node.fn,
-                    inputs=tuple(slot[source, False] for source in node.of),
-                    slot=slot[node, False],
-                    keywords=dict(node.learned or {}),
-                )
-                for node in nodes
-            ]
-            steps += [
-                Step(
-                    name=lf.name,
-                    fn=lf.fn,
-                    inputs=tuple(slot[source, True] for source in lf.features),
-                    slot=None,
-                    keywords=lf.keywords,
-                    classes=lf.classes,
-                    soft=lf.soft,
-                )
-                for lf in voters
-            ]
-            wanted = frozenset(slot[node, False] for node in nodes if node in crossing)
-            program = Program(tuple(steps), wanted, self.n_classes)
-            name = "" if self._pool is None else self._pool.register(program)
-            self._programs[signature] = (name, program, external)
+                name = "" if self._pool is None else self._pool.register(program)
+                self._programs[signature] = (name, program, external)
             return self._programs[signature]
 
     def _keep(
@@ -409,47 +369,3 @@ def _joined(parts: Sequence[Evaluated], size: int) -> Evaluated:
         for row, problem in part.problems.items():
             whole.problems[row + number * size] = problem
     return whole
-
-
-def _levels(
-    order: Sequence[Feature],
-    voters: Sequence[LabelingFunction],
-    known: set[Feature],
-) -> dict[Feature | LabelingFunction, int]:
-    """Count, per function, how often its inputs cross between workers and threads."""
-    level: dict[Feature | LabelingFunction, int] = {}
-    for node in order:
-        level[node] = max(
-            (
-                level[source] + (source.batched != node.batched)
-                for source in node.of
-                if source is not image
-            ),
-            default=0,
-        )
-    for lf in voters:
-        level[lf] = max(
-            (
-                level[source] + source.batched
-                for source in lf.features
-                if source is not image and source not in known
-            ),
-            default=0,
-        )
-    return level
-
-
-def _crossing(
-    order: Sequence[Feature],
-    level: Mapping[Feature | LabelingFunction, int],
-    wanted: Sequence[Feature],
-) -> set[Feature]:
-    """Features whose values leave the process or level that computes them."""
-    crossing = set(wanted)
-    for node in order:
-        for source in node.of:
-            if source is not image and (
-                source.batched != node.batched or level[source] != level[node]
-            ):
-                crossing.add(source)
-    return crossing
