@@ -15,8 +15,9 @@ def apply(
     data: Annotated[
         str,
         typer.Argument(
+            metavar="DATA",
             help="A named data set (digits, fashion-mnist), a folder of images, .npz, "
-            "idx files, or a CSV/Parquet manifest."
+            "idx files, or a CSV/Parquet manifest.",
         ),
     ],
     lfs: Annotated[

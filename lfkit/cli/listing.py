@@ -46,18 +46,26 @@ def list_family(
 
 def _show(found: dict[str, list[dict[str, Any]]]) -> None:
     from rich.console import Console
-    from rich.table import Table
 
     console = Console(highlight=False)
-    for name, rows in found.items():
-        table = Table(box=None, pad_edge=False, header_style="bold", title=None)
-        for column in rows[0] if rows else ():
-            table.add_column(column, overflow="fold")
-        for row in rows:
-            table.add_row(*(str(cell) for cell in row.values()))
-        console.print(f"[bold cyan]{name}[/]")
-        console.print(table)
-        console.print()
+    for family, rows in found.items():
+        for origin in dict.fromkeys(row.get("from") for row in rows):
+            title = f"{family} of {origin}" if origin else family
+            console.print(f"[bold cyan]{title}[/]")
+            console.print(_table([row for row in rows if row.get("from") == origin]))
+            console.print()
+
+
+def _table(rows: list[dict[str, Any]]) -> Any:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    columns = [column for column in rows[0] if column != "from"]
+    for column in columns:
+        table.add_column(column, no_wrap=column in ("name", "kind"))
+    for row in rows:
+        table.add_row(*(str(row[column]) for column in columns))
+    return table
 
 
 def _lf_rows(specs: list[str]) -> list[dict[str, Any]]:
