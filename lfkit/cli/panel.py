@@ -38,15 +38,15 @@ def function_table(functions: Sequence[dict[str, Any]], names: Sequence[str]) ->
     """Lay out one row per labeling function."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("labeling function", no_wrap=True)
-    table.add_column("votes for", max_width=24)
+    table.add_column("votes for", no_wrap=True, min_width=9)
     for title in ("coverage", "conflicts", "accuracy", "on seeds"):
-        table.add_column(title, justify="right", no_wrap=True)
+        table.add_column(title, justify="right", no_wrap=True, min_width=len(title))
     for lf in functions:
         voted = [names[label] for label in lf["classes"]]
-        classes = "all classes" if len(voted) == len(names) > 3 else ", ".join(voted)
+        classes = "all" if len(voted) == len(names) > 3 else ", ".join(voted)
         table.add_row(
             lf["name"],
-            classes if len(classes) <= 24 else f"{len(voted)} classes",
+            classes if len(classes) <= 14 else f"{len(voted)} classes",
             _percent(lf["coverage"]),
             _percent(lf["conflicts"]),
             _percent(lf["accuracy"]),
