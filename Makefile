@@ -3,6 +3,8 @@ PYTHON ?= python3
 # A CPU build where the registry has one; set TORCH=torch for the newest with CUDA.
 TORCH ?= torch==2.13.0
 VENV := .venv
+# Else a script beside the clone would import the clone's folder, an empty package.
+EDITABLE := --config-settings editable_mode=compat
 RUN := $(VENV)/bin
 
 .PHONY: demo test test-all check bench clean
@@ -31,9 +33,9 @@ clean:
 $(VENV)/installed: pyproject.toml
 	test -x $(RUN)/python || $(PYTHON) -m venv $(VENV)
 	$(RUN)/python -m pip install --quiet --disable-pip-version-check $(TORCH)
-	$(RUN)/python -m pip install --quiet --disable-pip-version-check -e .
+	$(RUN)/python -m pip install --quiet --disable-pip-version-check $(EDITABLE) -e .
 	touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed
-	$(RUN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev]"
+	$(RUN)/python -m pip install --quiet --disable-pip-version-check $(EDITABLE) -e ".[dev]"
 	touch $@

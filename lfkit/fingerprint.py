@@ -7,6 +7,7 @@ their own code, constants and arrays are hashed by value, libraries by version.
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import copyreg
 import dis
@@ -230,15 +231,12 @@ class _Hasher:
         yield from self._named_module_parts(module.__name__)
 
     def _named_module_parts(self, name: str) -> Iterator[str | bytes]:
-        """Count a library by version, a user's module by its file's bytes."""
-        yield f"module {name}"
-        version = _version_of(name)
-        if version:
-            yield version
-            return
-        origin = _origin(name)
-        if origin is not None:
-            yield hashlib.blake2b(origin.read_bytes()).digest()
+        """Count a library by version, a user's module by its file and its imports."""
+        for module, origin in _with_imports(name):
+            yield f"module {module}"
+            yield _version_of(module) or ""
+            if origin is not None:
+                yield hashlib.blake2b(origin.read_bytes()).digest()
 
 
 _SHARED: ContextVar[_Hasher | None] = ContextVar("_SHARED", default=None)
@@ -365,6 +363,43 @@ def _imported_names(code: types.CodeType, package: str | None) -> list[str]:
                 parts = [f"{module}.{name}" for name in names or ()]
                 found.update(name for name in parts if _origin(name) is not None)
     return sorted(found)
+
+
+def _with_imports(name: str) -> list[tuple[str, Path | None]]:
+    """List a module and all it imports; only a user's modules have a file here."""
+    found: dict[str, Path | None] = {}
+    waiting = [name]
+    while waiting:
+        module = waiting.pop()
+        if module in found:
+            continue
+        is_known = module.partition(".")[0] == "lfkit" or _version_of(module)
+        origin = None if is_known else _origin(module)
+        found[module] = origin
+        if origin is not None and origin.suffix == ".py":
+            waiting += _imports_of(origin, module)
+    return sorted(found.items())
+
+
+def _imports_of(origin: Path, module: str) -> list[str]:
+    """List the modules that a file imports, by absolute names."""
+    try:
+        tree = ast.parse(origin.read_bytes())
+    except (SyntaxError, ValueError):
+        return []
+    package = module if origin.name == "__init__.py" else module.rpartition(".")[0]
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                up = package.split(".")[: len(package.split(".")) - node.level + 1]
+                base = ".".join([*up, *([base] if base else [])])
+            parts = [f"{base}.{alias.name}" for alias in node.names]
+            found += [base, *(part for part in parts if _origin(part) is not None)]
+    return [name for name in found if name]
 
 
 def _follow(found: Any, attributes: tuple[str, ...]) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +16,9 @@ from lfkit.classifiers import Classifier, ShrinkageLDA, SoftLogisticRegression, 
 from lfkit.features.feature import Feature, ancestors
 from lfkit.fingerprint import fingerprint
 from lfkit.images import ImageSource
-from lfkit.labels import given_images
-from lfkit.store import RunStore, block_size
+from lfkit.labeling.matrix import originals
+from lfkit.labels import scored_images
+from lfkit.store import Block, RunStore, block_size
 from lfkit.votes import Votes
 
 _LARGEST_SIDE = 32  # of the images that logistic regression sees
@@ -48,61 +49,61 @@ def find_floors(
     features: Mapping[Feature, str],
     *,
     random_state: int,
+    unreadable: Collection[int] = (),
     progress: Callable[[str, int, int], None] | None = None,
 ) -> list[Floor]:
     """Score plain classifiers trained on the seeds alone; kept in the store.
+
+    A feature that failed on a seed is not used; without features in the store, only
+    pixels are.
 
     Parameters
     ----------
     truth : (n,) for scoring, -1 where unknown.
     features : feature → its key in the store. Those that learned from the seeds are
         left out: a classifier trained on them would be trained twice on one label.
+    unreadable : rows that are not scored, as `given_images` takes them.
     """
     rows, labels = votes.seed_rows, votes.seed_labels
     if rows is None or labels is None or len(np.unique(labels)) < 2:
         return []
-    keys = {
-        node.name: key
+    usable = {
+        key
         for node, key in features.items()
         if all(part.fit is None for part in ancestors([node]))
     }
-    given = given_images(source, votes)
-    scored = np.where(given, -1, truth)
-    identity = (sorted(keys.values()), source.decoding, source.keys, rows, labels)
-    cache_key = fingerprint((identity, scored, random_state, score_floors))
-    cached = store.load("fitted", cache_key, "floors")
-    if cached is None:
-        blocks = store.layout(source.keys, block_size(source.shape))
-        table = _FeatureTable(store, blocks, list(keys.values()))
-        seed_features = table.rows(rows) if keys else None
-        usable = np.ones(len(rows), bool)
-        if seed_features is not None:
-            usable = np.asarray(np.isfinite(seed_features).all(axis=1))
-        found = score_floors(
-            _small(source.read(rows).pixels)[usable],
-            None if seed_features is None else seed_features[usable],
-            labels[usable],
-            votes.n_classes,
-            _batches(source, blocks, table, scored, progress),
-            blocks=table.widths if keys else None,
-            random_state=random_state,
-        )
-        cached = {
-            "names": np.asarray([floor.name for floor in found]),
-            "numbers": np.asarray(
-                [
-                    [_or_nan(f.seed_cv_accuracy), _or_nan(f.accuracy), f.n_scored]
-                    for f in found
-                ]
-            ),
-        }
-        store.save("fitted", cache_key, "floors", cached)
-    return [
-        Floor(name, _or_none(on_seeds), _or_none(accuracy), int(n))
-        for name, (on_seeds, accuracy, n) in zip(
-            cached["names"].tolist(), cached["numbers"].tolist(), strict=True
-        )
-    ]
+    scored = scored_images(source, votes, truth, unreadable)
+    task = (source.decoding, source.keys, rows, labels, votes.n_classes, scored)
+    absent = sorted(map(int, unreadable))  # seeds among them may be back the next time
+    code = (score_floors, _shrunk, _small, _batches, _FeatureTable)
+
+    def cache_key() -> str:
+        return fingerprint((sorted(usable), task, absent, random_state, code))
+
+    cached = store.load("fitted", cache_key(), "floors")
+    if cached is not None:
+        return _unpack(cached)
+    blocks = store.layout(source.keys, block_size(source.shape))
+    if not all(store.has("features", key, b.id) for key in usable for b in blocks):
+        usable = set()  # deleted to save disk space
+        cached = store.load("fitted", cache_key(), "floors")
+        if cached is not None:
+            return _unpack(cached)
+    pixels, lost = _shrunk(source, rows)
+    readable = np.setdiff1d(np.arange(len(rows)), lost)
+    copied = originals(source.keys)[rows[readable]]  # blocks hold the first of copies
+    table = _FeatureTable(store, blocks, sorted(usable), copied)
+    found = score_floors(
+        pixels[readable],
+        table.seeds if table.widths else None,
+        labels[readable],
+        votes.n_classes,
+        _batches(source, blocks, table, scored, progress),
+        blocks=list(table.widths.values()) or None,
+        random_state=random_state,
+    )
+    store.save("fitted", cache_key(), "floors", _pack(found))
+    return found
 
 
 def score_floors(
@@ -117,6 +118,8 @@ def score_floors(
 ) -> list[Floor]:
     """Score plain classifiers trained on the seed labels: what lfkit has to beat.
 
+    Returns none where fewer than two classes have a seed.
+
     Parameters
     ----------
     seed_pixels : (s, h, w, c) images.
@@ -130,6 +133,8 @@ def score_floors(
     labels = checked_labels(seed_labels, len(seed_pixels), "seed_labels")
     seeds = np.flatnonzero(labels >= 0)
     labels = labels[seeds]
+    if len(np.unique(labels)) < 2:
+        return []
     contenders: dict[str, tuple[Classifier, int]] = {
         "logistic regression on pixels": (SoftLogisticRegression(), 0)
     }
@@ -162,64 +167,101 @@ def score_floors(
 
 
 class _FeatureTable:
-    """Features of stored blocks as rows of one matrix, a block at a time."""
+    """Stored features that are whole on the seeds, as rows of one matrix.
+
+    Attributes
+    ----------
+    widths : feature key → how many numbers it has.
+    seeds : (s, d) the seeds' features.
+    """
 
     def __init__(
-        self, store: RunStore, blocks: Sequence[Any], keys: Sequence[str]
+        self,
+        store: RunStore,
+        blocks: Sequence[Block],
+        keys: Sequence[str],
+        seed_rows: NDArray[np.int64],
     ) -> None:
-        self._store, self._blocks, self._keys = store, blocks, keys
-        self.widths: list[int] = []
+        self._store = store
+        self.widths: dict[str, int] = {}
+        inside = [(b, np.flatnonzero(np.isin(b.rows, seed_rows))) for b in blocks]
+        inside = [(block, places) for block, places in inside if len(places)]
+        found = [row for block, places in inside for row in block.rows[places].tolist()]
+        position = {row: i for i, row in enumerate(found)}
+        order = [position[row] for row in seed_rows.tolist()]
+        columns = [np.zeros((len(order), 0), np.float32)]
+        for key in keys:
+            parts = [self._values(key, block)[places] for block, places in inside]
+            # A feature without any value in a block is stored without its width.
+            widths = {part.shape[1] for part in parts} - {0}
+            if len(widths) == 1 and all(np.isfinite(part).all() for part in parts):
+                self.widths[key] = parts[0].shape[1]
+                columns.append(np.concatenate(parts)[order])
+        self.seeds = np.concatenate(columns, axis=1)
 
-    def block(self, block: Any) -> NDArray[np.float32]:
-        """Give a block's (b, d) features, NaN where one failed."""
-        parts = []
-        for key in self._keys:
-            arrays = self._store.load("features", key, block.id)
-            assert arrays is not None, "the votes of this block were made from it"
-            parts.append(arrays["values"].reshape(len(block.rows), -1))
-        self.widths = [part.shape[1] for part in parts]
-        return np.concatenate(parts, axis=1).astype(np.float32)
+    def block(self, block: Block) -> NDArray[np.float32]:
+        """Give a block's (b, d) features, the seeds' mean where one failed."""
+        parts = [np.zeros((len(block.rows), 0), np.float32)]
+        for key, width in self.widths.items():
+            part = self._values(key, block)
+            if part.shape[1] != width:
+                part = np.full((len(block.rows), width), np.nan, np.float32)
+            parts.append(part)
+        values = np.concatenate(parts, axis=1)
+        middle = self.seeds.mean(axis=0, dtype=np.float64).astype(np.float32)
+        return np.where(np.isfinite(values), values, middle)
 
-    def rows(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Give the features of some rows of the source, in that order."""
-        found: dict[int, NDArray[np.float32]] = {}
-        for block in self._blocks:
-            inside = np.flatnonzero(np.isin(block.rows, rows))
-            if len(inside):
-                values = self.block(block)
-                found.update(
-                    zip(block.rows[inside].tolist(), values[inside], strict=True)
-                )
-        width = max((len(row) for row in found.values()), default=0)
-        lost = np.full(width, np.nan, np.float32)
-        return np.stack([found.get(int(row), lost) for row in rows])
+    def _values(self, key: str, block: Block) -> NDArray[np.float32]:
+        arrays = self._store.load("features", key, block.id)
+        assert arrays is not None, "find_floors has looked"
+        return arrays["values"].reshape(len(block.rows), -1).astype(np.float32)
 
 
 def _batches(
     source: ImageSource,
-    blocks: Sequence[Any],
+    blocks: Sequence[Block],
     table: _FeatureTable,
     scored: NDArray[np.int64],
     progress: Callable[[str, int, int], None] | None,
 ) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.int64]]]:
-    """Yield pixels, features and truth of the images to score, block by block."""
+    """Yield pixels, features and truth of the images to score, copies among them."""
+    original = originals(source.keys)
+    block_of, position_of = np.zeros((2, len(source)), np.int64)
+    for number, block in enumerate(blocks):
+        block_of[block.rows] = number
+        position_of[block.rows] = np.arange(len(block.rows))
+    images = np.flatnonzero(scored >= 0)
+    images = images[np.argsort(block_of[original[images]], kind="stable")]
+    starts = np.searchsorted(block_of[original[images]], np.arange(len(blocks) + 1))
     done, total = 0, sum(len(block.rows) for block in blocks)
-    for block in blocks:
+    for number, block in enumerate(blocks):
         done += len(block.rows)
-        if not (scored[block.rows] >= 0).any():
+        members = images[starts[number] : starts[number + 1]]
+        if not len(members):
             continue
-        read = source.read(block.rows)
-        truth = scored[block.rows].copy()
-        truth[list(read.problems)] = -1
-        features = table.block(block) if table.widths else np.zeros((len(truth), 0))
-        whole = np.asarray(np.isfinite(features).all(axis=1))
-        yield (
-            _small(read.pixels),
-            np.where(whole[:, None], features, 0).astype(np.float32),
-            truth,
-        )
+        read, place = np.unique(position_of[original[members]], return_inverse=True)
+        pixels, lost = _shrunk(source, block.rows[read])
+        features = table.block(block)[read]
+        kept = np.flatnonzero(~np.isin(place, lost))
+        for start in range(0, len(kept), len(block.rows)):
+            part = kept[start : start + len(block.rows)]
+            yield pixels[place[part]], features[place[part]], scored[members[part]]
         if progress:
             progress("scoring plain classifiers", done, total)
+
+
+def _shrunk(
+    source: ImageSource, rows: NDArray[np.int64]
+) -> tuple[NDArray[np.uint8], list[int]]:
+    """Read images, made small, a block's worth at a time; and which have no pixels."""
+    size = block_size(source.shape)
+    lost: list[int] = []
+    parts = []
+    for start in range(0, len(rows), size):
+        read = source.read(rows[start : start + size])
+        parts.append(_small(read.pixels))
+        lost += [start + position for position in read.problems]
+    return np.concatenate(parts), lost
 
 
 def _small(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -233,12 +275,25 @@ def _small(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return tiles.mean(axis=(2, 4)).astype(np.uint8)
 
 
-def _or_nan(value: float | None) -> float:
-    return float("nan") if value is None else value
+def _pack(floors: Sequence[Floor]) -> dict[str, NDArray[Any]]:
+    numbers = [
+        [np.nan if value is None else value for value in list(vars(floor).values())[1:]]
+        for floor in floors
+    ]
+    names = np.asarray([floor.name for floor in floors], np.str_)
+    return {"names": names, "numbers": np.asarray(numbers, np.float64)}
 
 
-def _or_none(value: Any) -> float | None:
-    return None if value is None or np.isnan(value) else float(value)
+def _unpack(arrays: Mapping[str, NDArray[Any]]) -> list[Floor]:
+    names, numbers = arrays["names"].tolist(), arrays["numbers"].tolist()
+    return [
+        Floor(name, _or_none(on_seeds), _or_none(accuracy), int(n))
+        for name, (on_seeds, accuracy, n) in zip(names, numbers, strict=True)
+    ]
+
+
+def _or_none(value: float) -> float | None:
+    return None if np.isnan(value) else value
 
 
 def _cross_validated(

@@ -25,10 +25,13 @@ class ReadImages:
     ----------
     pixels : (b, h, w, c) uint8; rows that could not be read are zero.
     problems : position in the batch → why that image could not be read.
+    passing : positions whose problem may be gone the next time, such as a file that
+        is being written; nothing computed beside them is kept.
     """
 
     pixels: NDArray[np.uint8]
     problems: dict[int, str]
+    passing: frozenset[int] = frozenset()
 
 
 class ImageSource(ABC):
@@ -70,6 +73,21 @@ class ImageSource(ABC):
     @abstractmethod
     def table(self) -> pa.Table:
         """Give the index as columns for images.parquet; `known` reads it back."""
+
+
+def content_groups(
+    keys: NDArray[np.uint8],
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Group images by content: each group's first row, (g,), each image's group, (n,).
+
+    >>> content_groups(np.asarray([[7, 7], [1, 2], [7, 7]], np.uint8))
+    (array([1, 0]), array([1, 0, 1]))
+    """
+    if not len(keys):
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    packed = np.ascontiguousarray(keys).view(f"V{keys.shape[1]}").ravel()
+    _, first, group = np.unique(packed, return_index=True, return_inverse=True)
+    return first.astype(np.int64), group.reshape(-1).astype(np.int64)
 
 
 def to_unit_range(pixels: NDArray[np.uint8], device: str = "cpu") -> torch.Tensor:

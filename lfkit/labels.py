@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from lfkit.aggregators import AGGREGATORS
 from lfkit.aggregators.aggregator import clear_winners
 from lfkit.errors import InputError
-from lfkit.images import ImageSource
+from lfkit.images import ImageSource, content_groups
 from lfkit.votes import ABSTAIN, Votes
 
 
@@ -34,7 +34,7 @@ class Labels:
 
 @dataclass(frozen=True)
 class Accuracy:
-    """How many labels are right, where the truth is known and was not given.
+    """How many labels are right, of readable images whose class is known, not given.
 
     Attributes
     ----------
@@ -93,7 +93,7 @@ def score(
     Parameters
     ----------
     truth : (n,) -1 where unknown.
-    given : (n,) images whose label was given, not to be scored.
+    given : (n,) images not to be scored; see `given_images`.
     """
     rows = (truth >= 0) & ~given
     if not rows.any():
@@ -103,9 +103,31 @@ def score(
     return Accuracy(float(right.mean()), of_labeled, int(rows.sum()))
 
 
-def given_images(source: ImageSource, votes: Votes) -> NDArray[np.bool_]:
-    """Find the seeds and every image with a seed's content: none of them is scored."""
-    return same_content(source.keys, votes.seed_rows)
+def given_images(
+    source: ImageSource, votes: Votes, unreadable: Collection[int] = ()
+) -> NDArray[np.bool_]:
+    """Find what is not scored: every image with a seed's content or without pixels.
+
+    Parameters
+    ----------
+    unreadable : rows that could not be read, beside those the source knows.
+    """
+    given = same_content(source.keys, votes.seed_rows)
+    given[[*source.known_problems, *unreadable]] = True
+    return given
+
+
+def scored_images(
+    source: ImageSource,
+    votes: Votes,
+    truth: NDArray[np.int64],
+    unreadable: Collection[int] = (),
+) -> NDArray[np.int64]:
+    """Give the classes to score by, (n,); -1 = unknown, given or unreadable.
+
+    Labels and floors are scored on the same images, copies of one another among them.
+    """
+    return np.where(given_images(source, votes, unreadable), -1, truth)
 
 
 def same_content(
@@ -114,6 +136,5 @@ def same_content(
     """Tell which of n images have the content of one in `rows`, (n,)."""
     if rows is None:
         return np.zeros(len(keys), bool)
-    packed = np.ascontiguousarray(keys).view(f"V{keys.shape[1]}").ravel()
-    _, group = np.unique(packed, return_inverse=True)
+    _, group = content_groups(keys)
     return np.isin(group, group[rows])

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-import json
+import math
+import os
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+import pyarrow as pa
 
+from lfkit.classes import Classes, least_classes, reconcile
 from lfkit.datasets import open_images
-from lfkit.errors import DataError, DeclarationError
+from lfkit.errors import DataError, InputError
+from lfkit.features.feature import Feature
 from lfkit.floors import find_floors
 from lfkit.images import ImageSource
+from lfkit.json_text import to_json
 from lfkit.labeling.applier import LFApplier
+from lfkit.labeling.faults import Report
 from lfkit.labeling.loading import load_lfs
 from lfkit.labels import aggregate, given_images, make_aggregator
 from lfkit.report.contact_sheet import contact_sheet
@@ -37,6 +42,8 @@ from lfkit.vote_files import VoteFile, read_votes
 from lfkit.votes import Votes
 
 Progress = Callable[[str, int, int], None]
+
+_DATA = b"lfkit.data"  # metadata of images.parquet: where the images were found
 
 
 @dataclass(frozen=True)
@@ -69,14 +76,14 @@ class Request:
     floors: bool = True
     sheet: bool = True
 
-
-@dataclass(frozen=True, eq=False)
-class _Classes:
-    """The classes of a run, and the data's true labels in their numbering."""
-
-    names: tuple[str, ...]
-    truth: NDArray[np.int64]
-    notes: tuple[str, ...]
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise InputError(f"--seed is {self.seed}; give a whole number from 0 on.")
+        if self.lf_timeout is not None and not 0 < self.lf_timeout < math.inf:
+            raise InputError(
+                f"--lf-timeout is {self.lf_timeout:g}; give a number of seconds above "
+                "0."
+            )
 
 
 def label_data(request: Request, progress: Progress | None = None) -> dict[str, Any]:
@@ -93,15 +100,14 @@ def label_data(request: Request, progress: Progress | None = None) -> dict[str, 
         request.data,
         size=request.size,
         color=request.color,
-        known=load_images(request.out),
+        known=_known_index(request),
         progress=None
         if progress is None
         else lambda done, total: progress("reading the files", done, total),
     )
     if loaded is None:
-        return _label_by_foreign_votes(request, source, started)
-    declared = [label for lf in loaded.lfs for label in lf.classes or ()]
-    classes = _reconcile(source, loaded.class_names, max(declared, default=0) + 1)
+        return _label_by_foreign_votes(request, source, started, progress)
+    classes = reconcile(source, loaded.class_names, least_classes(loaded, source))
     aggregator.checked_balance(len(classes.names))  # before the work, not after it
     seeds = _seeds(request, source, classes)
     applier = LFApplier(
@@ -119,46 +125,39 @@ def label_data(request: Request, progress: Progress | None = None) -> dict[str, 
         store=store,
         progress=progress,
     )
-    report = applier.report_
-    _write(request, source, classes, seeds, votes, report.problems, applier)
-    write_atomically(
-        request.out / "faults.json", json.dumps(report.to_dict(), indent=1).encode()
-    )
-    summary = _summarize(request, source, classes, votes, applier)
+    _write(request, source, classes, seeds, votes, applier.report_.problems, applier)
+    lost = _rows_of(source, applier.report_.problems)
+    summary = _summarize(request, source, classes, votes, applier, lost)
     summary["notes"] = [*classes.notes, *seeds.notes, *_remarks(votes)]
-    summary["unreadable"] = len(report.problems)
-    summary["problems"] = dict(list(report.problems.items())[:20])
-    summary["left_out"] = report.left_out
-    summary["faults"] = {
-        name: {"total": found.total, "kinds": dict(found.counts)}
-        for name, found in sorted(
-            report.faults.items(), key=lambda item: -item[1].total
-        )
-    }
-    summary["lf_calls"] = report.n_calls
-    summary["feature_values"] = report.n_feature_values
-    if request.floors:
-        found = find_floors(
-            source,
-            votes,
-            classes.truth,
-            store,
-            applier.feature_keys_,
-            random_state=request.seed,
-            progress=progress,
-        )
-        summary["floors"] = [vars(floor) for floor in found]
+    summary |= _report(request, applier.report_)
+    features = applier.feature_keys_
+    summary |= _floors(request, source, classes, votes, store, features, lost, progress)
     return _finish(request, summary, started)
 
 
+def _known_index(request: Request) -> pa.Table | None:
+    """Read the index of the run's last time, if it was of the same data."""
+    index = load_images(request.out)
+    if index is None or (index.schema.metadata or {}).get(_DATA) != _place(request):
+        return None
+    return index
+
+
+def _place(request: Request) -> bytes:
+    return os.fsencode(os.path.realpath(os.path.expanduser(request.data)))
+
+
 def _label_by_foreign_votes(
-    request: Request, source: ImageSource, started: float
+    request: Request,
+    source: ImageSource,
+    started: float,
+    progress: Progress | None,
 ) -> dict[str, Any]:
     assert request.votes_file is not None
     k = None if source.class_names is None else len(source.class_names)
     file = read_votes(request.votes_file, k)
     file = _in_order_of(source, file, request.votes_file)
-    classes = _reconcile(source, file.class_names, file.votes.n_classes)
+    classes = reconcile(source, file.class_names, file.votes.n_classes)
     seeds = _seeds(request, source, classes)
     votes = Votes(
         file.votes.hard,
@@ -171,10 +170,11 @@ def _label_by_foreign_votes(
     save_foreign_votes(request.out, votes)
     problems = {source.ids[row]: why for row, why in source.known_problems.items()}
     _write(request, source, classes, seeds, votes, problems, None)
-    summary = _summarize(request, source, classes, votes, None)
+    summary = _summarize(request, source, classes, votes, None, [])
     summary["notes"] = [*classes.notes, *seeds.notes]
-    summary["unreadable"] = len(problems)
-    summary |= {"problems": {}, "left_out": {}, "faults": {}, "floors": []}
+    summary |= _report(request, Report(problems=problems))
+    store = RunStore(request.out)
+    summary |= _floors(request, source, classes, votes, store, {}, [], progress)
     return _finish(request, summary, started)
 
 
@@ -198,39 +198,10 @@ def _in_order_of(source: ImageSource, file: VoteFile, path: Path) -> VoteFile:
     return VoteFile(file.votes.rows(rows), class_names=file.class_names)
 
 
-def _reconcile(
-    source: ImageSource, declared: tuple[str, ...] | None, least: int
-) -> _Classes:
-    """Bring the data's class names and the functions' CLASSES together, by name."""
-    truth = source.labels
-    if truth is None:
-        truth = np.full(len(source), -1, np.int64)
-    if declared is None:
-        names = source.class_names or tuple(str(label) for label in range(least))
-        if least > len(names):
-            raise DeclarationError(
-                f"a labeling function votes for class {least - 1}, but {source.name} "
-                f"has the classes 0..{len(names) - 1} ({', '.join(names)})."
-            )
-        return _Classes(tuple(names), np.asarray(truth, np.int64), ())
-    if source.class_names is None or source.class_names == declared:
-        return _Classes(declared, np.asarray(truth, np.int64), ())
-    number = {name: label for label, name in enumerate(declared)}
-    mapped = np.asarray([number.get(name, -1) for name in source.class_names] + [-1])
-    strange = [name for name in source.class_names if name not in number]
-    notes: tuple[str, ...] = ()
-    if strange:
-        notes = (
-            f"{source.name} has classes that CLASSES does not name "
-            f"({', '.join(strange[:5])}{', …' if len(strange) > 5 else ''}); their "
-            "images are labeled, not scored",
-        )
-    return _Classes(declared, mapped[truth].astype(np.int64), notes)
-
-
-def _seeds(request: Request, source: ImageSource, classes: _Classes) -> GivenLabels:
+def _seeds(request: Request, source: ImageSource, classes: Classes) -> GivenLabels:
     if request.seed_labels is not None:
-        return read_labels(request.seed_labels, source.ids, classes.names)
+        given = read_labels(request.seed_labels, source.ids, classes.names)
+        return replace(given, notes=(*given.notes, *_unreadable_seeds(source, given)))
     if request.seeds_per_class is not None:
         return draw_seeds(
             source, classes.truth, classes.names, request.seeds_per_class, request.seed
@@ -239,17 +210,28 @@ def _seeds(request: Request, source: ImageSource, classes: _Classes) -> GivenLab
     return GivenLabels(nothing, nothing)
 
 
+def _unreadable_seeds(source: ImageSource, given: GivenLabels) -> tuple[str, ...]:
+    lost = [row for row in given.rows.tolist() if row in source.known_problems]
+    if not lost:
+        return ()
+    return (
+        f"{len(lost)} of the {len(given.rows)} seeds cannot be read, such as "
+        f"{source.ids[lost[0]]}: nothing is learned from them",
+    )
+
+
 def _write(
     request: Request,
     source: ImageSource,
-    classes: _Classes,
+    classes: Classes,
     seeds: GivenLabels,
     votes: Votes,
     problems: dict[str, str],
     applier: LFApplier | None,
 ) -> None:
     """Write images.parquet and run.json."""
-    save_images(request.out, source.table(), problems, classes.truth)
+    index = source.table().replace_schema_metadata({_DATA: _place(request)})
+    save_images(request.out, index, problems, classes.truth)
     records: tuple[LFRecord, ...] = ()
     features: dict[str, str] = {}
     if applier is not None:
@@ -295,9 +277,10 @@ def _write(
 def _summarize(
     request: Request,
     source: ImageSource,
-    classes: _Classes,
+    classes: Classes,
     votes: Votes,
     applier: LFApplier | None,
+    unreadable: Sequence[int],
 ) -> dict[str, Any]:
     """Aggregate, write the labels and the contact sheet, and say how it went."""
     labels = aggregate(votes, request.aggregator, request.class_balance)
@@ -309,7 +292,7 @@ def _summarize(
         classes.names,
         labels.is_seed,
     )
-    given = given_images(source, votes)
+    given = given_images(source, votes, unreadable)
     if request.sheet:
         path = request.out / "contact_sheet.png"
         contact_sheet(
@@ -340,6 +323,56 @@ def _summarize(
     return summary
 
 
+def _rows_of(source: ImageSource, problems: dict[str, str]) -> list[int]:
+    if not problems:
+        return []
+    return [row for row, name in enumerate(source.ids) if name in problems]
+
+
+def _report(request: Request, report: Report) -> dict[str, Any]:
+    """Write faults.json; give what the summary says of it."""
+    write_atomically(
+        request.out / "faults.json", to_json(report.to_dict(), indent=1).encode()
+    )
+    faults = sorted(report.faults.items(), key=lambda item: -item[1].total)
+    return {
+        "unreadable": len(report.problems),
+        "problems": dict(list(report.problems.items())[:20]),
+        "left_out": report.left_out,
+        "faults": {
+            name: {"total": found.total, "kinds": dict(found.counts)}
+            for name, found in faults
+        },
+        "lf_calls": report.n_calls,
+        "feature_values": report.n_feature_values,
+    }
+
+
+def _floors(
+    request: Request,
+    source: ImageSource,
+    classes: Classes,
+    votes: Votes,
+    store: RunStore,
+    features: Mapping[Feature, str],
+    unreadable: Sequence[int],
+    progress: Progress | None,
+) -> dict[str, Any]:
+    if not request.floors:
+        return {"floors": []}
+    found = find_floors(
+        source,
+        votes,
+        classes.truth,
+        store,
+        features,
+        random_state=request.seed,
+        unreadable=unreadable,
+        progress=progress,
+    )
+    return {"floors": [vars(floor) for floor in found]}
+
+
 def _remarks(votes: Votes) -> tuple[str, ...]:
     if votes.seed_rows is not None and votes.seed_out_of_fold is None:
         return ("too few seeds to vote on any of them out of fold",)
@@ -351,6 +384,6 @@ def _finish(
 ) -> dict[str, Any]:
     summary["seconds"] = round(time.perf_counter() - started, 2)
     path = request.out / "summary.json"
-    write_atomically(path, json.dumps(summary, indent=1).encode())
     summary["files"].append(str(path))
+    write_atomically(path, to_json(summary, indent=1).encode())
     return summary

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,6 +19,7 @@ from pydantic import BaseModel, ValidationError
 from lfkit.errors import RunError
 from lfkit.labeling.blocks import load_column
 from lfkit.labeling.matrix import originals, out_of_fold, place_votes
+from lfkit.labels import same_content
 from lfkit.store import RunStore, join_blocks, write_atomically
 from lfkit.votes import ABSTAIN, Votes
 
@@ -44,6 +46,7 @@ class RunConfig(BaseModel):
     features : feature name → key, for the features that the functions read.
     seed_images, seed_labels : image ids whose class was given, and their classes.
     votes_file : votes made elsewhere, when no function ran here.
+    images : hash of the images.parquet that was written with it; `save_config` adds it.
     """
 
     format: int = FORMAT
@@ -66,19 +69,25 @@ class RunConfig(BaseModel):
     features: dict[str, str]
     votes_file: str | None
     versions: dict[str, str]
+    images: str | None = None
 
 
 def versions() -> dict[str, str]:
     """Name the versions that decide a run's numbers."""
     import importlib.metadata
 
-    names = ("lfkit", "torch", "numpy", "scikit-learn", "pillow")
-    found = {name: importlib.metadata.version(name) for name in names}
-    return {"python": platform.python_version(), **found}
+    found = {"python": platform.python_version()}
+    for name in ("lfkit", "torch", "numpy", "scikit-learn", "pillow"):
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:  # run from a checkout
+            found[name] = "unknown"
+    return found
 
 
 def save_config(folder: Path, config: RunConfig) -> None:
-    """Write run.json."""
+    """Write run.json; images.parquet must be there already."""
+    config = config.model_copy(update={"images": _hash_of_images(folder)})
     write_atomically(folder / "run.json", config.model_dump_json(indent=1).encode())
 
 
@@ -160,28 +169,26 @@ def load_votes(folder: Path, config: RunConfig) -> Votes:
             f"{folder} has no images.parquet; run `lfkit apply` again: what is already "
             "computed is kept."
         )
-    if config.votes_file is not None:
-        return _load_foreign_votes(folder, config)
+    if config.images not in (None, _hash_of_images(folder)):
+        raise RunError(
+            f"{folder} was stopped while its results were written: its images.parquet "
+            "and run.json are of different calls; run `lfkit apply` again: what is "
+            "already computed is kept."
+        )
     store = RunStore(folder)
-    keys = image_keys(index)
-    hard, soft = _blank(len(keys), config)
-    blocks = store.layout(keys, 1)
-    rows = join_blocks(blocks).rows
-    for j, lf in enumerate(config.lfs):
-        column = load_column(store, lf.key, blocks)
-        if column is None:
-            raise _votes_lost(folder)
-        place_votes(lf, column, rows, j, hard, soft)
-    copy = originals(keys)
-    votes = Votes(
-        hard[copy],
-        tuple(lf.name for lf in config.lfs),
-        len(config.class_names),
-        soft=None if soft is None else soft[copy],
-    )
+    if config.votes_file is None:
+        votes = _load_own_votes(folder, store, config, index)
+    else:
+        votes = _load_foreign_votes(folder, store, config)
     if not config.seed_images:
         return votes
     return _with_seeds(votes, store, folder, config, index)
+
+
+def not_scored(index: pa.Table, votes: Votes) -> NDArray[np.bool_]:
+    """Find what is not scored, (n,), as `given_images` does, in images.parquet."""
+    unreadable = np.asarray([*map(bool, index.column("problem").to_pylist())], bool)
+    return same_content(image_keys(index), votes.seed_rows) | unreadable
 
 
 def save_labels(
@@ -243,8 +250,38 @@ def save_foreign_votes(folder: Path, votes: Votes) -> None:
     RunStore(folder).save("votes", "foreign", "all", arrays)
 
 
-def _load_foreign_votes(folder: Path, config: RunConfig) -> Votes:
-    arrays = RunStore(folder).load("votes", "foreign", "all")
+def _load_own_votes(
+    folder: Path, store: RunStore, config: RunConfig, index: pa.Table
+) -> Votes:
+    keys = image_keys(index)
+    hard, soft = _blank(len(keys), config)
+    blocks = store.stored_layout(keys)
+    if blocks is None:
+        raise _votes_lost(folder)
+    rows = join_blocks(blocks).rows
+    for j, lf in enumerate(config.lfs):
+        column = load_column(store, lf.key, blocks)
+        if column is None:
+            raise _votes_lost(folder)
+        place_votes(lf, column, rows, j, hard, soft)
+    copy = originals(keys)
+    return Votes(
+        hard[copy],
+        tuple(lf.name for lf in config.lfs),
+        len(config.class_names),
+        soft=None if soft is None else soft[copy],
+    )
+
+
+def _hash_of_images(folder: Path) -> str | None:
+    path = folder / "images.parquet"
+    if not path.exists():
+        return None
+    return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
+
+
+def _load_foreign_votes(folder: Path, store: RunStore, config: RunConfig) -> Votes:
+    arrays = store.load("votes", "foreign", "all")
     if arrays is None:
         raise RunError(f"{folder} has lost its votes; run `lfkit apply` again.")
     names, k = tuple(arrays["names"].tolist()), len(config.class_names)

@@ -81,6 +81,8 @@ def read_labels(
             f"{', '.join(map(str, table.columns))}."
         )
     table = table[table["label"].notna()].convert_dtypes()  # 3, not 3.0 beside gaps
+    if len(table) == 0:
+        raise DataError(f"{path} gives no image a label; write one row per image.")
     row_of = {name: row for row, name in enumerate(source_ids)}
     ids = table[column].astype(str).tolist()
     unknown = [name for name in ids if name not in row_of]

@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import io
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfkit.errors import RunError
-from lfkit.images import KEY_BYTES
+from lfkit.images import KEY_BYTES, content_groups
 
 # A block is what a kill can cost, and what is held in memory at once. Larger blocks
 # mean fewer files: with 1024 images a run of a million has a thousand per function.
@@ -137,24 +138,24 @@ class RunStore:
         """
         path = self.folder / "blocks.npz"
         earlier, sizes = self._read_layout(path)
-        distinct = _first_rows(keys)
-        if np.array_equal(earlier, keys[distinct]):
-            return _cut(distinct, sizes, keys)
-        row_of = {keys[row].tobytes(): int(row) for row in distinct}
-        rows: list[int] = []
-        kept: list[int] = []  # images per block
-        for members in np.split(earlier, np.cumsum(sizes)[:-1]):
-            names = [key.tobytes() for key in members]
-            rows += [row_of.pop(name) for name in names if name in row_of]
-            kept.append(len(rows) - sum(kept))
-        fresh = list(row_of.values())
-        kept += [
+        rows, counts, fresh = _arranged(earlier, sizes, keys)
+        fresh_counts = [
             len(fresh[start : start + size]) for start in range(0, len(fresh), size)
         ]
-        order = np.asarray(rows + fresh, np.int64)
-        counts = np.asarray([count for count in kept if count], np.int64)
-        write_atomically(path, _npz({"keys": keys[order], "sizes": counts}))
-        return _cut(order, counts, keys)
+        rows = np.concatenate([rows, fresh])
+        counts = np.concatenate([counts, np.asarray(fresh_counts, np.int64)])
+        if not (np.array_equal(earlier, keys[rows]) and np.array_equal(sizes, counts)):
+            write_atomically(path, _npz({"keys": keys[rows], "sizes": counts}))
+        return _cut(rows, counts, keys)
+
+    def stored_layout(self, keys: NDArray[np.uint8]) -> list[Block] | None:
+        """Give the blocks of earlier runs with these images; None if one is in none.
+
+        Nothing is written.
+        """
+        earlier, sizes = self._read_layout(self.folder / "blocks.npz")
+        rows, counts, fresh = _arranged(earlier, sizes, keys)
+        return None if len(fresh) else _cut(rows, counts, keys)
 
     @staticmethod
     def _read_layout(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
@@ -201,7 +202,10 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold a run folder: two runs that write to it at once would disagree."""
+    """Hold a run folder: two runs that write to it at once would disagree.
+
+    What a killed run was just writing is swept away.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / ".lock", "w") as handle:
         try:
@@ -215,7 +219,17 @@ def locked(folder: Path) -> Iterator[None]:
                 f"another lfkit command is writing to {folder}; wait for it, or give "
                 "another --out."
             ) from error
+        else:
+            _sweep(folder)
         yield
+
+
+def _sweep(folder: Path) -> None:
+    """Delete the files that writers left half written."""
+    for root, _, names in os.walk(folder):
+        for name in names:
+            if re.fullmatch(r"\..+\.\d+\.partial", name):
+                Path(root, name).unlink(missing_ok=True)
 
 
 def _read_arrays(path: Path) -> dict[str, NDArray[Any]] | None:
@@ -261,10 +275,29 @@ def _cut(
     return [make_block(part, keys) for part in parts]
 
 
+def _arranged(
+    earlier: NDArray[np.uint8], sizes: NDArray[np.int64], keys: NDArray[np.uint8]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Find images in the blocks of earlier runs.
+
+    Returns the rows that are in these blocks, in their order; how many of each block
+    are left, without blocks of none; and the rows of distinct images in no block.
+    """
+    distinct = _first_rows(keys)
+    if np.array_equal(earlier, keys[distinct]):
+        return distinct, sizes, np.zeros(0, np.int64)
+    row_of = {keys[row].tobytes(): int(row) for row in distinct}
+    rows: list[int] = []
+    kept: list[int] = []  # images per block
+    for members in np.split(earlier, np.cumsum(sizes)[:-1]):
+        names = [key.tobytes() for key in members]
+        found = [row_of.pop(name) for name in names if name in row_of]
+        rows += found
+        kept += [len(found)] if found else []
+    fresh = np.asarray([*row_of.values()], np.int64)
+    return np.asarray(rows, np.int64), np.asarray(kept, np.int64), fresh
+
+
 def _first_rows(keys: NDArray[np.uint8]) -> NDArray[np.int64]:
     """Rows of the first image of each content, in order."""
-    if not len(keys):
-        return np.zeros(0, np.int64)
-    packed = np.ascontiguousarray(keys).view(f"V{keys.shape[1]}").ravel()
-    _, first = np.unique(packed, return_index=True)
-    return np.sort(first).astype(np.int64)
+    return np.sort(content_groups(keys)[0])

@@ -26,7 +26,13 @@ def summarize(
     lf_classes: Sequence[Sequence[int]] | None,
     lf_kinds: Sequence[str] | None,
 ) -> dict[str, Any]:
-    """Collect what a person wants to know of a run, JSON-ready."""
+    """Collect what a person wants to know of a run, JSON-ready.
+
+    Parameters
+    ----------
+    truth : (n,) -1 where unknown.
+    given : (n,) images not to be scored, as `given_images` finds them.
+    """
     majority = labels
     if aggregator != "majority-vote":
         majority = aggregate(votes, "majority-vote", class_balance)

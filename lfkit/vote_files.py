@@ -41,7 +41,8 @@ def read_votes(path: Path, n_classes: int | None = None) -> VoteFile:
     path : .npy (n, m); .csv or .parquet, one column per function and maybe image_id;
         .npz with `votes` (n, m) and maybe `soft` (n, m, k), `names`; or a WRENCH folder
         (train.json and label.json), or one of its .json files. -1 = abstain.
-    n_classes : k; one more than the largest vote if neither given nor in the file.
+    n_classes : k; if neither given nor in the file one more than the largest vote, at
+        least two.
     """
     if not path.exists():
         raise VotesError(f"there is no file {path} with votes.")
@@ -146,7 +147,7 @@ def _votes(
             f"votes must be numbers of shape (images, functions), got {matrix.dtype} "
             f"of shape {matrix.shape}."
         )
-    k = n_classes or int(np.nan_to_num(matrix).max(initial=0)) + 1
+    k = n_classes or max(2, int(np.nan_to_num(matrix).max(initial=0)) + 1)
     columns = names or [f"function_{j}" for j in range(matrix.shape[1])]
     half = None if soft is None else soft.astype(np.float16)
-    return Votes(np.nan_to_num(matrix, nan=-1), tuple(columns), max(k, 2), soft=half)
+    return Votes(np.nan_to_num(matrix, nan=-1), tuple(columns), k, soft=half)

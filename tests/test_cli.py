@@ -8,6 +8,8 @@ import time
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -195,6 +197,202 @@ def test_votes_made_elsewhere_become_labels(lfkit, photos, tmp_path):
     assert (tmp_path / "labels" / "labels.csv").exists()
 
 
+def test_votes_made_elsewhere_are_compared_with_a_classifier(lfkit, photos, tmp_path):
+    np.save(tmp_path / "votes.npy", np.array([[0, -1]] * 5 + [[1, 1]] * 5))
+    (photos / "dark" / "000.png").write_bytes(b"")
+    run = tmp_path / "run"
+    done = lfkit(
+        "apply", photos, "--votes", tmp_path / "votes.npy", "--seeds-per-class", 2,
+        "--out", run, "--json",
+    )  # fmt: skip
+    summary = json.loads(done.out)
+    assert [floor["name"] for floor in summary["floors"]] == [
+        "logistic regression on pixels"
+    ]
+    assert (summary["lf_calls"], summary["feature_values"]) == (0, 0)
+    assert list(summary["problems"]) == ["dark/000.png"]
+    faults = json.loads((run / "faults.json").read_text())
+    assert (faults["functions"], list(faults["images"])) == ({}, ["dark/000.png"])
+
+
+def test_votes_on_one_class_need_no_second(lfkit, photos, tmp_path):
+    for path in (photos / "bright").iterdir():
+        path.unlink()
+    np.save(tmp_path / "votes.npy", np.array([[0, -1]] * 5))
+    done = lfkit(
+        "apply", photos, "--votes", tmp_path / "votes.npy", "--out", tmp_path / "run",
+        "--json",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    summary = json.loads(done.out)
+    assert (summary["class_names"], summary["labeled"]) == (["dark"], 5)
+    assert lfkit("analyze", tmp_path / "run").code == 0
+
+
+def test_another_folder_of_the_same_names_sizes_and_times_is_read(lfkit, tmp_path):
+    for folder, levels in (("one", (0, 255)), ("two", (255, 0))):
+        (tmp_path / folder).mkdir()
+        for name, level in zip("ab", levels, strict=True):
+            path = tmp_path / folder / f"{name}.bmp"
+            Image.new("L", (4, 4), level).save(path)
+            os.utime(path, ns=(0, 0))
+    (tmp_path / "my_lfs.py").write_text(LFS)
+    for folder, expected in (("one", [0, 1]), ("two", [1, 0])):
+        lfkit(
+            "apply", tmp_path / folder, "--lfs", tmp_path / "my_lfs.py",
+            "--out", tmp_path / "run",
+        )  # fmt: skip
+        labels = pd.read_csv(tmp_path / "run" / "labels.csv")
+        assert labels["p_bright"].tolist() == expected
+
+
+def test_only_the_index_of_the_same_folder_is_believed(lfkit, photos, tmp_path):
+    command = ("--lfs", tmp_path / "my_lfs.py", "--out", tmp_path / "run", "--json")
+    lfkit("apply", photos, *command)
+    index = tmp_path / "run" / "images.parquet"
+    table = pq.read_table(index)
+    wrong = pa.array(["0" * 32] * 10)
+    for data, moved, n_calls in ((photos, False, 2), (tmp_path / "moved", True, 0)):
+        if moved:
+            photos.rename(data)
+        pq.write_table(table.set_column(1, "key", wrong), index)
+        summary = json.loads(lfkit("apply", data, *command).out)
+        assert summary["lf_calls"] == n_calls
+
+
+def test_a_run_inside_the_data_can_be_made_again(lfkit, photos, monkeypatch):
+    monkeypatch.chdir(photos)
+    for _ in range(2):
+        done = lfkit("apply", ".", "--lfs", "../my_lfs.py", "--json")
+        assert json.loads(done.out)["images"] == 10
+
+
+def test_true_labels_beyond_the_classes_are_not_scored(lfkit, tmp_path):
+    images = np.array([0, 255, 0, 255], np.uint8).repeat(16).reshape(4, 4, 4)
+    np.savez(tmp_path / "data.npz", images=images, labels=[0, 1, 2, 3])
+    (tmp_path / "my_lfs.py").write_text(LFS)
+    run = tmp_path / "run"
+    command = ("apply", tmp_path / "data.npz", "--lfs", tmp_path / "my_lfs.py")
+    summary = json.loads(lfkit(*command, "--out", run, "--json").out)
+    assert summary["accuracy"] == {"of_all": 1.0, "of_labeled": 1.0, "n": 2}
+    assert summary["notes"] == [
+        f"{tmp_path / 'data.npz'} has labels up to 3, beyond the classes 0..1 (dark, "
+        "bright); those 2 images are labeled, not scored"
+    ]
+    assert lfkit("analyze", run).code == 0
+
+
+SNORKEL_LFS = """
+from snorkel.labeling import labeling_function
+
+@labeling_function()
+def bright(x):
+    return 1 if x.mean() > 100 else 0
+"""
+
+
+def test_snorkels_functions_need_the_names_of_the_classes(lfkit, photos, tmp_path):
+    path = tmp_path / "theirs.py"
+    path.write_text(SNORKEL_LFS)
+    command = ("apply", photos / "dark", "--lfs", path, "--out", tmp_path / "run")
+    done = lfkit(*command)
+    assert done.code == 2
+    assert "labeling function 'bright' does not declare its classes" in done.err
+    assert "write CLASSES = [...] in the functions' file" in done.err
+    path.write_text(SNORKEL_LFS + 'CLASSES = ["dark", "bright"]\n')
+    assert json.loads(lfkit(*command, "--json").out)["labeled"] == 5
+
+
+def test_no_label_at_all_is_still_json(lfkit, photos, tmp_path):
+    np.save(tmp_path / "votes.npy", np.full((10, 2), -1))
+    run = tmp_path / "run"
+    done = lfkit(
+        "apply", photos, "--votes", tmp_path / "votes.npy", "--out", run, "--json"
+    )
+    stored = (run / "summary.json").read_text()
+    for text in (done.out, stored, lfkit("analyze", run, "--json").out):
+        found = json.loads(text, parse_constant=pytest.fail)
+        assert found["accuracy"] == {"of_all": 0.0, "of_labeled": None, "n": 10}
+    assert lfkit("analyze", run).code == 0
+
+
+def test_square_brackets_and_colons_are_shown_as_they_are(lfkit, photos, tmp_path):
+    (tmp_path / "r [").mkdir()
+    strange = photos.rename(tmp_path / "r [" / "x] :smile:")
+    path = tmp_path / "my_lfs.py"
+    path.write_text(LFS.replace('"dark"', '"[/b]"'))
+    run = tmp_path / "r [" / "y]"
+    done = lfkit("apply", strange, "--lfs", path, "--out", run, "--seeds-per-class", 2)
+    assert (done.code, done.err) == (0, done.err)
+    told = "".join(done.out.split())
+    for text in ("r[/x]:smile:labeledin", "r[/y]/labels.csv", "class'[/b]'has0"):
+        assert text in told, text
+    done = lfkit("analyze", run)
+    assert done.code == 0
+    assert "[/b]" in done.out
+    assert "[/b]" in lfkit("list", "lfs", "--lfs", path).out
+    assert "[/z] :smile:" in lfkit("analyze", "[/z] :smile:").err
+
+
+def test_no_number_is_cut_at_80_columns(lfkit, photos, tmp_path, monkeypatch):
+    name = "images_of_a_low_mean_are_dark_or_at_least_rather_dark"
+    path = tmp_path / "my_lfs.py"
+    path.write_text(LFS.replace("low_is_dark", name))
+    command = ("apply", photos, "--lfs", path, "--out", tmp_path / "run")
+    lfkit(*command, "--seeds-per-class", 3)
+    monkeypatch.setenv("COLUMNS", "80")
+    told = lfkit("analyze", tmp_path / "run").out.splitlines()
+    assert " ".join(told[0].split()) == (
+        "labeling function votes for coverage conflicts accuracy on seeds"
+    )
+    row = next(line for line in told if line.startswith("images_of_a_low"))
+    assert " ".join(row.split()[1:]) == "dark 50.0 % 0.0 % 100.0 % 100.0 %"
+    assert max(map(len, told[:5])) <= 80
+    listed = lfkit("list", "lfs", "--lfs", path).out.splitlines()
+    assert f"{name}  heuristic  dark" in listed
+    assert "    Dark images have a low mean." in [line.rstrip() for line in listed]
+
+
+def test_labels_as_good_as_a_classifiers_are_not_called_better(lfkit, photos, tmp_path):
+    done = lfkit(
+        "apply", photos, "--lfs", tmp_path / "my_lfs.py", "--seeds-per-class", 2,
+        "--out", tmp_path / "run",
+    )  # fmt: skip
+    assert "The labels are as good as the best plain classifier trained" in done.out
+    assert "0.0 points" not in done.out
+
+
+def test_apply_and_analyze_score_the_images_that_can_be_read(lfkit, photos, tmp_path):
+    noise = np.random.default_rng(0).integers(0, 255, (12, 12), np.uint8)
+    Image.fromarray(noise).save(photos / "dark" / "000.png")
+    whole = (photos / "dark" / "000.png").read_bytes()
+    (photos / "dark" / "000.png").write_bytes(whole[:120])  # only decoding shows it
+    (photos / "dark" / "010.png").write_bytes(b"")
+    run = tmp_path / "run"
+    command = ("apply", photos, "--lfs", tmp_path / "my_lfs.py", "--out", run)
+    summary = json.loads(lfkit(*command, "--seeds-per-class", 2, "--json").out)
+    n_scored = [floor["n_scored"] for floor in summary["floors"]]
+    analyzed = json.loads(lfkit("analyze", run, "--json").out)
+    assert summary["accuracy"]["n"] == analyzed["accuracy"]["n"]
+    assert n_scored == [summary["accuracy"]["n"]] * 2
+
+
+def test_seeds_that_cannot_be_read_are_mentioned(lfkit, photos, tmp_path):
+    (photos / "dark" / "000.png").write_bytes(b"")
+    (tmp_path / "seeds.csv").write_text(
+        "image_id,label\nbright/200.png,bright\ndark/000.png,dark\n"
+    )
+    done = lfkit(
+        "apply", photos, "--lfs", tmp_path / "my_lfs.py",
+        "--seed-labels", tmp_path / "seeds.csv", "--out", tmp_path / "run", "--json",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["notes"][0] == (
+        "1 of the 2 seeds cannot be read, such as dark/000.png: nothing is learned "
+        "from them"
+    )
+
+
 def test_list_shows_functions_aggregators_and_data_sets(lfkit):
     done = lfkit("list")
     for text in ("two_holes_is_eight", "dawid-skene", "fashion-mnist"):
@@ -221,6 +419,11 @@ def test_list_shows_functions_aggregators_and_data_sets(lfkit):
             "give --seed-labels or --seeds-per-class, not both",
         ),
         (("--lfs", "{lfs}", "--seed-labels", "x.csv"), "there is no file x.csv"),
+        (("--lfs", "{lfs}", "--seed", "-1"), "--seed is -1; give a whole number"),
+        (("--lfs", "{lfs}", "--lf-timeout", "0"), "--lf-timeout is 0; give a number"),
+        (("--lfs", "{lfs}", "--lf-timeout", "-2"), "--lf-timeout is -2; give"),
+        (("--lfs", "{lfs}", "--lf-timeout", "nan"), "--lf-timeout is nan; give"),
+        (("--lfs", "{lfs}", "--seeds-per-class", "0"), "must be at least 1, got 0"),
         (("--lfs", "{lfs}", "--out", "{lfs}"), "is a file; --out takes a folder"),
         (("--lfs", "{lfs}", "--out", "{tmp}"), "is not empty and not a run of lfkit"),
     ],

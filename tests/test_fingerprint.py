@@ -429,3 +429,20 @@ def test_ordered_dictionaries_keep_their_order():
 
 def test_a_partial_is_not_its_function():
     assert fingerprint(functools.partial(bright)) != fingerprint(bright)
+
+
+def test_a_module_counts_with_the_modules_it_imports(tmp_path, monkeypatch):
+    (tmp_path / "outer_helper.py").write_text("from inner_helper import SCALE\n")
+    inner = tmp_path / "inner_helper.py"
+    inner.write_text("SCALE = 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def scaled(image):
+        import outer_helper
+
+        return image * outer_helper.SCALE
+
+    before = fingerprint(scaled)
+    assert fingerprint(scaled) == before
+    inner.write_text("SCALE = 2\n")
+    assert fingerprint(scaled) != before

@@ -1,5 +1,7 @@
 """Plain classifiers trained on the seeds alone."""
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,9 @@ from lfkit import LFApplier, NearestMean, feature, labeling_function
 from lfkit.datasets import ArraySource
 from lfkit.errors import InputError
 from lfkit.floors import find_floors, score_floors
-from lfkit.store import RunStore
+from lfkit.labels import given_images, score
+from lfkit.store import RunStore, block_size
+from lfkit.votes import Votes
 
 
 def toy_images(n, seed):
@@ -95,7 +99,7 @@ def test_floors_of_a_run_read_stored_features_and_are_kept(tmp_path, monkeypatch
         for node in (columns, learned)
     ]
     source, store = ArraySource(images, labels=labels), RunStore(tmp_path)
-    applier = LFApplier(lfs)
+    applier = LFApplier(lfs, n_classes=2)
     seeds = np.arange(12)
     votes = applier.apply(
         source, seed_rows=seeds, seed_labels=labels[seeds], store=store
@@ -111,3 +115,165 @@ def test_floors_of_a_run_read_stored_features_and_are_kept(tmp_path, monkeypatch
     assert all(floor.accuracy > 0.9 for floor in found)
     monkeypatch.setattr(source, "read", None)  # no image is read again
     assert floors() == found
+
+
+PIXELS, FEATURES = "logistic regression on pixels", "shrinkage LDA on features"
+
+
+@feature
+def sides(image):
+    return np.array([image[:, :2].mean(), image[:, 2:].mean()])
+
+
+@feature
+def sides_unless_marked(image):
+    if image[0, 0, 0] > 250:
+        raise ValueError("marked")
+    return np.array([image[:, :2].mean(), image[:, 2:].mean()])
+
+
+@feature
+def broken(image):
+    raise ValueError("always")
+
+
+@labeling_function(classes=[0], features=[sides])
+def left_is_zero(values):
+    return 0 if values[0] > values[1] else -1
+
+
+@labeling_function(classes=[1], features=[sides_unless_marked])
+def right_is_one(values):
+    return 1 if values[1] > values[0] else -1
+
+
+@labeling_function(classes=[1], features=[broken])
+def never(value):
+    return 1
+
+
+def floors_of(folder, images, labels, seeds, lfs, *, block=30, **options):
+    """Floors of a run whose blocks have 30 images, and their accuracies by name."""
+    source, store = ArraySource(images, labels=labels), RunStore(folder)
+    store.layout(source.keys, block)
+    applier = LFApplier(lfs, n_classes=2)
+    votes = applier.apply(
+        source, seed_rows=seeds, seed_labels=labels[seeds], store=store
+    )
+    keys = applier.feature_keys_
+    found = find_floors(source, votes, labels, store, keys, random_state=0, **options)
+    return {floor.name: floor for floor in found}
+
+
+def test_a_feature_that_always_failed_is_left_out(tmp_path):
+    images, _, labels = toy_images(60, 0)
+    found = floors_of(
+        tmp_path / "a", images, labels, np.arange(12), [left_is_zero, never]
+    )
+    assert [floor.n_scored for floor in found.values()] == [48, 48]
+    assert found[FEATURES].accuracy > 0.9
+    found = floors_of(tmp_path / "b", images, labels, np.arange(12), [never])
+    assert list(found) == [PIXELS]
+
+
+def test_a_feature_that_failed_on_one_seed_costs_no_seed(tmp_path):
+    images, _, labels = toy_images(60, 0)
+    images[0, 0, 0] = 255
+    alone = floors_of(tmp_path / "a", images, labels, np.arange(12), [left_is_zero])
+    both = floors_of(
+        tmp_path / "b", images, labels, np.arange(12), [left_is_zero, right_is_one]
+    )
+    assert both == alone
+
+
+def test_a_vector_feature_may_fail_on_a_whole_block(tmp_path):
+    images, _, labels = toy_images(60, 0)
+    images[30:, 0, 0] = 255
+    lfs = [left_is_zero, right_is_one]
+    found = floors_of(tmp_path, images, labels, np.arange(12), lfs)
+    assert found[FEATURES].n_scored == 48
+    assert found[FEATURES].accuracy > 0.9
+
+
+def test_seeds_may_be_copies_of_earlier_images(tmp_path):
+    images, _, labels = toy_images(60, 0)
+    images[40:52], labels[40:52] = images[:12], labels[:12]
+    found = floors_of(tmp_path, images, labels, np.arange(40, 52), [left_is_zero])
+    assert found[FEATURES].n_scored == 60 - 24
+    assert found[FEATURES].accuracy > 0.9
+
+
+def test_floors_are_scored_on_the_images_that_labels_are_scored_on(tmp_path):
+    images, _, labels = toy_images(60, 0)
+    images[50:55] = images[20]  # copies that count, each with its own label
+    images[58], labels[59] = images[0], -1
+    found = floors_of(
+        tmp_path, images, labels, np.arange(12), [left_is_zero], unreadable=[30, 31]
+    )
+    votes = Votes(np.zeros((60, 1)), ("zero",), 2, seed_rows=np.arange(12))
+    given = given_images(ArraySource(images), votes, [30, 31])
+    assert score(labels, labels, given).n == 60 - 12 - 2 - 2
+    assert {floor.n_scored for floor in found.values()} == {60 - 12 - 2 - 2}
+    right = round(found[FEATURES].accuracy * found[FEATURES].n_scored)
+    assert right == 44 - 2  # two of the five copies are labeled otherwise
+
+
+def test_without_stored_features_the_pixels_alone_are_scored(tmp_path, monkeypatch):
+    images, _, labels = toy_images(60, 0)
+    source, store = ArraySource(images, labels=labels), RunStore(tmp_path)
+    applier, seeds = LFApplier([left_is_zero], n_classes=2), np.arange(12)
+    votes = applier.apply(
+        source, seed_rows=seeds, seed_labels=labels[seeds], store=store
+    )
+    shutil.rmtree(tmp_path / "features")
+
+    def floors():
+        keys = applier.feature_keys_
+        return find_floors(source, votes, labels, store, keys, random_state=0)
+
+    (found,) = floors()
+    assert (found.name, found.n_scored) == (PIXELS, 48)
+    monkeypatch.setattr(source, "read", None)
+    assert floors() == [found]
+
+
+def seeds_as_votes(labels, n_classes=2):
+    n = len(labels)
+    return Votes(
+        np.zeros((n, 1)),
+        ("zero",),
+        n_classes,
+        seed_rows=np.arange(n),
+        seed_labels=labels,
+    )
+
+
+def test_large_seeds_are_read_in_parts(tmp_path, monkeypatch):
+    images, _, labels = toy_images(6, 0)
+    images = np.tile(images, (1, 1024, 1024, 1))
+    source, counts = ArraySource(images), []
+    assert block_size(source.shape) == 4
+    read = source.read
+    monkeypatch.setattr(source, "read", lambda r: counts.append(len(r)) or read(r))
+    (floor,) = find_floors(
+        source, seeds_as_votes(labels), labels, RunStore(tmp_path), {}, random_state=0
+    )
+    assert counts == [4, 2]
+    assert floor.n_scored == 0
+
+
+def test_floors_are_found_anew_for_another_number_of_classes(tmp_path, monkeypatch):
+    images, _, labels = toy_images(6, 0)
+    source, store, counts = ArraySource(images), RunStore(tmp_path), []
+    read = source.read
+    monkeypatch.setattr(source, "read", lambda r: counts.append(len(r)) or read(r))
+    for n_classes in (2, 3, 3):
+        votes = seeds_as_votes(labels, n_classes)
+        find_floors(source, votes, labels, store, {}, random_state=0)
+    assert counts == [6, 6]
+
+
+def test_seeds_of_one_class_make_no_floor():
+    images, features, _ = toy_images(6, 0)
+    assert score_floors(images, features, np.zeros(6, int), 2) == []
+    assert score_floors(images, features, np.full(6, -1), 2) == []

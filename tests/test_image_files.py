@@ -482,6 +482,8 @@ def test_the_table_describes_every_file(tmp_path):
             "mode": "RGB",
             "file_size": path.stat().st_size,
             "mtime_ns": path.stat().st_mtime_ns,
+            "ctime_ns": path.stat().st_ctime_ns,
+            "inode": path.stat().st_ino,
             "problem": None,
         }
     ]
@@ -496,18 +498,34 @@ def test_equal_files_have_equal_keys_and_others_do_not(tmp_path):
 
 
 def test_a_known_file_is_not_read_again_until_it_changes(tmp_path):
-    changed = save(tmp_path / "a.png", RED_BLUE)
+    path = save(tmp_path / "a.png", RED_BLUE)
     save(tmp_path / "b.png", RED_BLUE)
     table = open_images(tmp_path).table().append_column("label", pa.array([1, 2]))
+    made_up = pa.array(["0" * 32, table["key"][1].as_py()])
+    table = table.set_column(1, "key", made_up)  # what is known is not made anew
     save(tmp_path / "0.png", RED_BLUE)  # rows move
-    state = changed.stat()
-    changed.write_bytes(changed.read_bytes()[::-1])  # same size, no image any more
-    os.utime(changed, ns=(state.st_atime_ns, state.st_mtime_ns))
     again = open_images(tmp_path, known=table)
-    assert again.known_problems == {}
     assert again.table().slice(1).equals(table.drop_columns("label"))
-    os.utime(changed, ns=(0, 0))
-    assert list(open_images(tmp_path, known=table).known_problems) == [1]
+    os.utime(path, ns=(0, 0))
+    assert open_images(tmp_path, known=table).keys[1].any()
+
+
+def test_a_file_swapped_for_one_of_its_size_and_time_is_read_again(tmp_path):
+    path = save(tmp_path / "a.png", RED_BLUE)
+    source, state = open_images(tmp_path), path.stat()
+    path.write_bytes(path.read_bytes()[::-1])  # same size, no image any more
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    save(tmp_path / "b.png", RED_BLUE)
+    assert list(open_images(tmp_path, known=source.table()).known_problems) == [0]
+
+
+@pytest.mark.parametrize("name", ["run.json", "blocks.npz", ".lock"])
+def test_a_run_inside_the_folder_is_left_out(tmp_path, name):
+    save(tmp_path / "data" / "a.png", RED_BLUE)
+    save(tmp_path / "data" / "run" / "contact_sheet.png", RED_BLUE)
+    (tmp_path / "data" / "run" / name).touch()
+    assert list(open_images(tmp_path / "data").ids) == ["a.png"]
+    assert list(open_images(tmp_path / "data" / "run").ids) == ["contact_sheet.png"]
 
 
 def test_an_index_without_the_columns_is_no_use_but_no_harm(tmp_path):

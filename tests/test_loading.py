@@ -86,6 +86,12 @@ def test_several_specs_add_up(write):
     assert names(one, f"{other}:c") == ["a", "c"]
 
 
+def test_a_file_named_twice_runs_once(write, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = write(HEAD + "import uuid\nCLASSES = [uuid.uuid4().hex]\n" + rule("lo"))
+    assert names(f"{path}:lo", "my_lfs.py:lo", path) == ["lo"]
+
+
 def test_a_file_imports_helpers_beside_it(write):
     helper = f"helper_{uuid.uuid4().hex}"
     write("LIMIT = 7\n", f"{helper}.py")
@@ -102,6 +108,14 @@ def test_classes_are_named_by_the_file(write):
     assert load_lfs([plain]).class_names is None
     assert load_lfs([path, plain]).class_names == ("cat", "dog")
     assert load_lfs([plain, path]).class_names == ("cat", "dog")
+
+
+def test_a_class_that_classes_does_not_name_is_an_error(write):
+    path = write(HEAD + 'CLASSES = ["cat", "dog"]\n' + rule("a", [1, 3]))
+    assert error(path) == (
+        "labeling function 'a' declares class 3, but CLASSES has 2 names (cat, dog), "
+        "for classes 0..1; add the name or correct classes=[...]."
+    )
 
 
 def test_kinds_choose_functions(write):
@@ -134,6 +148,13 @@ def test_a_missing_file_names_the_forms_of_a_spec(tmp_path):
 def test_a_missing_module_names_the_forms_of_a_spec(name):
     message = error(name)
     assert f"there is no module {name.split(':')[0]!r}; --lfs takes a module" in message
+
+
+def test_a_link_to_what_is_no_python_is_an_error(write, tmp_path):
+    write(HEAD + rule("a"), "notes.txt")
+    (tmp_path / "link.py").symlink_to(tmp_path / "notes.txt")
+    message = error(str(tmp_path / "link.py"))
+    assert "link.py is not a Python file; --lfs takes a module" in message
 
 
 def test_a_missing_name_is_named(write):

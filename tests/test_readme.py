@@ -59,14 +59,16 @@ def workplace(tmp_path, monkeypatch, digits):
 
 def test_every_command_of_the_readme_runs(lfkit, workplace):
     (workplace / "my_lfs.py").write_text(SNIPPETS[0])
-    assert len(COMMANDS) >= 9
+    (workplace / "my_fast_lfs.py").write_text(SNIPPETS[1])
+    assert len(COMMANDS) >= 10
     for command in COMMANDS:
         program, *arguments = shlex.split(command)
         assert program == "lfkit"
         done = lfkit(*arguments)
         assert done.code == 0, f"{command}\n{done.err}"
-    promised = re.findall(r"`([\w.]+/?)`", README.split("## What you get")[1])[1:9]
-    assert len(promised) == 8
+    rows = re.findall(r"^\| (`.+?`) \|", README.split("## What you get")[1], re.M)
+    promised = [name for row in rows for name in re.findall(r"`([\w.]+/?)`", row)]
+    assert len(promised) == 9
     for name in promised:
         assert (workplace / "run" / name).exists(), name
 
@@ -97,7 +99,7 @@ def test_the_panel_in_the_readme_is_what_the_demo_prints(lfkit, workplace):
 
 
 def test_the_python_of_the_readme_runs(workplace, capsys):
-    exec(SNIPPETS[1], {"__name__": "readme"})
+    exec(SNIPPETS[2], {"__name__": "readme"})
     printed = capsys.readouterr().out
     assert "thin_is_one" in printed
     assert "Emp. Acc." in printed

@@ -132,6 +132,8 @@ def test_a_parquet_table_is_read_gaps_and_all(tmp_path, labels):
             "image_id,label\na.png,cow\n",
             r"image 'a.png' the label 'cow'; the classes are cat, dog \(or 0\.\.1\)",
         ),
+        ("image_id,label\n", "gives no image a label; write one row per image"),
+        ("image_id,label\na.png,\n", "gives no image a label"),
         ("", "cannot be read as a table"),
         ('image_id,label\n"a.png,cat\n', "cannot be read as a table"),
     ],

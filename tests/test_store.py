@@ -117,6 +117,20 @@ def test_a_block_that_lost_an_image_is_another_block(tmp_path):
     assert after[1].id == before[1].id
 
 
+def test_a_stored_layout_is_read_and_never_written(tmp_path):
+    store = RunStore(tmp_path)
+    assert store.stored_layout(keys(*"ab")) is None
+    assert list(tmp_path.iterdir()) == []
+    before = store.layout(keys(*"abcd"), 2)
+    written = (tmp_path / "blocks.npz").read_bytes()
+    found = store.stored_layout(keys(*"dbacb"))
+    assert rows_of(found) == [[2, 1], [3, 0]]
+    assert [b.id for b in found] == [b.id for b in before]
+    assert rows_of(store.stored_layout(keys(*"cd"))) == [[0, 1]]
+    assert store.stored_layout(keys(*"abcde")) is None
+    assert (tmp_path / "blocks.npz").read_bytes() == written
+
+
 def test_a_run_that_is_killed_while_writing_leaves_no_half_file(tmp_path, monkeypatch):
     path = tmp_path / "folder" / "file"
     write_atomically(path, b"old")
@@ -224,3 +238,12 @@ def test_a_run_folder_is_held_by_one_command(tmp_path):
     )
     with locked(folder), locked(tmp_path / "another"):  # free again
         pass
+
+
+def test_whoever_holds_a_run_folder_sweeps_half_written_files_away(tmp_path):
+    (tmp_path / "votes").mkdir()
+    for name in (".a.npz.17.partial", ".a.partial", "b.1.partial"):
+        (tmp_path / "votes" / name).touch()
+    with locked(tmp_path):
+        left = {path.name for path in (tmp_path / "votes").iterdir()}
+    assert left == {".a.partial", "b.1.partial"}

@@ -37,6 +37,11 @@ def test_there_are_at_least_two_classes(tmp_path):
     assert read_votes(tmp_path / "votes.npy").votes.n_classes == 2
 
 
+def test_one_class_is_enough_where_it_is_asked_for(tmp_path):
+    np.save(tmp_path / "votes.npy", np.array([[0, -1]]))
+    assert read_votes(tmp_path / "votes.npy", 1).votes.n_classes == 1
+
+
 def test_a_csv_of_votes_alone(tmp_path):
     (tmp_path / "votes.csv").write_text("dark,round\n0,-1\n2,1\n-1,\n")
     found = read_votes(tmp_path / "votes.csv")

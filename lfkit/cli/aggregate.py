@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -36,6 +35,7 @@ def aggregate(
 ) -> None:
     """Turn votes into labels with another aggregator; no function is called."""
     from lfkit.cli.options import split_shares
+    from lfkit.json_text import to_json
 
     balance = split_shares(class_balance)
     if (votes / "run.json").exists():
@@ -43,7 +43,7 @@ def aggregate(
     else:
         result = _aggregate_file(votes, name, balance, out or Path(), n_classes)
     if as_json:
-        typer.echo(json.dumps(result))
+        typer.echo(to_json(result))
         return
     typer.echo(
         f"{result['labeled']:,} of {result['images']:,} images labeled by {name}."
@@ -62,19 +62,29 @@ def aggregate(
 def _aggregate_run(
     run: Path, name: str, balance: tuple[float, ...] | None, out: Path | None
 ) -> dict[str, Any]:
+    from lfkit.store import locked
+
+    if out is not None and out.resolve() != run.resolve():
+        return _aggregate_run_into(run, name, balance, out)
+    with locked(run):
+        return _aggregate_run_into(run, name, balance, None)
+
+
+def _aggregate_run_into(
+    run: Path, name: str, balance: tuple[float, ...] | None, out: Path | None
+) -> dict[str, Any]:
+    """Aggregate a run; nobody else may write into it meanwhile if `out` is None."""
     import numpy as np
 
     from lfkit.labels import aggregate as aggregate_votes
-    from lfkit.labels import same_content
     from lfkit.run import (
-        image_keys,
         load_config,
         load_images,
         load_votes,
+        not_scored,
         save_config,
         save_labels,
     )
-    from lfkit.store import locked
 
     config = load_config(run)
     balance = balance or config.class_balance
@@ -82,20 +92,19 @@ def _aggregate_run(
     index = load_images(run)
     assert index is not None, "load_votes has read it"
     labels = aggregate_votes(found, name, balance)
-    with locked(run):
-        paths = save_labels(
-            out or run,
-            index.column("image_id").to_pylist(),
-            labels.labels,
-            labels.proba,
-            config.class_names,
-            labels.is_seed,
-        )
-        if out is None:
-            changed = {"aggregator": name, "class_balance": balance}
-            save_config(run, config.model_copy(update=changed))
+    paths = save_labels(
+        out or run,
+        index.column("image_id").to_pylist(),
+        labels.labels,
+        labels.proba,
+        config.class_names,
+        labels.is_seed,
+    )
+    if out is None:
+        changed = {"aggregator": name, "class_balance": balance}
+        save_config(run, config.model_copy(update=changed))
     truth = index.column("true_class").to_numpy().astype(np.int64)
-    given = same_content(image_keys(index), found.seed_rows)
+    given = not_scored(index, found)
     return _result(found, labels, truth, given, balance, paths)
 
 

@@ -31,30 +31,33 @@ def analyze(run: Run, labels: LabelsFile = None, as_json: Json = False) -> None:
     """Show the labeling functions' coverage, conflicts and accuracy, and the errors."""
     from rich.console import Console
 
-    from lfkit.cli.panel import function_table
+    from lfkit.cli.panel import bullets, function_table
+    from lfkit.json_text import to_json
 
     config, votes, truth, given = _load(run, labels)
     summary = _summary(config, votes, truth, given)
     summary["confusions"] = _confusions(config, votes, truth, given)
     if as_json:
-        typer.echo(json.dumps(summary))
+        typer.echo(to_json(summary))
         return
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False, emoji=False)
     console.print(function_table(summary["functions"], config.class_names))
     if summary["confusions"]:
-        console.print("\n[bold]most frequent errors[/]")
+        console.print("\nmost frequent errors", style="bold")
         for row in summary["confusions"]:
             console.print(
                 f"  {row['images']:>7,}  {row['true']} labeled as {row['labeled']}"
             )
     console.print()
-    for sentence in summary["findings"]:
-        console.print(f"• {sentence}", markup=False)
+    console.print(bullets(summary["findings"]))
 
 
 def diagnose(run: Run, labels: LabelsFile = None, as_json: Json = False) -> None:
     """Say what limits the labels: gaps, copies, how far votes can go, the floors."""
     from rich.console import Console
+
+    from lfkit.cli.panel import bullets
+    from lfkit.json_text import to_json
 
     config, votes, truth, given = _load(run, labels)
     summary = _summary(config, votes, truth, given)
@@ -62,22 +65,21 @@ def diagnose(run: Run, labels: LabelsFile = None, as_json: Json = False) -> None
     floors = json.loads(stored.read_text()).get("floors", []) if stored.exists() else []
     result = {**summary["diagnosis"], "floors": floors, "accuracy": summary["accuracy"]}
     if as_json:
-        typer.echo(json.dumps(result))
+        typer.echo(to_json(result))
         return
-    console = Console(highlight=False)
-    for sentence in summary["findings"]:
-        console.print(f"• {sentence}", markup=False)
+    console = Console(highlight=False, markup=False, emoji=False)
+    sentences = list(summary["findings"])
     for floor in floors:
         scored = floor["accuracy"]
         value = floor["seed_cv_accuracy"] if scored is None else scored
         if value is None:
             continue
         where = "cross-validated on the seeds" if scored is None else "on other images"
-        console.print(
-            f"• Floor: {floor['name']}, trained on the seeds alone, is right "
-            f"{value:.1%} of the time ({where}).",
-            markup=False,
+        sentences.append(
+            f"Floor: {floor['name']}, trained on the seeds alone, is right "
+            f"{value:.1%} of the time ({where})."
         )
+    console.print(bullets(sentences))
 
 
 def _load(
@@ -85,8 +87,7 @@ def _load(
 ) -> tuple[RunConfig, Votes, NDArray[np.int64], NDArray[np.bool_]]:
     import numpy as np
 
-    from lfkit.labels import same_content
-    from lfkit.run import image_keys, load_config, load_images, load_votes
+    from lfkit.run import load_config, load_images, load_votes, not_scored
     from lfkit.seeds import read_labels
 
     config = load_config(run)
@@ -100,7 +101,7 @@ def _load(
         )
         truth = np.full(len(truth), -1, np.int64)
         truth[given.rows] = given.labels
-    return config, votes, truth, same_content(image_keys(index), votes.seed_rows)
+    return config, votes, truth, not_scored(index, votes)
 
 
 def _summary(

@@ -36,5 +36,5 @@ def main() -> None:
 
         console = Console(stderr=True, soft_wrap=True, highlight=False)
         console.print("error:", style="bold red", end=" ")
-        console.print(str(error), markup=False)
+        console.print(str(error), markup=False, emoji=False)
         sys.exit(2)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -38,7 +37,9 @@ def apply(
     ),
     kinds: Annotated[
         str | None,
-        typer.Option(help="Only functions of these kinds: heuristic,deep,…"),
+        typer.Option(
+            help="Only functions of these kinds: heuristic,deep,…", metavar="KIND,…"
+        ),
     ] = None,
     seed_labels: Annotated[
         Path | None,
@@ -55,7 +56,10 @@ def apply(
     ] = None,
     seed: Annotated[int, typer.Option(help="For every random choice.")] = 0,
     aggregator: Annotated[
-        str, typer.Option("--with", help="How votes become labels (lfkit list).")
+        str,
+        typer.Option(
+            "--with", help="How votes become labels (lfkit list).", metavar="NAME"
+        ),
     ] = "majority-vote",
     class_balance: Annotated[
         str | None,
@@ -63,10 +67,13 @@ def apply(
     ] = None,
     size: Annotated[
         str | None,
-        typer.Option(help="Resize every image: 64, or 64x48 (height x width)."),
+        typer.Option(
+            help="Resize every image: 64, or 64x48 (height x width).", metavar="SIZE"
+        ),
     ] = None,
     color: Annotated[
-        str | None, typer.Option(help="Convert every image: gray or rgb.")
+        str | None,
+        typer.Option(help="Convert every image: gray or rgb.", metavar="COLOR"),
     ] = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Stop at the first fault.")
@@ -93,6 +100,7 @@ def apply(
     from lfkit.cli.options import parse_size, split_list, split_shares
     from lfkit.cli.panel import show_summary
     from lfkit.cli.progress import Bars
+    from lfkit.json_text import to_json
     from lfkit.pipeline import Request, label_data
     from lfkit.run import check_folder
     from lfkit.store import locked
@@ -135,6 +143,6 @@ def apply(
         )
         raise typer.Exit(130) from None
     if as_json:
-        typer.echo(json.dumps(summary))
+        typer.echo(to_json(summary))
     else:
         show_summary(summary)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any
 
 import typer
 
 from lfkit.errors import InputError
+from lfkit.json_text import to_json
 
 _FAMILIES = ("lfs", "aggregators", "datasets")
 _SHIPPED = ("lf_library.digits", "lf_library.fashion")
@@ -39,7 +39,7 @@ def list_family(
     specs = lfs or list(_SHIPPED)
     found = {name: _ROWS[name](specs) for name in chosen}
     if as_json:
-        typer.echo(json.dumps(found if family is None else found[family]))
+        typer.echo(to_json(found if family is None else found[family]))
         return
     _show(found)
 
@@ -47,13 +47,35 @@ def list_family(
 def _show(found: dict[str, list[dict[str, Any]]]) -> None:
     from rich.console import Console
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False, emoji=False)
     for family, rows in found.items():
         for origin in dict.fromkeys(row.get("from") for row in rows):
             title = f"{family} of {origin}" if origin else family
-            console.print(f"[bold cyan]{title}[/]")
-            console.print(_table([row for row in rows if row.get("from") == origin]))
+            console.print(title, style="bold cyan")
+            own = [row for row in rows if row.get("from") == origin]
+            console.print(_claims(own) if family == "lfs" else _table(own))
             console.print()
+
+
+def _claims(rows: list[dict[str, Any]]) -> Any:
+    """Give each function two lines: its claim needs the whole width."""
+    from rich.console import Group
+    from rich.padding import Padding
+    from rich.table import Table
+    from rich.text import Text
+
+    widths = {key: max(len(row[key]) for row in rows) for key in ("name", "kind")}
+    lines: list[Any] = []
+    for row in rows:
+        head = Table.grid(padding=(0, 2))
+        head.add_column(width=widths["name"], style="bold", overflow="fold")
+        head.add_column(width=widths["kind"])
+        head.add_column()
+        head.add_row(row["name"], row["kind"], row["votes for"])
+        lines.append(head)
+        if row["claim"]:
+            lines.append(Padding(Text(row["claim"]), (0, 0, 0, 4)))
+    return Group(*lines)
 
 
 def _table(rows: list[dict[str, Any]]) -> Any:
@@ -62,7 +84,7 @@ def _table(rows: list[dict[str, Any]]) -> Any:
     table = Table(box=None, pad_edge=False, header_style="bold")
     columns = [column for column in rows[0] if column != "from"]
     for column in columns:
-        table.add_column(column, no_wrap=column in ("name", "kind"))
+        table.add_column(column, no_wrap=column == "name")
     for row in rows:
         table.add_row(*(str(row[column]) for column in columns))
     return table

@@ -16,7 +16,8 @@ _EXTREMES = 3
 
 def show_summary(summary: dict[str, Any]) -> None:
     """Print the final panel of `lfkit apply`."""
-    console = Console(highlight=False)
+    # No markup: names and paths may hold square brackets.
+    console = Console(highlight=False, markup=False, emoji=False)
     parts: list[Any] = [_figures(summary)]
     verdict = _verdict(summary)
     if verdict is not None:
@@ -28,7 +29,8 @@ def show_summary(summary: dict[str, Any]) -> None:
     if trouble:
         parts += ["", *trouble]
     parts += ["", _next_steps(summary)]
-    title = f"[bold]{summary['data']}[/] labeled in {_duration(summary['seconds'])}"
+    took = _duration(summary["seconds"])
+    title = Text.assemble((summary["data"], "bold"), f" labeled in {took}")
     console.print(
         Panel(Group(*parts), title=title, border_style="green", padding=(1, 2))
     )
@@ -37,10 +39,11 @@ def show_summary(summary: dict[str, Any]) -> None:
 def function_table(functions: Sequence[dict[str, Any]], names: Sequence[str]) -> Table:
     """Lay out one row per labeling function."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("labeling function", no_wrap=True)
-    table.add_column("votes for", no_wrap=True, min_width=9)
+    # Only the names may be cut in two, so that no number is ever cut.
+    table.add_column("labeling function", overflow="fold", min_width=9)
+    table.add_column("votes for", no_wrap=True)
     for title in ("coverage", "conflicts", "accuracy", "on seeds"):
-        table.add_column(title, justify="right", no_wrap=True, min_width=len(title))
+        table.add_column(title, justify="right", no_wrap=True)
     for lf in functions:
         voted = [names[label] for label in lf["classes"]]
         classes = "all" if len(voted) == len(names) > 3 else ", ".join(voted)
@@ -52,6 +55,16 @@ def function_table(functions: Sequence[dict[str, Any]], names: Sequence[str]) ->
             _percent(lf["accuracy"]),
             _percent(lf["seed_accuracy"]),
         )
+    return table
+
+
+def bullets(sentences: Sequence[str]) -> Table:
+    """List sentences, each as a paragraph of its own."""
+    table = Table.grid(padding=(0, 1))
+    table.add_column()
+    table.add_column(overflow="fold")
+    for sentence in sentences:
+        table.add_row("•", sentence)
     return table
 
 
@@ -96,7 +109,7 @@ def _figures(summary: dict[str, Any]) -> Table:
 
 
 def _verdict(summary: dict[str, Any]) -> Text | None:
-    """Compare with the best floor, on the same images; say it when we lose."""
+    """Compare with the best floor, on the same images; say it when we do not win."""
     floors = summary.get("floors", [])
     scored = [floor for floor in floors if floor["accuracy"] is not None]
     if scored and summary["accuracy"] is not None:
@@ -108,7 +121,13 @@ def _verdict(summary: dict[str, Any]) -> Text | None:
             return None
         best = max(known, key=lambda floor: floor["seed_cv_accuracy"])
         ours, theirs = summary["seed_accuracy"], best["seed_cv_accuracy"]
-    if ours >= theirs:
+    if f"{100 * abs(ours - theirs):.1f}" == "0.0":
+        return Text(
+            "The labels are as good as the best plain classifier trained on the seeds: "
+            f"{best['name']}.",
+            style="yellow",
+        )
+    if ours > theirs:
         return Text(
             f"The labels beat every plain classifier trained on the seeds, by "
             f"{100 * (ours - theirs):.1f} points.",
@@ -130,10 +149,10 @@ def _extremes(summary: dict[str, Any]) -> Table | None:
         return None
     known.sort(key=lambda lf: -lf[key])
     table = Table.grid(padding=(0, 2))
-    table.add_column(style="bold")
-    table.add_column(no_wrap=True)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
     table.add_column(justify="right", no_wrap=True)
-    table.add_column(style="dim")
+    table.add_column(style="dim", no_wrap=True)
     n = min(_EXTREMES, (len(known) + 1) // 2)
     rows = [("strongest", lf) for lf in known[:n]]
     rows += [("weakest", lf) for lf in known[n:][-_EXTREMES:]]
@@ -197,11 +216,11 @@ def _trouble(summary: dict[str, Any]) -> list[Text]:
 def _next_steps(summary: dict[str, Any]) -> Table:
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold")
-    table.add_column()
+    table.add_column(overflow="fold")
     for position, path in enumerate(summary["files"]):
         table.add_row("files" if position == 0 else "", path)
     out = shlex.quote(summary["out"])
-    table.add_row("next", f"[cyan]lfkit analyze {out}[/]")
+    table.add_row("next", Text(f"lfkit analyze {out}", style="cyan"))
     return table
 
 

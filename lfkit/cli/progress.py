@@ -33,7 +33,7 @@ class Bars:
 
     def __init__(self, *, quiet: bool = False) -> None:
         self._progress = Progress(
-            TextColumn("{task.description:<36}"),
+            TextColumn("{task.description:<36}", markup=False),
             BarColumn(bar_width=28),
             MofNCompleteColumn(),
             _RateColumn(),

@@ -119,7 +119,8 @@ class ArraySource(ImageSource):
             pa.array(np.full(n, w, np.int32)),
             pa.array(np.full(n, h, np.int32)),
             pa.repeat("L" if c == 1 else "RGB", n),
-            *(pa.nulls(n, kind) for kind in (pa.int64(), pa.int64(), pa.string())),
+            *(pa.nulls(n, pa.int64()) for _ in range(4)),  # there is no file
+            pa.nulls(n, pa.string()),
         ]
         return pa.table(columns, schema=INDEX_SCHEMA)
 

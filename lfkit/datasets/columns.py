@@ -20,6 +20,8 @@ INDEX_SCHEMA = pa.schema(
         ("mode", pa.string()),  # PIL's name of the pixel format
         ("file_size", pa.int64()),  # null for images that are rows of an array
         ("mtime_ns", pa.int64()),
+        ("ctime_ns", pa.int64()),  # with the inode, tells files that were swapped
+        ("inode", pa.int64()),
         ("problem", pa.string()),  # null where there is none
     ]
 )

@@ -39,7 +39,7 @@ class FileIndex:
     keys : (n, 16) hashes of the files' bytes, zeros where a file could not be read.
     width, height : (n,) in pixels, after the EXIF rotation; 0 where there is a problem.
     mode : (n,) PIL's mode, as bytes.
-    file_size, mtime_ns : (n,), -1 where there is no such file.
+    file_size, mtime_ns, ctime_ns, inode : (n,), -1 where there is no such file.
     problems : row → why the file is not an image that can be read.
     """
 
@@ -50,6 +50,8 @@ class FileIndex:
     mode: NDArray[np.bytes_]
     file_size: NDArray[np.int64]
     mtime_ns: NDArray[np.int64]
+    ctime_ns: NDArray[np.int64]
+    inode: NDArray[np.int64]
     problems: dict[int, str]
 
     def table(self) -> pa.Table:
@@ -65,8 +67,7 @@ class FileIndex:
             pa.array(self.width, mask=no_size),
             pa.array(self.height, mask=no_size),
             pa.array(self.mode.astype(str), pa.string(), mask=no_size),
-            pa.array(self.file_size, mask=no_file),
-            pa.array(self.mtime_ns, mask=no_file),
+            *(pa.array(getattr(self, name), mask=no_file) for name in _State._fields),
             pa.array(problem, pa.string()),
         ]
         return pa.table(columns, schema=INDEX_SCHEMA)
@@ -85,15 +86,16 @@ def index_files(
     Parameters
     ----------
     path_of : row → where that file lies.
-    known : an earlier index; a file of the same id, size and time is not read again.
+    known : an earlier index; a file of the same id, size, times and inode is not read
+        again.
     progress : called with the number of files done and the number of all.
     """
     index = _from_known(ids, known)
     n = len(ids)
 
     def look(row: int) -> _Seen | None:
-        state = int(index.file_size[row]), int(index.mtime_ns[row])
-        return _look(path_of(row), state)
+        state = (int(getattr(index, name)[row]) for name in _State._fields)
+        return _look(path_of(row), _State(*state))
 
     with quiet_pil():
         for start in range(0, n, _BLOCK):
@@ -106,9 +108,17 @@ def index_files(
     return index
 
 
-class _Seen(NamedTuple):
+class _State(NamedTuple):
+    """What a file system tells of a file."""
+
     file_size: int
     mtime_ns: int
+    ctime_ns: int
+    inode: int
+
+
+class _Seen(NamedTuple):
+    state: _State
     key: bytes
     width: int
     height: int
@@ -116,14 +126,15 @@ class _Seen(NamedTuple):
     problem: str | None
 
 
-def _look(path: bytes, known_state: tuple[int, int]) -> _Seen | None:
+def _look(path: bytes, known_state: _State) -> _Seen | None:
     """Hash one file and read its header; None if it is as it was."""
-    size = mtime_ns = -1
+    state = _State(-1, -1, -1, -1)
     key = _NO_KEY
     try:
         status = os.stat(path)
-        size, mtime_ns = status.st_size, status.st_mtime_ns
-        if (size, mtime_ns) == known_state:
+        inode = status.st_ino & (2**63 - 1)  # some file systems use all 64 bits
+        state = _State(status.st_size, status.st_mtime_ns, status.st_ctime_ns, inode)
+        if state == known_state:
             return None
         if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
             raise DataError("not a regular file")
@@ -132,8 +143,8 @@ def _look(path: bytes, known_state: tuple[int, int]) -> _Seen | None:
             key = digest.digest()
             width, height, mode = read_header(file)
     except Exception as error:  # PIL raises whatever its parsers meet
-        return _Seen(size, mtime_ns, key, 0, 0, "", reason(error))
-    return _Seen(size, mtime_ns, key, width, height, mode, None)
+        return _Seen(state, key, 0, 0, "", reason(error))
+    return _Seen(state, key, width, height, mode, None)
 
 
 def _new_hash() -> hashlib.blake2b:
@@ -144,7 +155,8 @@ def _write(index: FileIndex, row: int, seen: _Seen) -> None:
     index.keys[row] = np.frombuffer(seen.key, np.uint8)
     index.width[row], index.height[row] = seen.width, seen.height
     index.mode[row] = seen.mode.encode()
-    index.file_size[row], index.mtime_ns[row] = seen.file_size, seen.mtime_ns
+    for name, value in seen.state._asdict().items():
+        getattr(index, name)[row] = value
     if seen.problem is not None:
         index.problems[row] = seen.problem
 
@@ -160,6 +172,8 @@ def _from_known(ids: TextColumn, known: pa.Table | None) -> FileIndex:
         mode=np.zeros(n, "S8"),
         file_size=np.full(n, -1, np.int64),
         mtime_ns=np.full(n, -1, np.int64),
+        ctime_ns=np.full(n, -1, np.int64),
+        inode=np.full(n, -1, np.int64),
         problems={},
     )
     if known is None or not set(INDEX_SCHEMA.names) <= set(known.column_names):
@@ -174,7 +188,7 @@ def _from_known(ids: TextColumn, known: pa.Table | None) -> FileIndex:
     rows = np.flatnonzero(found.is_valid())
     old = usable.take(found.drop_null()).combine_chunks()
     index.keys[rows] = text_to_keys(old["key"])
-    for name in ("width", "height", "file_size", "mtime_ns"):
+    for name in ("width", "height", *_State._fields):
         getattr(index, name)[rows] = old[name].to_numpy()
     index.mode[rows] = old["mode"].to_numpy().astype("S8")
     return index

@@ -13,6 +13,7 @@ from lfkit.datasets.files import Files
 from lfkit.datasets.pixels import EXTENSIONS
 from lfkit.errors import DataError
 
+_RUN_FILES = {b"run.json", b"blocks.npz", b".lock"}
 _SUFFIXES = tuple(f".{extension}".encode() for extension in EXTENSIONS)
 
 
@@ -22,7 +23,10 @@ def is_folder(path: Path) -> bool:
 
 
 def open_folder(path: Path, split: str | None) -> Files:
-    """List the images below a folder, hidden files left out, sorted by path."""
+    """List the images below a folder, sorted by path.
+
+    Hidden files are left out, and sub-folders that are runs of lfkit.
+    """
     if split is not None:
         raise DataError(f"{path} has no splits; give the folder {path / split}.")
     names = sorted(_scan(os.fsencode(path), b"", ()))
@@ -57,6 +61,8 @@ def _scan(
         return
     with os.scandir(folder) as entries:
         listed = list(entries)
+    if prefix and not _RUN_FILES.isdisjoint(entry.name for entry in listed):
+        return  # a run inside the data has images too: its contact sheet
     for entry in listed:
         if entry.name.startswith(b"."):
             continue

@@ -328,7 +328,13 @@ def extract(
         tensors: dict[Feature, torch.Tensor] = {image: to_unit_range(padded, device)}
         for node in order:
             if node.batched:
+                versions = [tensors[s]._version for s in node.of]
                 tensors[node] = evaluate(node, [tensors[s] for s in node.of])
+                if versions != [tensors[s]._version for s in node.of]:
+                    raise DeclarationError(
+                        f"feature {node.name!r} writes over its input; work on a "
+                        "clone() of it instead."
+                    )
             else:
                 rows = [
                     call_per_image(node, [_row(tensors, padded, s, i) for s in node.of])

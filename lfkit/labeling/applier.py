@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfkit.errors import DataError, DeclarationError, FaultError
-from lfkit.features.feature import Feature, image
+from lfkit.features.feature import Feature, ancestors
 from lfkit.fingerprint import unchanging
 from lfkit.images import ImageSource
 from lfkit.labeling.batched import Failure
-from lfkit.labeling.blocks import BlockResult, BlockRunner
+from lfkit.labeling.blocks import BlockResult, BlockRunner, is_per_image
 from lfkit.labeling.evaluation import Evaluator, cpu_count
 from lfkit.labeling.faults import Report, first_failure
 from lfkit.labeling.fitting import Fitter, Seeds, is_fixed
@@ -29,6 +29,8 @@ from lfkit.store import Block, MemoryStore, Store, block_size
 from lfkit.votes import ABSTAIN, Votes
 
 _FEW_IMAGES = 512
+# A per-image function may take a second an image: a kill must not cost many minutes.
+_SLOW_BLOCK = 128
 
 Progress = Callable[[str, int, int], None]
 
@@ -103,6 +105,8 @@ class LFApplier:
         progress : called with (stage, images done, images in all).
         """
         source = _as_source(images)
+        if not len(source):
+            raise DataError(f"{source.name} holds no images.")
         seeds = _checked_seeds(seed_rows, seed_labels, len(source), self.n_classes)
         store = store or MemoryStore()
         self.report_ = Report()
@@ -131,7 +135,6 @@ class LFApplier:
                 )
             self.lfs_ = self._runnable(fitter)
             votes = self._apply(source, evaluator, store, progress)
-            votes = self._without_given_up(votes, evaluator.given_up)
             if seeds is None or fitter is None:
                 return votes
             if progress:
@@ -139,10 +142,7 @@ class LFApplier:
             return self._with_seeds(votes, seeds, fitter)
 
     def _workers(self, n: int) -> int:
-        per_image = [
-            lf for lf in self.lfs if not lf.batched or _reads_per_image(lf.features)
-        ]
-        if not per_image:
+        if not any(map(is_per_image, self.lfs)):
             return 0
         if self.n_workers is not None:
             return self.n_workers
@@ -183,7 +183,10 @@ class LFApplier:
         progress: Progress | None,
     ) -> Votes:
         lfs, n, k = self.lfs_, len(source), self.n_classes
-        blocks = store.layout(source.keys, block_size(source.shape))
+        size = block_size(source.shape)
+        if store.keeps_features and any(map(is_per_image, lfs)):
+            size = min(size, _SLOW_BLOCK)
+        blocks = store.layout(source.keys, size)
         runner = BlockRunner(source, evaluator, store, lfs, blocks, k)
         self.lf_keys_, self.feature_keys_ = runner.lf_keys, runner.feature_keys
         rows, done = runner.rows, 0
@@ -204,15 +207,18 @@ class LFApplier:
             soft = np.zeros((n, len(lfs), k), np.float16)
         columns = runner.columns(lfs, watch)
         failures = runner.feature_faults()
+        hopeless = {lf.name: runner.hopeless(lf) for lf in lfs}
         for j, lf in enumerate(lfs):
-            place_votes(lf, columns[lf.name].votes, rows, j, hard, soft)
-            failures[lf.name] = columns[lf.name].failures
+            if lf.name in columns:
+                place_votes(lf, columns[lf.name].votes, rows, j, hard, soft)
+                failures[lf.name] = columns[lf.name].failures
         self._report(source, rows, failures, runner.problems())
         original = originals(source.keys)
         if len(rows) < n:  # copies were computed once
             hard = hard[original]
             soft = None if soft is None else soft[original]
-        return Votes(hard, tuple(lf.name for lf in lfs), k, soft=soft)
+        votes = Votes(hard, tuple(lf.name for lf in lfs), k, soft=soft)
+        return self._without_hopeless(votes, hopeless)
 
     def _report(
         self,
@@ -239,19 +245,26 @@ class LFApplier:
         for row, reason in source.known_problems.items():
             self.report_.problems[source.ids[row]] = reason
 
-    def _without_given_up(self, votes: Votes, given_up: set[str]) -> Votes:
-        """Leave out functions that had to be killed too often."""
-        if not given_up:
-            return votes
-        reason = f"had to be killed {MOST_KILLS} times and was given up"
-        for name in sorted(given_up):
-            self.report_.left_out[name] = reason
-        kept = [j for j, lf in enumerate(self.lfs_) if lf.name not in given_up]
+    def _without_hopeless(
+        self, votes: Votes, hopeless: Mapping[str, str | None]
+    ) -> Votes:
+        """Leave out functions that, or whose features, had to be killed too often."""
+        for name, culprit in hopeless.items():
+            if culprit is not None:
+                who = "" if culprit == name else f"its feature {culprit!r} "
+                self.report_.left_out[name] = (
+                    f"{who}had to be killed {MOST_KILLS} times and was given up"
+                )
+        kept = [j for j, name in enumerate(votes.names) if hopeless[name] is None]
         if not kept:
+            name = votes.names[0]
             raise DeclarationError(
-                f"no labeling function is left: {votes.names[0]!r} {reason}; look for "
-                "an endless loop, or raise --lf-timeout."
+                f"no labeling function is left: {name!r} "
+                f"{self.report_.left_out[name]}; look for an endless loop, or raise "
+                "--lf-timeout."
             )
+        if len(kept) == votes.n_functions:
+            return votes
         self.lfs_ = [self.lfs_[j] for j in kept]
         return votes.select(kept)
 
@@ -308,12 +321,16 @@ def _checked_n_classes(lfs: Sequence[LabelingFunction], n_classes: int | None) -
                 f"two labeling functions are named {name!r}; rename one of them."
             )
     features: dict[str, Feature] = {}
-    for lf in lfs:
-        for node in lf.features:
-            if features.setdefault(node.name, node) is not node:
-                raise DeclarationError(
-                    f"two features are named {node.name!r}; rename one of them."
-                )
+    for node in ancestors(node for lf in lfs for node in lf.features):
+        if features.setdefault(node.name, node) is not node:
+            raise DeclarationError(
+                f"two features are named {node.name!r}; rename one of them."
+            )
+        if node.name in names:
+            raise DeclarationError(
+                f"a feature and a labeling function are both named {node.name!r}; "
+                "rename one of them."
+            )
     declared = [label for lf in lfs for label in lf.classes or ()]
     if n_classes is None:
         if not declared:
@@ -369,22 +386,11 @@ def _as_source(images: NDArray[np.uint8] | ImageSource) -> ImageSource:
     return ArraySource(np.asarray(images))
 
 
-def _reads_per_image(features: Sequence[Feature]) -> bool:
-    return any(
-        node is not image and (not node.batched or _reads_per_image(node.of))
-        for node in features
-    )
-
-
 def _best_device(lfs: Sequence[LabelingFunction]) -> str:
     """Choose a GPU if there is one and something would use it; else load no torch."""
-    batched = [lf for lf in lfs if lf.batched or _reads_batched(lf.features)]
-    if not batched:
+    nodes = ancestors(node for lf in lfs for node in lf.features)
+    if not any(lf.batched for lf in lfs) and not any(node.batched for node in nodes):
         return "cpu"
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def _reads_batched(features: Sequence[Feature]) -> bool:
-    return any(node.batched or _reads_batched(node.of) for node in features)

@@ -113,11 +113,19 @@ class BatchedRunner:
             wrong: NDArray[np.bool_] = np.logical_or.reduce(
                 [invalid[source] for source in node.of]
             )
+            inputs_of = {source: tensors[source] for source in node.of}
+            versions = {source: t._version for source, t in inputs_of.items()}
             value, found = self._guarded(
                 lambda *args, node=node: self._evaluate(node, args),
-                [tensors[source] for source in node.of],
+                list(inputs_of.values()),
                 wrong,
             )
+            changed = [s for s, t in inputs_of.items() if t._version != versions[s]]
+            if changed:
+                # Others read these tensors too: make them anew, and trust no row.
+                found = _all_failed(node, changed, wrong)
+                for source in changed:
+                    tensors[source] = self._again(source, tensors, pixels[rows])
             tensors[node], invalid[node] = value, wrong
             for failure in found:
                 wrong[failure.row] = True
@@ -136,6 +144,17 @@ class BatchedRunner:
                 results[node] = array
             failures[node.name] = [f for f in found if f.row < n]
         return results, failures
+
+    def _again(
+        self,
+        node: Feature,
+        tensors: Mapping[Feature, torch.Tensor],
+        pixels: NDArray[np.uint8],
+    ) -> torch.Tensor:
+        """Compute again what a function wrote over."""
+        if node is image:
+            return to_unit_range(pixels, self.device)
+        return self._evaluate(node, [tensors[source] for source in node.of])
 
     def vote(
         self,
@@ -280,6 +299,17 @@ class BatchedRunner:
                 self._threads_before = torch.get_num_threads()
         torch.set_num_threads(1)
         self._local.ready = True
+
+
+def _all_failed(
+    node: Feature, changed: Sequence[Feature], wrong: NDArray[np.bool_]
+) -> list[Failure]:
+    names = ", ".join(source.name for source in changed)
+    message = f"writes over its input {names}; work on {names}.clone() instead"
+    return [
+        Failure(int(row), "changed its input", message, "")
+        for row in np.flatnonzero(~wrong)
+    ]
 
 
 def _failure(row: int, error: Exception, trace: str) -> Failure:

@@ -11,14 +11,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lfkit.features.feature import Feature, image
+from lfkit.features.feature import Feature, ancestors, image
 from lfkit.images import ImageSource
 from lfkit.labeling.batched import Failure
 from lfkit.labeling.evaluation import Evaluated, Evaluator, result_key
 from lfkit.labeling.faults import pack, unpack
 from lfkit.labeling.labeling_function import LabelingFunction
+from lfkit.labeling.pool import KILLED, MOST_KILLS
 from lfkit.store import Block, Store, join_blocks
 
+_GIVEN_UP = "given-up"
 # Two blocks at a time: one is decoded and written while the other is computed.
 _BLOCKS_AT_ONCE = 2
 
@@ -79,6 +81,9 @@ class BlockRunner:
         self._source, self._evaluator, self._store = source, evaluator, store
         self._blocks = blocks
         self._whole = join_blocks(blocks)
+        self._has_passing = False
+        self._passing_problems: dict[int, str] = {}
+        self._timeout_s = np.asarray(evaluator.timeout_s or np.inf)
         self._problems_key = result_key(source, "problems")
         self.lf_keys = {
             lf.name: result_key(source, lf, n_classes if lf.classes is None else 0)
@@ -101,9 +106,17 @@ class BlockRunner:
         lfs: Sequence[LabelingFunction],
         watch: Callable[[BlockResult], None],
     ) -> dict[str, Column]:
-        """Give every function's whole column; `watch` sees each block computed."""
+        """Give functions' whole columns, but of those that were given up.
+
+        Parameters
+        ----------
+        watch : sees each block that was computed.
+        """
         columns = {lf.name: self._stored(lf) for lf in lfs}
         missing = [lf for lf in lfs if columns[lf.name] is None]
+        if missing:
+            self._count_kills(missing)
+            missing = [lf for lf in missing if not self.hopeless(lf)]
         parts: dict[str, list[Column]] = {lf.name: [] for lf in missing}
         for result in self._run(missing) if missing else ():
             watch(result)
@@ -113,7 +126,13 @@ class BlockRunner:
             column = self._joined(parts[lf.name])
             self._keep(lf, column)
             columns[lf.name] = column
+        self._remember_given_up(lfs)
         return {name: column for name, column in columns.items() if column is not None}
+
+    def hopeless(self, lf: LabelingFunction) -> str | None:
+        """Name the function that was given up, itself or a feature it is built on."""
+        names = [lf.name, *(node.name for node in ancestors(lf.features))]
+        return next((n for n in names if n in self._evaluator.given_up), None)
 
     def _joined(self, parts: Sequence[Column]) -> Column:
         failures: list[Failure] = []
@@ -125,18 +144,24 @@ class BlockRunner:
 
     def _stored(self, lf: LabelingFunction) -> Column | None:
         """Give a function's whole column, if it was stored."""
-        arrays = self._store.load("votes", self.lf_keys[lf.name], self._whole.id)
+        arrays = self._load_votes(lf, self._whole)
         return None if arrays is None else Column(arrays["votes"], unpack(arrays))
 
     def _keep(self, lf: LabelingFunction, column: Column) -> None:
         """Store a function's whole column."""
-        if len(self._blocks) > 1 and lf.name not in self._evaluator.given_up:
-            arrays = {"votes": column.votes, **pack(column.failures)}
+        if len(self._blocks) > 1 and not self._has_passing and not self.hopeless(lf):
+            arrays = {
+                "votes": column.votes,
+                "timeout_s": self._timeout_s,
+                **pack(column.failures),
+            }
             self._store.save("votes", self.lf_keys[lf.name], self._whole.id, arrays)
 
     def _run(self, lfs: Sequence[LabelingFunction]) -> Iterator[BlockResult]:
         """Yield the blocks' results in order, a few blocks computed at a time."""
-        at_once = 1 if self._evaluator.calls_per_image_here else _BLOCKS_AT_ONCE
+        # Two blocks of Python loops in one process would only wait for each other.
+        here = self._evaluator.has_no_workers and any(map(is_per_image, lfs))
+        at_once = 1 if here else _BLOCKS_AT_ONCE
         with ThreadPoolExecutor(at_once, "lfkit-block") as threads:
             waiting: deque[Future[BlockResult]] = deque()
             try:
@@ -152,9 +177,44 @@ class BlockRunner:
                     future.cancel()
                 raise
 
+    def _load_votes(
+        self, lf: LabelingFunction, block: Block
+    ) -> dict[str, NDArray[Any]] | None:
+        """Give stored votes, unless calls were killed that now have more time."""
+        arrays = self._store.load("votes", self.lf_keys[lf.name], block.id)
+        if arrays is None or float(arrays["timeout_s"]) >= float(self._timeout_s):
+            return arrays
+        return None if _n_kills(unpack(arrays)) else arrays
+
+    def _count_kills(self, lfs: Sequence[LabelingFunction]) -> None:
+        """Count the kills of earlier runs: giving up is about the whole column.
+
+        So it makes no difference whether a run was interrupted, and a function that
+        was given up is not called again before it has more time.
+        """
+        for lf in filter(is_per_image, lfs):
+            key = self.lf_keys[lf.name]
+            marker = self._store.load("votes", key, _GIVEN_UP)
+            if marker is not None and float(marker["timeout_s"]) >= self._timeout_s:
+                self._evaluator.add_kills(str(marker["name"]), MOST_KILLS)
+                continue
+            for block in self._blocks:
+                arrays = self._load_votes(lf, block)
+                if arrays is not None:
+                    self._evaluator.add_kills(lf.name, _n_kills(unpack(arrays)))
+        for name, failures in self.feature_faults().items():
+            self._evaluator.add_kills(name, _n_kills(failures))
+
+    def _remember_given_up(self, lfs: Sequence[LabelingFunction]) -> None:
+        for lf in lfs:
+            name = self.hopeless(lf)
+            if name is not None:
+                arrays = {"name": np.asarray(name), "timeout_s": self._timeout_s}
+                self._store.save("votes", self.lf_keys[lf.name], _GIVEN_UP, arrays)
+
     def problems(self) -> dict[int, str]:
-        """Give what the store knows of unreadable images, by row of the source."""
-        found: dict[int, str] = {}
+        """Give what is known of unreadable images, by row of the source."""
+        found: dict[int, str] = dict(self._passing_problems)
         for block in self._blocks:
             arrays = self._store.load("images", self._problems_key, block.id)
             if arrays is not None:
@@ -179,7 +239,7 @@ class BlockRunner:
         result = BlockResult(block)
         missing = []
         for lf in lfs:
-            arrays = self._store.load("votes", self.lf_keys[lf.name], block.id)
+            arrays = self._load_votes(lf, block)
             if arrays is None:
                 missing.append(lf)
             else:
@@ -228,11 +288,19 @@ class BlockRunner:
     ) -> None:
         """Store what a block gave; a feature's faults first, then its values."""
         store = self._store
+        if done.is_passing:
+            self._has_passing = True  # the next run may read what this one could not
+            for position, problem in done.problems.items():
+                self._passing_problems[int(block.rows[position])] = problem
+            return
+        given_up = self._evaluator.given_up
         for node in features:
-            key = self.feature_keys[node]
+            if any(part.name in given_up for part in ancestors([node])):
+                continue
+            key, name = self.feature_keys[node], _faults_of(block)
             faults = pack(done.faults[node.name])
-            if faults:
-                store.save("features", key, _faults_of(block), faults)
+            if faults or store.has("features", key, name):
+                store.save("features", key, name, faults or {"none": np.zeros(0)})
             if store.keeps_features:
                 store.save("features", key, block.id, {"values": done.stored[node]})
         if done.problems:
@@ -241,8 +309,12 @@ class BlockRunner:
             arrays = {"rows": np.asarray(rows, np.int32), "problems": texts}
             store.save("images", self._problems_key, block.id, arrays)
         for lf in lfs:
-            if lf.name not in self._evaluator.given_up:
-                arrays = {"votes": done.votes[lf], **pack(done.faults[lf.name])}
+            if not self.hopeless(lf):
+                arrays = {
+                    "votes": done.votes[lf],
+                    "timeout_s": self._timeout_s,
+                    **pack(done.faults[lf.name]),
+                }
                 store.save("votes", self.lf_keys[lf.name], block.id, arrays)
 
 
@@ -259,6 +331,15 @@ def load_column(store: Store, key: str, blocks: Sequence[Block]) -> NDArray[Any]
             return None
         found.append(parts["votes"])
     return np.concatenate(found) if found else None
+
+
+def is_per_image(lf: LabelingFunction) -> bool:
+    """Tell whether a function, or a feature it is built on, takes one image a call."""
+    return not lf.batched or any(not node.batched for node in ancestors(lf.features))
+
+
+def _n_kills(failures: Sequence[Failure]) -> int:
+    return sum(failure.kind in KILLED for failure in failures)
 
 
 def _faults_of(block: Block) -> str:

@@ -35,10 +35,12 @@ from lfkit.labeling.plan import crossing_features, levels_of, make_program
 from lfkit.labeling.pool import WorkerPool
 from lfkit.labeling.worker import Column, Program, iterate_program
 from lfkit.store import block_size
+from lfkit.votes import ABSTAIN
 
 # Raise it when the same functions give other numbers: another batch size, say.
 _RESULTS_VERSION = 1
 _CHUNK = 128  # images per message to a worker: the pipe costs < 1 % of a cheap function
+_LEAST_CHUNKS = 4  # per block, so that small blocks too keep every worker busy
 
 Values = dict[Feature, NDArray[Any]]
 
@@ -54,6 +56,7 @@ class Evaluated:
     votes : function → (b,) int16, or (b, classes) float16 weights if it is soft.
     faults : function or feature name → its failures.
     problems : position in the block → why the image could not be read.
+    is_passing : a problem may be gone the next time: nothing of this is to be kept.
     """
 
     raw: Values = field(default_factory=dict)
@@ -61,6 +64,7 @@ class Evaluated:
     votes: dict[LabelingFunction, NDArray[Any]] = field(default_factory=dict)
     faults: dict[str, list[Failure]] = field(default_factory=lambda: defaultdict(list))
     problems: dict[int, str] = field(default_factory=dict)
+    is_passing: bool = False
 
 
 class Evaluator:
@@ -84,6 +88,7 @@ class Evaluator:
         timeout_s: float | None,
     ) -> None:
         self.n_classes = n_classes
+        self.timeout_s = timeout_s if n_workers else None
         self._pool = WorkerPool(n_workers, timeout_s) if n_workers else None
         self._stop = threading.Event()
         self._batched = BatchedRunner(device, self._stop)
@@ -115,14 +120,19 @@ class Evaluator:
             self._pool.stop()
 
     @property
-    def calls_per_image_here(self) -> bool:
-        """True if per-image functions run in the calling thread, not in workers."""
+    def has_no_workers(self) -> bool:
+        """True if per-image functions run in the calling thread."""
         return self._pool is None
 
     @property
     def given_up(self) -> set[str]:
         """Names of functions that were killed too often to go on with."""
         return set() if self._pool is None else self._pool.given_up
+
+    def add_kills(self, name: str, n: int) -> None:
+        """Count kills of earlier runs towards giving a function up."""
+        if self._pool is not None and n:
+            self._pool.add_kills(name, n)
 
     def evaluate(
         self,
@@ -176,6 +186,7 @@ class Evaluator:
         if order or any(image in lf.features for lf in lfs):
             read = source.read(rows)
             pixels, done.problems = read.pixels, read.problems
+            done.is_passing = bool(read.passing)
             bad[list(read.problems)] = True
         level = levels_of(order, [lf for lf in lfs if not lf.batched], set(done.stored))
         crossing = crossing_features(order, level, wanted)
@@ -241,7 +252,7 @@ class Evaluator:
             for name, found in failures.items():
                 done.faults[name] += [f.moved(start) for f in found]
         for node in outputs:
-            self._keep(node, join_rows(parts[node]), done)
+            self._keep(node, join_rows(parts[node], done.faults[node.name]), done)
 
     def _start_per_image(
         self,
@@ -260,10 +271,11 @@ class Evaluator:
             slot: np.asarray((done.stored if rounded else done.raw)[node], np.float32)
             for slot, (node, rounded) in enumerate(external, start=1)
         }
-        starts = range(0, len(pixels), _CHUNK)
+        size = min(_CHUNK, -(-len(pixels) // _LEAST_CHUNKS))
+        starts = range(0, len(pixels), size)
         jobs: list[Future[list[Column]] | list[Column]] = []
         for start in starts:
-            part = slice(start, start + _CHUNK)
+            part = slice(start, start + size)
             chunk = {slot: values[part] for slot, values in inputs.items()}
             if self._pool is not None:
                 jobs.append(self._pool.submit(name, pixels[part], chunk, bad[part]))
@@ -282,11 +294,15 @@ class Evaluator:
                     done.faults[function.name] += [
                         Failure(*fault).moved(start) for fault in column.faults
                     ]
-                values = join_rows([column.values for column in columns])
+                values = join_rows(
+                    [column.values for column in columns], done.faults[function.name]
+                )
                 if isinstance(function, LabelingFunction):
                     done.votes[function] = values
                 elif function in crossing:
                     self._keep(function, values, done)
+            for lf in voters:
+                _silence(lf, done)
 
         return collect
 
@@ -343,24 +359,45 @@ def cpu_count() -> int:
     return os.cpu_count() or 1
 
 
-def join_rows(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    """Stack parts of a column; where every row failed, a part has no shape."""
-    widest = max(parts, key=lambda part: part.ndim, default=np.zeros(0, np.float32))
-    fixed = [
-        part
-        if part.shape[1:] == widest.shape[1:] or not np.isnan(part).all()
-        else np.full((len(part), *widest.shape[1:]), np.nan, part.dtype)
-        for part in parts
-    ]
-    return np.concatenate(fixed) if fixed else widest
+def _silence(lf: LabelingFunction, done: Evaluated) -> None:
+    """Take back votes on features that turned out, beside other rows, to be wrong."""
+    for source in lf.features:
+        if source in done.stored:
+            wrong = ~finite_rows(done.stored[source])
+            done.votes[lf][wrong] = 0 if lf.soft else ABSTAIN
+
+
+def join_rows(parts: Sequence[NDArray[Any]], failures: list[Failure]) -> NDArray[Any]:
+    """Stack parts of a column.
+
+    The first part with a whole row tells the shape. Where every row failed, a part has
+    no shape of its own; rows of another shape become failures.
+    """
+    leading = next((part for part in parts if finite_rows(part).any()), parts[0])
+    shape = leading.shape[1:]
+    joined, start = [], 0
+    for part in parts:
+        if part.shape[1:] != shape:
+            message = (
+                f"returned shape {part.shape[1:]} after {shape} on another image; a "
+                "feature has one shape"
+            )
+            failures += [
+                Failure(start + int(row), "returned a wrong shape", message, "")
+                for row in np.flatnonzero(finite_rows(part))
+            ]
+            part = np.full((len(part), *shape), np.nan, part.dtype)
+        joined.append(part)
+        start += len(part)
+    return np.concatenate(joined)
 
 
 def _joined(parts: Sequence[Evaluated], size: int) -> Evaluated:
     whole = Evaluated()
     for node in parts[0].stored:
-        whole.stored[node] = join_rows([part.stored[node] for part in parts])
+        whole.stored[node] = join_rows([part.stored[node] for part in parts], [])
     for node in parts[0].raw:
-        whole.raw[node] = join_rows([part.raw[node] for part in parts])
+        whole.raw[node] = join_rows([part.raw[node] for part in parts], [])
     for lf in parts[0].votes:
         whole.votes[lf] = np.concatenate([part.votes[lf] for part in parts])
     for number, part in enumerate(parts):
@@ -368,4 +405,5 @@ def _joined(parts: Sequence[Evaluated], size: int) -> Evaluated:
             whole.faults[name] += [f.moved(number * size) for f in failures]
         for row, problem in part.problems.items():
             whole.problems[row + number * size] = problem
+        whole.is_passing |= part.is_passing
     return whole

@@ -14,10 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lfkit.errors import DataError
 from lfkit.features.feature import Feature, ancestors, finite_rows, image
 from lfkit.images import ImageSource, to_unit_range
 from lfkit.labeling.evaluation import Evaluator, result_key
 from lfkit.labeling.labeling_function import LabelingFunction
+from lfkit.labeling.matrix import originals
 from lfkit.labeling.thresholds import Threshold
 from lfkit.store import Store, make_block
 
@@ -74,7 +76,8 @@ class Fitter:
         self._store = store
         self._n_classes = n_classes
         self._random_state = random_state
-        self._block_id = make_block(seeds.rows, source.keys).id
+        self._block_id = f"seeds-{make_block(seeds.rows, source.keys).id}"
+        self._copy_of = originals(source.keys[seeds.rows])
         self.n_calls = 0
         self._raw: dict[Feature, NDArray[np.float32]] = {}
         self._rounded: dict[Feature, NDArray[Any]] = {}
@@ -87,7 +90,7 @@ class Fitter:
 
     def out_of_fold_keys(self, lfs: Sequence[LabelingFunction]) -> dict[str, str]:
         """Give the store's key of each (unfitted) function's out-of-fold votes."""
-        folds = make_folds(self._seeds.labels, self._random_state)
+        folds = make_folds(self._seeds.labels, self._random_state, self._copy_of)
         if folds is None:
             return {}
         return {lf.name: self._out_of_fold_key(lf, folds) for lf in lfs}
@@ -107,6 +110,8 @@ class Fitter:
                 continue
             try:
                 ready.append(self._fit_one(lf, train))
+            except DataError:
+                raise
             except Exception as error:  # a user's fit may raise anything
                 left_out[lf.name] = f"could not be fitted: {error}"
                 tracebacks[lf.name] = traceback.format_exc()
@@ -121,7 +126,7 @@ class Fitter:
         -------
         name → (s,) int16 or (s, classes) float16; None with fewer than four seeds.
         """
-        folds = make_folds(self._seeds.labels, self._random_state)
+        folds = make_folds(self._seeds.labels, self._random_state, self._copy_of)
         if folds is None:
             return None
         keys = self.out_of_fold_keys(lfs)
@@ -139,6 +144,8 @@ class Fitter:
             )
         for fold in range(int(folds.max()) + 1) if missing else ():
             held_out = folds == fold
+            if not held_out.any():
+                continue
             fitted = self.fit(missing, ~held_out).lfs
             known = self._known(fitted)
             done = self._evaluator.evaluate(
@@ -148,6 +155,7 @@ class Fitter:
                 fitted,
                 {node: values[held_out] for node, values in known.items()},
             )
+            _require_lasting(done.is_passing)
             self.n_calls += len(fitted) * int(held_out.sum())
             for lf in fitted:
                 found[lf.name][held_out] = done.votes[lf]
@@ -200,6 +208,7 @@ class Fitter:
         pixels = None
         if image in sources:
             read = self._source.read(self._seeds.rows)
+            _require_lasting(bool(read.passing))
             usable[list(read.problems)] = False
             pixels = read.pixels[usable]
         inputs: list[Any] = []
@@ -268,6 +277,7 @@ class Fitter:
         done = self._evaluator.evaluate(
             self._source, self._seeds.rows, [node for node, _ in missing], []
         )
+        _require_lasting(done.is_passing)
         for node, key in missing:
             self._raw[node], self._rounded[node] = done.raw[node], done.stored[node]
             arrays = {"raw": done.raw[node], "values": done.stored[node]}
@@ -290,13 +300,26 @@ class Fitter:
         return np.random.default_rng([self._random_state, int(key[:8], 16)])
 
 
+def _require_lasting(is_passing: bool) -> None:
+    """Fit on all readable seeds or not at all: what is fitted is kept for good."""
+    if is_passing:
+        raise DataError(
+            "a seed image could not be read just now, or changed meanwhile; run the "
+            "same command again."
+        )
+
+
 def make_folds(
-    labels: NDArray[np.int64], random_state: int
+    labels: NDArray[np.int64], random_state: int, copy_of: NDArray[np.int64]
 ) -> NDArray[np.int64] | None:
     """Deal the seeds of each class to folds: (s,) fold numbers.
 
     A class with a single seed is simply missing while that seed is held out; None if
     there are too few seeds to hold any out.
+
+    Parameters
+    ----------
+    copy_of : (s,) the first seed with the same content: copies share a fold.
     """
     if len(labels) < 4:
         return None
@@ -307,4 +330,4 @@ def make_folds(
     for label in np.flatnonzero(sizes):
         rows = rng.permutation(np.flatnonzero(labels == label))
         folds[rows] = np.arange(len(rows)) % n_folds
-    return folds
+    return folds[copy_of]

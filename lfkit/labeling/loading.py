@@ -51,10 +51,14 @@ def load_lfs(specs: Sequence[str], *, kinds: Sequence[str] | None = None) -> Loa
     kinds : keep only these kinds.
     """
     found: dict[str, LabelingFunction] = {}
+    modules: dict[str, ModuleType] = {}
     class_names: tuple[str, ...] | None = None
     for spec in specs:
         where, name = _split(spec)
-        module = _load_file(where) if where.endswith(".py") else _load_module(where)
+        place = str(Path(where).expanduser().resolve())
+        if place not in modules:  # a file runs once, or its features would be two
+            modules[place] = _load(where)
+        module = modules[place]
         for lf in _functions(module, where, name):
             if found.setdefault(lf.name, lf) is not lf:
                 raise DeclarationError(
@@ -69,7 +73,20 @@ def load_lfs(specs: Sequence[str], *, kinds: Sequence[str] | None = None) -> Loa
             )
         class_names = names or class_names
     lfs = _of_kinds(list(found.values()), kinds)
+    if class_names is not None:
+        _check_named(lfs, class_names)
     return LoadedLFs(lfs, class_names)
+
+
+def _check_named(lfs: Sequence[LabelingFunction], class_names: tuple[str, ...]) -> None:
+    for lf in lfs:
+        highest = max(lf.classes or (0,))
+        if highest >= len(class_names):
+            raise DeclarationError(
+                f"labeling function {lf.name!r} declares class {highest}, but CLASSES "
+                f"has {len(class_names)} names ({', '.join(class_names)}), for classes "
+                f"0..{len(class_names) - 1}; add the name or correct classes=[...]."
+            )
 
 
 def _of_kinds(
@@ -96,6 +113,10 @@ def _split(spec: str) -> tuple[str, str | None]:
     if colon and (head.endswith(".py") or "/" not in tail) and not spec.endswith(".py"):
         return head, tail
     return spec, None
+
+
+def _load(where: str) -> ModuleType:
+    return _load_file(where) if where.endswith(".py") else _load_module(where)
 
 
 def _load_file(where: str) -> ModuleType:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lfkit.images import content_groups
 from lfkit.votes import ABSTAIN, Votes
 
 
@@ -75,8 +76,5 @@ def out_of_fold(
 
 def originals(keys: NDArray[np.uint8]) -> NDArray[np.int64]:
     """Give, per image, the row of the first image with the same content, (n,)."""
-    if not len(keys):
-        return np.zeros(0, np.int64)
-    packed = np.ascontiguousarray(keys).view(f"V{keys.shape[1]}").ravel()
-    _, first, inverse = np.unique(packed, return_index=True, return_inverse=True)
-    return np.asarray(first[inverse.reshape(-1)], np.int64)
+    first, group = content_groups(keys)
+    return first[group]

@@ -35,6 +35,7 @@ from lfkit.labeling.worker import IDLE, PROGRESS, Column, Program
 # A function that had to be killed this often is given up: at 30 seconds each, a
 # million images would take a year.
 MOST_KILLS = 20
+KILLED = ("timed out", "crashed the process")  # kinds of faults that are kills
 _POLL_S = 0.05
 
 
@@ -94,6 +95,13 @@ class WorkerPool:
             self._jobs.put(None)
         for thread in self._threads:
             thread.join()
+
+    def add_kills(self, name: str, n: int) -> None:
+        """Count kills of earlier runs: a function is given up for all of them."""
+        with self._lock:
+            self._kills[name] += n
+            if self._kills[name] >= MOST_KILLS:
+                self.given_up.add(name)
 
     def stop(self) -> None:
         """Kill what runs and cancel what waits."""
@@ -175,18 +183,15 @@ class WorkerPool:
             if deaths_at_rest > 2:
                 job.future.set_exception(
                     DeclarationError(
-                        "a worker process died while it loaded the labeling functions "
-                        f"({death.message}); run them by hand in a Python shell to see "
-                        "why."
+                        "worker processes keep dying before they call a labeling "
+                        f"function (the last {death.message}); import the functions in "
+                        "a Python shell to see why."
                     )
                 )
             return
         job.skip[death.step, death.position] = (death.kind, death.message)
         name = self._programs[job.program].steps[death.step]
-        with self._lock:
-            self._kills[name] += 1
-            if self._kills[name] >= MOST_KILLS:
-                self.given_up.add(name)
+        self.add_kills(name, 1)
 
 
 class _WorkerDied(Exception):
@@ -203,6 +208,8 @@ class _Worker:
 
     def __init__(self) -> None:
         self.loaded: set[str] = set()
+        self._seen: tuple[int, int, float] = (IDLE, 0, 0.0)
+        self._busy_s = self._looked = 0.0
         with tempfile.NamedTemporaryFile(delete=False) as handle:
             handle.write(PROGRESS.pack(IDLE, 0, 0.0))
         self._board_path = handle.name
@@ -270,8 +277,20 @@ class _Worker:
             os.unlink(self._board_path)
 
     def _check_time(self, timeout_s: float | None) -> None:
-        step, position, since = PROGRESS.unpack_from(self._board, 0)
-        if timeout_s is None or step == IDLE or time.monotonic() - since < timeout_s:
+        """Kill a call that was seen running for too long.
+
+        Only time between two looks counts, and little of it: while the whole machine
+        or job is suspended, nobody runs late.
+        """
+        now = time.monotonic()
+        seen = PROGRESS.unpack_from(self._board, 0)
+        step, position, _ = seen
+        if timeout_s is None or step == IDLE or seen != self._seen:
+            self._seen, self._busy_s, self._looked = seen, 0.0, now
+            return
+        self._busy_s += min(now - self._looked, 2 * _POLL_S)
+        self._looked = now
+        if self._busy_s < timeout_s:
             return
         self.kill()
         raise _WorkerDied(

@@ -6,6 +6,7 @@ Its own program rather than a fork of the caller, so that scripts and notebooks 
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 import signal
@@ -321,8 +322,6 @@ def iterate_program(
 
 def main() -> None:
     """Serve chunks until the parent goes away."""
-    import cloudpickle
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     threading.Thread(target=_die_with_parent, args=(os.getppid(),), daemon=True).start()
     connection = Connection(int(sys.argv[1]))
@@ -332,12 +331,18 @@ def main() -> None:
     def tick(step: int, position: int) -> None:
         PROGRESS.pack_into(board, 0, step, position, time.monotonic())
 
+    with contextlib.suppress(EOFError, OSError):  # the parent is gone
+        _serve(connection, board, tick)
+
+
+def _serve(
+    connection: Connection, board: mmap.mmap, tick: Callable[[int, int], None]
+) -> None:
+    import cloudpickle
+
     programs: dict[str, Program] = {}
     while True:
-        try:
-            request = connection.recv()
-        except EOFError:
-            return
+        request = connection.recv()
         try:
             if request[0] == "program":
                 _, name, path, payload = request
@@ -353,6 +358,8 @@ def main() -> None:
                 PROGRESS.pack_into(board, 0, IDLE, 0, 0.0)
                 connection.send(("column", number, column))
             connection.send(("done", None, None))
+        except OSError:
+            raise
         except Exception:
             connection.send(("broken", None, traceback.format_exc()))
 
