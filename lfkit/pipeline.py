@@ -92,6 +92,7 @@ def label_data(request: Request, progress: Progress | None = None) -> dict[str, 
     What is computed is kept in `request.out`: the same call goes on from there.
     """
     started = time.perf_counter()
+    replaced = _replaced(request)
     aggregator = make_aggregator(request.aggregator, request.class_balance)
     loaded = None
     if request.votes_file is None:
@@ -128,7 +129,12 @@ def label_data(request: Request, progress: Progress | None = None) -> dict[str, 
     _write(request, source, classes, seeds, votes, applier.report_.problems, applier)
     lost = _rows_of(source, applier.report_.problems)
     summary = _summarize(request, source, classes, votes, applier, lost)
-    summary["notes"] = [*classes.notes, *seeds.notes, *_remarks(votes)]
+    summary["notes"] = [
+        *replaced,
+        *classes.notes,
+        *seeds.notes,
+        *_remarks(votes),
+    ]
     summary |= _report(request, applier.report_)
     features = applier.feature_keys_
     summary |= _floors(request, source, classes, votes, store, features, lost, progress)
@@ -201,13 +207,31 @@ def _in_order_of(source: ImageSource, file: VoteFile, path: Path) -> VoteFile:
 def _seeds(request: Request, source: ImageSource, classes: Classes) -> GivenLabels:
     if request.seed_labels is not None:
         given = read_labels(request.seed_labels, source.ids, classes.names)
-        return replace(given, notes=(*given.notes, *_unreadable_seeds(source, given)))
+        notes = (*_unreadable_seeds(source, given), *_unseeded(classes, given))
+        return replace(given, notes=(*given.notes, *notes))
     if request.seeds_per_class is not None:
         return draw_seeds(
             source, classes.truth, classes.names, request.seeds_per_class, request.seed
         )
     nothing = np.zeros(0, np.int64)
     return GivenLabels(nothing, nothing)
+
+
+def _unseeded(classes: Classes, given: GivenLabels) -> tuple[str, ...]:
+    seen = set(given.labels.tolist())
+    absent = [name for label, name in enumerate(classes.names) if label not in seen]
+    if not absent:
+        return ()
+    return (f"no seed shows {', '.join(absent)}: nothing is learned of it",)
+
+
+def _replaced(request: Request) -> tuple[str, ...]:
+    """Say so when a run folder is used for other data than the last time."""
+    index = load_images(request.out)
+    if index is None or (index.schema.metadata or {}).get(_DATA) == _place(request):
+        return ()
+    before = os.fsdecode((index.schema.metadata or {}).get(_DATA, b"other data"))
+    return (f"{request.out} held the labels of {before}; they are replaced",)
 
 
 def _unreadable_seeds(source: ImageSource, given: GivenLabels) -> tuple[str, ...]:
@@ -340,7 +364,11 @@ def _report(request: Request, report: Report) -> dict[str, Any]:
         "problems": dict(list(report.problems.items())[:20]),
         "left_out": report.left_out,
         "faults": {
-            name: {"total": found.total, "kinds": dict(found.counts)}
+            name: {
+                "total": found.total,
+                "kinds": dict(found.counts),
+                "message": next(iter(found.examples.values()))[1],
+            }
             for name, found in faults
         },
         "lf_calls": report.n_calls,

@@ -38,6 +38,14 @@ def draw_seeds(
     if n_per_class < 1:
         raise DataError(f"--seeds-per-class must be at least 1, got {n_per_class}.")
     if truth is None or not (truth >= 0).any():
+        if source.class_names and source.labels is not None:
+            theirs, ours = (
+                ", ".join(names[:5]) for names in (source.class_names, class_names)
+            )
+            raise DataError(
+                f"none of the classes of {source.name} ({theirs}, …) is in CLASSES "
+                f"({ours}, …), so there is no image to draw seeds from."
+            )
         raise DataError(
             f"{source.name} has no labels to draw seeds from; give the few you have by "
             "--seed-labels FILE (a CSV with columns image_id and label)."

@@ -140,7 +140,7 @@ def test_one_function_or_kind_may_be_chosen(lfkit, photos, tmp_path):
         "--out", tmp_path / "run",
     )  # fmt: skip
     assert done.code == 2
-    assert "none of the 2 labeling functions is of kind deep" in done.err
+    assert "there is no labeling function of kind deep" in done.err
 
 
 def test_analyze_and_diagnose_read_the_run_alone(lfkit, photos, tmp_path):
@@ -170,14 +170,60 @@ def test_analyze_takes_labels_from_a_file(lfkit, photos, tmp_path):
     assert "1  bright labeled as dark" in done.out
 
 
-def test_aggregate_changes_the_labels_of_a_run(lfkit, photos, tmp_path):
+def test_aggregate_puts_other_labels_beside_those_of_the_run(lfkit, photos, tmp_path):
     run = tmp_path / "run"
     lfkit("apply", photos, "--lfs", tmp_path / "my_lfs.py", "--out", run)
+    before = (run / "labels.csv").read_bytes()
     done = lfkit("aggregate", run, "--with", "dawid-skene")
     assert done.code == 0
     assert "10 of 10 images labeled by dawid-skene" in done.out
     assert "majority vote: 100.0% of 10 images" in done.out
-    assert json.loads((run / "run.json").read_text())["aggregator"] == "dawid-skene"
+    assert len(pd.read_csv(run / "labels-dawid-skene.csv")) == 10
+    assert (run / "labels.csv").read_bytes() == before
+
+
+def test_a_run_of_other_data_is_replaced_with_a_word(lfkit, photos, tmp_path):
+    command = ("--lfs", tmp_path / "my_lfs.py", "--out", tmp_path / "run", "--json")
+    lfkit("apply", photos, *command)
+    summary = json.loads(lfkit("apply", photos / "dark", *command).out)
+    assert "held the labels of" in summary["notes"][0]
+    assert summary["images"] == 5
+
+
+def test_a_class_without_a_seed_is_named(lfkit, photos, tmp_path):
+    (tmp_path / "seeds.csv").write_text("image_id,label\ndark/000.png,dark\n")
+    done = lfkit(
+        "apply", photos, "--lfs", tmp_path / "my_lfs.py",
+        "--seed-labels", tmp_path / "seeds.csv", "--out", tmp_path / "run", "--json",
+    )  # fmt: skip
+    assert (
+        "no seed shows bright: nothing is learned of it"
+        in json.loads(done.out)["notes"]
+    )
+
+
+def test_a_typo_in_a_function_is_shown_at_the_end(lfkit, photos, tmp_path):
+    (tmp_path / "typo.py").write_text(LFS.replace("mean < 100", "mean < cutt"))
+    done = lfkit(
+        "apply", photos, "--lfs", f"{tmp_path / 'typo.py'}:low_is_dark",
+        "--out", tmp_path / "run",
+    )  # fmt: skip
+    told = " ".join(done.out.replace("│", " ").split())
+    assert "raised NameError 10x (name 'cutt' is not defined)" in told
+    assert "Not one function gave a vote" in told
+
+
+def test_seeds_cannot_be_drawn_from_classes_that_classes_does_not_name(
+    lfkit, photos, tmp_path
+):
+    (photos / "dark").rename(photos / "night")
+    (photos / "bright").rename(photos / "day")
+    done = lfkit(
+        "apply", photos, "--lfs", tmp_path / "my_lfs.py", "--seeds-per-class", 2,
+        "--out", tmp_path / "run",
+    )  # fmt: skip
+    assert done.code == 2
+    assert "is in CLASSES (dark, bright, …), so there is no image" in done.err
 
 
 def test_votes_made_elsewhere_become_labels(lfkit, photos, tmp_path):
@@ -623,7 +669,7 @@ def test_every_bad_file_and_function_is_counted_named_and_survived(
     assert 'raise KeyError("nothing here")' in trace
     told = lfkit(*command).out
     assert "5 files could not be read" in told
-    assert "failed on 11 images: raised KeyError 11x" in told
+    assert "failed on 11 images: raised KeyError 11x ('nothing here')" in told
     assert "faults.json" in told
     labels = pd.read_csv(run / "labels.csv").set_index("image_id")
     assert pd.isna(labels.loc["bomb.png", "label"])

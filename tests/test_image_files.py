@@ -617,3 +617,13 @@ def test_a_manifest_with_fractions_for_labels_is_refused(tmp_path):
         open_images(path)
     with pytest.raises(DataError, match=r"has no splits; leave out ':test'"):
         open_images(f"{path}:test")
+
+
+def test_a_file_that_changes_after_the_index_may_be_read_the_next_time(tmp_path):
+    Image.new("L", (4, 4), 7).save(tmp_path / "a.png")
+    source = open_images(tmp_path)
+    os.utime(tmp_path / "a.png", ns=(1, 1))
+    read = source.read(np.array([0]))
+    assert read.passing == {0}
+    (tmp_path / "a.png").unlink()
+    assert source.read(np.array([0])).passing == {0}

@@ -206,7 +206,7 @@ def test_an_unknown_kind_names_the_kinds(write):
 
 def test_a_kind_that_no_function_has_is_an_error(write):
     message = error(write(HEAD + rule("a") + rule("b")), kinds=["deep"])
-    assert message == "none of the 2 labeling functions is of kind deep."
+    assert message == "there is no labeling function of kind deep."
 
 
 def test_a_syntax_error_names_its_line(write):

@@ -131,22 +131,13 @@ def test_aggregate_without_any_label_is_still_json(lfkit, tmp_path):
     assert found["accuracy"] == {"of_all": 0.0, "of_labeled": None, "n": 2}
 
 
-def test_aggregate_waits_for_nobody_unless_it_writes_into_the_run(lfkit, run, tmp_path):
+def test_aggregate_leaves_what_the_run_holds_as_it_is(lfkit, run):
     before = contents(run)
-    elsewhere = tmp_path / "elsewhere"
     with locked(run):
-        blocked = lfkit("aggregate", run, "--with", "dawid-skene")
-        free = lfkit("aggregate", run, "--with", "dawid-skene", "--out", elsewhere)
-    assert blocked.code == 2
-    assert "another lfkit command is writing to" in blocked.err
-    assert free.code == 0
-    assert (elsewhere / "labels.csv").exists()
-    assert contents(run) == before
-
-
-def test_aggregate_into_its_own_run_notes_the_aggregator(lfkit, run):
-    lfkit("aggregate", run, "--with", "dawid-skene", "--out", run)
-    assert load_config(run).aggregator == "dawid-skene"
+        assert lfkit("aggregate", run, "--with", "dawid-skene").code == 0
+    after = contents(run)
+    assert {name: after[name] for name in before} == before
+    assert (run / "labels-dawid-skene.csv").exists()
 
 
 def test_a_library_that_is_not_installed_has_no_version(monkeypatch):

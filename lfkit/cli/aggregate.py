@@ -18,8 +18,8 @@ def aggregate(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Where labels.parquet and labels.csv go; a run keeps its own up to "
-            "date without it.",
+            help="Where labels.parquet and labels.csv go; without it labels-NAME.* "
+            "beside the run's own labels.",
             metavar="FOLDER",
         ),
     ] = None,
@@ -62,18 +62,6 @@ def aggregate(
 def _aggregate_run(
     run: Path, name: str, balance: tuple[float, ...] | None, out: Path | None
 ) -> dict[str, Any]:
-    from lfkit.store import locked
-
-    if out is not None and out.resolve() != run.resolve():
-        return _aggregate_run_into(run, name, balance, out)
-    with locked(run):
-        return _aggregate_run_into(run, name, balance, None)
-
-
-def _aggregate_run_into(
-    run: Path, name: str, balance: tuple[float, ...] | None, out: Path | None
-) -> dict[str, Any]:
-    """Aggregate a run; nobody else may write into it meanwhile if `out` is None."""
     import numpy as np
 
     from lfkit.labels import aggregate as aggregate_votes
@@ -82,7 +70,6 @@ def _aggregate_run_into(
         load_images,
         load_votes,
         not_scored,
-        save_config,
         save_labels,
     )
 
@@ -99,10 +86,8 @@ def _aggregate_run_into(
         labels.proba,
         config.class_names,
         labels.is_seed,
+        stem=f"labels-{name}" if out is None else "labels",
     )
-    if out is None:
-        changed = {"aggregator": name, "class_balance": balance}
-        save_config(run, config.model_copy(update=changed))
     truth = index.column("true_class").to_numpy().astype(np.int64)
     given = not_scored(index, found)
     return _result(found, labels, truth, given, balance, paths)

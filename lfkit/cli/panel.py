@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 _EXTREMES = 3
+_MOST_FAULTS = 8
 
 
 def show_summary(summary: dict[str, Any]) -> None:
@@ -78,7 +79,9 @@ def _figures(summary: dict[str, Any]) -> Table:
     table.add_row("images labeled", labeled, f"by {summary['aggregator']}")
     m = len(summary["functions"])
     table.add_row(
-        "coverage", _percent(summary["coverage"]), f"have a vote of {m} functions"
+        "coverage",
+        _percent(summary["coverage"]),
+        f"have a vote of {_count(m, 'function')}",
     )
     accuracy = summary["accuracy"]
     if accuracy is not None:
@@ -91,7 +94,9 @@ def _figures(summary: dict[str, Any]) -> Table:
             table.add_row("", share, "of those that have a label")
         if summary["aggregator"] != "majority-vote":
             plain = summary["majority_vote_accuracy"]["of_all"]
-            table.add_row("majority vote", _percent(plain), "the floor of every model")
+            table.add_row(
+                "majority vote", _percent(plain), "every function counts the same"
+            )
     if summary["seed_accuracy"] is not None:
         table.add_row(
             "on the seeds",
@@ -175,7 +180,8 @@ def _trouble(summary: dict[str, Any]) -> list[Text]:
         example = f", such as {name}: {reason}" if name else ""
         lines.append(
             Text(
-                f"{summary['unreadable']:,} files could not be read{example}.", "yellow"
+                f"{_count(summary['unreadable'], 'file')} could not be read{example}.",
+                "yellow",
             )
         )
     for name, reason in list(summary["left_out"].items())[:_EXTREMES]:
@@ -183,13 +189,19 @@ def _trouble(summary: dict[str, Any]) -> list[Text]:
     more = len(summary["left_out"]) - _EXTREMES
     if more > 0:
         lines.append(Text(f"… and {more} more functions were left out.", "yellow"))
-    for name, found in list(summary["faults"].items())[:_EXTREMES]:
+    faults = list(summary["faults"].items())
+    for name, found in faults[:_MOST_FAULTS]:
         kinds = ", ".join(
             f"{kind} {count:,}x" for kind, count in found["kinds"].items()
         )
-        lines.append(
-            Text(f"{name} failed on {found['total']:,} images: {kinds}.", "yellow")
-        )
+        total = _count(found["total"], "image")
+        said = f"{name} failed on {total}: {kinds} ({found['message']})."
+        lines.append(Text(said, "yellow"))
+    if len(faults) > _MOST_FAULTS:
+        rest = _count(len(faults) - _MOST_FAULTS, "more function")
+        lines.append(Text(f"… and {rest} failed on some images.", "yellow"))
+    if faults and not summary["coverage"]:
+        lines.append(Text("Not one function gave a vote.", "bold red"))
     if summary["faults"] or summary["left_out"] or summary["unreadable"]:
         lines.append(Text(f"Details: {summary['out']}/faults.json", style="dim"))
     for pair in summary["diagnosis"]["copies"][:_EXTREMES]:
@@ -222,6 +234,10 @@ def _next_steps(summary: dict[str, Any]) -> Table:
     out = shlex.quote(summary["out"])
     table.add_row("next", Text(f"lfkit analyze {out}", style="cyan"))
     return table
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n:,} {what}" if n == 1 else f"{n:,} {what}s"
 
 
 def _percent(share: float | None) -> str:

@@ -100,12 +100,16 @@ class FileSource(ImageSource):
         wanted = np.asarray(rows, dtype=np.int64)
         pixels = np.zeros((len(wanted), *self.shape), np.uint8)  # (b, h, w, c)
 
-        def read_into(position: int) -> str | None:
+        def read_into(position: int) -> tuple[str | None, bool]:
             return self._read_into(pixels[position], int(wanted[position]))
 
         with quiet_pil():
             faults = list(self._pool.map(read_into, range(len(wanted))))
-        return ReadImages(pixels, {i: text for i, text in enumerate(faults) if text})
+        return ReadImages(
+            pixels,
+            {i: text for i, (text, _) in enumerate(faults) if text},
+            frozenset(i for i, (_, is_passing) in enumerate(faults) if is_passing),
+        )
 
     def table(self) -> pa.Table:
         """Give one row per file; pass it as `known` to skip unchanged files."""
@@ -114,24 +118,31 @@ class FileSource(ImageSource):
     def _path(self, row: int) -> bytes:
         return os.path.join(self._folder, self._names[row].as_py())
 
-    def _read_into(self, pixels: NDArray[np.uint8], row: int) -> str | None:
-        """Decode one file into its place; give what is wrong with it."""
+    def _read_into(
+        self, pixels: NDArray[np.uint8], row: int
+    ) -> tuple[str | None, bool]:
+        """Decode one file into its place; give what is wrong, and if it may pass."""
         row %= len(self)  # as arrays do: -1 is the last
         if row in self.known_problems:
-            return self.known_problems[row]
+            return self.known_problems[row], False
         try:
             with open(self._path(row), "rb") as file:
                 if os.fstat(file.fileno()).st_mtime_ns != self._index.mtime_ns[row]:
                     # Its votes would be kept under the key of what it was.
-                    return "the file has changed since it was indexed; start again"
+                    return (
+                        "the file has changed since it was indexed; start again",
+                        True,
+                    )
                 image = decode(file, channels=self.shape[2], size=self._size)
             if image.shape != self.shape:
                 h, w = image.shape[:2]
-                return f"decoded to {h}x{w} pixels, against its header"
+                return f"decoded to {h}x{w} pixels, against its header", False
             pixels[:] = image
         except Exception as error:  # PIL raises whatever its parsers meet
-            return reason(error)
-        return None
+            # The system's errors have a number; PIL's, about the content, have none.
+            is_passing = isinstance(error, OSError) and error.errno is not None
+            return reason(error), is_passing
+        return None, False
 
 
 def _as_text(names: pa.Array) -> pa.Array:

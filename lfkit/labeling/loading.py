@@ -102,8 +102,7 @@ def _of_kinds(
     chosen = [lf for lf in lfs if lf.kind in kinds]
     if not chosen:
         raise DeclarationError(
-            f"none of the {len(lfs)} labeling functions is of kind "
-            f"{' or '.join(kinds)}."
+            f"there is no labeling function of kind {' or '.join(kinds)}."
         )
     return chosen
 
