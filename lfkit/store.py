@@ -66,6 +66,9 @@ class Store(Protocol):
     def has(self, kind: Kind, key: str, name: str) -> bool:
         """Tell whether `load` would give something."""
 
+    def names(self, kind: Kind, key: str) -> set[str]:
+        """List the names for which `load` would give something."""
+
     def layout(self, keys: NDArray[np.uint8], size: int) -> list[Block]:
         """Divide images into blocks of `size`, keeping the blocks of earlier runs."""
 
@@ -91,6 +94,10 @@ class MemoryStore:
     def has(self, kind: Kind, key: str, name: str) -> bool:
         """Tell whether `load` would give something."""
         return (kind, key, name) in self._arrays
+
+    def names(self, kind: Kind, key: str) -> set[str]:
+        """List the names for which `load` would give something."""
+        return {name for *folder, name in self._arrays if folder == [kind, key]}
 
     def layout(self, keys: NDArray[np.uint8], size: int) -> list[Block]:
         """Divide distinct images into blocks, in the source's order."""
@@ -129,6 +136,13 @@ class RunStore:
         return any(
             self._path(kind, key, name, suffix).exists() for suffix in (".npy", ".npz")
         )
+
+    def names(self, kind: Kind, key: str) -> set[str]:
+        """List the names for which `load` would give something."""
+        folder = self.folder / kind / key
+        if not folder.is_dir():
+            return set()
+        return {name.rpartition(".")[0] for name in os.listdir(folder)}
 
     def layout(self, keys: NDArray[np.uint8], size: int) -> list[Block]:
         """Divide distinct images into blocks.

@@ -226,9 +226,11 @@ class BlockRunner:
         """Give the features' failures, by position in `rows`."""
         found: dict[str, list[Failure]] = {}
         for node, key in self.feature_keys.items():
-            start = 0
+            start, names = 0, self._store.names("features", key)
             for block in self._blocks:
-                arrays = self._store.load("features", key, _faults_of(block))
+                arrays = None
+                if _faults_of(block) in names:
+                    arrays = self._store.load("features", key, _faults_of(block))
                 if arrays is not None:
                     moved = [failure.moved(start) for failure in unpack(arrays)]
                     found.setdefault(node.name, []).extend(moved)
