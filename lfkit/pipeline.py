@@ -160,6 +160,7 @@ def _label_by_foreign_votes(
     progress: Progress | None,
 ) -> dict[str, Any]:
     assert request.votes_file is not None
+    replaced = _replaced(request)
     k = None if source.class_names is None else len(source.class_names)
     file = read_votes(request.votes_file, k)
     file = _in_order_of(source, file, request.votes_file)
@@ -177,7 +178,7 @@ def _label_by_foreign_votes(
     problems = {source.ids[row]: why for row, why in source.known_problems.items()}
     _write(request, source, classes, seeds, votes, problems, None)
     summary = _summarize(request, source, classes, votes, None, [])
-    summary["notes"] = [*classes.notes, *seeds.notes]
+    summary["notes"] = [*replaced, *classes.notes, *seeds.notes]
     summary |= _report(request, Report(problems=problems))
     store = RunStore(request.out)
     summary |= _floors(request, source, classes, votes, store, {}, [], progress)

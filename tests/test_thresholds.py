@@ -372,3 +372,17 @@ def test_equal_seeds_give_finite_weights():
 def test_a_nearest_rule_without_classes_to_compare_is_an_error(make, classes, message):
     with pytest.raises(DeclarationError, match=message):
         fit(make(score), [[1], [2]], [0, 0], classes=classes)
+
+
+def test_a_feature_without_numbers_is_named():
+    @feature(batched=True)
+    def nothing(images):
+        return images.flatten(1)[:, :0]
+
+    with pytest.raises(DeclarationError, match="feature 'nothing' has no numbers"):
+        NearestMean(nothing).fit(
+            np.zeros((4, 0), np.float32),
+            np.array([0, 0, 1, 1]),
+            classes=(0, 1),
+            rng=np.random.default_rng(0),
+        )

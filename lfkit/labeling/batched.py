@@ -6,7 +6,6 @@ import threading
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -63,15 +62,8 @@ class BatchedRunner:
         self._lock = threading.Lock()
         self._local = threading.local()
 
-    def __enter__(self) -> BatchedRunner:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Give torch back the number of threads it had."""
         if self._threads_before:
             import torch
 

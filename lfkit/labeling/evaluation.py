@@ -98,7 +98,6 @@ class Evaluator:
         self._programs_lock = threading.Lock()
 
     def __enter__(self) -> Evaluator:
-        self._batched.__enter__()
         return self
 
     def __exit__(
@@ -109,9 +108,9 @@ class Evaluator:
     ) -> None:
         self.stop()
         if self._pool is not None:
-            self._pool.__exit__(kind, error, trace)
+            self._pool.close()
         self._threads.shutdown(wait=True, cancel_futures=True)
-        self._batched.__exit__(kind, error, trace)
+        self._batched.close()
 
     def stop(self) -> None:
         """End all work under way; whoever waits for it gets an exception."""

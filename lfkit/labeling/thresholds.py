@@ -53,6 +53,11 @@ class Threshold(ABC):
         """
         rows = finite_rows(values)
         width = int(np.prod(values.shape[1:]))  # -1 would fail without rows
+        if width == 0:
+            raise DeclarationError(
+                f"feature {self.feature.name!r} has no numbers in a row; "
+                f"{type(self).__name__} cannot learn from it."
+            )
         flat = values[rows].reshape(int(rows.sum()), width).astype(np.float64)
         return self.with_learned(
             self._learn(flat, labels[rows], classes=classes, rng=rng)
