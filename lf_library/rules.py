@@ -1,27 +1,66 @@
-"""The two ways in which functions of this library read a vector feature."""
+"""The ways in which functions of this library read a feature."""
 
-from lfkit import NearestMean, NearestNorm, labeling_function
+from functools import partial
+
+from lfkit import (
+    CountLikelihood,
+    Likelihood,
+    NearestMean,
+    NearestNorm,
+    OneOf,
+    OneVsRest,
+    labeling_function,
+)
 
 
-def resembles(feature, *, kind, n_classes=10):
-    """Declare a soft function whose `rule` is NearestMean of one feature."""
+def by_rule(rule, *, classes, kind="heuristic"):
+    """Declare a soft function whose `rule` is given, for some of the classes."""
     return labeling_function(
-        features=[feature],
-        classes=range(n_classes),
-        thresholds={"rule": NearestMean(feature)},
+        features=[rule.feature],
+        classes=classes,
+        thresholds={"rule": rule},
         kind=kind,
         soft=True,
         batched=True,
     )
 
 
-def has_norm_of(feature, *, kind, n_classes=10):
-    """Declare a function whose `rule` is NearestNorm, as the ADP paper prints it."""
+def resembles(feature, *, kind, classes=range(10), **settings):
+    """Vote for the class with the nearest mean, of any number of values."""
+    return by_rule(NearestMean(feature, **settings), classes=classes, kind=kind)
+
+
+def has_norm_of(feature, *, kind, classes=range(10), **settings):
+    """Vote for the class with the nearest mean norm, as the ADP paper prints it."""
+    return by_rule(NearestNorm(feature, **settings), classes=classes, kind=kind)
+
+
+def measures_like(feature, *, kind="heuristic", classes=range(10), **settings):
+    """Vote for the classes in which one to eight numbers are likely."""
+    return by_rule(Likelihood(feature, **settings), classes=classes, kind=kind)
+
+
+def counts_like(feature, *, kind="heuristic", classes=range(10), **settings):
+    """Vote for the classes in which a count is likely."""
+    return by_rule(CountLikelihood(feature, **settings), classes=classes, kind=kind)
+
+
+def claims(feature, claimed, *, kind="heuristic", classes=range(10), **settings):
+    """Vote beyond a cut for what the seeds show there, mostly the claimed classes."""
+    rule = OneVsRest(feature, claimed, **settings)
+    return by_rule(rule, classes=classes, kind=kind)
+
+
+def tells_apart(feature, pair, *, among, rule=Likelihood, kind="heuristic", recall=0.8):
+    """Vote on a few classes only, where `among`, another feature, says it is one."""
     return labeling_function(
-        features=[feature],
-        classes=range(n_classes),
-        thresholds={"rule": NearestNorm(feature)},
+        features=[feature, among],
+        classes=pair,
+        thresholds={"rule": rule(feature), "gate": OneOf(among, recall=recall)},
         kind=kind,
         soft=True,
         batched=True,
     )
+
+
+tells_apart_by_mean = partial(tells_apart, rule=NearestMean)

@@ -13,7 +13,7 @@ from sklearn.model_selection import StratifiedKFold
 
 from lfkit.analysis import checked_labels
 from lfkit.classifiers import Classifier, ShrinkageLDA, SoftLogisticRegression, one_hot
-from lfkit.features.feature import Feature, ancestors
+from lfkit.features.feature import Feature
 from lfkit.fingerprint import fingerprint
 from lfkit.images import ImageSource
 from lfkit.labeling.matrix import originals
@@ -67,11 +67,7 @@ def find_floors(
     rows, labels = votes.seed_rows, votes.seed_labels
     if rows is None or labels is None or len(np.unique(labels)) < 2:
         return []
-    usable = {
-        key
-        for node, key in features.items()
-        if all(part.fit is None for part in ancestors([node]))
-    }
+    usable = {key for node, key in features.items() if not node.learns_from_labels}
     scored = scored_images(source, votes, truth, unreadable)
     task = (source.decoding, source.keys, rows, labels, votes.n_classes, scored)
     absent = sorted(map(int, unreadable))  # seeds among them may be back the next time

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,8 @@ from lfkit.aggregators.aggregator import clear_winners
 from lfkit.errors import InputError
 from lfkit.images import ImageSource, content_groups
 from lfkit.votes import ABSTAIN, Votes
+
+_FOLDS = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,13 +78,25 @@ def seed_accuracy(
 ) -> float | None:
     """Score an aggregator on the seeds, by votes of functions that have not seen them.
 
+    One that learns from the seeds is scored on those it has not seen, fold by fold.
     Returns None without out-of-fold votes. No vote counts as wrong.
     """
-    fold = votes.seed_out_of_fold
-    if fold is None:
+    fold, labels = votes.seed_out_of_fold, votes.seed_labels
+    if fold is None or labels is None:
         return None
-    aggregator = make_aggregator(name, class_balance).fit(votes)
-    return float((aggregator.predict(fold) == votes.seed_labels).mean())
+    aggregator = make_aggregator(name, class_balance)
+    if not aggregator.learns_from_seeds:
+        return float((aggregator.fit(votes).predict(fold) == labels).mean())
+    right = np.zeros(len(labels), bool)
+    for part in range(_FOLDS):
+        test = np.arange(len(labels)) % _FOLDS == part
+        train = np.flatnonzero(~test)
+        known = replace(
+            fold, seed_out_of_fold=fold.rows(train), seed_labels=labels[train]
+        )
+        predicted = aggregator.fit(known).predict(fold.rows(np.flatnonzero(test)))
+        right[test] = predicted == labels[test]
+    return float(right.mean())
 
 
 def score(

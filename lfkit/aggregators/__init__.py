@@ -3,8 +3,10 @@
 from lfkit.aggregators.aggregator import Aggregator as Aggregator
 from lfkit.aggregators.dawid_skene import DawidSkene as DawidSkene
 from lfkit.aggregators.majority_vote import MajorityVote as MajorityVote
+from lfkit.aggregators.seed_weighted import SeedWeightedVote as SeedWeightedVote
 
 AGGREGATORS: dict[str, type[Aggregator]] = {
     "majority-vote": MajorityVote,
     "dawid-skene": DawidSkene,
+    "seed-weighted": SeedWeightedVote,
 }

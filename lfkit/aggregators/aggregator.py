@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from typing import Any, Literal, Self, get_args
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Self, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,13 +22,31 @@ TieBreakPolicy = Literal["abstain", "random", "first"]
 # Posteriors closer than this are a tie: rounding errors of sums of votes are smaller.
 TIE_TOLERANCE = 1e-9
 
+# float64 cells (image, function, class) held at once: 4 MB stay in the cache.
+CHUNK_CELLS = 2**19
+
+
+@dataclass(frozen=True, eq=False)
+class SeedVotes:
+    """What is known of the functions' accuracy: votes on seeds they have not seen.
+
+    Attributes
+    ----------
+    votes : (s, m') out-of-fold votes of the functions kept, sorted by name.
+    labels : (s,) the seeds' classes.
+    """
+
+    votes: Votes
+    labels: NDArray[np.int64]
+
 
 class Aggregator(BaseEstimator, ABC):
     """Turns the votes on an image into a distribution over its classes.
 
     A member writes `_fit` and `_predict_proba`. Both see distinct vote patterns, in a
     canonical order of the functions (by name), so the order of the functions never
-    changes an answer. A function that never votes on the images fitted is dropped
+    changes an answer. `_fit` also gets the seeds, if the votes have any: the one place
+    where labels come in. A function that never votes on the images fitted is dropped
     before the fit; if it votes later, it is not heard.
 
     Parameters
@@ -43,6 +63,7 @@ class Aggregator(BaseEstimator, ABC):
     columns_ : (m',) the functions kept, as positions in `names_`, sorted by name.
     """
 
+    learns_from_seeds: ClassVar[bool] = False
     class_balance: ArrayLike | None
     random_state: int
     class_prior_: NDArray[np.float64]
@@ -50,7 +71,7 @@ class Aggregator(BaseEstimator, ABC):
     def fit(
         self, votes: Votes, *, sample_weight: NDArray[np.float64] | None = None
     ) -> Self:
-        """Learn from votes alone.
+        """Learn from votes, and from the seeds' out-of-fold votes if they have any.
 
         Parameters
         ----------
@@ -84,8 +105,14 @@ class Aggregator(BaseEstimator, ABC):
         self.class_prior_ = prior
         patterns = self._arranged(heard).patterns(weight)
         with _one_thread():
-            self._fit(patterns)
+            self._fit(patterns, self._seed_votes(votes))
         return patterns
+
+    def _seed_votes(self, votes: Votes) -> SeedVotes | None:
+        fold, labels = votes.seed_out_of_fold, votes.seed_labels
+        if fold is None or labels is None or not len(labels):
+            return None
+        return SeedVotes(self._arranged(self._heard(fold)), np.asarray(labels))
 
     def predict_proba(self, votes: Votes) -> NDArray[np.float64]:
         """Return the distribution over classes of each image, (n, k)."""
@@ -123,7 +150,7 @@ class Aggregator(BaseEstimator, ABC):
         return clear_winners(proba, patterns.votes)[patterns.inverse]
 
     @abstractmethod
-    def _fit(self, patterns: Patterns) -> None: ...
+    def _fit(self, patterns: Patterns, seeds: SeedVotes | None) -> None: ...
 
     @abstractmethod
     def _predict_proba(self, votes: Votes) -> NDArray[np.float64]: ...
@@ -196,6 +223,14 @@ def clear_winners(proba: NDArray[np.float64], votes: Votes) -> NDArray[np.int64]
     best = proba >= proba.max(axis=1, keepdims=True) - TIE_TOLERANCE
     clear = (best.sum(axis=1) == 1) & votes.voted.any(axis=1)
     return np.where(clear, best.argmax(axis=1), ABSTAIN)
+
+
+def chunks(votes: Votes) -> Iterator[slice]:
+    """Yield ranges of images whose votes, as distributions, are held at once."""
+    cells_per_image = max(1, votes.n_functions * votes.n_classes)
+    size = max(1, CHUNK_CELLS // cells_per_image)
+    for start in range(0, len(votes), size):
+        yield slice(start, start + size)
 
 
 def vote_distributions(votes: Votes) -> NDArray[np.float64]:

@@ -9,7 +9,12 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from scipy.special import logsumexp
 
-from lfkit.aggregators.aggregator import TIE_TOLERANCE, Aggregator, vote_distributions
+from lfkit.aggregators.aggregator import (
+    TIE_TOLERANCE,
+    Aggregator,
+    SeedVotes,
+    vote_distributions,
+)
 from lfkit.errors import InputError
 from lfkit.votes import Patterns, Votes
 
@@ -79,7 +84,7 @@ class DawidSkene(Aggregator):
                 f"DawidSkene's max_iter must be at least 1, got {self.max_iter}."
             )
 
-    def _fit(self, patterns: Patterns) -> None:
+    def _fit(self, patterns: Patterns, seeds: SeedVotes | None) -> None:
         k = self.n_classes_
         counts, n_images = patterns.counts, patterns.counts.sum()
         evidence = _Evidence.of(patterns.votes)

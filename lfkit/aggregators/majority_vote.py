@@ -7,11 +7,13 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lfkit.aggregators.aggregator import Aggregator, vote_distributions
+from lfkit.aggregators.aggregator import (
+    Aggregator,
+    SeedVotes,
+    chunks,
+    vote_distributions,
+)
 from lfkit.votes import ABSTAIN, Patterns, Votes
-
-# float64 cells (image, function, class) held at once: 4 MB stay in the cache.
-CHUNK_CELLS = 2**19
 
 
 class MajorityVote(Aggregator):
@@ -45,15 +47,12 @@ class MajorityVote(Aggregator):
     def _heard(self, votes: Votes) -> Votes:
         return votes if self.soft else replace(votes, soft=None, allowed=None)
 
-    def _fit(self, patterns: Patterns) -> None:
+    def _fit(self, patterns: Patterns, seeds: SeedVotes | None) -> None:
         """Nothing to learn."""
 
     def _predict_proba(self, votes: Votes) -> NDArray[np.float64]:
         proba = np.empty((len(votes), votes.n_classes))
-        cells_per_image = max(1, votes.n_functions * votes.n_classes)
-        chunk = max(1, CHUNK_CELLS // cells_per_image)
-        for start in range(0, len(votes), chunk):
-            rows = slice(start, start + chunk)
+        for rows in chunks(votes):
             proba[rows] = _summed(votes.rows(rows))  # (chunk, k)
         total = proba.sum(axis=1, keepdims=True)
         np.divide(proba, total, out=proba, where=total > 0)

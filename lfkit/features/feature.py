@@ -43,7 +43,8 @@ class Feature:
     fn : the function; positional arguments are the values of `of`.
     batched : True if `fn` takes float32 tensors with images along the first axis.
     of : the features it is computed from; (image,) by default.
-    fit : `fit(*values, labels=, rng=)` → named arrays, or None if nothing is learned.
+    fit : learns named arrays from images (see `feature`); None if there is nothing to
+        learn.
     learned : what `fit` gave; None before fitting, {} if there is nothing to learn.
     """
 
@@ -58,6 +59,25 @@ class Feature:
     def is_fitted(self) -> bool:
         """True when it and all it is computed from have learned what they need."""
         return self.learned is not None and all(f.is_fitted for f in self.of)
+
+    @property
+    def fit_arguments(self) -> frozenset[str]:
+        """What `fit` learns from: "labels" (of the seeds), "unlabeled" (images)."""
+        if self.fit is None:
+            return frozenset()
+        parameters = inspect.signature(self.fit).parameters
+        takes_any = any(
+            p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()
+        )
+        unlabeled = {"unlabeled"} & set(parameters)
+        # Who asks for no unlabeled images learns from the seeds; there is nothing else.
+        labels = takes_any or "labels" in parameters or not unlabeled
+        return frozenset(unlabeled | ({"labels"} if labels else set()))
+
+    @property
+    def learns_from_labels(self) -> bool:
+        """True if it, or what it is computed from, learns from the seeds' labels."""
+        return any("labels" in node.fit_arguments for node in ancestors([self]))
 
     @property
     def doc(self) -> str:
@@ -122,9 +142,12 @@ def feature(
         axis: `image` arrives as (n, c, h, w) in [0, 1], on any device. Otherwise it
         takes one image, (h, w, c) uint8, and returns a number or an array.
     of : features to compute it from; their values are its positional arguments.
-    fit : a function that learns from the seed images: `fit(*values, labels=, rng=)`
-        gives named arrays, and the feature's function receives them by keyword, as
-        tensors if it is batched.
+    fit : a function that learns named arrays, which the feature's function receives by
+        keyword, as tensors if it is batched. Its arguments say from what:
+        `fit(*values, labels, rng)` from the seed images;
+        `fit(*, unlabeled, rng)` from up to 2,048 images without labels, where
+        `unlabeled` is a tuple of the inputs' values;
+        `fit(*values, labels, rng, unlabeled)` from both.
 
     >>> @feature
     ... def brightness(image):

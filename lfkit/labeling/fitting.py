@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from lfkit.errors import DataError
 from lfkit.features.feature import Feature, ancestors, finite_rows, image
-from lfkit.images import ImageSource, to_unit_range
+from lfkit.images import ImageSource
 from lfkit.labeling.evaluation import Evaluator, result_key
 from lfkit.labeling.labeling_function import LabelingFunction
 from lfkit.labeling.matrix import originals
+from lfkit.labeling.sample import UnlabeledSample, as_input, require_lasting
 from lfkit.labeling.thresholds import Threshold
 from lfkit.store import Store, make_block
 
@@ -78,6 +79,7 @@ class Fitter:
         self._random_state = random_state
         self._block_id = f"seeds-{make_block(seeds.rows, source.keys).id}"
         self._copy_of = originals(source.keys[seeds.rows])
+        self._sample = UnlabeledSample(source, evaluator, random_state)
         self.n_calls = 0
         self._raw: dict[Feature, NDArray[np.float32]] = {}
         self._rounded: dict[Feature, NDArray[Any]] = {}
@@ -155,7 +157,7 @@ class Fitter:
                 fitted,
                 {node: values[held_out] for node, values in known.items()},
             )
-            _require_lasting(done.is_passing)
+            require_lasting(done.is_passing)
             self.n_calls += len(fitted) * int(held_out.sum())
             for lf in fitted:
                 found[lf.name][held_out] = done.votes[lf]
@@ -177,6 +179,8 @@ class Fitter:
     def _fit_feature(self, node: Feature, train: NDArray[np.bool_]) -> Feature:
         if all(part.fit is None for part in ancestors([node])):
             return node
+        if not node.learns_from_labels:  # all folds share what it learns
+            train = np.ones(len(train), bool)
         memo = (node, train.tobytes().hex())
         if memo in self._fits:
             return self._fits[memo]
@@ -185,6 +189,10 @@ class Fitter:
         if node.fit is not None:
             unfitted = (node.fn, node.batched, sources, node.fit)
             key = self._fit_key("feature", unfitted, train)
+            if "labels" not in node.fit_arguments:
+                key = self._unlabeled_key("feature", unfitted)
+            elif "unlabeled" in node.fit_arguments:
+                key = self._fit_key("feature", (unfitted, self._sample.identity), train)
             learned = self._stored(
                 key, lambda: self._learn_feature(node, sources, train, key)
             )
@@ -195,11 +203,16 @@ class Fitter:
     def _learn_feature(
         self,
         node: Feature,
-        sources: Sequence[Feature],
+        sources: tuple[Feature, ...],
         train: NDArray[np.bool_],
         key: str,
     ) -> Mapping[str, NDArray[Any]]:
         assert node.fit is not None
+        arguments: dict[str, Any] = {"rng": self._rng(key)}
+        if "unlabeled" in node.fit_arguments:
+            arguments["unlabeled"] = self._sample.values(replace(node, of=sources))
+        if "labels" not in node.fit_arguments:
+            return node.fit(**arguments)
         self._compute([source for source in sources if source is not image])
         usable = train.copy()
         for source in sources:
@@ -208,22 +221,14 @@ class Fitter:
         pixels = None
         if image in sources:
             read = self._source.read(self._seeds.rows)
-            _require_lasting(bool(read.passing))
+            require_lasting(bool(read.passing))
             usable[list(read.problems)] = False
             pixels = read.pixels[usable]
-        inputs: list[Any] = []
-        for source in sources:
-            values: Any = pixels if source is image else self._raw[source][usable]
-            if node.batched:
-                import torch
-
-                values = (
-                    to_unit_range(values)
-                    if source is image
-                    else torch.from_numpy(values)
-                )
-            inputs.append(values)
-        return node.fit(*inputs, labels=self._seeds.labels[usable], rng=self._rng(key))
+        inputs = [
+            as_input(node, pixels if source is image else self._raw[source][usable])
+            for source in sources
+        ]
+        return node.fit(*inputs, labels=self._seeds.labels[usable], **arguments)
 
     def _fit_threshold(
         self, lf: LabelingFunction, threshold: Threshold, train: NDArray[np.bool_]
@@ -277,7 +282,7 @@ class Fitter:
         done = self._evaluator.evaluate(
             self._source, self._seeds.rows, [node for node, _ in missing], []
         )
-        _require_lasting(done.is_passing)
+        require_lasting(done.is_passing)
         for node, key in missing:
             self._raw[node], self._rounded[node] = done.raw[node], done.stored[node]
             arrays = {"raw": done.raw[node], "values": done.stored[node]}
@@ -288,9 +293,15 @@ class Fitter:
             self._source, what, parts, self._seed_identity(), train, self._random_state
         )
 
+    def _unlabeled_key(self, what: str, parts: Any) -> str:
+        sample = self._sample.identity
+        return result_key(self._source, what, parts, sample, self._random_state)
+
     def _out_of_fold_key(self, lf: LabelingFunction, folds: NDArray[np.int64]) -> str:
         k = self._n_classes if lf.classes is None else 0
-        seeds = (self._seed_identity(), folds, self._random_state)
+        seeds: tuple[Any, ...] = (self._seed_identity(), folds, self._random_state)
+        if any("unlabeled" in node.fit_arguments for node in ancestors(lf.features)):
+            seeds = (*seeds, self._sample.identity)
         return result_key(self._source, "out of fold", lf, seeds, k)
 
     def _seed_identity(self) -> tuple[Any, ...]:
@@ -298,15 +309,6 @@ class Fitter:
 
     def _rng(self, key: str) -> np.random.Generator:
         return np.random.default_rng([self._random_state, int(key[:8], 16)])
-
-
-def _require_lasting(is_passing: bool) -> None:
-    """Fit on all readable seeds or not at all: what is fitted is kept for good."""
-    if is_passing:
-        raise DataError(
-            "a seed image could not be read just now, or changed meanwhile; run the "
-            "same command again."
-        )
 
 
 def make_folds(

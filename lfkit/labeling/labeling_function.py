@@ -257,7 +257,7 @@ def _check_thresholds(
         if not isinstance(threshold, Threshold):
             raise DeclarationError(
                 f"threshold {key!r} of {what} is {threshold!r}; use Quantile, "
-                "BestPrecision, NearestNorm, NearestMean or your own Threshold."
+                "BestPrecision, Likelihood, NearestMean or another Threshold."
             )
         if key not in parameters and not takes_any:
             raise DeclarationError(

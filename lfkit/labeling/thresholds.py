@@ -218,19 +218,33 @@ class BestPrecision(Threshold):
                 f"for classes {classes}; give seed labels of them."
             )
         sign = 1.0 if self.side == "above" else -1.0
-        order = np.argsort(-sign * column, kind="stable")
-        ranked = sign * column[order]
-        passed = np.arange(1, len(ranked) + 1, dtype=np.float64)
-        hits = np.cumsum(hit[order]).astype(np.float64)
-        # A cut lies between two different values, so only the last of equals may end a
-        # prefix; the whole sample is no cut.
-        usable = np.append(ranked[:-1] > ranked[1:], False)
-        usable &= hits >= self.min_recall * hit.sum()
-        if not usable.any():
-            return {"cut": np.asarray(sign * ranked[-1])}
-        score = np.where(usable, _wilson_lower(hits, passed), -np.inf)
-        best = int(np.argmax(score))
-        return {"cut": np.asarray(sign * (ranked[best] + ranked[best + 1]) / 2)}
+        return {
+            "cut": np.asarray(sign * purest_cut(sign * column, hit, self.min_recall))
+        }
+
+
+def purest_cut(
+    score: NDArray[np.float64], hit: NDArray[np.bool_], min_recall: float
+) -> float:
+    """Find the cut above which the purest sample of the hits lies.
+
+    Parameters
+    ----------
+    score, hit : (s,) of the seeds; at least one is a hit.
+    min_recall : the least share of the hits above the cut.
+    """
+    order = np.argsort(-score, kind="stable")
+    ranked = score[order]
+    passed = np.arange(1, len(ranked) + 1, dtype=np.float64)
+    hits = np.cumsum(hit[order]).astype(np.float64)
+    # A cut lies between two different values, so only the last of equals may end a
+    # prefix; the whole sample is no cut.
+    usable = np.append(ranked[:-1] > ranked[1:], False)
+    usable &= hits >= min_recall * hit.sum()
+    if not usable.any():
+        return float(ranked[-1])
+    best = int(np.argmax(np.where(usable, _wilson_lower(hits, passed), -np.inf)))
+    return float((ranked[best] + ranked[best + 1]) / 2)
 
 
 def _wilson_lower(

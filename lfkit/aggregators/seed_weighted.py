@@ -1,0 +1,208 @@
+"""Votes weighted by how right they were on the seeds."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import minimize
+from scipy.special import logsumexp
+
+from lfkit.aggregators.aggregator import (
+    Aggregator,
+    SeedVotes,
+    chunks,
+    vote_distributions,
+)
+from lfkit.errors import InputError
+from lfkit.votes import Patterns, Votes
+
+_FOLDS = 5
+_EM_STEPS = 50
+# Imaginary wrong votes of each function: who was judged on two seeds is not certain.
+_PSEUDO_DOUBTS = 1.0
+# Without seeds nobody is judged; one vote in ten is no better than a guess.
+_UNJUDGED_DOUBT = 0.1
+
+
+class SeedWeightedVote(Aggregator):
+    """A weighted product of the votes; doubts and weights are learned on the seeds.
+
+    A logarithmic opinion pool (Genest & Zidek 1986,
+    https://doi.org/10.1214/ss/1177013825): P(y | votes) is proportional to
+    prior(y) * prod_j r_j(y)^w_j, where r_j = (1 - d_j) vote_j + d_j / k is the vote of
+    function j with its doubt mixed in. Both are learned from the out-of-fold votes on
+    the seeds, the only ones that do not flatter a function that memorised: d_j by
+    EM, each function by itself; w_j >= 0 together, so that functions that make the
+    same mistakes share one weight, by maximum likelihood with a penalty on differing
+    from the common weight, its strength chosen by cross-validation.
+
+    Functions that abstain are ignored. Without seeds all doubts are .1 and all weights
+    alike: the geometric mean of the votes. An image without votes gets `class_balance`
+    (None: uniform).
+
+    Parameters
+    ----------
+    penalties : candidates for the strength of the penalty.
+
+    Attributes
+    ----------
+    doubts_, weights_ : (m',) d_j and w_j of the functions kept, in sorted order.
+    penalty_ : the strength chosen; None without seeds.
+    """
+
+    learns_from_seeds = True
+
+    def __init__(
+        self,
+        penalties: ArrayLike = (0.3, 1.0, 3.0, 10.0),
+        class_balance: ArrayLike | None = None,
+        random_state: int = 0,
+    ) -> None:
+        self.penalties = penalties
+        self.class_balance = class_balance
+        self.random_state = random_state
+
+    def _check_parameters(self) -> None:
+        penalties = np.asarray(self.penalties, dtype=np.float64)
+        if penalties.ndim != 1 or not len(penalties) or not (penalties > 0).all():
+            raise InputError(
+                "SeedWeightedVote's penalties must be one or more numbers above 0, got "
+                f"{self.penalties!r}."
+            )
+
+    def _fit(self, patterns: Patterns, seeds: SeedVotes | None) -> None:
+        m = len(self.columns_)
+        self.penalty_: float | None = None
+        self.doubts_ = np.full(m, _UNJUDGED_DOUBT)
+        votes_per_image = patterns.counts @ patterns.votes.voted.sum(axis=1)
+        self.weights_ = np.full(m, patterns.counts.sum() / max(votes_per_image, 1.0))
+        if seeds is None or not m:
+            return
+        shares = vote_distributions(seeds.votes)  # (s, m', k)
+        self.doubts_ = _doubts(shares, seeds.labels)
+        with np.errstate(divide="ignore"):
+            log_prior = np.log(self.class_prior_)
+        task = _Pool(_log_votes(shares, self.doubts_), seeds.labels, log_prior)
+        folds = _folds(seeds.labels, self.random_state)
+        penalties = np.sort(np.asarray(self.penalties, dtype=np.float64))
+        losses = [task.cross_validated(penalty, folds) for penalty in penalties]
+        self.penalty_ = float(penalties[int(np.argmin(losses))])
+        self.weights_ = task.fit(self.penalty_)
+
+    def _predict_proba(self, votes: Votes) -> NDArray[np.float64]:
+        with np.errstate(divide="ignore"):
+            log_prior = np.log(self.class_prior_)
+        proba = np.empty((len(votes), votes.n_classes))
+        for rows in chunks(votes):
+            shares = vote_distributions(votes.rows(rows))
+            scores = np.einsum(
+                "nmk,m->nk", _log_votes(shares, self.doubts_), self.weights_
+            )
+            scores += log_prior
+            proba[rows] = np.exp(scores - logsumexp(scores, axis=1, keepdims=True))
+        return proba
+
+
+class _Pool:
+    """The likelihood of the seeds' classes under weights, (m',).
+
+    Attributes
+    ----------
+    log_votes : (s, m', k), zero where a function abstains.
+    """
+
+    def __init__(
+        self,
+        log_votes: NDArray[np.float64],
+        labels: NDArray[np.int64],
+        log_prior: NDArray[np.float64],
+    ) -> None:
+        self.log_votes = log_votes
+        self.labels = labels
+        self.log_prior = log_prior
+
+    def rows(self, rows: NDArray[np.bool_]) -> _Pool:
+        return _Pool(self.log_votes[rows], self.labels[rows], self.log_prior)
+
+    def loss(self, weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        """Give minus the log likelihood, summed, and its gradient, (m',)."""
+        scores = np.einsum("smk,m->sk", self.log_votes, weights) + self.log_prior
+        proba = np.exp(scores - logsumexp(scores, axis=1, keepdims=True))
+        own = np.arange(len(self.labels)), self.labels
+        loss = -float(np.log(np.maximum(proba[own], 1e-300)).sum())
+        proba[own] -= 1
+        return loss, np.einsum("sk,smk->m", proba, self.log_votes)
+
+    def fit(self, penalty: float) -> NDArray[np.float64]:
+        m = self.log_votes.shape[1]
+
+        def of_common(weight: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+            loss, gradient = self.loss(np.full(m, weight[0]))
+            return loss, gradient.sum(keepdims=True)
+
+        found = minimize(of_common, [1 / m], jac=True, bounds=[(0, None)])
+        common = float(found.x[0])
+
+        def penalised(
+            weights: NDArray[np.float64],
+        ) -> tuple[float, NDArray[np.float64]]:
+            loss, gradient = self.loss(weights)
+            apart = weights - common
+            loss += penalty * m * float(apart @ apart)
+            return loss, gradient + 2 * penalty * m * apart
+
+        start = np.full(m, common)
+        options = {"maxiter": 200}
+        return np.asarray(
+            minimize(
+                penalised, start, jac=True, bounds=[(0, None)] * m, options=options
+            ).x
+        )
+
+    def cross_validated(self, penalty: float, folds: NDArray[np.int64]) -> float:
+        total = 0.0
+        for fold in np.unique(folds):
+            weights = self.rows(folds != fold).fit(penalty)
+            total += self.rows(folds == fold).loss(weights)[0]
+        return total
+
+
+def _doubts(
+    shares: NDArray[np.float64], labels: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Find how often each function's vote is no better than a guess: (m',).
+
+    EM for the mixing share of the uniform distribution, on the seeds it votes on.
+    """
+    s, m, k = shares.shape
+    voted = shares.any(axis=2)
+    right = shares[np.arange(s), :, labels]  # (s, m'): what the own class was given
+    n_voted = voted.sum(axis=0)
+    doubts = np.full(m, 0.5)
+    for _ in range(_EM_STEPS):
+        guessed = doubts / k
+        meant = (1 - doubts) * right
+        share = guessed / np.maximum(guessed + meant, 1e-300)
+        doubts = ((share * voted).sum(axis=0) + _PSEUDO_DOUBTS) / (
+            n_voted + _PSEUDO_DOUBTS
+        )
+    return doubts
+
+
+def _log_votes(
+    shares: NDArray[np.float64], doubts: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Mix the doubts into (n, m', k) votes; their logarithms, 0 where one abstains."""
+    voted = shares.any(axis=2, keepdims=True)
+    mixed = (1 - doubts)[:, None] * shares + (doubts / shares.shape[2])[:, None]
+    return np.log(mixed, out=np.zeros_like(mixed), where=voted)
+
+
+def _folds(labels: NDArray[np.int64], random_state: int) -> NDArray[np.int64]:
+    """Deal the seeds of each class to folds: (s,)."""
+    rng = np.random.default_rng(random_state)
+    folds = np.zeros(len(labels), np.int64)
+    for label in np.unique(labels):
+        rows = rng.permutation(np.flatnonzero(labels == label))
+        folds[rows] = np.arange(len(rows)) % _FOLDS
+    return folds
