@@ -29,6 +29,7 @@ from lfkit.features.shape import (
 from lfkit.features.texture import lbp_grid
 from lfkit.features.wavelets import haar
 
+DATA = "fashion-mnist"
 CLASSES = (
     "T-shirt/top",
     "Trouser",

@@ -10,8 +10,11 @@ import typer
 
 if TYPE_CHECKING:
     import numpy as np
+    import pyarrow as pa
     from numpy.typing import NDArray
 
+    from lfkit.cli.progress import Bars
+    from lfkit.images import ImageSource
     from lfkit.run import RunConfig
     from lfkit.votes import Votes
 
@@ -27,7 +30,17 @@ LabelsFile = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
-def analyze(run: Run, labels: LabelsFile = None, as_json: Json = False) -> None:
+def analyze(
+    run: Run,
+    labels: LabelsFile = None,
+    sheet: Annotated[
+        bool,
+        typer.Option(
+            "--sheet", help="Draw images that each function voted for: lf_sheet.png."
+        ),
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Show the labeling functions' coverage, conflicts and accuracy, and the errors."""
     from rich.console import Console
 
@@ -37,6 +50,9 @@ def analyze(run: Run, labels: LabelsFile = None, as_json: Json = False) -> None:
     config, votes, truth, given = _load(run, labels)
     summary = _summary(config, votes, truth, given)
     summary["confusions"] = _confusions(config, votes, truth, given)
+    if sheet:
+        path = _draw_sheet(run, config, votes, truth, given, quiet=as_json)
+        summary["sheet"] = str(path)
     if as_json:
         typer.echo(to_json(summary))
         return
@@ -50,6 +66,8 @@ def analyze(run: Run, labels: LabelsFile = None, as_json: Json = False) -> None:
             )
     console.print()
     console.print(bullets(summary["findings"]))
+    if sheet:
+        console.print(f"\n{path}: what each function voted for", soft_wrap=True)
 
 
 def diagnose(run: Run, labels: LabelsFile = None, as_json: Json = False) -> None:
@@ -125,6 +143,68 @@ def _summary(
         lf_classes=[lf.classes or everything for lf in config.lfs] or None,
         lf_kinds=[lf.kind for lf in config.lfs] or None,
     )
+
+
+def _draw_sheet(
+    run: Path,
+    config: RunConfig,
+    votes: Votes,
+    truth: NDArray[np.int64],
+    given: NDArray[np.bool_],
+    *,
+    quiet: bool,
+) -> Path:
+    from lfkit.cli.progress import Bars
+    from lfkit.report.lf_sheet import lf_sheet
+    from lfkit.run import load_images
+
+    path = run / "lf_sheet.png"
+    with Bars(quiet=quiet) as bars:
+        source = _images_of(run, config, load_images(run), bars)
+        lf_sheet(
+            source,
+            votes,
+            path,
+            class_names=config.class_names,
+            title=f"{run} on the {len(source):,} images of {config.data}",
+            docs=[lf.doc for lf in config.lfs],
+            kinds=[lf.kind for lf in config.lfs],
+            truth=truth,
+            exclude=given,
+            progress=lambda done, total: bars("drawing", done, total),
+        )
+    return path
+
+
+def _images_of(
+    run: Path, config: RunConfig, index: pa.Table, progress: Bars
+) -> ImageSource:
+    """Open the images that a run has labeled, if they are still the same."""
+    import numpy as np
+
+    from lfkit.datasets import open_images
+    from lfkit.errors import DataError, RunError
+    from lfkit.run import image_keys
+
+    try:
+        source = open_images(
+            config.data,
+            size=config.size,
+            color=config.color,
+            known=index,
+            progress=lambda done, total: progress("reading the files", done, total),
+        )
+    except DataError as error:
+        raise RunError(
+            f"the images of {run} cannot be opened: {error} Is this the folder in "
+            "which `lfkit apply` was called?"
+        ) from error
+    if not np.array_equal(source.keys, image_keys(index)):
+        raise RunError(
+            f"the images of {config.data} are no longer those that {run} has labeled; "
+            "run `lfkit apply` again: what is already computed is kept."
+        )
+    return source
 
 
 def _confusions(

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lfkit.cli.options import parse_size, split_list
 from lfkit.errors import InputError
 from lfkit.json_text import to_json
+
+if TYPE_CHECKING:
+    from lfkit.cli.lf_sheets import SheetRequest
 
 _FAMILIES = ("lfs", "aggregators", "datasets")
 _SHIPPED = ("lf_library.digits", "lf_library.fashion")
@@ -26,6 +32,53 @@ def list_family(
             help="Labeling functions of these, not the shipped.",
         ),
     ] = None,
+    kinds: Annotated[
+        str | None,
+        typer.Option(
+            help="Only functions of these kinds: heuristic,deep,…", metavar="KIND,…"
+        ),
+    ] = None,
+    sheet: Annotated[
+        bool,
+        typer.Option(
+            "--sheet", help="Draw images that each labeling function votes for."
+        ),
+    ] = False,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="For --sheet: the images; by default the DATA of the functions' file.",
+            metavar="DATA",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="For --sheet: the PNG; by default lf_sheet_<module>.png.",
+            metavar="FILE",
+        ),
+    ] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(
+            help="For --sheet: resize every image: 64, or 64x48 (height x width).",
+            metavar="SIZE",
+        ),
+    ] = None,
+    color: Annotated[
+        str | None,
+        typer.Option(
+            help="For --sheet: convert every image: gray or rgb.", metavar="COLOR"
+        ),
+    ] = None,
+    seeds_per_class: Annotated[
+        int,
+        typer.Option(
+            help="For --sheet: labeled images per class that functions learn from.",
+            metavar="N",
+        ),
+    ] = 20,
+    seed: Annotated[int, typer.Option(help="For --sheet: every random choice.")] = 0,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the result as JSON.")
     ] = False,
@@ -35,13 +88,104 @@ def list_family(
         raise InputError(
             f"there is no family {family!r}; choose from {', '.join(_FAMILIES)}."
         )
+    chosen_kinds = _checked_kinds(kinds)
+    if sheet:
+        from lfkit.cli.lf_sheets import SheetRequest
+
+        _check_sheet(family, lfs, data, out)
+        requests = [
+            SheetRequest(
+                specs=specs,
+                data=data,
+                out=out,
+                kinds=chosen_kinds,
+                size=parse_size(size),
+                color=color,
+                seeds_per_class=seeds_per_class,
+                seed=seed,
+            )
+            for specs in ([tuple(lfs)] if lfs else [(spec,) for spec in _SHIPPED])
+        ]
+        _draw(requests, as_json)
+        return
+    for option, value in (("--data", data), ("--out", out), ("--size", size)):
+        if value is not None:
+            raise InputError(f"{option} goes with --sheet; add it, or leave out both.")
     chosen = _FAMILIES if family is None else (family,)
-    specs = lfs or list(_SHIPPED)
-    found = {name: _ROWS[name](specs) for name in chosen}
+    found = {name: _ROWS[name](lfs or _SHIPPED, chosen_kinds) for name in chosen}
     if as_json:
         typer.echo(to_json(found if family is None else found[family]))
         return
     _show(found)
+
+
+def _checked_kinds(text: str | None) -> tuple[str, ...]:
+    kinds = split_list(text)
+    if not kinds:
+        return ()
+    from lfkit.labeling.labeling_function import KINDS  # imports torch
+
+    for kind in kinds:
+        if kind not in KINDS:
+            raise InputError(
+                f"there is no kind {kind!r}; choose from {', '.join(KINDS)}."
+            )
+    return kinds
+
+
+def _check_sheet(
+    family: str | None, lfs: list[str] | None, data: str | None, out: Path | None
+) -> None:
+    if family != "lfs":
+        raise InputError(
+            "--sheet draws what labeling functions vote for; write `lfkit list lfs "
+            "--sheet`."
+        )
+    for option, value in (("--data", data), ("--out", out)):
+        if value is not None and not lfs:
+            raise InputError(
+                f"{option} is for one sheet; choose its functions with --lfs SPEC."
+            )
+
+
+def _draw(requests: list[SheetRequest], as_json: bool) -> None:
+    """Draw a sheet per request; where there are several, go on without those in vain.
+
+    What the shipped functions were written for need not be on this machine.
+    """
+    from rich.console import Console
+
+    from lfkit.cli.lf_sheets import draw_sheet
+    from lfkit.cli.progress import Bars
+
+    console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+    results = []
+    for request in requests:
+        try:
+            with Bars(quiet=as_json) as bars:
+                found = draw_sheet(request, bars)
+                bars.close()
+        except InputError as error:
+            if len(requests) == 1:
+                raise
+            found = {"lfs": list(request.specs), "sheet": None, "notes": [str(error)]}
+        results.append(found)
+        if as_json:
+            continue
+        name = ", ".join(request.specs)
+        if found["sheet"] is None:
+            console.print(f"{name}: no sheet; {found['notes'][0]}", style="yellow")
+            continue
+        console.print(
+            f"{found['sheet']}  {found['functions']} functions of {name} on "
+            f"{found['images']:,} images of {found['data']}"
+        )
+        for note in found["notes"]:
+            console.print(f"  Note: {note}.", style="yellow")
+    if as_json:
+        typer.echo(to_json(results))
+    if not any(found["sheet"] for found in results):
+        raise typer.Exit(2)
 
 
 def _show(found: dict[str, list[dict[str, Any]]]) -> None:
@@ -90,7 +234,7 @@ def _table(rows: list[dict[str, Any]]) -> Any:
     return table
 
 
-def _lf_rows(specs: list[str]) -> list[dict[str, Any]]:
+def _lf_rows(specs: Sequence[str], kinds: Sequence[str]) -> list[dict[str, Any]]:
     from lfkit.labeling.loading import load_lfs
 
     rows = []
@@ -98,6 +242,8 @@ def _lf_rows(specs: list[str]) -> list[dict[str, Any]]:
         loaded = load_lfs([spec])
         names = loaded.class_names
         for lf in loaded.lfs:
+            if kinds and lf.kind not in kinds:
+                continue
             labels = [names[c] if names else str(c) for c in lf.classes or ()]
             every = names is not None and len(labels) == len(names)
             rows.append(
@@ -109,10 +255,14 @@ def _lf_rows(specs: list[str]) -> list[dict[str, Any]]:
                     "claim": lf.doc,
                 }
             )
+    if not rows:
+        raise InputError(f"there is no labeling function of kind {' or '.join(kinds)}.")
     return rows
 
 
-def _aggregator_rows(specs: list[str]) -> list[dict[str, Any]]:
+def _aggregator_rows(
+    specs: Sequence[str], kinds: Sequence[str]
+) -> list[dict[str, Any]]:
     from lfkit.aggregators import AGGREGATORS
 
     return [
@@ -121,7 +271,7 @@ def _aggregator_rows(specs: list[str]) -> list[dict[str, Any]]:
     ]
 
 
-def _dataset_rows(specs: list[str]) -> list[dict[str, Any]]:
+def _dataset_rows(specs: Sequence[str], kinds: Sequence[str]) -> list[dict[str, Any]]:
     from lfkit.datasets import DATASETS, FORMATS
 
     rows = [

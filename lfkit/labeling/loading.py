@@ -34,10 +34,13 @@ class LoadedLFs:
     ----------
     lfs : labeling functions, in the order they were written.
     class_names : the module's CLASSES, or None if it does not say.
+    data : the module's DATA, the images that the functions were written for; None if
+        it does not say, or if several modules say different things.
     """
 
     lfs: list[LabelingFunction]
     class_names: tuple[str, ...] | None
+    data: str | None = None
 
 
 def load_lfs(specs: Sequence[str], *, kinds: Sequence[str] | None = None) -> LoadedLFs:
@@ -47,12 +50,13 @@ def load_lfs(specs: Sequence[str], *, kinds: Sequence[str] | None = None) -> Loa
     ----------
     specs : modules, files, or `file.py:name` of one function or list of functions. A
         module's functions are those in its list LFS, else all it defines; its list
-        CLASSES names the classes.
+        CLASSES names the classes, its text DATA the images they were written for.
     kinds : keep only these kinds.
     """
     found: dict[str, LabelingFunction] = {}
     modules: dict[str, ModuleType] = {}
     class_names: tuple[str, ...] | None = None
+    named: set[str] = set()
     for spec in specs:
         where, name = _split(spec)
         place = str(Path(where).expanduser().resolve())
@@ -72,10 +76,11 @@ def load_lfs(specs: Sequence[str], *, kinds: Sequence[str] | None = None) -> Loa
                 f"{list(class_names or ())}; both must name the same classes."
             )
         class_names = names or class_names
+        named |= _data(module, where)
     lfs = _of_kinds(list(found.values()), kinds)
     if class_names is not None:
         _check_named(lfs, class_names)
-    return LoadedLFs(lfs, class_names)
+    return LoadedLFs(lfs, class_names, named.pop() if len(named) == 1 else None)
 
 
 def _check_named(lfs: Sequence[LabelingFunction], class_names: tuple[str, ...]) -> None:
@@ -223,3 +228,16 @@ def _class_names(module: ModuleType, where: str) -> tuple[str, ...] | None:
             f"got {names!r}."
         )
     return tuple(names)
+
+
+def _data(module: ModuleType, where: str) -> set[str]:
+    """Give what DATA names, if the module has one."""
+    data = getattr(module, "DATA", None)
+    if data is None:
+        return set()
+    if not isinstance(data, (str, Path)) or not str(data):
+        raise DeclarationError(
+            f"DATA of {where} must name the images that its functions were written "
+            f"for, a data set or a path; got {data!r}."
+        )
+    return {str(data)}
