@@ -13,6 +13,21 @@ from lfkit import (
 )
 
 
+def claim(name, doc, declare):
+    """Declare a function that says what its rule says, where its gate lets it pass.
+
+    Parameters
+    ----------
+    declare : what one of the functions below gives.
+    """
+
+    def vote(values, *gated, rule, gate=None):
+        return rule(values) if gate is None else rule(values) * gate(*gated)
+
+    vote.__name__, vote.__doc__ = name, doc
+    return declare(vote)
+
+
 def by_rule(rule, *, classes, kind="heuristic"):
     """Declare a soft function whose `rule` is given, for some of the classes."""
     return labeling_function(

@@ -12,7 +12,6 @@ from lfkit.features.feature import Feature, ancestors, feature
 from lfkit.features.gray import SIDE, gray28
 
 
-@cache
 def seen_in(what: Feature, view: Feature, *, instead_of: Feature = gray28) -> Feature:
     """Make a feature that reads `view` where the given one reads the gray image.
 
@@ -28,11 +27,17 @@ def seen_in(what: Feature, view: Feature, *, instead_of: Feature = gray28) -> Fe
     >>> seen_in(hog(cell=7), top_half)
     Feature hog7_of_top_half
     """
+    return _seen_in(what, view, instead_of)
+
+
+@cache
+def _seen_in(what: Feature, view: Feature, instead_of: Feature) -> Feature:
+    # All arguments by position: the cache takes f(a, b=c) and f(a, c) for two calls.
     if what is instead_of:
         return view
     if instead_of not in ancestors([what]):
         return what
-    inputs = tuple(seen_in(source, view, instead_of=instead_of) for source in what.of)
+    inputs = tuple(_seen_in(source, view, instead_of) for source in what.of)
     return replace(what, name=f"{what.name}_of_{view.name}", of=inputs)
 
 
@@ -80,9 +85,17 @@ def flattened(gray: torch.Tensor) -> torch.Tensor:
     The difference from the mean of 7x7 pixels around, in standard deviations there,
     squeezed into [0, 1]; .5 is even ground.
     """
-    pixels = gray[:, None]
-    padded = F.pad(pixels, (3, 3, 3, 3), mode="replicate")
-    mean = F.avg_pool2d(padded, 7, stride=1)
-    square = F.avg_pool2d(padded.square(), 7, stride=1)
+    box = _box_matrix(gray.device)
+    mean = box @ gray @ box.T
+    square = box @ gray.square() @ box.T
     deviation = (square - mean.square()).clamp(min=0).sqrt()
-    return torch.sigmoid((pixels - mean) / (deviation + 0.05))[:, 0]
+    return torch.sigmoid((gray - mean) / (deviation + 0.05))
+
+
+@cache
+def _box_matrix(device: torch.device) -> torch.Tensor:
+    """Average of 7 pixels around each, the border repeated: (28, 28)."""
+    place = torch.arange(SIDE)
+    near = (place[:, None] + torch.arange(-3, 4)).clamp(0, SIDE - 1)  # (28, 7)
+    counts = torch.nn.functional.one_hot(near, SIDE).sum(dim=1)
+    return (counts / 7).to(device)
