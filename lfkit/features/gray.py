@@ -9,8 +9,8 @@ from lfkit.features.feature import feature
 
 SIDE = 28
 
-# ITU-R BT.601, what OpenCV and Pillow use.
-_LUMA = (0.299, 0.587, 0.114)
+# ITU-R BT.601, what OpenCV and Pillow use; the rest is green.
+_RED, _BLUE = 0.299, 0.114
 # .4 of the brightest pixel closes the loops of 8x8 digits without filling them. A
 # garment also has dark parts and black around it, so its outline needs a lower cut
 # (Fashion-MNIST: .1 to .2 alike).
@@ -28,7 +28,9 @@ def gray28(images: torch.Tensor) -> torch.Tensor:
     gray = images
     if images.shape[1] == 3:
         red, green, blue = images[:, :1], images[:, 1:2], images[:, 2:]
-        gray = red * _LUMA[0] + green * _LUMA[1] + blue * _LUMA[2]
+        # Exactly the image's own values where the channels are equal: rounding would
+        # tip gradients of flat ground into any direction.
+        gray = green + (red - green) * _RED + (blue - green) * _BLUE
     elif images.shape[1] != 1:
         gray = images.mean(dim=1, keepdim=True)
     if gray.shape[2:] != (SIDE, SIDE):
