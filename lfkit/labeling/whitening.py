@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import cho_factor, cho_solve
 
 _LARGEST_EXPONENT = 60.0
 
@@ -50,21 +51,20 @@ def whitened_means(
     own = np.repeat(np.arange(len(classes)), [len(rows) for rows in members])
     origin = values[kept].mean(axis=0)
     points = values[kept] - origin  # (s, d)
-    means = np.zeros((len(classes), points.shape[1]))
+    means, centres = np.zeros((2, len(classes), points.shape[1]))
     left_out = np.zeros_like(points)  # each class mean without the seed itself
-    # Around plain means: only of those does a downdate remove all trace of a seed
-    # (around trimmed ones, temperatures came out at 0.1 where refitting gives 24).
-    residuals = np.zeros_like(points)
     for position in np.flatnonzero(present):
         rows = np.flatnonzero(own == position)
         means[position] = trimmed_mean(points[rows], trim)
-        residuals[rows] = points[rows] - points[rows].mean(axis=0)
-        for row in rows:
-            others = rows[rows != row]
-            left_out[row] = trimmed_mean(points[others], trim) if len(others) else 0.0
-    scores = _leave_one_out(points, own, means, left_out, residuals, shrink)
+        centres[position] = points[rows].mean(axis=0)
+        left_out[rows] = _trimmed_means_without_each(points[rows], trim)
+    # Around plain means: only of those does a downdate remove all trace of a seed
+    # (around trimmed ones, temperatures came out at 0.1 where refitting gives 24).
+    residuals = points - centres[own]
+    precision = _Precision(residuals, shrink)
+    scores = _leave_one_out(residuals, own, centres, means, left_out, precision)
     scores[:, ~present] = -np.inf
-    whitened = _apply_precision(means, residuals, shrink)  # (classes, d)
+    whitened = precision.apply(means)  # (classes, d)
     bias = -(0.5 * (means * whitened).sum(axis=1) + origin @ whitened.T)
     bias[~present] = -np.inf
     return WhitenedMeans(whitened.T, bias, scores, own)
@@ -82,24 +82,42 @@ def trimmed_mean(values: NDArray[np.float64], trim: float) -> NDArray[np.float64
     return np.sort(values, axis=0)[cut : len(values) - cut].mean(axis=0)
 
 
+def _trimmed_means_without_each(
+    values: NDArray[np.float64], trim: float
+) -> NDArray[np.float64]:
+    """Give `trimmed_mean` of all rows but one, for each row: (r, d); 0 if alone."""
+    n = len(values)
+    if n < 2:
+        return np.zeros_like(values)
+    cut = int(trim * (n - 1))
+    order = values.argsort(axis=0, kind="stable")
+    rank = order.argsort(axis=0, kind="stable")
+    ranked = np.take_along_axis(values, order, axis=0)
+    ends = np.concatenate([np.zeros_like(ranked[:1]), ranked.cumsum(axis=0)])
+    # Of the ranked rows cut … n - cut, less the row itself or the one its loss moves.
+    lost = np.take_along_axis(ranked, rank.clip(cut, n - 1 - cut), axis=0)
+    return (ends[n - cut] - ends[cut] - lost) / (n - 1 - 2 * cut)
+
+
 def _leave_one_out(
-    points: NDArray[np.float64],
+    residuals: NDArray[np.float64],
     own: NDArray[np.int64],
+    centres: NDArray[np.float64],
     means: NDArray[np.float64],
     left_out: NDArray[np.float64],
-    residuals: NDArray[np.float64],
-    shrink: float,
+    precision: _Precision,
 ) -> NDArray[np.float64]:
     """Score each seed by means and covariance that have not seen it: (s, classes).
 
     The covariance without seed i is a rank-one downdate, so one whitening serves
-    all seeds (Sherman-Morrison). Scores are minus half the squared distances.
+    all seeds (Sherman-Morrison). Scores are minus half the squared distances; p_… is
+    … times the inverse covariance.
     """
-    s, k = len(points), len(means)
+    s, k = len(residuals), len(means)
     sizes = np.bincount(own, minlength=k)[own].astype(np.float64)
-    stacked = np.concatenate([points, means, left_out, residuals])
-    precise = _apply_precision(stacked, residuals, shrink)
-    p_points, p_means, p_left, p_res = np.split(precise, [s, s + k, 2 * s + k])
+    points = centres[own] + residuals
+    p_means, p_residuals = precision.apply(means), precision.apply(residuals)
+    p_points = precision.apply(centres)[own] + p_residuals
     # The squared length of x_i - mean_c, and how far it leans on residual i.
     length = (
         (points * p_points).sum(1)[:, None]
@@ -109,39 +127,49 @@ def _leave_one_out(
     lean = (residuals * p_points).sum(1)[:, None] - residuals @ p_means.T
     rows = np.arange(s)
     gap = points - left_out
-    length[rows, own] = (gap * (p_points - p_left)).sum(1)
-    lean[rows, own] = (gap * p_res).sum(1)
-    share = (1 - shrink) / s * sizes / np.maximum(sizes - 1, 1)
-    room = 1 - share * (residuals * p_res).sum(1)
+    length[rows, own] = (gap * (p_points - precision.apply(left_out))).sum(1)
+    lean[rows, own] = (gap * p_residuals).sum(1)
+    share = precision.share * sizes / np.maximum(sizes - 1, 1)
+    room = 1 - share * (residuals * p_residuals).sum(1)
     correction = share / np.maximum(room, 1e-6)
     return -0.5 * (length + correction[:, None] * lean**2)
 
 
-def _apply_precision(
-    vectors: NDArray[np.float64], residuals: NDArray[np.float64], shrink: float
-) -> NDArray[np.float64]:
-    """Multiply (r, d) vectors by the inverse of the shrunk within-class covariance.
+class _Precision:
+    """The inverse of the shrunk within-class covariance, of (s, d) residuals.
 
     shrink * mean variance * I + (1 - shrink) * residuals'residuals / s. With more
     coordinates than seeds the s x s form (Woodbury) is the cheap one.
     """
-    s, d = residuals.shape
-    ridge = shrink * max(float((residuals**2).sum()) / (s * d), 1e-12)
-    share = (1 - shrink) / s
-    if d <= s:
-        covariance = ridge * np.eye(d) + share * residuals.T @ residuals
-        return np.linalg.solve(covariance, vectors.T).T
-    if share == 0:
-        return vectors / ridge
-    gram = residuals @ residuals.T + ridge / share * np.eye(s)
-    inner = np.linalg.solve(gram, residuals @ vectors.T)  # (s, r)
-    return (vectors - inner.T @ residuals) / ridge
+
+    def __init__(self, residuals: NDArray[np.float64], shrink: float) -> None:
+        s, d = residuals.shape
+        self._ridge = shrink * max(float((residuals**2).sum()) / (s * d), 1e-12)
+        self.share = share = (1 - shrink) / s
+        self._residuals = residuals if d > s and share > 0 else None
+        if self._residuals is None:
+            matrix = self._ridge * np.eye(d) + share * residuals.T @ residuals
+        else:
+            matrix = residuals @ residuals.T + self._ridge / share * np.eye(s)
+        self._factor = cho_factor(matrix, lower=True, overwrite_a=True)
+
+    def apply(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Multiply each of (r, d) vectors by it."""
+        if self._residuals is None:
+            return np.asarray(cho_solve(self._factor, vectors.T).T)
+        inner = cho_solve(self._factor, self._residuals @ vectors.T)  # (s, r)
+        return np.asarray((vectors - inner.T @ self._residuals) / self._ridge)
 
 
 def best_temperature(scores: NDArray[np.float64], own: NDArray[np.int64]) -> float:
     """Find the temperature with the least leave-one-out negative log likelihood."""
     from scipy.optimize import minimize_scalar
 
+    # The only seed of the only class has no score without itself.
+    scored = np.isfinite(scores).any(axis=1)
+    if not scored.any():
+        return 1.0
+    scores, own = scores[scored], own[scored]
     rows = np.arange(len(scores))
 
     def loss(log_temperature: float) -> float:
