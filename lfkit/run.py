@@ -18,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 
 from lfkit.errors import RunError
 from lfkit.labeling.blocks import load_column
-from lfkit.labeling.matrix import originals, out_of_fold, place_votes
+from lfkit.labeling.matrix import originals, place_out_of_fold, place_votes
 from lfkit.labels import same_content
 from lfkit.store import RunStore, join_blocks, write_atomically
 from lfkit.votes import ABSTAIN, Votes
@@ -306,7 +306,7 @@ def _with_seeds(
             if stored is None:
                 raise _votes_lost(folder)
             found[lf.name] = stored["votes"]
-    return replace(votes, seed_out_of_fold=out_of_fold(votes, config.lfs, found))
+    return replace(votes, seed_out_of_fold=place_out_of_fold(votes, config.lfs, found))
 
 
 def _votes_lost(folder: Path) -> RunError:

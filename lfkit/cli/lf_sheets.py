@@ -87,6 +87,7 @@ def draw_sheet(request: SheetRequest, progress: Progress) -> dict[str, Any]:
         seed_rows=np.searchsorted(part.rows, seeds.rows) if len(seeds.rows) else None,
         seed_labels=seeds.labels if len(seeds.rows) else None,
         random_state=request.seed,
+        out_of_fold=False,
         progress=progress,
     )
     report = applier.report_

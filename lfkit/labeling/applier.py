@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,13 +18,13 @@ from lfkit.labeling.batched import Failure
 from lfkit.labeling.blocks import BlockResult, BlockRunner, is_per_image
 from lfkit.labeling.evaluation import Evaluator, cpu_count
 from lfkit.labeling.faults import Report, first_failure
-from lfkit.labeling.fitting import Fitter, Seeds, is_fixed
+from lfkit.labeling.fitting import Fitter, Seeds, Watch, is_fixed
 from lfkit.labeling.labeling_function import (
     LabelingFunction,
     from_snorkel,
     is_snorkel,
 )
-from lfkit.labeling.matrix import originals, out_of_fold, place_votes
+from lfkit.labeling.matrix import originals, place_out_of_fold, place_votes
 from lfkit.labeling.pool import MOST_KILLS
 from lfkit.store import Block, MemoryStore, Store, block_size
 from lfkit.votes import ABSTAIN, Votes
@@ -90,6 +91,7 @@ class LFApplier:
         seed_rows: Sequence[int] | NDArray[np.int64] | None = None,
         seed_labels: Sequence[int] | NDArray[np.int64] | None = None,
         random_state: int = 0,
+        out_of_fold: bool = True,
         store: Store | None = None,
         progress: Progress | None = None,
     ) -> Votes:
@@ -101,6 +103,8 @@ class LFApplier:
         seed_rows, seed_labels : (s,) rows whose class is known, and their classes:
             thresholds and features are fitted on them.
         random_state : for everything that is fitted.
+        out_of_fold : also fit on all seeds but a fifth, five times, to vote on those:
+            what `Votes.seed_out_of_fold` holds. It takes most of the fitting time.
         store : keeps votes and features, and gives back what it has; memory by default.
         progress : called with (stage, images done, images in all).
         """
@@ -123,8 +127,6 @@ class LFApplier:
         ):
             fitter = None
             if seeds is not None:
-                if progress:
-                    progress("fitting on the seeds", 0, len(seeds.rows))
                 fitter = Fitter(
                     source,
                     seeds,
@@ -133,13 +135,15 @@ class LFApplier:
                     n_classes=self.n_classes,
                     random_state=random_state,
                 )
-            self.lfs_ = self._runnable(fitter)
+            self.lfs_ = self._runnable(fitter, _stage(progress, "fitting on the seeds"))
             votes = self._apply(source, evaluator, store, progress)
             if seeds is None or fitter is None:
                 return votes
-            if progress:
-                progress("voting on the seeds out of fold", 0, len(seeds.rows))
-            return self._with_seeds(votes, seeds, fitter)
+            votes = replace(votes, seed_rows=seeds.rows, seed_labels=seeds.labels)
+            if not out_of_fold:
+                return votes
+            watch = _stage(progress, "fitting again, fold by fold")
+            return self._with_out_of_fold(votes, fitter, watch)
 
     def _workers(self, n: int) -> int:
         if not any(map(is_per_image, self.lfs)):
@@ -150,7 +154,9 @@ class LFApplier:
             return 0
         return cpu_count()
 
-    def _runnable(self, fitter: Fitter | None) -> list[LabelingFunction]:
+    def _runnable(
+        self, fitter: Fitter | None, watch: Watch | None
+    ) -> list[LabelingFunction]:
         """Fit what needs fitting; note what cannot run."""
         if fitter is None:
             ready = [lf for lf in self.lfs if not lf.needs_seeds]
@@ -158,7 +164,7 @@ class LFApplier:
                 if lf.needs_seeds:
                     self.report_.left_out[lf.name] = "needs seed labels"
         else:
-            fitted = fitter.fit(self.lfs)
+            fitted = fitter.fit(self.lfs, watch=watch)
             ready = fitted.lfs
             self.report_.left_out.update(fitted.left_out)
             self.report_.tracebacks.update(fitted.tracebacks)
@@ -268,20 +274,26 @@ class LFApplier:
         self.lfs_ = [self.lfs_[j] for j in kept]
         return votes.select(kept)
 
-    def _with_seeds(self, votes: Votes, seeds: Seeds, fitter: Fitter) -> Votes:
+    def _with_out_of_fold(
+        self, votes: Votes, fitter: Fitter, watch: Watch | None
+    ) -> Votes:
         """Add the votes on the seeds by functions that have not seen them."""
         unfitted = {lf.name: lf for lf in self.lfs}
         learning = [
             unfitted[lf.name] for lf in self.lfs_ if not is_fixed(unfitted[lf.name])
         ]
-        votes = replace(votes, seed_rows=seeds.rows, seed_labels=seeds.labels)
-        found = fitter.votes_out_of_fold(learning)
+        found = fitter.votes_out_of_fold(learning, watch)
         self.report_.n_calls += fitter.n_calls
         self.out_of_fold_keys_ = fitter.out_of_fold_keys(learning)
         self.seed_block_ = None if found is None else fitter.block_id
         if found is None:
             return votes
-        return replace(votes, seed_out_of_fold=out_of_fold(votes, self.lfs_, found))
+        placed = place_out_of_fold(votes, self.lfs_, found)
+        return replace(votes, seed_out_of_fold=placed)
+
+
+def _stage(progress: Progress | None, name: str) -> Watch | None:
+    return None if progress is None else partial(progress, name)
 
 
 def _stop_at_first(result: BlockResult, ids: Sequence[str]) -> None:

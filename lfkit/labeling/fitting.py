@@ -27,6 +27,7 @@ from lfkit.labeling.thresholds import Threshold
 from lfkit.store import Store, make_block
 
 FOLDS = 5
+Watch = Callable[[int, int], None]
 _SILENT = -1
 
 
@@ -100,15 +101,25 @@ class Fitter:
         return {lf.name: self._out_of_fold_key(lf, folds) for lf in lfs}
 
     def fit(
-        self, lfs: Sequence[LabelingFunction], train: NDArray[np.bool_] | None = None
+        self,
+        lfs: Sequence[LabelingFunction],
+        train: NDArray[np.bool_] | None = None,
+        watch: Watch | None = None,
     ) -> Fitted:
-        """Fit functions on the seeds of `train`, (s,), all by default."""
+        """Fit functions on the seeds of `train`, (s,), all by default.
+
+        Parameters
+        ----------
+        watch : called with the number of functions done and of all.
+        """
         if train is None:
             train = np.ones(len(self._seeds.rows), bool)
         ready: list[LabelingFunction] = []
         left_out: dict[str, str] = {}
         tracebacks: dict[str, str] = {}
-        for lf in lfs:
+        for number, lf in enumerate(lfs):
+            if watch:
+                watch(number, len(lfs))
             if is_fixed(lf):
                 ready.append(lf)
                 continue
@@ -123,9 +134,13 @@ class Fitter:
         return Fitted(ready, left_out, tracebacks)
 
     def votes_out_of_fold(
-        self, lfs: Sequence[LabelingFunction]
+        self, lfs: Sequence[LabelingFunction], watch: Watch | None = None
     ) -> dict[str, NDArray[Any]] | None:
         """Vote on each seed by functions that were fitted without its fold.
+
+        Parameters
+        ----------
+        watch : called with the number of fits done and of all.
 
         Returns
         -------
@@ -147,11 +162,15 @@ class Fitter:
                 if lf.soft
                 else np.full(len(folds), _SILENT, np.int16)
             )
-        for fold in range(int(folds.max()) + 1) if missing else ():
+        numbers = np.unique(folds) if missing else ()
+        for turn, fold in enumerate(numbers):
             held_out = folds == fold
-            if not held_out.any():
-                continue
-            fitted = self.fit(missing, ~held_out).lfs
+
+            def watch_fold(done: int, total: int, turn: int = turn) -> None:
+                if watch:
+                    watch(turn * total + done, len(numbers) * total)
+
+            fitted = self.fit(missing, ~held_out, watch_fold).lfs
             known = self._known(fitted)
             done = self._evaluator.evaluate(
                 self._source,

@@ -50,7 +50,7 @@ def place_votes(
         soft[rows[spoke], column, votes[spoke]] = 1
 
 
-def out_of_fold(
+def place_out_of_fold(
     votes: Votes, lfs: Sequence[Any], found: Mapping[str, NDArray[Any]]
 ) -> Votes:
     """Give the votes on the seeds with some functions' replaced, as they are stored.
