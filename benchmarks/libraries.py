@@ -1,8 +1,8 @@
 """How good the labeling functions of a library are: accuracies, kinds, families.
 
 `python -m benchmarks.libraries fashion [--seeds 3] [--images 5000] [--functions]
-[--families]` prints Markdown tables. Twenty seeds per class are drawn, and all other images scored; with
-several draws each figure is their mean, and the range follows.
+[--families]` prints Markdown tables. Twenty seeds per class are drawn, and all other
+images scored; with several draws each figure is their mean, and the range follows.
 """
 
 import argparse

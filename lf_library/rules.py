@@ -11,6 +11,7 @@ from lfkit import (
     OneVsRest,
     labeling_function,
 )
+from lfkit.features.views import seen_in
 
 
 def claim(name, doc, declare):
@@ -79,3 +80,12 @@ def tells_apart(feature, pair, *, among, rule=Likelihood, kind="heuristic", reca
 
 
 tells_apart_by_mean = partial(tells_apart, rule=NearestMean)
+
+
+def through(lf, view):
+    """Declare the same function of a view of the image: its features read the view."""
+    thresholds = {
+        key: threshold.with_feature(seen_in(threshold.feature, view))
+        for key, threshold in lf.thresholds.items()
+    }
+    return lf.fitted([seen_in(feature, view) for feature in lf.features], thresholds)

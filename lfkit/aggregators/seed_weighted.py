@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import minimize
+from scipy.optimize import minimize, minimize_scalar
 from scipy.special import logsumexp
 
 from lfkit.aggregators.aggregator import (
@@ -20,6 +20,7 @@ _FOLDS = 5
 _HALVINGS = 50
 # Imaginary wrong votes of each function: who was judged on two seeds is not certain.
 _PSEUDO_DOUBTS = 1.0
+_LEAST_LOG = -690.0  # of a probability: 1e-300
 # Without seeds nobody is judged; one vote in ten is no better than a guess.
 _UNJUDGED_DOUBT = 0.1
 
@@ -33,8 +34,10 @@ class SeedWeightedVote(Aggregator):
     function j with its doubt mixed in. Both are learned from the out-of-fold votes on
     the seeds, the only ones that do not flatter a function that memorised, by maximum
     likelihood: d_j each function by itself; w_j >= 0 together, so that functions that
-    make the same mistakes share one weight, with a penalty on differing from the
-    common weight, its strength chosen by cross-validation.
+    make the same mistakes share one weight, with the penalty of an elastic net (Zou &
+    Hastie 2005, https://doi.org/10.1111/j.1467-9868.2005.00503.x), its strength chosen
+    by cross-validation. The penalty also makes the posterior too unsure: all weights
+    are then scaled so that it is as sure as it is right on seeds they have not seen.
 
     Functions that abstain are ignored. Without seeds all doubts are .1 and all weights
     alike: the geometric mean of the votes. An image without votes gets `class_balance`
@@ -49,6 +52,7 @@ class SeedWeightedVote(Aggregator):
     ----------
     doubts_, weights_ : (m',) d_j and w_j of the functions kept, in sorted order.
     penalty_ : the strength chosen; None without seeds.
+    scale_ : what the weights of the elastic net were multiplied by.
     """
 
     learns_from_seeds = True
@@ -80,6 +84,7 @@ class SeedWeightedVote(Aggregator):
     def _fit(self, patterns: Patterns, seeds: SeedVotes | None) -> None:
         m = len(self.columns_)
         self.penalty_: float | None = None
+        self.scale_ = 1.0
         self.doubts_ = np.full(m, _UNJUDGED_DOUBT)
         votes_per_image = patterns.counts @ patterns.votes.voted.sum(axis=1)
         self.weights_ = np.full(m, patterns.counts.sum() / max(votes_per_image, 1.0))
@@ -92,14 +97,14 @@ class SeedWeightedVote(Aggregator):
         task = _Pool(_log_votes(shares, self.doubts_), seeds.labels, log_prior)
         folds = _folds(seeds.labels, self.random_state)
         penalties = np.sort(np.asarray(self.penalties, dtype=np.float64))
-        losses = np.stack(
-            [task.held_out_losses(penalty, self.ridge, folds) for penalty in penalties]
-        )  # (penalties, s)
-        best = losses[losses.sum(axis=1).argmin()]
+        held_out = [task.held_out(p, self.ridge, folds) for p in penalties]
+        losses = np.stack([-task.log_likelihoods(scores) for scores in held_out])
+        best = losses[losses.sum(axis=1).argmin()]  # (s,)
         allowed = best.sum() + np.sqrt(len(best)) * best.std()
-        enough = np.flatnonzero(losses.sum(axis=1) <= allowed)
-        self.penalty_ = float(penalties[enough[-1]])
-        self.weights_ = task.fit(self.penalty_, self.ridge)
+        chosen = np.flatnonzero(losses.sum(axis=1) <= allowed)[-1]
+        self.penalty_ = float(penalties[chosen])
+        self.scale_ = task.best_scale(held_out[chosen])
+        self.weights_ = self.scale_ * task.fit(self.penalty_, self.ridge)
 
     def _predict_proba(self, votes: Votes) -> NDArray[np.float64]:
         with np.errstate(divide="ignore"):
@@ -136,16 +141,18 @@ class _Pool:
     def rows(self, rows: NDArray[np.bool_]) -> _Pool:
         return _Pool(self.log_votes[rows], self.labels[rows], self.log_prior)
 
-    def losses(
-        self, weights: NDArray[np.float64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Give minus each seed's log likelihood, (s,); the sum's gradient, (m',)."""
-        scores = np.einsum("smk,m->sk", self.log_votes, weights) + self.log_prior
-        proba = np.exp(scores - logsumexp(scores, axis=1, keepdims=True))
-        own = np.arange(len(self.labels)), self.labels
-        losses = -np.log(np.maximum(proba[own], 1e-300))
-        proba[own] -= 1
-        return losses, np.einsum("sk,smk->m", proba, self.log_votes)
+    def scores(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Add up the weighted log votes: (s, k), the prior not among them."""
+        return np.asarray(np.einsum("smk,m->sk", self.log_votes, weights))
+
+    def log_proba(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Turn scores into logarithms of the posterior: (s, k)."""
+        scores = scores + self.log_prior
+        return np.maximum(scores - logsumexp(scores, axis=1, keepdims=True), _LEAST_LOG)
+
+    def log_likelihoods(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Give the log likelihood of each seed's class: (s,)."""
+        return self.log_proba(scores)[np.arange(len(self.labels)), self.labels]
 
     def fit(self, penalty: float, ridge: float) -> NDArray[np.float64]:
         m = self.log_votes.shape[1]
@@ -153,8 +160,12 @@ class _Pool:
         def penalised(
             weights: NDArray[np.float64],
         ) -> tuple[float, NDArray[np.float64]]:
-            losses, gradient = self.losses(weights)
-            loss = losses.sum() + penalty * weights.sum() + ridge * weights @ weights
+            scores = self.scores(weights)
+            loss = -self.log_likelihoods(scores).sum()
+            loss += penalty * weights.sum() + ridge * weights @ weights
+            surplus = np.exp(self.log_proba(scores))
+            surplus[np.arange(len(surplus)), self.labels] -= 1
+            gradient = np.einsum("sk,smk->m", surplus, self.log_votes)
             return float(loss), gradient + penalty + 2 * ridge * weights
 
         start = np.full(m, 1 / m)
@@ -163,15 +174,29 @@ class _Pool:
         found = minimize(penalised, start, jac=True, bounds=bounds, options=options)
         return np.asarray(found.x)
 
-    def held_out_losses(
+    def held_out(
         self, penalty: float, ridge: float, folds: NDArray[np.int64]
     ) -> NDArray[np.float64]:
-        """Give each seed's loss by weights that have not seen its fold: (s,)."""
-        found = np.zeros(len(self.labels))
+        """Give each seed's scores by weights that have not seen its fold: (s, k)."""
+        found = np.zeros((len(self.labels), len(self.log_prior)))
         for fold in np.unique(folds):
             weights = self.rows(folds != fold).fit(penalty, ridge)
-            found[folds == fold] = self.rows(folds == fold).losses(weights)[0]
+            found[folds == fold] = self.rows(folds == fold).scores(weights)
         return found
+
+    def best_scale(self, held_out: NDArray[np.float64]) -> float:
+        """Find what to multiply the scores by for the greatest likelihood.
+
+        One imaginary seed is of any class, whatever the votes: where all real ones are
+        right, there would be no bound.
+        """
+
+        def loss(log_scale: float) -> float:
+            scores = np.exp(log_scale) * held_out
+            imaginary = self.log_proba(scores).mean()
+            return -float(self.log_likelihoods(scores).sum() + imaginary)
+
+        return float(np.exp(minimize_scalar(loss, bounds=(-3, 3), method="bounded").x))
 
 
 def _doubts(

@@ -33,8 +33,8 @@ def seen_in(what: Feature, view: Feature, *, instead_of: Feature = gray28) -> Fe
 @cache
 def _seen_in(what: Feature, view: Feature, instead_of: Feature) -> Feature:
     # All arguments by position: the cache takes f(a, b=c) and f(a, c) for two calls.
-    if what is instead_of:
-        return view
+    if what is instead_of or view is instead_of:
+        return view if what is instead_of else what
     if instead_of not in ancestors([what]):
         return what
     inputs = tuple(_seen_in(source, view, instead_of) for source in what.of)

@@ -83,9 +83,10 @@ class OneVsRest(Rule):
         else:
             score, learned = _log_odds(values, labels, self.claims)
         cut = purest_cut(score, claimed, self.min_recall)
-        passed = np.isin(labels, classes) & (score > cut)
-        counts = np.array([(passed & (labels == label)).sum() for label in classes])
-        shares = counts + _PSEUDO_SEEDS / len(classes)
+        passed = labels[score > cut]
+        counts = np.array([(passed == label).sum() for label in classes])
+        present = np.isin(classes, labels)
+        shares = counts + _PSEUDO_SEEDS * present / present.sum()
         return {
             **learned,
             "cut": np.asarray(cut, np.float32),
