@@ -120,9 +120,9 @@ def right_bays(areas):
 
 
 @feature(batched=True, of=[bays])
-def upright_bays(areas):
-    """How much opens upwards, how much downwards: (n, 2)."""
-    return areas[:, UP : DOWN + 1].sum(dim=2)
+def open_above(areas):
+    """How much opens upwards: (n,)."""
+    return areas[:, UP].sum(dim=1)
 
 
 @feature(batched=True, of=[bays])

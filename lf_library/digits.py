@@ -24,6 +24,7 @@ from lf_library._digit_features import (
     junction_count,
     left_bays,
     left_contour,
+    open_above,
     posts,
     quadrants,
     right_bays,
@@ -31,11 +32,11 @@ from lf_library._digit_features import (
     segments,
     top_contour,
     upright,
-    upright_bays,
     widest_row,
 )
 from lf_library.rules import (
     claim,
+    claims,
     counts_like,
     has_norm_of,
     measures_like,
@@ -134,9 +135,9 @@ LFS = [
         measures_like(right_bays),
     ),
     claim(
-        "bays_above_and_below_are_those_of_class",
-        "Fours open upwards, sevens and nines downwards.",
-        measures_like(upright_bays),
+        "open_above_is_four",
+        "Open above, with ink on the three other sides, makes a four.",
+        claims(open_above, [4]),
     ),
     claim(
         "enclosed_ground_is_that_of_class",
