@@ -13,15 +13,12 @@ from lfkit.aggregators import MajorityVote
 from lfkit.aggregators.aggregator import TIE_TOLERANCE
 from lfkit.analysis import LFAnalysis, checked_labels
 from lfkit.errors import InputError
+from lfkit.pairs import agreements
 from lfkit.votes import ABSTAIN, Votes
 
 MIN_KNOWN_LABELS = 30
-MIN_SHARED_VOTES = 20
+MIN_VOTES = 20
 COPY_AGREEMENT = 0.98
-COPY_OVERLAP = 0.9
-
-# Vote patterns compared at once.
-CHUNK_ROWS = 2**16
 
 
 @dataclass(frozen=True)
@@ -30,14 +27,14 @@ class Copies:
 
     Attributes
     ----------
-    agreement : share of the images on which both vote where they vote alike.
-    n_shared : number of these images.
+    agreement : share of the images on which either votes where both vote alike.
+    n_either : number of these images.
     """
 
     first: str
     second: str
     agreement: float
-    n_shared: int
+    n_either: int
 
 
 @dataclass(frozen=True)
@@ -93,7 +90,7 @@ class Diagnosis:
             *self._about_gaps(),
             *(
                 f"{pair.first!r} and {pair.second!r} agree on {pair.agreement:.1%} of "
-                f"the {pair.n_shared} images where both vote: they count twice; "
+                f"the {pair.n_either} images where either votes: they count twice; "
                 "drop one."
                 for pair in self.copies
             ),
@@ -184,23 +181,13 @@ def diagnose(
 
 def _copies(votes: Votes) -> tuple[Copies, ...]:
     """Find the pairs of functions whose single-class votes are nearly the same."""
-    patterns = Votes(votes.hard, votes.names, votes.n_classes).patterns()
-    columns = np.ascontiguousarray(patterns.votes.hard.T)  # (m, u)
-    voted = columns != ABSTAIN
-    shared = np.zeros((len(columns), len(columns)))  # images on which both vote
-    for start in range(0, columns.shape[1], CHUNK_ROWS):
-        part = voted[:, start : start + CHUNK_ROWS].astype(np.float64)
-        shared += (part * patterns.counts[start : start + CHUNK_ROWS]) @ part.T
-    own = np.diag(shared)
-    either = own[:, None] + own[None, :] - shared
-    close = (shared >= MIN_SHARED_VOTES) & (shared > COPY_OVERLAP * either)
     found = []
-    for i, j in np.argwhere(np.triu(close, 1)):
-        alike = (columns[i] == columns[j]) & voted[i]
-        agreement = float(patterns.counts @ alike / shared[i, j])
-        if agreement > COPY_AGREEMENT:
-            pair = Copies(votes.names[i], votes.names[j], agreement, int(shared[i, j]))
-            found.append(pair)
+    table = agreements(votes)
+    for i, j in np.argwhere(np.triu(table > COPY_AGREEMENT, 1)):
+        n_either = int((votes.hard[:, [i, j]] != ABSTAIN).any(axis=1).sum())
+        if n_either >= MIN_VOTES:
+            names = votes.names[i], votes.names[j]
+            found.append(Copies(*names, float(table[i, j]), n_either))
     return tuple(found)
 
 

@@ -53,17 +53,27 @@ def test_members_of_a_set_are_named():
 def test_nearly_equal_functions_are_found():
     matrix, _ = noisy_votes(n=300)
     copy = matrix[:, 0].copy()
-    copy[:3] = (copy[:3] + 1) % 3
-    copy[3:10] = -1
+    copy[:2] = (copy[:2] + 1) % 3
+    copy[2:4] = -1
     found = diagnose(make_votes(np.column_stack([matrix, copy]), 3))
     assert len(found.copies) == 1
     pair = found.copies[0]
-    assert (pair.first, pair.second, pair.n_shared) == ("f0", "f5", 293)
-    assert pair.agreement == pytest.approx(290 / 293)
+    voted = (matrix[:, 0] != -1).sum()
+    lost = 4 - (matrix[:4, 0] == -1).sum()
+    assert (pair.first, pair.second, pair.n_either) == ("f0", "f5", voted)
+    assert pair.agreement == pytest.approx(1 - lost / voted)
     assert found.sentences()[1] == (
-        "'f0' and 'f5' agree on 99.0% of the 293 images where both vote: they count "
-        "twice; drop one."
+        f"'f0' and 'f5' agree on {pair.agreement:.1%} of the {voted} images where "
+        "either votes: they count twice; drop one."
     )
+
+
+def test_two_precise_functions_that_abstain_elsewhere_are_no_copies():
+    truth = np.arange(300) % 3
+    first, second = truth.copy(), truth.copy()
+    first[:30] = second[30:60] = -1
+    matrix = np.column_stack([first, second])
+    assert diagnose(make_votes(matrix, 3)).copies == ()
 
 
 def test_equal_answers_on_few_or_other_images_are_no_copies():
