@@ -26,6 +26,7 @@ check: $(VENV)/installed-dev
 
 bench: $(VENV)/installed-dev
 	$(RUN)/python -m benchmarks.apply
+	$(RUN)/python -m benchmarks.features
 
 clean:
 	rm -rf $(VENV) demo-run

@@ -13,31 +13,52 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import functools
-import platform
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
 from rich.console import Console
 from rich.table import Table
 from snorkel.labeling import LabelingFunction as SnorkelFunction
 from snorkel.labeling import LFApplier as SnorkelApplier
 
-from benchmarks.per_image_peers import FASTEST, SKIMAGE, deep_peers
+from benchmarks.common import draw_rows, fit, machine, one_thread, timed
+from benchmarks.peers_rules import per_image
+from benchmarks.per_image_peers import fastest, peers_of, planes, skimage_first
 from lf_library import fashion
 from lfkit import ABSTAIN, LFApplier, labeling_function
-from lfkit.datasets import ArraySource, open_images
-from lfkit.labeling.evaluation import cpu_count
+from lfkit.datasets import open_images
 from lfkit.labels import aggregate
 from lfkit.run import save_labels
 from lfkit.store import RunStore
 
-N_SEEDS = 20
+# The run of which one function is edited: rules in code and rules by features, cheap
+# and dear ones, as a library of twenty would have them.
+TWENTY = (
+    "leg_gap_is_trouser",
+    "slim_in_one_piece_is_dress",
+    "short_sleeves_is_t_shirt",
+    "hanging_sleeves_is_pullover_coat_or_shirt",
+    "collar_over_broad_body_is_coat",
+    "airy_and_lopsided_is_sandal",
+    "low_and_solid_is_sneaker",
+    "shaft_on_one_side_is_ankle_boot",
+    "broad_and_even_is_bag",
+    "histogram_resembles_class",
+    "spread_is_that_of_class",
+    "outline_resembles_class",
+    "long_edges_are_where_class_has_them",
+    "patches_are_found_in_class",
+    "hog_resembles_class",
+    "gist_resembles_class",
+    "texture_resembles_class",
+    "patch_words_are_those_of_class",
+    "few_seeds_of_class_explain_it",
+    "lenet_sees_class",
+)
 
 
 # Ten rules as a user writes them: one image in, plain NumPy and OpenCV.
@@ -102,11 +123,11 @@ def main() -> None:
     source = open_images("fashion-mnist")
     images = source.read(np.arange(n)).pixels
     labels = np.asarray(source.labels)
-    table = Table(title=f"lfkit apply, {cpu_count()} cores, Python {_python()}")
+    table = Table(title=f"lfkit apply, {machine()}")
     for title in ("what", "lfkit", "peer", "ratio", "target"):
         table.add_column(title, justify="left" if title == "what" else "right")
     table.add_row(*python_rules(images))
-    fitted = fit(source, labels)
+    fitted = fit(fashion.LFS, source)
     for row in library(images, fitted):
         table.add_row(*row)
     for row in edited(source, labels):
@@ -129,8 +150,8 @@ def python_rules(images):
         declare = labeling_function(classes=range(10))
         return LFApplier([declare(rule) for rule in on_planes]).apply(planes).hard
 
-    expected, theirs = _timed(peer)
-    votes, mine = _timed(ours)
+    expected, theirs = timed(peer)
+    votes, mine = timed(ours)
     assert np.array_equal(expected, votes), "lfkit and Snorkel disagree"
     return _row(
         f"{len(lfs)} per-image Python rules, the same votes",
@@ -151,142 +172,41 @@ def _on_plane(rule):
     return on_plane
 
 
-def fit(source, labels):
-    """Fit lf_library.fashion on twenty seeds per class."""
-    seeds = _seeds(labels)
-    applier = LFApplier(fashion.LFS)
-    small = ArraySource(source.read(seeds).pixels)
-    applier.apply(small, seed_rows=np.arange(len(seeds)), seed_labels=labels[seeds])
-    return applier.lfs_
-
-
 def library(images, fitted):
     """Time lf_library.fashion against the same functions written per image."""
-    features = {node.name: node for lf in fitted for node in lf.features}
-    deep = deep_peers([node for name, node in features.items() if name not in FASTEST])
-
+    peers = peers_of([node for lf in fitted for node in lf.features])
     with tempfile.TemporaryDirectory() as folder:
-        votes, mine = _timed(
+        votes, mine = timed(
             lambda: LFApplier(fitted).apply(images, store=RunStore(Path(folder)))
         )
-    for name, peers, n, target in (
-        ("scikit-image", SKIMAGE, 400, 50),
-        ("the faster of OpenCV and scikit-image", FASTEST, 2000, 4),
+    for name, choose, n, target in (
+        ("scikit-image", skimage_first, 200, 50),
+        ("the faster of OpenCV and scikit-image", fastest, 1000, 4),
     ):
-        lfs = [per_image(lf, peers | deep) for lf in fitted]
-        points = list(images[:n, :, :, 0])
-        expected, theirs = _timed(
-            lambda lfs=lfs, points=points: SnorkelApplier(lfs).apply(
-                points, progress_bar=False
+        chosen = choose(peers)
+        applier = SnorkelApplier([per_image(lf, chosen) for lf in fitted])
+        points = planes(images[:n])
+        with one_thread():  # their calls are too small to share
+            expected, theirs = timed(
+                lambda applier=applier, points=points: applier.apply(
+                    points, progress_bar=False
+                )
             )
-        )
-        alike = (expected == votes.hard[:n]).mean()
+        alike = (expected == votes.hard[: len(points)]).mean()
         yield _row(
             f"lf_library.fashion, {alike:.1%} of votes equal, peer: {name}",
             mine / len(images),
-            theirs / n,
+            theirs / len(points),
             "Snorkel",
             target,
         )
 
 
-def per_image(lf, peers):
-    """Write a fitted function of the library as a Snorkel user would."""
-    read = [_remembered(peers[node.name]) for node in lf.features]
-    keywords = lf.keywords
-    if "rule" in keywords:
-        decide = _nearest(lf, keywords["rule"])
-    else:
-        decide = _HEURISTICS[lf.name](**keywords)
-    return SnorkelFunction(lf.name, lambda image: decide(*(f(image) for f in read)))
-
-
-def _remembered(function):
-    """Compute a feature that several functions share once per image."""
-    return _CACHE.setdefault(function, _Remembered(function))
-
-
-class _Remembered:
-    def __init__(self, function):
-        self.function, self.image, self.value = function, None, None
-
-    def __call__(self, image):
-        if image is not self.image:
-            self.image, self.value = image, self.function(image)
-        return self.value
-
-
-_CACHE: dict[object, _Remembered] = {}
-
-
-def _nearest(lf, rule):
-    """Write NearestMean or NearestNorm in NumPy."""
-    learned = {name: np.asarray(value) for name, value in rule.learned.items()}
-    if "mean_norms" in learned:
-        means = learned["mean_norms"]
-        return lambda v: int(np.abs(means - np.linalg.norm(v)).argmin())
-    weights, bias = learned["weights"], learned["bias"]
-    margin = float(learned["margin"])
-
-    def decide(values):
-        scores = np.asarray(values, np.float32).ravel() @ weights + bias
-        best = np.partition(scores, -2)[-2:]
-        return int(scores.argmax()) if best[1] - best[0] >= margin else ABSTAIN
-
-    return decide
-
-
-def _when(label, test):
-    """Build `lambda **thresholds: rule`."""
-    return lambda **cuts: lambda *values: label if test(*values, **cuts) else ABSTAIN
-
-
-_HEURISTICS = {
-    "leg_gap_is_trouser": _when(
-        fashion.TROUSER, lambda depth, wide, gap, slim: depth > gap and wide <= slim
-    ),
-    "slim_in_one_piece_is_dress": _when(
-        fashion.DRESS,
-        lambda depth, hem, high, gap, slim, tall: (
-            depth <= gap and hem <= slim and high >= tall
-        ),
-    ),
-    "short_sleeves_is_t_shirt": _when(
-        fashion.T_SHIRT,
-        lambda by, hem, high, flare, broad: by > flare and hem >= broad and high > 0.8,
-    ),
-    "hanging_sleeves_is_pullover_coat_or_shirt": _when(
-        fashion.PULLOVER,
-        lambda share, uneven, gaps, lopsided: share > gaps and uneven <= lopsided,
-    ),
-    "collar_over_broad_body_is_coat": _when(
-        fashion.COAT,
-        lambda rises, hem, uneven, stands_up, broad, lopsided: (
-            rises > stands_up and hem >= broad and uneven <= lopsided
-        ),
-    ),
-    "airy_and_lopsided_is_sandal": _when(
-        fashion.SANDAL,
-        lambda filled, uneven, airy, lopsided: filled < airy and uneven >= lopsided,
-    ),
-    "low_and_solid_is_sneaker": _when(
-        fashion.SNEAKER, lambda high, filled, low, solid: high < low and filled >= solid
-    ),
-    "shaft_on_one_side_is_ankle_boot": _when(
-        fashion.ANKLE_BOOT,
-        lambda rises, filled, tall, solid: rises > tall and filled >= solid,
-    ),
-    "broad_and_even_is_bag": _when(
-        fashion.BAG,
-        lambda waist, uneven, broad, lopsided: waist > broad and uneven <= lopsided,
-    ),
-}
-
-
 def edited(source, labels):
     """Time a whole run, the run after one edited function, and the unchanged run."""
-    lfs = list(fashion.LFS[:20])
-    seeds = _seeds(labels)
+    by_name = {lf.name: lf for lf in fashion.LFS}
+    lfs = [by_name[name] for name in TWENTY]
+    seeds = draw_rows(labels)
 
     def run(functions):
         applier = LFApplier(functions, n_classes=10)
@@ -310,15 +230,15 @@ def edited(source, labels):
     edits, repeats = [], []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        _, whole = _timed(lambda: run(lfs))
+        _, whole = timed(lambda: run(lfs))
         for position in range(len(lfs)):
             if "rule" not in lfs[position].thresholds:
                 continue
             lfs[position] = dataclasses.replace(lfs[position], fn=sharper)
-            calls, seconds = _timed(lambda: run(lfs))
+            calls, seconds = timed(lambda: run(lfs))
             assert calls == len(source) + len(seeds), "not one column was computed"
             edits.append(seconds)
-            calls, seconds = _timed(lambda: run(lfs))
+            calls, seconds = timed(lambda: run(lfs))
             assert calls == 0
             repeats.append(seconds)
     n, edit, again = len(source), float(np.median(edits)), float(np.median(repeats))
@@ -354,19 +274,7 @@ def imports():
 def _import_time(module):
     command = [sys.executable, "-c", f"import {module}"]
     subprocess.run(command, check=True)
-    return min(_timed(lambda: subprocess.run(command, check=True))[1] for _ in range(5))
-
-
-def _seeds(labels):
-    rng = np.random.default_rng(0)
-    rows = [rng.permutation(np.flatnonzero(labels == c))[:N_SEEDS] for c in range(10)]
-    return np.sort(np.concatenate(rows))
-
-
-def _timed(work):
-    start = time.perf_counter()
-    result = work()
-    return result, time.perf_counter() - start
+    return min(timed(lambda: subprocess.run(command, check=True))[1] for _ in range(5))
 
 
 def _row(what, mine, theirs, peer, target):
@@ -377,10 +285,6 @@ def _row(what, mine, theirs, peer, target):
         f"{theirs / mine:.1f}",
         f"≥ {target}",
     )
-
-
-def _python():
-    return f"{platform.python_version()}, torch {torch.__version__}"
 
 
 if __name__ == "__main__":

@@ -132,7 +132,11 @@ def front_opening(derivatives, box):
 @feature(batched=True, of=[silhouette])
 def inside(mask):
     """Pixels whose neighbors are all of the silhouette: (n, 28, 28), 0 or 1."""
-    return 1 - F.max_pool2d(1 - F.pad(mask, (1, 1, 1, 1))[:, None], 3, stride=1)[:, 0]
+    rows = F.pad(mask, (1, 1, 1, 1))
+    rows = torch.minimum(torch.minimum(rows[:, :-2], rows[:, 1:-1]), rows[:, 2:])
+    return torch.minimum(
+        torch.minimum(rows[:, :, :-2], rows[:, :, 1:-1]), rows[:, :, 2:]
+    )
 
 
 def mean_inside(maps, mask):
@@ -194,9 +198,7 @@ def outer_ink(mask):
     sides = mask[:, :, :6].sum(dim=2) + mask[:, :, 22:].sum(dim=2)  # (n, 28)
     amount = sides.sum(dim=1)
     place = torch.linspace(-0.5, 0.5, 28, device=mask.device)
-    return torch.stack(
-        [amount / 336, 0.5 + sides @ place / amount.clamp(min=1)], dim=1
-    )
+    return torch.stack([amount / 336, 0.5 + sides @ place / amount.clamp(min=1)], dim=1)
 
 
 @feature(batched=True, of=[silhouette])

@@ -117,20 +117,21 @@ class Fitter:
         ready: list[LabelingFunction] = []
         left_out: dict[str, str] = {}
         tracebacks: dict[str, str] = {}
-        for number, lf in enumerate(lfs):
-            if watch:
-                watch(number, len(lfs))
-            if is_fixed(lf):
-                ready.append(lf)
-                continue
-            try:
-                with one_thread():
+        # A few hundred seeds make small matrices, for which a second thread only waits.
+        with threadpool_limits(1, "blas"):
+            for number, lf in enumerate(lfs):
+                if watch:
+                    watch(number, len(lfs))
+                if is_fixed(lf):
+                    ready.append(lf)
+                    continue
+                try:
                     ready.append(self._fit_one(lf, train))
-            except DataError:
-                raise
-            except Exception as error:  # a user's fit may raise anything
-                left_out[lf.name] = f"could not be fitted: {error}"
-                tracebacks[lf.name] = traceback.format_exc()
+                except DataError:
+                    raise
+                except Exception as error:  # a user's fit may raise anything
+                    left_out[lf.name] = f"could not be fitted: {error}"
+                    tracebacks[lf.name] = traceback.format_exc()
         return Fitted(ready, left_out, tracebacks)
 
     def votes_out_of_fold(
@@ -215,10 +216,9 @@ class Fitter:
                 key = self._unlabeled_key("feature", unfitted)
             elif "unlabeled" in node.fit_arguments:
                 key = self._fit_key("feature", (unfitted, self._sample.identity), train)
-            with one_thread(torch=node.batched):
-                learned = self._stored(
-                    key, lambda: self._learn_feature(node, sources, train, key)
-                )
+            learned = self._stored(
+                key, lambda: self._learn_feature(node, sources, train, key)
+            )
         fitted = node.with_learned(learned, sources)
         self._fits[memo] = fitted
         return fitted
@@ -234,8 +234,11 @@ class Fitter:
         arguments: dict[str, Any] = {"rng": self._rng(key)}
         if "unlabeled" in node.fit_arguments:
             arguments["unlabeled"] = self._sample.values(replace(node, of=sources))
+        fit = node.fit
+        if node.batched:
+            fit = _one_torch_thread()(fit)
         if "labels" not in node.fit_arguments:
-            return node.fit(**arguments)
+            return fit(**arguments)
         self._compute([source for source in sources if source is not image])
         usable = train.copy()
         for source in sources:
@@ -251,7 +254,7 @@ class Fitter:
             as_input(node, pixels if source is image else self._raw[source][usable])
             for source in sources
         ]
-        return node.fit(*inputs, labels=self._seeds.labels[usable], **arguments)
+        return fit(*inputs, labels=self._seeds.labels[usable], **arguments)
 
     def _fit_threshold(
         self, lf: LabelingFunction, threshold: Threshold, train: NDArray[np.bool_]
@@ -335,24 +338,16 @@ class Fitter:
 
 
 @contextmanager
-def one_thread(*, torch: bool = False) -> Iterator[None]:
-    """Hold BLAS, and torch if asked, to one thread.
+def _one_torch_thread() -> Iterator[None]:
+    """Hold torch to one thread: two on a busy machine took LeNet 8 s instead of 1."""
+    import torch
 
-    A few hundred seeds make small matrices, for which a second thread only waits: on a
-    busy machine LeNet took eight seconds with two threads instead of one.
-    """
-    with threadpool_limits(1, "blas"):
-        if not torch:
-            yield
-            return
-        import torch as library
-
-        before = library.get_num_threads()
-        library.set_num_threads(1)
-        try:
-            yield
-        finally:
-            library.set_num_threads(before)
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def make_folds(

@@ -1,0 +1,233 @@
+"""The benchmarks' own code: peers compute what the features do, tables are complete."""
+
+import dataclasses
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from lf_library import fashion
+from lfkit import LFApplier, OneVsRest, feature, labeling_function
+from lfkit.datasets import ArraySource
+from lfkit.features.feature import ancestors
+from lfkit.features.shape import aspect
+
+pytest.importorskip("snorkel")
+
+from snorkel.labeling import LFApplier as SnorkelApplier
+
+from benchmarks import apply, features
+from benchmarks.common import draw_rows, fit, markdown, one_thread
+from benchmarks.costs import Costs
+from benchmarks.on_device import OnDevice
+from benchmarks.peers_rules import per_image
+from benchmarks.per_image_peers import fastest, peers_of, planes, skimage_first
+from benchmarks.stand_ins import PAIRS, stand_in_table
+
+N = 40
+SEEDS = 3  # per class: few folds to fit again for
+# OpenCV does not interpolate the gradient's direction, PatchMatch is approximate, and
+# scikit-image extends images otherwise beyond the border.
+CLOSE = {
+    ("canny_edges", "OpenCV"): 0.8,
+    ("canny_grid", "OpenCV"): 0.9,
+    ("edge_orientation_histogram", "OpenCV"): 0.95,
+    ("shape_transduced", "NumPy"): 0.95,
+    ("patchmatch_distances", "NumPy"): 0.9,
+    ("long_edges", "scikit-image"): 0.9,
+}
+
+
+ON_GPU = pytest.param(
+    "cuda",
+    marks=[
+        pytest.mark.gpu,
+        pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
+    ],
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread():
+    with one_thread():
+        yield
+
+
+@pytest.fixture(scope="module")
+def source(digits):
+    """Digits of the size of Fashion-MNIST: offline, and of ten classes too."""
+    images, labels = digits
+    large = [cv2.resize(image, (28, 28)) for image in images[:400, :, :, 0]]
+    names = tuple("0123456789")
+    return ArraySource(
+        np.stack(large)[..., None], labels=labels[:400], class_names=names
+    )
+
+
+@pytest.fixture(scope="module")
+def lfs(source):
+    """The library without LeNet: its peer is LeNet itself, and it learns slowly."""
+    return fit([lf for lf in fashion.LFS if "lenet" not in lf.name], source, SEEDS)
+
+
+@pytest.fixture(scope="module")
+def pixels(source):
+    rest = np.setdiff1d(np.arange(len(source)), draw_rows(source.labels, SEEDS))
+    return source.read(rest[:N]).pixels
+
+
+@pytest.fixture(scope="module")
+def read(lfs):
+    return features.batched_features(lfs)
+
+
+@pytest.fixture(scope="module")
+def costs(read, pixels):
+    return Costs(read, pixels, N)
+
+
+@pytest.mark.reference
+def test_every_peer_computes_its_feature(read, costs, pixels):
+    images = planes(pixels)
+    for node, peers in peers_of(read).items():
+        ours = costs.values[node].reshape(N, -1)
+        for peer in peers:
+            theirs, _ = features.per_image(peer.function, images)
+            found = features.correlation(ours, theirs)
+            assert found > CLOSE.get((node.name, peer.library), 0.995), (node, peer)
+
+
+def test_every_feature_of_the_library_has_a_peer_of_another_making(read):
+    alone = [
+        node.name
+        for node, peers in peers_of(read).items()
+        if peers[0].library == "batch of one"
+    ]
+    assert alone == []
+
+
+def test_a_feature_of_another_library_with_a_name_of_ours_has_no_peer(read):
+    shaft = next(node for node in read if node.name == "shaft")
+    other = dataclasses.replace(shaft, fn=lambda height: height[:, 0])
+    assert peers_of([shaft])[shaft][0].library == "NumPy"
+    assert peers_of([other])[other][0].library == "batch of one"
+
+
+def test_a_feature_without_a_peer_is_called_with_one_image(costs, pixels, read):
+    node = next(node for node in read if node.name == "aspect")
+    renamed = dataclasses.replace(node, name="of_no_library")
+    (peer,) = peers_of([renamed])[renamed]
+    assert peer.library == "batch of one"
+    theirs = [peer.function(image) for image in planes(pixels)]
+    np.testing.assert_allclose(theirs, costs.values[node], rtol=1e-6)
+
+
+def test_a_feature_of_the_image_itself_is_called_with_one_image(pixels):
+    node = feature(batched=True)(lambda images: images.mean(dim=(1, 2, 3)))
+    (peer,) = peers_of([node])[node]
+    theirs = [peer.function(image) for image in planes(pixels)]
+    np.testing.assert_allclose(theirs, node(pixels), rtol=1e-5)
+
+
+@pytest.mark.parametrize("choose", [fastest, skimage_first])
+def test_functions_written_per_image_vote_alike(choose, lfs, read, pixels):
+    chosen = choose(peers_of(read))
+    theirs = SnorkelApplier([per_image(lf, chosen) for lf in lfs]).apply(
+        planes(pixels), progress_bar=False
+    )
+    ours = LFApplier(lfs, n_classes=10, device="cpu").apply(pixels)
+    assert (theirs == ours.hard).mean() > 0.96
+    fixed = np.array([lf.name in apply.TWENTY[:9] for lf in lfs])
+    assert (theirs == ours.hard)[:, fixed].mean() > 0.99
+
+
+@pytest.mark.parametrize("device", ["cpu", ON_GPU])
+def test_votes_on_a_device_are_the_appliers(device, lfs, pixels):
+    images = torch.from_numpy(pixels).permute(0, 3, 1, 2).to(device)
+    ours = OnDevice(lfs, device, batch=16)(images)
+    theirs = LFApplier(lfs, n_classes=10, device=device).apply(pixels)
+    assert (ours.cpu().numpy() == theirs.hard).mean() > 0.999
+
+
+def test_a_function_of_one_image_has_no_device():
+    @labeling_function(classes=[1])
+    def bright_is_one(image):
+        return 1
+
+    with pytest.raises(ValueError, match="bright_is_one takes one image at a time"):
+        OnDevice([bright_is_one], "cpu", batch=1)
+
+
+def test_rules_unknown_to_the_peers_are_called_with_one_image(source, pixels):
+    narrow = labeling_function(
+        features=[aspect],
+        classes=[1, 7, 9],
+        thresholds={"rule": OneVsRest(aspect, [1], side="below")},
+        soft=True,
+        batched=True,
+        name="narrow_is_one",
+    )(lambda values, *, rule: rule(values))
+    fitted = fit([narrow], source, SEEDS)
+    (lf,) = (per_image(lf, fastest(peers_of([aspect]))) for lf in fitted)
+    theirs = [lf(image) for image in planes(pixels)]
+    ours = LFApplier(fitted, n_classes=10, device="cpu").apply(pixels)
+    assert theirs == ours.hard[:, 0].tolist()
+
+
+def test_feature_table_has_a_row_for_every_feature(read, costs, pixels):
+    table = features.feature_table(read, costs, pixels)
+    names = [
+        line.split("|")[1].strip(" ()") for line in table.split("\n") if "|" in line
+    ]
+    assert {node.name for node in ancestors(read)} < set(names)
+
+
+def test_shares_of_the_library_sum_to_one(lfs, read, costs):
+    voting = costs.votes(lfs)
+    assert voting > 0
+    busy = costs.all_features + voting + 1e-3
+    table = features.share_table(read, costs, voting, busy, 2 * busy)
+    shares = [float(x.split("|")[3][:-2]) for x in table.split("\n") if "% |" in x]
+    assert len(shares) == len(ancestors(read)) + 2
+    assert "50% of the cores' time went elsewhere" in table
+    assert sum(shares) == pytest.approx(100, abs=len(shares) * 0.05)
+
+
+def test_whole_library_is_timed_on_the_device_too(lfs, pixels):
+    source = ArraySource(pixels)
+    rate, busy = features.run_whole(lfs, source)
+    assert rate > 0
+    assert busy > 0
+    on_device = features.device_images_per_second(lfs, source, "cpu", batch=16)
+    assert on_device > 0
+    assert f"{len(lfs)} functions, 40 images" in features.whole_table(lfs, source, rate)
+
+
+def test_stand_ins_are_compared_pair_by_pair(source):
+    table = stand_in_table(source, n_draws=1, n_per_class=SEEDS)
+    rows = table.strip().split("\n")[2:]
+    assert [row.split("|")[1].strip() for row in rows] == [a.name for a, _ in PAIRS]
+    assert all(0.2 < float(row.split("|")[3].split()[0]) <= 1 for row in rows)
+
+
+def test_gray_images_of_another_size_are_made_28_pixels_wide(digits):
+    images, _ = digits
+    assert features.as_28x28(images[:3]).shape == (3, 28, 28, 1)
+    large = features.as_28x28(np.full((2, 28, 28, 1), 7, np.uint8))
+    assert (large == 7).all()
+
+
+def test_peers_refuse_images_of_another_size():
+    with pytest.raises(ValueError, match="peers take 28x28 gray images"):
+        planes(np.zeros((2, 8, 8, 1), np.uint8))
+
+
+def test_the_twenty_functions_of_the_edit_are_in_the_library():
+    names = [lf.name for lf in fashion.LFS]
+    assert len(set(apply.TWENTY)) == 20
+    assert set(apply.TWENTY) <= set(names)
+
+
+def test_markdown_aligns_numbers_right():
+    assert markdown(("a", "b"), [("x", 1)]) == "| a | b |\n|---|--:|\n| x | 1 |\n"
