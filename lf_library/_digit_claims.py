@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 
+from lf_library._digit_features import dot_matrix, segments
 from lfkit import ABSTAIN, BestPrecision, feature, labeling_function
 from lfkit.features.shape import band_width, second_moments
 from lfkit.features.topology import hole_count, hole_diameter, hole_sizes, stem_count
@@ -183,6 +184,57 @@ def open_on_the_left_is_three(image):
     return 3 if is_open and start[0] < 0.45 and start[-1] < 0.45 else ABSTAIN
 
 
+# Top, upper left, upper right, middle, lower left, lower right, bottom: what a display
+# of seven segments lights up. A handwritten one is a single stroke down the middle,
+# which lies across a third of each lying segment.
+_SEGMENTS = (
+    (1, 1, 1, 0, 1, 1, 1),
+    (0.3, 0, 0, 0.3, 0, 0, 0.3),
+    (1, 0, 1, 1, 1, 0, 1),
+    (1, 0, 1, 1, 0, 1, 1),
+    (0, 1, 1, 1, 0, 1, 0),
+    (1, 1, 0, 1, 0, 1, 1),
+    (1, 1, 0, 1, 1, 1, 1),
+    (1, 0, 1, 0, 0, 1, 0),
+    (1, 1, 1, 1, 1, 1, 1),
+    (1, 1, 1, 1, 0, 1, 1),
+)
+# The digits of a dot matrix printer, five dots wide and seven high, row by row.
+_DOTS = (
+    ".###. #...# #..## #.#.# ##..# #...# .###.",
+    "..#.. .##.. ..#.. ..#.. ..#.. ..#.. .###.",
+    ".###. #...# ....# ...#. ..#.. .#... #####",
+    ".###. #...# ....# ..##. ....# #...# .###.",
+    "...#. ..##. .#.#. #..#. ##### ...#. ...#.",
+    "##### #.... ####. ....# ....# #...# .###.",
+    "..##. .#... #.... ####. #...# #...# .###.",
+    "##### ....# ...#. ..#.. ..#.. .#... .#...",
+    ".###. #...# #...# .###. #...# #...# .###.",
+    ".###. #...# #...# .#### ....# ...#. .##..",
+)
+# How sure a fixed picture is of itself: chosen once, not fitted.
+_SEGMENT_SHARPNESS, _DOT_SHARPNESS = 2.0, 3.0
+
+
+@labeling_function(features=[segments], classes=range(10), soft=True, batched=True)
+def display_shows_digit(lit):
+    """Of the ten pictures on a seven-segment display it is closest to this one's."""
+    low, high = lit.amin(dim=1, keepdim=True), lit.amax(dim=1, keepdim=True)
+    scaled = (lit - low) / (high - low).clamp(min=0.1)
+    gap = scaled[:, None] - lit.new_tensor(_SEGMENTS)  # (n, 10, 7)
+    return torch.softmax(-_SEGMENT_SHARPNESS * gap.square().sum(dim=2), dim=1)
+
+
+@labeling_function(features=[dot_matrix], classes=range(10), soft=True, batched=True)
+def printer_prints_digit(dots):
+    """Of the ten digits of a dot matrix printer it is most like this one."""
+    font = [[dot == "#" for dot in rows.replace(" ", "")] for rows in _DOTS]
+    printed = dots.new_tensor(font)  # (10, 35)
+    printed = printed - printed.mean(dim=1, keepdim=True)
+    printed = printed / torch.linalg.vector_norm(printed, dim=1, keepdim=True)
+    return torch.softmax(_DOT_SHARPNESS * (dots @ printed.T), dim=1)
+
+
 CLAIMS = [
     blobs_tell_digit,
     stems_tell_digit,
@@ -194,4 +246,6 @@ CLAIMS = [
     bar_over_foot_is_seven,
     wide_base_is_two,
     crossbar_over_foot_is_four,
+    display_shows_digit,
+    printer_prints_digit,
 ]

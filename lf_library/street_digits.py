@@ -10,7 +10,6 @@ processing, 2 deep. Tried on composed images only; real house numbers are untest
 from lf_library import digits
 from lf_library._street_features import bright_ink, middle_strokes
 from lf_library.rules import claim, resembles, through
-from lfkit import image
 from lfkit.embeddings.lenet import lenet_features
 from lfkit.features.gist import gist
 from lfkit.features.hog import hog
@@ -30,8 +29,11 @@ ink_transduced = transductive(
     ink_words, ink_sift, ink_gist, ink_hog, name="ink_transduced"
 )
 
+# One reads the gray image itself, the other trusts loops, which close too often here.
+_OF_CLEAN_INK = ("open_on_the_left_is_three", "large_hole_is_zero")
+
 LFS = [
-    *(through(lf, middle_strokes) for lf in digits.LFS if image not in lf.features),
+    *(through(lf, middle_strokes) for lf in digits.LFS if lf.name not in _OF_CLEAN_INK),
     claim(
         "gray_hog_resembles_class",
         "With light ink, gray gradients point the way they do in the class.",
