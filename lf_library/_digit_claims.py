@@ -97,7 +97,7 @@ def two_holes_is_eight(count):
     batched=True,
 )
 def large_hole_is_zero(diameter, *, large=0.27):
-    """One loop around most of the digit makes a zero."""
+    """A loop around most of the digit makes a zero."""
     return torch.where(diameter > large, 0, ABSTAIN)
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from lfkit.aggregators import AGGREGATORS
 from lfkit.aggregators.aggregator import clear_winners
 from lfkit.errors import InputError
+from lfkit.folds import deal_folds
 from lfkit.images import ImageSource, content_groups
 from lfkit.votes import ABSTAIN, Votes
 
@@ -88,8 +89,9 @@ def seed_accuracy(
     if not aggregator.learns_from_seeds:
         return float((aggregator.fit(votes).predict(fold) == labels).mean())
     right = np.zeros(len(labels), bool)
-    for part in range(_FOLDS):
-        test = np.arange(len(labels)) % _FOLDS == part
+    folds = deal_folds(np.asarray(labels), _FOLDS, 0)
+    for part in np.unique(folds):
+        test = folds == part
         train = np.flatnonzero(~test)
         known = replace(
             fold, seed_out_of_fold=fold.rows(train), seed_labels=labels[train]

@@ -10,6 +10,7 @@ from scipy.special import log_softmax
 
 from lfkit.aggregators import MajorityVote, SeedWeightedVote
 from lfkit.errors import InputError
+from lfkit.folds import deal_folds
 from lfkit.labels import seed_accuracy
 from lfkit.votes import Votes
 
@@ -167,11 +168,38 @@ def test_a_function_that_is_always_wrong_is_not_heard():
     )
 
 
-def test_who_never_votes_on_a_seed_is_not_heard():
-    shares, labels = simulate(200, 4, [0.8, 0.7], silent=0)
+def test_who_never_votes_on_a_seed_has_the_mean_weight_and_a_small_doubt():
+    shares, labels = simulate(200, 4, [0.8, 0.7, 0.7], silent=0)
     shares[:60, 1] = 0
     model = SeedWeightedVote().fit(with_seeds(make_votes(shares), labels, 60))
-    assert model.doubts_[1] == 1
+    assert model.doubts_[1] == 0.1
+    assert model.weights_[1] == pytest.approx(model.weights_[[0, 2]].mean())
+    assert model.weights_[1] > 0
+
+
+def test_a_class_of_one_seed_judges_nobody():
+    shares, labels = simulate(400, 4, [0.9, 0.8, 0.8], silent=0)
+    rows = np.array([np.flatnonzero(labels == c)[0] for c in range(4)])
+    votes = make_votes(shares)
+    one_each = replace(
+        votes,
+        seed_rows=rows,
+        seed_labels=labels[rows],
+        seed_out_of_fold=votes.rows(rows),
+    )
+    plain = SeedWeightedVote().fit_predict_proba(votes)
+    model = SeedWeightedVote().fit(one_each)
+    assert model.penalty_ is None
+    np.testing.assert_allclose(model.predict_proba(votes), plain)
+
+
+def test_classes_of_few_seeds_are_dealt_to_all_folds():
+    folds = deal_folds(np.arange(10), 5, random_state=0)
+    assert np.bincount(folds).tolist() == [2] * 5
+    many = deal_folds(np.repeat(np.arange(3), 7), 5, random_state=1)
+    for label in range(3):
+        assert np.bincount(many[label * 7 : label * 7 + 7], minlength=5).max() <= 2
+    np.testing.assert_array_equal(many, deal_folds(np.repeat([0, 1, 2], 7), 5, 1))
 
 
 def test_who_was_judged_on_two_seeds_is_doubted_more_than_who_was_on_fifty():

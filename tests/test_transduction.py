@@ -8,6 +8,7 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import RidgeClassifier
 
 import lfkit
+from lfkit.errors import DeclarationError
 from lfkit.features.thumbnail import thumbnail
 from lfkit.features.transduction import (
     RIDGE,
@@ -254,3 +255,15 @@ def test_the_feature_reads_several_sources():
     )
     fitted = feature.with_learned(learned, feature.of)
     assert fitted(pictures[300:310]).shape == (10, 10)
+
+
+def test_too_few_numbers_cannot_tell_images_apart():
+    values = torch.rand(6, 3)
+    labels = np.array([0, 0, 0, 1, 1, 1])
+    with pytest.raises(DeclarationError, match=r"at least 8 numbers .* got 3"):
+        learn_scores(
+            values,
+            labels=labels,
+            rng=np.random.default_rng(0),
+            unlabeled=(torch.rand(4, 3),),
+        )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from lfkit import LFApplier, NearestMean, feature, image, labeling_function
+from lfkit import LFApplier, NearestMean, Quantile, feature, image, labeling_function
 from lfkit.datasets import ArraySource
 from lfkit.embeddings.lenet import lenet_features
 from lfkit.errors import DataError
@@ -425,3 +425,71 @@ def test_floors_train_on_what_no_label_taught(tmp_path):
         *pixels_only,
         "shrinkage LDA on features",
     ]
+
+
+def test_a_threshold_that_learns_from_unlabeled_images_is_fitted_anew_for_others(
+    tmp_path,
+):
+    """The out-of-fold votes' key once missed the sample behind a threshold."""
+
+    def learn(*, unlabeled, rng):
+        return {"mean": unlabeled[0].mean(dim=0).numpy()}
+
+    @feature(batched=True, of=[gray28], fit=learn)
+    def difference(gray, *, mean):
+        return (gray - mean).mean(dim=(1, 2))
+
+    @feature(batched=True, of=[gray28])
+    def brightness(gray):
+        return gray.mean(dim=(1, 2))
+
+    @labeling_function(
+        features=[brightness],
+        classes=[0, 1],
+        thresholds={"cut": Quantile(difference, 0.5)},
+        batched=True,
+    )
+    def brighter_than_cut(mean, *, cut):
+        return (mean > cut + 0.4).long()
+
+    pixels, labels = toy()
+    others = pixels.copy()
+    others[20:] = 255 - others[20:]
+    found = []
+    for folder in (tmp_path / "one", tmp_path / "one", tmp_path / "two"):
+        images = pixels if not found else others
+        votes = LFApplier([brighter_than_cut], n_classes=2).apply(
+            images,
+            seed_rows=SEEDS,
+            seed_labels=labels[SEEDS],
+            store=RunStore(folder),
+        )
+        found.append(votes.seed_out_of_fold.hard)
+    np.testing.assert_array_equal(found[1], found[2])
+
+
+def test_a_sample_without_any_value_is_named():
+    def learn(*, unlabeled, rng):
+        return {"mean": unlabeled[0].mean(dim=0).numpy()}
+
+    @feature(batched=True, of=[gray28])
+    def broken(gray):
+        return gray.mean(dim=(1, 2)) * torch.nan
+
+    @feature(batched=True, of=[broken], fit=learn)
+    def learned(values, *, mean):
+        return values - mean
+
+    @labeling_function(features=[learned], classes=[0], batched=True)
+    def positive(values):
+        return (values < 0).long() - 1
+
+    @labeling_function(features=[gray28], classes=[0], batched=True)
+    def always(gray):
+        return torch.zeros(len(gray), dtype=torch.int64)
+
+    pixels, labels = toy()
+    applier = LFApplier([positive, always], n_classes=2)
+    applier.apply(pixels, seed_rows=SEEDS, seed_labels=labels[SEEDS])
+    reason = applier.report_.left_out["positive"]
+    assert "learns from unlabeled images, but broken failed on all 60" in reason

@@ -53,7 +53,8 @@ class Aggregator(BaseEstimator, ABC):
     ----------
     class_balance : (k,) shares of the classes, if known; None: the member's docstring
         says what it does instead.
-    random_state : seed of the "random" tie-break policy; nothing else is random.
+    random_state : seed of the "random" tie-break policy, and of the folds of members
+        that learn from the seeds.
 
     Attributes
     ----------

@@ -14,6 +14,7 @@ from lfkit.aggregators.aggregator import (
     vote_distributions,
 )
 from lfkit.errors import InputError
+from lfkit.folds import deal_folds
 from lfkit.votes import Patterns, Votes
 
 _FOLDS = 5
@@ -39,9 +40,10 @@ class SeedWeightedVote(Aggregator):
     by cross-validation. The penalty also makes the posterior too unsure: all weights
     are then scaled so that it is as sure as it is right on seeds they have not seen.
 
-    Functions that abstain are ignored. Without seeds all doubts are .1 and all weights
-    alike: the geometric mean of the votes. An image without votes gets `class_balance`
-    (None: uniform).
+    Functions that abstain are ignored. One that voted on no seed has doubt .1 and the
+    mean weight; seeds that are the only ones of their class judge nobody. Without seeds
+    all doubts are .1 and all weights one over the mean number of votes per image. An
+    image without votes gets `class_balance` (None: uniform).
 
     Parameters
     ----------
@@ -86,16 +88,24 @@ class SeedWeightedVote(Aggregator):
         self.penalty_: float | None = None
         self.scale_ = 1.0
         self.doubts_ = np.full(m, _UNJUDGED_DOUBT)
-        votes_per_image = patterns.counts @ patterns.votes.voted.sum(axis=1)
-        self.weights_ = np.full(m, patterns.counts.sum() / max(votes_per_image, 1.0))
+        n_votes = patterns.counts @ patterns.votes.voted.sum(axis=1)
+        self.weights_ = np.full(m, patterns.counts.sum() / max(n_votes, 1.0))
         if seeds is None or not m:
             return
-        shares = vote_distributions(seeds.votes)  # (s, m', k)
-        self.doubts_ = _doubts(shares, seeds.labels)
+        # A class's only seed was voted on by functions that had never seen the class.
+        n_alike = np.bincount(seeds.labels, minlength=self.n_classes_)[seeds.labels]
+        rows = np.flatnonzero(n_alike > 1)
+        shares = vote_distributions(seeds.votes.rows(rows))  # (s, m', k)
+        labels = seeds.labels[rows]
+        judged = np.flatnonzero(shares.any(axis=(0, 2)))
+        if not len(judged):
+            return
+        self.doubts_[judged] = _doubts(shares[:, judged], labels)
+        log_votes = _log_votes(shares[:, judged], self.doubts_[judged])
         with np.errstate(divide="ignore"):
             log_prior = np.log(self.class_prior_)
-        task = _Pool(_log_votes(shares, self.doubts_), seeds.labels, log_prior)
-        folds = _folds(seeds.labels, self.random_state)
+        task = _Pool(log_votes, labels, log_prior)
+        folds = deal_folds(labels, _FOLDS, self.random_state)
         penalties = np.sort(np.asarray(self.penalties, dtype=np.float64))
         held_out = [task.held_out(p, self.ridge, folds) for p in penalties]
         losses = np.stack([-task.log_likelihoods(scores) for scores in held_out])
@@ -104,7 +114,9 @@ class SeedWeightedVote(Aggregator):
         chosen = np.flatnonzero(losses.sum(axis=1) <= allowed)[-1]
         self.penalty_ = float(penalties[chosen])
         self.scale_ = task.best_scale(held_out[chosen])
-        self.weights_ = self.scale_ * task.fit(self.penalty_, self.ridge)
+        weights = self.scale_ * task.fit(self.penalty_, self.ridge)
+        self.weights_ = np.full(m, weights.mean())
+        self.weights_[judged] = weights
 
     def _predict_proba(self, votes: Votes) -> NDArray[np.float64]:
         with np.errstate(divide="ignore"):
@@ -187,9 +199,11 @@ class _Pool:
     def best_scale(self, held_out: NDArray[np.float64]) -> float:
         """Find what to multiply the scores by for the greatest likelihood.
 
-        One imaginary seed is of any class, whatever the votes: where all real ones are
-        right, there would be no bound.
+        1 where the scores say nothing. One imaginary seed is of any class, whatever
+        the votes: where all real ones are right, there would be no bound.
         """
+        if np.ptp(held_out, axis=1).max() == 0:
+            return 1.0
 
         def loss(log_scale: float) -> float:
             scores = np.exp(log_scale) * held_out
@@ -228,13 +242,3 @@ def _log_votes(
     voted = shares.any(axis=2, keepdims=True)
     mixed = (1 - doubts)[:, None] * shares + (doubts / shares.shape[2])[:, None]
     return np.log(mixed, out=np.zeros_like(mixed), where=voted)
-
-
-def _folds(labels: NDArray[np.int64], random_state: int) -> NDArray[np.int64]:
-    """Deal the seeds of each class to folds: (s,)."""
-    rng = np.random.default_rng(random_state)
-    folds = np.zeros(len(labels), np.int64)
-    for label in np.unique(labels):
-        rows = rng.permutation(np.flatnonzero(labels == label))
-        folds[rows] = np.arange(len(rows)) % _FOLDS
-    return folds

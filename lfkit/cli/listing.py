@@ -72,13 +72,15 @@ def list_family(
         ),
     ] = None,
     seeds_per_class: Annotated[
-        int,
+        int | None,
         typer.Option(
-            help="For --sheet: labeled images per class that functions learn from.",
+            help="For --sheet: labeled images per class to learn from; 20 by default.",
             metavar="N",
         ),
-    ] = 20,
-    seed: Annotated[int, typer.Option(help="For --sheet: every random choice.")] = 0,
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="For --sheet: every random choice; 0 by default.")
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the result as JSON.")
     ] = False,
@@ -101,14 +103,21 @@ def list_family(
                 kinds=chosen_kinds,
                 size=parse_size(size),
                 color=color,
-                seeds_per_class=seeds_per_class,
-                seed=seed,
+                seeds_per_class=20 if seeds_per_class is None else seeds_per_class,
+                seed=seed or 0,
             )
             for specs in ([tuple(lfs)] if lfs else [(spec,) for spec in _SHIPPED])
         ]
         _draw(requests, as_json)
         return
-    for option, value in (("--data", data), ("--out", out), ("--size", size)):
+    for option, value in (
+        ("--data", data),
+        ("--out", out),
+        ("--size", size),
+        ("--color", color),
+        ("--seeds-per-class", seeds_per_class),
+        ("--seed", seed),
+    ):
         if value is not None:
             raise InputError(f"{option} goes with --sheet; add it, or leave out both.")
     chosen = _FAMILIES if family is None else (family,)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -132,26 +133,28 @@ class _Network:
         shape = (1, 3, 1, 1)
         self._mean = torch.tensor(mean, device=device).reshape(shape)
         self._deviation = torch.tensor(deviation, device=device).reshape(shape)
-        self._seen: torch.Tensor | None = None
+        self._of_thread = threading.local()  # one network serves all threads
         for part in module.modules():
             if isinstance(part, nn.Conv2d):
                 part.register_forward_hook(self._keep)
 
     def last_convolution(self, images: torch.Tensor) -> torch.Tensor:
-        self._seen = None
+        self._of_thread.seen = None
         self._module((images - self._mean) / self._deviation)
-        if self._seen is None:
+        seen: torch.Tensor | None = self._of_thread.seen
+        if seen is None:
             raise DeclarationError(
                 f"{type(self._module).__name__} has no convolution over pixels; "
                 "choose a convolutional network."
             )
-        return self._seen
+        return seen
 
     def _keep(self, part: nn.Module, inputs: Any, output: torch.Tensor) -> None:
         # Cloned: the layer after it may work in place. Squeeze-and-excitation also
         # convolves, but averages of 1x1 only.
-        if self._seen is None or output.shape[2] > 1 or output.shape[3] > 1:
-            self._seen = output.clone()
+        first = self._of_thread.seen is None
+        if first or output.shape[2] > 1 or output.shape[3] > 1:
+            self._of_thread.seen = output.clone()
 
 
 # Each library's import stands in the function, where a key's versions are read from.

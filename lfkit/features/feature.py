@@ -147,7 +147,8 @@ def feature(
         `fit(*values, labels, rng)` from the seed images;
         `fit(*, unlabeled, rng)` from up to 2,048 images without labels, where
         `unlabeled` is a tuple of the inputs' values;
-        `fit(*values, labels, rng, unlabeled)` from both.
+        `fit(*values, labels, rng, unlabeled)` from both. Nothing is fitted without
+        seeds.
 
     >>> @feature
     ... def brightness(image):

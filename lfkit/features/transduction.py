@@ -26,6 +26,7 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.sparse import csr_array
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from lfkit.errors import DeclarationError
 from lfkit.features.feature import Feature, feature
 
 # Accuracies below: Fashion-MNIST, 20 seeds per class, 2,048 unlabeled images, HOG, gist
@@ -42,6 +43,8 @@ _MOST_SWEEPS = 5
 # Cosine above which an image is a seed image. Rounding a seed's values to float16 costs
 # up to 1e-5, the most similar pair of different images is far below.
 SAME_IMAGE = 1 - 5e-5
+# Of 2 numbers 45 % of random images would be taken for a seed, of 3 .6 %, of 4 none.
+_LEAST_NUMBERS = 8
 
 
 def transductive(
@@ -112,6 +115,11 @@ def learn_scores(
     seed_scores (s, k) to give them.
     """
     seed_rows, other_rows = _joined(values), _joined(unlabeled)
+    if seed_rows.shape[1] < _LEAST_NUMBERS:
+        raise DeclarationError(
+            f"transductive needs sources of at least {_LEAST_NUMBERS} numbers together "
+            f"to tell images apart, got {seed_rows.shape[1]}."
+        )
     both = torch.cat([seed_rows, other_rows])
     center, scale = both.mean(dim=0), both.std(dim=0, correction=0)
     scale = torch.where(scale > 1e-6, 1 / scale, torch.zeros_like(scale))
@@ -151,7 +159,7 @@ def _scores(
 
 
 def _joined(values: Sequence[torch.Tensor]) -> torch.Tensor:
-    return torch.cat([value.flatten(1) for value in values], dim=1)
+    return torch.cat([value[:, None].flatten(1) for value in values], dim=1)
 
 
 def _unit_rows(

@@ -55,6 +55,10 @@ class OneVsRest(Rule):
             raise DeclarationError(
                 f"OneVsRest needs 0 < min_recall <= 1, got {min_recall}."
             )
+        if not isinstance(claims, Iterable):
+            raise DeclarationError(
+                f"OneVsRest's claims is {claims!r}; give a list: claims=[{claims!r}]."
+            )
         self.claims = tuple(claims)
         self.side = side
         self.min_recall = min_recall
@@ -80,6 +84,11 @@ class OneVsRest(Rule):
             sign = -1.0 if self.side == "below" else 1.0
             score = sign * values[:, 0]
             learned: dict[str, NDArray[Any]] = {"sign": np.asarray(sign, np.float32)}
+        elif self.side == "below":
+            raise DeclarationError(
+                f"OneVsRest(side='below') needs a feature with one number per image; "
+                f"{self.feature.name!r} has {values.shape[1]}."
+            )
         else:
             score, learned = _log_odds(values, labels, self.claims)
         cut = purest_cut(score, claimed, self.min_recall)

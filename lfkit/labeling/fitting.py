@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from lfkit.errors import DataError
+from lfkit.errors import DataError, DeclarationError
 from lfkit.features.feature import Feature, ancestors, finite_rows, image
+from lfkit.folds import deal_folds
 from lfkit.images import ImageSource
-from lfkit.labeling.evaluation import Evaluator, result_key
+from lfkit.labeling.evaluation import Evaluated, Evaluator, result_key
 from lfkit.labeling.labeling_function import LabelingFunction
 from lfkit.labeling.matrix import originals
 from lfkit.labeling.sample import UnlabeledSample, as_input, require_lasting
@@ -85,6 +86,7 @@ class Fitter:
         self._sample = UnlabeledSample(source, evaluator, random_state)
         self.n_calls = 0
         self._raw: dict[Feature, NDArray[np.float32]] = {}
+        self._failed: dict[Feature, str] = {}
         self._rounded: dict[Feature, NDArray[Any]] = {}
         self._fits: dict[tuple[Feature, str], Feature] = {}
 
@@ -243,6 +245,7 @@ class Fitter:
         usable = train.copy()
         for source in sources:
             if source is not image:
+                self._require_some(source)
                 usable &= finite_rows(self._raw[source])
         pixels = None
         if image in sources:
@@ -264,6 +267,7 @@ class Fitter:
 
         def learn() -> Mapping[str, NDArray[Any]]:
             self._compute([moved.feature])
+            self._require_some(moved.feature)
             values = self._rounded[moved.feature]
             fitted = moved.fit(
                 values[train].astype(np.float32),
@@ -311,8 +315,17 @@ class Fitter:
         require_lasting(done.is_passing)
         for node, key in missing:
             self._raw[node], self._rounded[node] = done.raw[node], done.stored[node]
+            reason = _why_on_all(node, done)
+            if reason is not None:
+                self._failed[node] = reason
+                continue  # not kept: the reason would be lost
             arrays = {"raw": done.raw[node], "values": done.stored[node]}
             self._store.save("features", key, self._block_id, arrays)
+
+    def _require_some(self, node: Feature) -> None:
+        """Say why a feature failed on every seed, not that there are no seeds."""
+        if node in self._failed:
+            raise DeclarationError(self._failed[node])
 
     def _fit_key(self, what: str, parts: Any, train: NDArray[np.bool_]) -> str:
         return result_key(
@@ -326,7 +339,8 @@ class Fitter:
     def _out_of_fold_key(self, lf: LabelingFunction, folds: NDArray[np.int64]) -> str:
         k = self._n_classes if lf.classes is None else 0
         seeds: tuple[Any, ...] = (self._seed_identity(), folds, self._random_state)
-        if any("unlabeled" in node.fit_arguments for node in ancestors(lf.features)):
+        read = [*lf.features, *(t.feature for t in lf.thresholds.values())]
+        if any("unlabeled" in node.fit_arguments for node in ancestors(read)):
             seeds = (*seeds, self._sample.identity)
         return result_key(self._source, "out of fold", lf, seeds, k)
 
@@ -366,9 +380,14 @@ def make_folds(
         return None
     sizes = np.bincount(labels)
     n_folds = min(FOLDS, max(2, int(sizes[sizes > 0].min())))
-    rng = np.random.default_rng(random_state)
-    folds = np.zeros(len(labels), np.int64)
-    for label in np.flatnonzero(sizes):
-        rows = rng.permutation(np.flatnonzero(labels == label))
-        folds[rows] = np.arange(len(rows)) % n_folds
-    return folds[copy_of]
+    return deal_folds(labels, n_folds, random_state)[copy_of]
+
+
+def _why_on_all(node: Feature, done: Evaluated) -> str | None:
+    """Say why a feature failed on every seed; None if it did not."""
+    if finite_rows(done.raw[node]).any():
+        return None
+    for part in ancestors([node]):
+        if failures := done.faults.get(part.name):
+            return f"feature {part.name!r} failed on every seed: {failures[0].message}"
+    return None

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lfkit.errors import DataError
+from lfkit.errors import DataError, DeclarationError
 from lfkit.features.feature import Feature, finite_rows, image
 from lfkit.images import ImageSource, to_unit_range
 from lfkit.labeling.evaluation import Evaluator
 from lfkit.labeling.matrix import originals
 
 N_UNLABELED = 2048
-_LEAST = 128
+_LEAST = 16
 _MOST_PIXELS = 2**26  # of a sample read as images: 256 MB per channel in float32
 _STREAM = 0x5A3B1E  # apart from all other draws of the same random_state
 
@@ -24,7 +24,7 @@ _STREAM = 0x5A3B1E  # apart from all other draws of the same random_state
 class UnlabeledSample:
     """Up to 2,048 images of a source, drawn once; nobody looks at their labels.
 
-    Seeds may be among them. Large images are fewer: 64 megapixels in all.
+    Seeds may be among them. Large images are fewer: 64 megapixels in all, but 16.
     """
 
     def __init__(
@@ -70,6 +70,12 @@ class UnlabeledSample:
             require_lasting(bool(read.passing))
             usable[list(read.problems)] = False
             pixels = read.pixels[usable]
+        if not usable.any():
+            names = ", ".join(source.name for source in node.of)
+            raise DeclarationError(
+                f"feature {node.name!r} learns from unlabeled images, but {names} "
+                f"failed on all {len(self.rows)} of them."
+            )
         return tuple(
             as_input(node, pixels if source is image else self._values[source][usable])
             for source in node.of
@@ -100,6 +106,6 @@ def require_lasting(is_passing: bool) -> None:
     """Fit on all readable images or not at all: what is fitted is kept for good."""
     if is_passing:
         raise DataError(
-            "a seed image could not be read just now, or changed meanwhile; run the "
-            "same command again."
+            "an image to learn from could not be read just now, or changed meanwhile; "
+            "run the same command again."
         )

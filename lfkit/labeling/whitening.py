@@ -61,9 +61,11 @@ def whitened_means(
     # Around plain means: only of those does a downdate remove all trace of a seed
     # (around trimmed ones, temperatures came out at 0.1 where refitting gives 24).
     residuals = points - centres[own]
-    precision = _Precision(residuals, shrink)
+    precision = _Precision(residuals, shrink, float((points**2).mean()))
     scores = _leave_one_out(residuals, own, centres, means, left_out, precision)
     scores[:, ~present] = -np.inf
+    alone = np.bincount(own, minlength=len(classes))[own] == 1
+    scores[alone, own[alone]] = -np.inf  # nothing is known of its class without it
     whitened = precision.apply(means)  # (classes, d)
     bias = -(0.5 * (means * whitened).sum(axis=1) + origin @ whitened.T)
     bias[~present] = -np.inf
@@ -139,12 +141,16 @@ class _Precision:
     """The inverse of the shrunk within-class covariance, of (s, d) residuals.
 
     shrink * mean variance * I + (1 - shrink) * residuals'residuals / s. With more
-    coordinates than seeds the s x s form (Woodbury) is the cheap one.
+    coordinates than seeds the s x s form (Woodbury) is the cheap one. Without any
+    residuals, as with one seed per class, the variance of all seeds takes their place.
     """
 
-    def __init__(self, residuals: NDArray[np.float64], shrink: float) -> None:
+    def __init__(
+        self, residuals: NDArray[np.float64], shrink: float, total_variance: float
+    ) -> None:
         s, d = residuals.shape
-        self._ridge = shrink * max(float((residuals**2).sum()) / (s * d), 1e-12)
+        variance = float((residuals**2).mean()) or total_variance
+        self._ridge = shrink * max(variance, 1e-12)
         self.share = share = (1 - shrink) / s
         self._residuals = residuals if d > s and share > 0 else None
         if self._residuals is None:
