@@ -5,6 +5,7 @@ not plain have the wrong figure, or all of the image as figure.
 """
 
 from functools import cache
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -98,13 +99,6 @@ def body_color(rgb, mask):
     return _mean_over(rgb, mask)
 
 
-@feature(batched=True, of=[rgb28, body])
-def body_contrast(rgb, mask):
-    """Deviation of red, green and blue inside the figure: (n, 3)."""
-    mean, square = _mean_over(rgb, mask), _mean_over(rgb.square(), mask)
-    return (square - mean.square()).clamp(min=0).sqrt()
-
-
 hsv28 = seen_in(hsv64, rgb28, instead_of=rgb64)
 
 
@@ -122,10 +116,7 @@ def named_colors(hsv, mask):
     colored = ~black & ~plain
     turn = (hue * 360 + 15) % 360  # red from -15 degrees
     stops = (0, 30, 65, 90, 185, 275, 360)
-    hues = [
-        colored & (turn >= low) & (turn < high)
-        for low, high in zip(stops[:-1], stops[1:], strict=True)
-    ]
+    hues = [colored & (turn >= low) & (turn < high) for low, high in pairwise(stops)]
     found = torch.stack([black, white, gray, *hues], dim=1).to(hsv.dtype)
     return _mean_over(found, mask)
 
@@ -140,19 +131,8 @@ def _color_named(name, position, doc):
 
 
 black_part = _color_named("black_part", 0, "Share of the figure that is black: (n,).")
-gray_part = _color_named("gray_part", 2, "Share of the figure that is gray: (n,).")
-red_part = _color_named("red_part", 3, "Share of the figure that is red: (n,).")
-orange_part = _color_named("orange_part", 4, "Share of it from orange to brown: (n,).")
 yellow_part = _color_named("yellow_part", 5, "Share of the figure in yellow: (n,).")
-green_part = _color_named("green_part", 6, "Share of the figure in green: (n,).")
 blue_part = _color_named("blue_part", 7, "Share of the figure in blue: (n,).")
-
-
-@feature(batched=True, of=[named_colors])
-def black_gray_and_colored(shares):
-    """Shares of the figure that are black, gray or white, and colored: (n, 3)."""
-    plain = shares[:, 1] + shares[:, 2]
-    return torch.stack([shares[:, 0], plain, shares[:, 3:].sum(dim=1)], dim=1)
 
 
 @feature(batched=True, of=[hsv28, figure_mask])
@@ -170,7 +150,9 @@ def color_from_top_to_bottom(rgb, mask, box):
     found = []
     for values in (rgb.mean(dim=1), red - blue / 2 - green / 2):
         rows = (values * mask).sum(dim=2) / mask.sum(dim=2).clamp(min=1)
-        found += [band_mean(rows, box, third / 3, (third + 1) / 3) for third in (0, 1, 2)]
+        found += [
+            band_mean(rows, box, third / 3, (third + 1) / 3) for third in (0, 1, 2)
+        ]
     return torch.stack(found, dim=1)
 
 
@@ -179,24 +161,10 @@ def rim_and_core(rgb, mask):
     """How much the body's core is redder, greener and bluer than its rim: (n, 3)."""
     core = mask
     for _ in range(3):
-        core = 1 - F.max_pool2d(1 - F.pad(core, (1, 1, 1, 1))[:, None], 3, stride=1)[:, 0]
+        core = (
+            1 - F.max_pool2d(1 - F.pad(core, (1, 1, 1, 1))[:, None], 3, stride=1)[:, 0]
+        )
     return _mean_over(rgb, core) - _mean_over(rgb, mask - core)
-
-
-@feature(batched=True, of=[figure_mask, body])
-def drawn_share(mask, filled):
-    """Share of the body that is drawn, the rest is as the ground: (n,)."""
-    return mask.sum(dim=(1, 2)) / filled.sum(dim=(1, 2)).clamp(min=1)
-
-
-@feature(batched=True, of=[figure_mask])
-def corners_taken(mask):
-    """Share of the figure in the image's corners and along its sides: (n, 2)."""
-    corner = mask[:, [0, 0, -1, -1], [0, -1, 0, -1]].mean(dim=1)
-    quarter = torch.cat(
-        [mask[:, :5, :5], mask[:, :5, -5:], mask[:, -5:, :5], mask[:, -5:, -5:]], dim=1
-    )
-    return torch.stack([corner, quarter.mean(dim=(1, 2))], dim=1)
 
 
 @feature(batched=True, of=[body, seen_in(centre_of_mass, body)])
@@ -217,14 +185,6 @@ def rough_outline(mask, box):
     across = (mask[:, :, 1:] != mask[:, :, :-1]).sum(dim=(1, 2))
     around = 2 * (box[:, 2] - box[:, 0] + box[:, 3] - box[:, 1])
     return (down + across) / around.clamp(min=1)
-
-
-@feature(batched=True, of=[figure_mask, body_box])
-def legs(mask, box):
-    """Pieces of the figure in its lowest quarter and above that: (n, 2)."""
-    pieces = (mask[:, :, 1:] > mask[:, :, :-1]).sum(dim=2) + mask[:, :, 0]
-    low, above = band_mean(pieces, box, 0.75, 0.97), band_mean(pieces, box, 0.4, 0.75)
-    return torch.stack([low, above], dim=1)
 
 
 @feature(batched=True, of=[body, body_box])
@@ -253,20 +213,10 @@ def _disc(device):
 
 @feature(batched=True, of=[dark_discs])
 def wheels(discs):
-    """Dark discs at the lower left and the lower right, the weaker one first: (n, 2)."""
-    low = discs[:, 14:]
-    sides = torch.stack([low[:, :, :14].amax(dim=(1, 2)), low[:, :, 14:].amax(dim=(1, 2))])
-    return torch.stack([sides.amin(dim=0), sides.amax(dim=0)], dim=1)
-
-
-@feature(batched=True, of=[dark_discs])
-def eyes(discs):
-    """Dark discs side by side in the upper middle, against those below: (n, 2)."""
-    pair = torch.minimum(discs, discs.flip(2))
-    return torch.stack(
-        [pair[:, 5:16, 5:13].amax(dim=(1, 2)), pair[:, 16:25, 5:13].amax(dim=(1, 2))],
-        dim=1,
-    )
+    """How dark discs at the lower left and right are, the weaker of them: (n,)."""
+    low = discs[:, SIDE // 2 :]
+    left, right = low[:, :, : SIDE // 2], low[:, :, SIDE // 2 :]
+    return torch.minimum(left.amax(dim=(1, 2)), right.amax(dim=(1, 2)))
 
 
 @feature(batched=True, of=[long_edges])
@@ -300,29 +250,3 @@ def shading(strength, mask):
     flat, edged = strength < low, strength > high
     found = torch.stack([flat, ~flat & ~edged, edged], dim=1).to(strength.dtype)
     return _mean_over(found, mask)
-
-
-@feature(batched=True, of=[hsv28, figure_mask])
-def hue_variety(hsv, mask):
-    """How many hues the colored figure has, as entropy: (n,), 0 for one or none."""
-    weight = mask * hsv[:, 1] * hsv[:, 2]
-    hue = hsv[:, 0]
-    shares = [
-        (weight * ((hue >= low / 12) & (hue < (low + 1) / 12))).sum(dim=(1, 2))
-        for low in range(12)
-    ]
-    found = torch.stack(shares, dim=1) + 1e-6
-    found = found / found.sum(dim=1, keepdim=True)
-    entropy = -(found * found.log()).sum(dim=1)
-    return entropy * (weight.sum(dim=(1, 2)) > 1)
-
-
-@feature(batched=True, of=[hsv28, figure_mask])
-def hue_direction(hsv, mask):
-    """Mean hue of the figure as a vector, by its saturation: (n, 2)."""
-    weight = mask * hsv[:, 1] * hsv[:, 2]
-    angle = hsv[:, 0] * (2 * torch.pi)
-    total = mask.sum(dim=(1, 2)).clamp(min=1)
-    cosine = (angle.cos() * weight).sum(dim=(1, 2)) / total
-    sine = (angle.sin() * weight).sum(dim=(1, 2)) / total
-    return torch.stack([cosine, sine], dim=1)

@@ -219,7 +219,7 @@ def test_a_download_that_is_something_else_is_not_kept(tmp_path):
     [
         (
             "cats",
-            r"no data set or file 'cats'; give a path, or one of digits, fashion-m",
+            r"no data set or file 'cats'; give a path, or one of digits, street-d",
         ),
         ("", r"there is no data set or file ''"),
         ("digits:test", r"digits has no splits; leave out ':test'\."),

@@ -201,7 +201,8 @@ def test_street_views_are_finite_on_walls_of_any_size(shape):
 
 
 def test_house_numbers_are_read_by_the_functions_for_written_digits():
-    shared = [lf for lf in digits.LFS if lfkit.image not in lf.features]
+    left_out = ("open_on_the_left_is_three", "large_hole_is_zero")
+    shared = [lf for lf in digits.LFS if lf.name not in left_out]
     moved = {lf.name: lf for lf in street_digits.LFS}
     for lf in shared:
         assert moved[lf.name].fn is lf.fn

@@ -53,7 +53,8 @@ class SeedWeightedVote(Aggregator):
     Attributes
     ----------
     doubts_, weights_ : (m',) d_j and w_j of the functions kept, in sorted order.
-    penalty_ : the strength chosen; None without seeds.
+    penalty_ : the strength chosen; None without seeds, or where every one would silence
+        all functions: then all weights stay alike.
     scale_ : what the weights of the elastic net were multiplied by.
     """
 
@@ -111,12 +112,15 @@ class SeedWeightedVote(Aggregator):
         losses = np.stack([-task.log_likelihoods(scores) for scores in held_out])
         best = losses[losses.sum(axis=1).argmin()]  # (s,)
         allowed = best.sum() + np.sqrt(len(best)) * best.std()
-        chosen = np.flatnonzero(losses.sum(axis=1) <= allowed)[-1]
-        self.penalty_ = float(penalties[chosen])
-        self.scale_ = task.best_scale(held_out[chosen])
-        weights = self.scale_ * task.fit(self.penalty_, self.ridge)
-        self.weights_ = np.full(m, weights.mean())
-        self.weights_[judged] = weights
+        # From the strongest on: one that silences every function explains nothing.
+        for chosen in np.flatnonzero(losses.sum(axis=1) <= allowed)[::-1]:
+            weights = task.fit(penalties[chosen], self.ridge)
+            if weights.any():
+                self.penalty_ = float(penalties[chosen])
+                self.scale_ = task.best_scale(held_out[chosen])
+                self.weights_ = np.full(m, self.scale_ * weights.mean())
+                self.weights_[judged] = self.scale_ * weights
+                return
 
     def _predict_proba(self, votes: Votes) -> NDArray[np.float64]:
         with np.errstate(divide="ignore"):

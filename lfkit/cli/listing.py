@@ -16,7 +16,12 @@ if TYPE_CHECKING:
     from lfkit.cli.lf_sheets import SheetRequest
 
 _FAMILIES = ("lfs", "aggregators", "datasets")
-_SHIPPED = ("lf_library.digits", "lf_library.fashion")
+_SHIPPED = (
+    "lf_library.digits",
+    "lf_library.street_digits",
+    "lf_library.fashion",
+    "lf_library.natural",
+)
 
 
 def list_family(

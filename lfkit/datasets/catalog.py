@@ -18,17 +18,27 @@ from lfkit.datasets.folder import is_folder, open_folder
 from lfkit.datasets.idx import is_idx, open_idx
 from lfkit.datasets.manifest import is_manifest, open_manifest
 from lfkit.datasets.npz import is_npz, open_npz
+from lfkit.datasets.openclipart import COLOR, SIZE, open_openclipart
 from lfkit.datasets.stl10 import is_stl10, open_stl10
+from lfkit.datasets.street_digits import open_street_digits
 from lfkit.datasets.svhn import is_svhn, open_svhn
 from lfkit.errors import DataError
 from lfkit.images import ImageSource
 
 
 class Dataset(NamedTuple):
-    """A data set known by name: its line in `lfkit list datasets`, and its opener."""
+    """A data set known by name: its line in `lfkit list datasets`, and its opener.
+
+    Attributes
+    ----------
+    size, color : what its images are brought to unless the user says otherwise; their
+        own if None.
+    """
 
     description: str
-    open: Callable[[str | None], Arrays]
+    open: Callable[[str | None], Arrays | Files]
+    size: tuple[int, int] | None = None
+    color: str | None = None
 
 
 class Format(NamedTuple):
@@ -44,9 +54,19 @@ DATASETS = {
         "1,797 handwritten digits, 8x8 gray, 10 classes; inside scikit-learn",
         open_digits,
     ),
+    "street-digits": Dataset(
+        "the digits composed onto colored textures, 32x32 RGB; a stand-in for SVHN",
+        open_street_digits,
+    ),
     "fashion-mnist": Dataset(
         "70,000 photos of clothes, 28x28 gray, 10 classes; :train (default), :test",
         open_fashion_mnist,
+    ),
+    "openclipart": Dataset(
+        "1,451 drawings, as 64x64 RGB, 4 classes; Debian's openclipart-png",
+        open_openclipart,
+        SIZE,
+        COLOR,
     ),
 }
 
@@ -113,11 +133,13 @@ def open_images(
     """
     name = str(data)
     try:
-        found = _find(data)
+        found, dataset = _find(data)
     except OSError as error:
         raise DataError(
             f"{os.fsdecode(error.filename or name)} cannot be opened: {error.strerror}."
         ) from error
+    if dataset is not None:
+        size, color = size or dataset.size, color or dataset.color
     if isinstance(found, Files):
         return FileSource(
             found, name=name, size=size, color=color, known=known, progress=progress
@@ -134,16 +156,16 @@ def open_images(
     )
 
 
-def _find(data: str | Path) -> Arrays | Files:
+def _find(data: str | Path) -> tuple[Arrays | Files, Dataset | None]:
     """Open what a user names, trying names first, then paths."""
     text = str(data)
     head, _, tail = text.rpartition(":")
     for name, split in ((text, None), (head, tail)):
         if isinstance(data, str) and name in DATASETS:
-            return DATASETS[name].open(split)
+            return DATASETS[name].open(split), DATASETS[name]
         path = Path(name).expanduser()
         if name and os.path.exists(path):
-            return _format(path).open(path, split)
+            return _format(path).open(path, split), None
     raise DataError(
         f"there is no data set or file {text!r}; give a path, or one of "
         f"{', '.join(DATASETS)}."

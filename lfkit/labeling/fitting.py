@@ -20,10 +20,15 @@ from lfkit.errors import DataError, DeclarationError
 from lfkit.features.feature import Feature, ancestors, finite_rows, image
 from lfkit.folds import deal_folds
 from lfkit.images import ImageSource
-from lfkit.labeling.evaluation import Evaluated, Evaluator, result_key
+from lfkit.labeling.evaluation import Evaluator, result_key
 from lfkit.labeling.labeling_function import LabelingFunction
 from lfkit.labeling.matrix import originals
-from lfkit.labeling.sample import UnlabeledSample, as_input, require_lasting
+from lfkit.labeling.sample import (
+    UnlabeledSample,
+    as_input,
+    require_lasting,
+    why_on_all,
+)
 from lfkit.labeling.thresholds import Threshold
 from lfkit.store import Store, make_block
 
@@ -315,7 +320,7 @@ class Fitter:
         require_lasting(done.is_passing)
         for node, key in missing:
             self._raw[node], self._rounded[node] = done.raw[node], done.stored[node]
-            reason = _why_on_all(node, done)
+            reason = why_on_all(node, done, "seed")
             if reason is not None:
                 self._failed[node] = reason
                 continue  # not kept: the reason would be lost
@@ -381,13 +386,3 @@ def make_folds(
     sizes = np.bincount(labels)
     n_folds = min(FOLDS, max(2, int(sizes[sizes > 0].min())))
     return deal_folds(labels, n_folds, random_state)[copy_of]
-
-
-def _why_on_all(node: Feature, done: Evaluated) -> str | None:
-    """Say why a feature failed on every seed; None if it did not."""
-    if finite_rows(done.raw[node]).any():
-        return None
-    for part in ancestors([node]):
-        if failures := done.faults.get(part.name):
-            return f"feature {part.name!r} failed on every seed: {failures[0].message}"
-    return None

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfkit.errors import DataError, DeclarationError
-from lfkit.features.feature import Feature, finite_rows, image
+from lfkit.features.feature import Feature, ancestors, finite_rows, image
 from lfkit.images import ImageSource, to_unit_range
-from lfkit.labeling.evaluation import Evaluator
+from lfkit.labeling.evaluation import Evaluated, Evaluator
 from lfkit.labeling.matrix import originals
 
 N_UNLABELED = 2048
@@ -34,6 +34,7 @@ class UnlabeledSample:
         self._evaluator = evaluator
         self._random_state = random_state
         self._values: dict[Feature, NDArray[np.float32]] = {}
+        self._failed: dict[Feature, str] = {}
 
     @cached_property
     def rows(self) -> NDArray[np.int64]:
@@ -71,10 +72,12 @@ class UnlabeledSample:
             usable[list(read.problems)] = False
             pixels = read.pixels[usable]
         if not usable.any():
-            names = ", ".join(source.name for source in node.of)
+            reasons = [self._failed[s] for s in node.of if s in self._failed]
             raise DeclarationError(
-                f"feature {node.name!r} learns from unlabeled images, but {names} "
-                f"failed on all {len(self.rows)} of them."
+                reasons[0]
+                if reasons
+                else f"feature {node.name!r} learns from unlabeled images, but finds "
+                "none on which all that it reads has a value."
             )
         return tuple(
             as_input(node, pixels if source is image else self._values[source][usable])
@@ -89,6 +92,9 @@ class UnlabeledSample:
         require_lasting(done.is_passing)
         for node in missing:
             self._values[node] = done.raw[node]
+            reason = why_on_all(node, done, "unlabeled image")
+            if reason is not None:
+                self._failed[node] = reason
 
 
 def as_input(node: Feature, values: Any) -> Any:
@@ -109,3 +115,15 @@ def require_lasting(is_passing: bool) -> None:
             "an image to learn from could not be read just now, or changed meanwhile; "
             "run the same command again."
         )
+
+
+def why_on_all(node: Feature, done: Evaluated, what: str) -> str | None:
+    """Say why a feature failed on every one of some images; None if it did not."""
+    if finite_rows(done.raw[node]).any():
+        return None
+    for part in ancestors([node]):
+        if failures := done.faults.get(part.name):
+            return (
+                f"feature {part.name!r} failed on every {what}: {failures[0].message}"
+            )
+    return None
