@@ -10,7 +10,7 @@ RUN := $(VENV)/bin
 .PHONY: demo test test-all check bench clean
 
 demo: $(VENV)/installed
-	$(RUN)/lfkit apply digits --lfs lf_library.digits --seeds-per-class 20 --out demo-run
+	$(RUN)/lfkit apply digits --lfs lf_library.digits --seeds-per-class 20 --with seed-weighted --out demo-run
 
 test: $(VENV)/installed-dev
 	$(RUN)/python -m pytest -m "not slow and not gpu"
