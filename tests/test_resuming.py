@@ -134,7 +134,9 @@ def test_nothing_is_fitted_while_a_seed_cannot_be_read(tmp_path):
     def resembles(values, *, rule):
         return rule(values)
 
-    with pytest.raises(DataError, match="a seed image could not be read just now"):
+    with pytest.raises(
+        DataError, match="an image to learn from could not be read just now"
+    ):
         LFApplier([resembles]).apply(
             _Flaky(IMAGES), seed_rows=[0, 1, 28, 29], seed_labels=[0, 0, 1, 1]
         )

@@ -76,8 +76,9 @@ def test_a_doubt_is_the_likeliest_share_of_guesses_and_one_vote_more(k, leans, s
     votes = with_seeds(make_votes(shares), labels, 30)
     model = SeedWeightedVote().fit(votes)
     grid = np.linspace(0, 1, 4001)[1:, None]
+    judging = np.bincount(labels)[labels] > 1  # a class's only seed judges nobody
     for j, doubt in enumerate(model.doubts_):
-        voted = shares[:, j].any(axis=1)
+        voted = shares[:, j].any(axis=1) & judging
         right = rounded(shares)[voted, j, labels[voted]]
         # One imaginary vote is surely a guess: the last term, but for a constant.
         likelihood = np.log((1 - grid) * right + grid / k).sum(axis=1, keepdims=True)
