@@ -1,6 +1,6 @@
 """What a library's features cost: each against its peer, and all of them together.
 
-    python -m benchmarks.features [--library fashion] [--images N] [--peer-images 200]
+    python -m benchmarks.features [--name fashion] [--images N] [--peer-images 200]
 
 Prints Markdown tables. Each feature, batched, against the same for one image at a time
 with scikit-image, OpenCV, SciPy, scikit-learn or NumPy, one core each; where the
@@ -38,15 +38,15 @@ _CPU_TARGET, _GPU_TARGET = 1500, 100_000
 def main():
     """Fit a library and print its tables."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--library", default="fashion")
+    parser.add_argument("--name", default="fashion")
     parser.add_argument(
         "--images", type=int, help="at most; 2,000 for single features, else all"
     )
     parser.add_argument("--peer-images", type=int, default=200)
     options = parser.parse_args()
-    library = importlib.import_module(f"lf_library.{options.library}")
+    library = importlib.import_module(f"lf_library.{options.name}")
     source = open_images(library.DATA)
-    print(f"### lf_library.{options.library}, {machine()}\n")
+    print(f"### lf_library.{options.name}, {machine()}\n")
     lfs, seconds = timed(lambda: fit(library.LFS, source))
     print(f"Fitted in {seconds:.1f} s, votes out of fold included.\n")
     n = min(options.images or _COST_IMAGES, len(source))
@@ -101,7 +101,7 @@ def feature_table(read, costs, pixels):
                 (
                     name,
                     *own,
-                    peer.library,
+                    peer.maker,
                     f"{1e3 * theirs:.3f}",
                     f"{1 / theirs:,.0f}",
                     f"{theirs / mine:.1f}",
@@ -114,7 +114,7 @@ def feature_table(read, costs, pixels):
         *("feature", "own core-ms", "with inputs, images/s"),
         *("peer", "ms", "images/s", "ratio", "correlation", "largest difference"),
     )
-    n_alone = sum(several[0].library == BATCH_OF_ONE for several in peers.values())
+    n_alone = sum(several[0].maker == BATCH_OF_ONE for several in peers.values())
     return markdown(titles, rows) + (
         f"\nOne core each, {n} images for peers. In parentheses: read by other "
         "features only. Ratios are of images/s, from pixels. No library has "

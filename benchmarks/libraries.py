@@ -45,19 +45,19 @@ _SLOW = ("dawid-skene",)  # minutes on 60,000 soft votes: all functions, single 
 def main():
     """Print the tables of one library."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("library", help="digits, street_digits, fashion or natural")
+    parser.add_argument("name", help="digits, street_digits, fashion or natural")
     parser.add_argument("--data", help="instead of the library's own data set")
     parser.add_argument("--seeds", type=int, default=3, help="draws of seed images")
     parser.add_argument("--images", type=int, help="at most so many, drawn at random")
     parser.add_argument("--functions", action="store_true", help="list each function")
     parser.add_argument("--families", action="store_true", help="leave each one out")
     options = parser.parse_args()
-    library = importlib.import_module(f"lf_library.{options.library}")
+    library = importlib.import_module(f"lf_library.{options.name}")
     draws = []
     for seed in range(options.seeds):
         draws.append(Draw(library, options.data, seed, options.images))
         print(draws[-1].line(), flush=True)
-    print(f"\n### {options.library}\n")
+    print(f"\n### {options.name}\n")
     print_composition(library)
     print_totals(draws)
     if options.families:

@@ -56,7 +56,7 @@ _CLOTHES = peers_clothes.NUMPY.keys() | peers_clothes.OPENCV.keys()
 class Peer:
     """A function of one image, and the library that does most of its work."""
 
-    library: str
+    maker: str
     function: Any
 
 
@@ -83,7 +83,7 @@ def peers_of(features):
         ][:1]
         if not peers:
             peers = [Peer(BATCH_OF_ONE, peers_learned.batch_of_one(node, inputs))]
-        found[node] = [Peer(p.library, once(p.function)) for p in peers]
+        found[node] = [Peer(p.maker, once(p.function)) for p in peers]
     del found[image]
     return found
 
@@ -115,7 +115,7 @@ def skimage_first(peers):
     """Choose scikit-image's peers where there are any: feature → function."""
     return {
         node: next(
-            (p.function for p in several if p.library == "scikit-image"),
+            (p.function for p in several if p.maker == "scikit-image"),
             several[0].function,
         )
         for node, several in peers.items()

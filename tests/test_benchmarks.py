@@ -95,14 +95,14 @@ def test_every_peer_computes_its_feature(read, costs, pixels):
         for peer in peers:
             theirs, _ = features.per_image(peer.function, images)
             found = features.correlation(ours, theirs)
-            assert found > CLOSE.get((node.name, peer.library), 0.995), (node, peer)
+            assert found > CLOSE.get((node.name, peer.maker), 0.995), (node, peer)
 
 
 def test_every_feature_of_the_library_has_a_peer_of_another_making(read):
     alone = [
         node.name
         for node, peers in peers_of(read).items()
-        if peers[0].library == "batch of one"
+        if peers[0].maker == "batch of one"
     ]
     assert alone == []
 
@@ -110,15 +110,15 @@ def test_every_feature_of_the_library_has_a_peer_of_another_making(read):
 def test_a_feature_of_another_library_with_a_name_of_ours_has_no_peer(read):
     shaft = next(node for node in read if node.name == "shaft")
     other = dataclasses.replace(shaft, fn=lambda height: height[:, 0])
-    assert peers_of([shaft])[shaft][0].library == "NumPy"
-    assert peers_of([other])[other][0].library == "batch of one"
+    assert peers_of([shaft])[shaft][0].maker == "NumPy"
+    assert peers_of([other])[other][0].maker == "batch of one"
 
 
 def test_a_feature_without_a_peer_is_called_with_one_image(costs, pixels, read):
     node = next(node for node in read if node.name == "aspect")
     renamed = dataclasses.replace(node, name="of_no_library")
     (peer,) = peers_of([renamed])[renamed]
-    assert peer.library == "batch of one"
+    assert peer.maker == "batch of one"
     theirs = [peer.function(image) for image in planes(pixels)]
     np.testing.assert_allclose(theirs, costs.values[node], rtol=1e-6)
 
