@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lfkit.aggregators import MajorityVote
-from lfkit.aggregators.aggregator import TIE_TOLERANCE
 from lfkit.analysis import LFAnalysis, checked_labels
+from lfkit.em import TIE_TOLERANCE
 from lfkit.errors import InputError
 from lfkit.pairs import agreements
 from lfkit.votes import ABSTAIN, Votes

@@ -381,7 +381,7 @@ def test_hard_majority_vote_ignores_degrees_and_sets():
 def test_chunks_of_rows_give_the_same_answer(monkeypatch):
     votes = mixed_votes()
     whole = MajorityVote().fit(votes).predict_proba(votes)
-    monkeypatch.setattr("lfkit.aggregators.aggregator.CHUNK_CELLS", 50)
+    monkeypatch.setattr("lfkit.evidence._CHUNK_CELLS", 50)
     np.testing.assert_array_equal(MajorityVote().fit(votes).predict_proba(votes), whole)
 
 

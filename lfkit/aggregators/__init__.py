@@ -1,12 +1,16 @@
 """Aggregators: from votes to one label distribution per image."""
 
 from lfkit.aggregators.aggregator import Aggregator as Aggregator
+from lfkit.aggregators.class_conditional import ClassConditional as ClassConditional
 from lfkit.aggregators.dawid_skene import DawidSkene as DawidSkene
 from lfkit.aggregators.majority_vote import MajorityVote as MajorityVote
+from lfkit.aggregators.one_coin import OneCoin as OneCoin
 from lfkit.aggregators.seed_weighted import SeedWeightedVote as SeedWeightedVote
 
 AGGREGATORS: dict[str, type[Aggregator]] = {
     "majority-vote": MajorityVote,
+    "one-coin": OneCoin,
+    "class-conditional": ClassConditional,
     "dawid-skene": DawidSkene,
     "seed-weighted": SeedWeightedVote,
 }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self, get_args
@@ -14,16 +13,11 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from lfkit.em import TIE_TOLERANCE
 from lfkit.errors import InputError, VotesError
 from lfkit.votes import ABSTAIN, Patterns, Votes
 
 TieBreakPolicy = Literal["abstain", "random", "first"]
-
-# Posteriors closer than this are a tie: rounding errors of sums of votes are smaller.
-TIE_TOLERANCE = 1e-9
-
-# float64 cells (image, function, class) held at once: 4 MB stay in the cache.
-CHUNK_CELLS = 2**19
 
 
 @dataclass(frozen=True, eq=False)
@@ -224,31 +218,6 @@ def clear_winners(proba: NDArray[np.float64], votes: Votes) -> NDArray[np.int64]
     best = proba >= proba.max(axis=1, keepdims=True) - TIE_TOLERANCE
     clear = (best.sum(axis=1) == 1) & votes.voted.any(axis=1)
     return np.where(clear, best.argmax(axis=1), ABSTAIN)
-
-
-def chunks(votes: Votes) -> Iterator[slice]:
-    """Yield ranges of images whose votes, as distributions, are held at once."""
-    cells_per_image = max(1, votes.n_functions * votes.n_classes)
-    size = max(1, CHUNK_CELLS // cells_per_image)
-    for start in range(0, len(votes), size):
-        yield slice(start, start + size)
-
-
-def vote_distributions(votes: Votes) -> NDArray[np.float64]:
-    """Return each vote as a distribution over classes, (n, m, k); abstain is zeros.
-
-    A hard vote is one-hot, a soft vote its distribution, a set is uniform over it.
-    """
-    weights = np.zeros((*votes.hard.shape, votes.n_classes))
-    if votes.allowed is not None:
-        weights += votes.allowed & (votes.hard == ABSTAIN)[:, :, None]
-    if votes.soft is not None:
-        weights += votes.soft
-    # What is left is hard, or soft with weights so small that float16 lost them.
-    image, function = np.nonzero((votes.hard != ABSTAIN) & ~weights.any(axis=2))
-    weights[image, function, votes.hard[image, function]] = 1
-    total = weights.sum(axis=2, keepdims=True)
-    return np.divide(weights, total, out=weights, where=total > 0)
 
 
 def _one_thread() -> AbstractContextManager[Any]:

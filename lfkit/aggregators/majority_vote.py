@@ -7,12 +7,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lfkit.aggregators.aggregator import (
-    Aggregator,
-    SeedVotes,
-    chunks,
-    vote_distributions,
-)
+from lfkit.aggregators.aggregator import Aggregator, SeedVotes
+from lfkit.evidence import row_chunks, vote_distributions
 from lfkit.votes import ABSTAIN, Patterns, Votes
 
 
@@ -52,7 +48,7 @@ class MajorityVote(Aggregator):
 
     def _predict_proba(self, votes: Votes) -> NDArray[np.float64]:
         proba = np.empty((len(votes), votes.n_classes))
-        for rows in chunks(votes):
+        for rows in row_chunks(votes):
             proba[rows] = _summed(votes.rows(rows))  # (chunk, k)
         total = proba.sum(axis=1, keepdims=True)
         np.divide(proba, total, out=proba, where=total > 0)

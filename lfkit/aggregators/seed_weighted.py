@@ -7,13 +7,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize, minimize_scalar
 from scipy.special import logsumexp
 
-from lfkit.aggregators.aggregator import (
-    Aggregator,
-    SeedVotes,
-    chunks,
-    vote_distributions,
-)
+from lfkit.aggregators.aggregator import Aggregator, SeedVotes
 from lfkit.errors import InputError
+from lfkit.evidence import row_chunks, vote_distributions
 from lfkit.folds import deal_folds
 from lfkit.votes import Patterns, Votes
 
@@ -126,7 +122,7 @@ class SeedWeightedVote(Aggregator):
         with np.errstate(divide="ignore"):
             log_prior = np.log(self.class_prior_)
         proba = np.empty((len(votes), votes.n_classes))
-        for rows in chunks(votes):
+        for rows in row_chunks(votes):
             shares = vote_distributions(votes.rows(rows))
             scores = np.einsum(
                 "nmk,m->nk", _log_votes(shares, self.doubts_), self.weights_
