@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from lfkit.evidence import Evidence
 
+_TURNS = 10
+_MOST_VOCAL = 1 - 1e-6
 # Posteriors closer than this are a tie: rounding errors of sums of votes are smaller.
 TIE_TOLERANCE = 1e-9
 
@@ -129,6 +131,7 @@ class TiedTables:
     imaginary : imaginary images behind each rate, dealt as if the function guessed.
     per_class : False: one rate for all classes named and one for all others, "one
         coin" per function; True: each class has its own.
+    centre : (m, k, k + 1) tables by whose rates the imaginary images are dealt instead.
     """
 
     def __init__(
@@ -137,6 +140,7 @@ class TiedTables:
         imaginary: float,
         *,
         per_class: bool,
+        centre: NDArray[np.float64] | None = None,
     ) -> None:
         k = symbol_counts.shape[1] - 1
         self.named = symbol_counts[:, :k] > 0  # (m, k)
@@ -154,6 +158,8 @@ class TiedTables:
             ],
             axis=2,
         )
+        if centre is not None:
+            blind = self._rates(centre)
         self._imaginary = imaginary * blind  # (m, k, 3)
         # A class never named so far may be named later: it then says nothing.
         n_votes = symbol_counts.sum(axis=1) + k + 1
@@ -162,23 +168,22 @@ class TiedTables:
 
     def estimate(self, expected: NDArray[np.float64]) -> NDArray[np.float64]:
         """Pool the counts of what shares a rate, and normalise."""
-        hit = np.einsum("jyy->jy", expected[:, :, :-1])
-        named = (expected[:, :, :-1] * self.named[:, None]).sum(axis=2)
-        counts = np.stack([hit, named - hit, expected[:, :, -1]], axis=2)
-        counts = np.maximum(counts, 0)
-        counts[:, :, 0] *= self.named
-        counts[:, :, 1] = np.where(self.named, counts[:, :, 1], named)
-        counts[:, :, 1] *= self._n_others > 0
+        counts = np.maximum(self._rates(expected), 0)
         rates = self._pooled(counts) + self._pooled(self._imaginary)
         return self._as_tables(rates / rates.sum(axis=2, keepdims=True))
 
     def penalty(self, tables: NDArray[np.float64]) -> NDArray[np.float64]:
         """Log density of Dirichlet distributions, without their constants."""
-        hit = np.einsum("jyy->jy", tables[:, :, :-1])
-        named = (tables[:, :, :-1] * self.named[:, None]).sum(axis=2)
-        rates = np.stack([hit, named - hit * self.named, tables[:, :, -1]], axis=2)
+        rates = self._rates(tables)
         logs = np.log(rates, out=np.zeros_like(rates), where=self._imaginary > 0)
         return np.asarray((self._imaginary * logs).sum(axis=(1, 2)))
+
+    def _rates(self, tables: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Read hits, errors and silence off tables, (m, k, 3)."""
+        hit = np.einsum("jyy->jy", tables[:, :, :-1]) * self.named
+        voted = (tables[:, :, :-1] * self.named[:, None]).sum(axis=2)
+        errors = (voted - hit) * (self._n_others > 0)
+        return np.stack([hit, errors, tables[:, :, -1]], axis=2)
 
     def _pooled(self, counts: NDArray[np.float64]) -> NDArray[np.float64]:
         """Add up what shares a rate, (m, k, 3)."""
@@ -198,3 +203,42 @@ class TiedTables:
         tables[:, :, k] = rates[:, :, 2]
         tables[:, :, :k] += self._unseen[:, None]
         return tables / tables.sum(axis=2, keepdims=True)
+
+
+class EqualTrust(TiedTables):
+    """Tables of functions that are right equally often: a plain vote, as a model.
+
+    Each function speaks as often as it likes. What it says is right at one rate for
+    all; and how much rarer functions speak on images of classes that they do not name
+    is one ratio for all.
+    """
+
+    def __init__(self, symbol_counts: NDArray[np.float64], imaginary: float) -> None:
+        super().__init__(symbol_counts, imaginary, per_class=False)
+
+    def estimate(self, expected: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Find the rates by turns, as if counts were Poisson's."""
+        counts = np.maximum(self._rates(expected), 0) + self._imaginary
+        within = np.where(self.named[:, :, None], counts, 0).sum(axis=1)  # (m, 3)
+        beyond = np.where(self.named[:, :, None], 0, counts).sum(axis=1)
+        choosing = self.named.sum(axis=1) > 1
+        hits, errors = within[choosing, 0].sum(), within[choosing, 1].sum()
+        right = np.where(choosing, hits / max(hits + errors, 1e-300), 1.0)  # (m,)
+        spoken, unnamed = within[:, :2].sum(axis=1), beyond[:, :2].sum(axis=1)
+        n_within, n_beyond = within.sum(axis=1), beyond.sum(axis=1)
+        ratio, speaks = 1.0, np.zeros(len(spoken))
+        for _ in range(_TURNS):
+            exposure = np.maximum(n_within + ratio * n_beyond, 1e-300)
+            speaks = (spoken + unnamed) / exposure
+            ratio = float(unnamed.sum() / max(float(speaks @ n_beyond), 1e-300))
+        inside = np.minimum(speaks, _MOST_VOCAL)[:, None]
+        outside = np.clip(ratio * speaks, 1 - _MOST_VOCAL, _MOST_VOCAL)[:, None]
+        rates = np.empty(counts.shape)
+        rates[:, :, 0] = np.where(self.named, inside * right[:, None], 0)
+        rates[:, :, 1] = np.where(self.named, inside * (1 - right[:, None]), outside)
+        rates[:, :, 2] = 1 - rates[:, :, :2].sum(axis=2)
+        return self._as_tables(rates)
+
+    def penalty(self, tables: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Nothing is held back."""
+        return np.zeros(len(tables))

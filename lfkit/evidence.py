@@ -19,8 +19,6 @@ _KEPT_BYTES = 2**28
 _MANY_CELLS = 2**22
 # float64 cells (image, function, class) held at once: 4 MB stay in the cache.
 _CHUNK_CELLS = 2**19
-# Likelihoods multiplied before a logarithm is taken: 1e-38 each would still do.
-_FACTORS = 8
 
 
 def row_chunks(votes: Votes) -> Iterator[slice]:
@@ -124,17 +122,28 @@ class Evidence:
         flat = change.transpose(0, 2, 1).reshape(-1, self.n_classes)
         found = self._voted @ flat + silence
         small = tables[self.graded].transpose(0, 2, 1).astype(self._dtype)
+        weight = np.ones(len(tables)) if powers is None else powers
+        weight = weight[self.graded].astype(self._dtype)
         for rows, symbols in self._graded_chunks():
             terms = symbols @ small  # (g, c, k)
-            if powers is None:
-                starts = np.arange(0, len(terms), _FACTORS)
-                terms = np.multiply.reduceat(terms, starts, axis=0, dtype=np.float64)
-                found[rows] += np.log(terms).sum(axis=0)
-            else:
-                found[rows] += np.einsum(
-                    "gck,g->ck", np.log(terms), powers[self.graded]
-                )
+            found[rows] += np.einsum("gck,g->ck", np.log(terms), weight)
         return found
+
+    def terms(
+        self, tables: NDArray[np.float64], powers: NDArray[np.float64] | None = None
+    ) -> NDArray[np.float64]:
+        """Return each function's log P(vote | class), (u, m, k): for few patterns."""
+        logs = np.log(tables).transpose(0, 2, 1)  # (m, k + 1, k)
+        k = self.n_classes
+        found = np.empty((self.n_patterns, self.n_functions, k))
+        dense = self._voted.toarray().reshape(self.n_patterns, -1, k)
+        symbol = np.where(dense.any(axis=2), dense.argmax(axis=2), k)
+        for j in self._plain:
+            found[:, j] = logs[j][symbol[:, j]]
+        small = tables[self.graded].transpose(0, 2, 1).astype(self._dtype)
+        for rows, symbols in self._graded_chunks():
+            found[rows, self.graded] = np.log(symbols @ small).transpose(1, 0, 2)
+        return found if powers is None else found * powers[:, None]
 
     def posterior(
         self,

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from lfkit.errors import VotesError
 
@@ -42,7 +43,8 @@ class Votes:
     Attributes
     ----------
     hard : (n, m) int16
-        One class per vote, -1 = abstain.
+        One class per vote, -1 = abstain. Any whole numbers are taken, and scipy's
+        sparse matrices, whose stored entries are the votes, class 0 among them.
     names : the m functions' names.
     n_classes : k.
     soft : (n, m, k) float16 or None
@@ -75,7 +77,8 @@ class Votes:
     seed_out_of_fold: Votes | None = None
 
     def __post_init__(self) -> None:
-        hard = np.asarray(self.hard)
+        hard = _dense(self.hard) if sparse.issparse(self.hard) else self.hard
+        hard = np.asarray(hard)
         if hard.ndim != 2:
             raise VotesError(
                 f"votes must be a matrix (images, labeling functions), got an array "
@@ -163,6 +166,12 @@ class Votes:
             allowed=None if self.allowed is None else self.allowed[rows],
         )
 
+    def _graded_cells(self) -> tuple[NDArray[np.float16], NDArray[np.bool_]]:
+        """Return `soft` and `allowed`, made of zeros where there is none."""
+        shape = (*self.hard.shape, self.n_classes)
+        soft = np.zeros(shape, np.float16) if self.soft is None else self.soft
+        return soft, np.zeros(shape, bool) if self.allowed is None else self.allowed
+
     def patterns(self, sample_weight: NDArray[np.float64] | None = None) -> Patterns:
         """Group equal rows: exact for every model that treats images alike.
 
@@ -174,7 +183,8 @@ class Votes:
         for salt in count():
             keys = _row_keys(arrays, salt)
             _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
-            if len(first) == len(self):  # no two rows are equal: nothing to group
+            if len(first) == len(self) and len(arrays) > 1:
+                # No two rows are equal, and to sort soft votes would copy gigabytes.
                 weights = np.ones(len(self)) if sample_weight is None else sample_weight
                 everyone = np.arange(len(self))
                 return Patterns(self, np.asarray(weights, np.float64), everyone)
@@ -186,6 +196,60 @@ class Votes:
             inverse, weights=sample_weight, minlength=len(first)
         ).astype(np.float64)
         return Patterns(self.rows(first), counts, inverse)
+
+
+def concatenate(parts: Sequence[Votes]) -> Votes:
+    """Join votes of the same functions on different images, without the seeds'."""
+    first = parts[0]
+    for part in parts[1:]:
+        if part.names != first.names or part.n_classes != first.n_classes:
+            raise VotesError(
+                f"votes to be joined differ: {first.n_functions} functions and "
+                f"{first.n_classes} classes, then {part.n_functions} functions and "
+                f"{part.n_classes} classes; they need the same names in the same order."
+            )
+    whole = Votes(
+        np.concatenate([part.hard for part in parts]), first.names, first.n_classes
+    )
+    if all(part.soft is None and part.allowed is None for part in parts):
+        return whole
+    cells = [part._graded_cells() for part in parts]
+    soft = allowed = None
+    if any(part.soft is not None for part in parts):
+        soft = np.concatenate([found for found, _ in cells])
+    if any(part.allowed is not None for part in parts):
+        allowed = np.concatenate([found for _, found in cells])
+    return replace(whole, soft=soft, allowed=allowed)
+
+
+def merge_patterns(parts: Sequence[Patterns]) -> Patterns:
+    """Add up the counts of vote patterns found in different images.
+
+    The same as the patterns of all images at once: shards can be counted apart. The
+    images of the parts follow one another in `inverse`.
+    """
+    joined = concatenate([part.votes for part in parts])
+    found = joined.patterns(np.concatenate([part.counts for part in parts]))
+    starts = np.cumsum([0, *(len(part.counts) for part in parts[:-1])])
+    inverse = [
+        found.inverse[start + part.inverse]
+        for start, part in zip(starts, parts, strict=True)
+    ]
+    return replace(found, inverse=np.concatenate(inverse))
+
+
+def _dense(matrix: Any) -> NDArray[Any]:
+    """Read a sparse matrix whose stored entries are the votes."""
+    entries = matrix.tocoo()
+    cells = np.ravel_multi_index(entries.coords, entries.shape)
+    if len(np.unique(cells)) < len(cells):
+        raise VotesError(
+            "a sparse matrix of votes has two entries for one image and function; give "
+            "one each."
+        )
+    dense = np.full(entries.shape, ABSTAIN, np.result_type(entries.dtype, np.int8))
+    dense[entries.coords] = entries.data
+    return dense
 
 
 def _row_keys(arrays: Sequence[NDArray[Any]], salt: int) -> NDArray[np.uint64]:

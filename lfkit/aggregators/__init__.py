@@ -1,16 +1,20 @@
 """Aggregators: from votes to one label distribution per image."""
 
 from lfkit.aggregators.aggregator import Aggregator as Aggregator
+from lfkit.aggregators.auto import Auto as Auto
 from lfkit.aggregators.class_conditional import ClassConditional as ClassConditional
 from lfkit.aggregators.dawid_skene import DawidSkene as DawidSkene
 from lfkit.aggregators.majority_vote import MajorityVote as MajorityVote
 from lfkit.aggregators.one_coin import OneCoin as OneCoin
 from lfkit.aggregators.seed_weighted import SeedWeightedVote as SeedWeightedVote
+from lfkit.aggregators.shrunk import ShrunkDawidSkene as ShrunkDawidSkene
 
 AGGREGATORS: dict[str, type[Aggregator]] = {
+    "auto": Auto,
     "majority-vote": MajorityVote,
     "one-coin": OneCoin,
     "class-conditional": ClassConditional,
     "dawid-skene": DawidSkene,
+    "shrunk": ShrunkDawidSkene,
     "seed-weighted": SeedWeightedVote,
 }

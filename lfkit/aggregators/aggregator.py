@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, Self, get_args
 
 import numpy as np
@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from lfkit.em import TIE_TOLERANCE
 from lfkit.errors import InputError, VotesError
-from lfkit.votes import ABSTAIN, Patterns, Votes
+from lfkit.votes import ABSTAIN, Patterns, Votes, merge_patterns
 
 TieBreakPolicy = Literal["abstain", "random", "first"]
 
@@ -72,7 +72,31 @@ class Aggregator(BaseEstimator, ABC):
         ----------
         sample_weight : (n,) how often each image counts; None counts each once.
         """
+        self._seen: Patterns | None = None
         self._fit_patterns(votes, sample_weight)
+        return self
+
+    def partial_fit(
+        self, votes: Votes, *, sample_weight: NDArray[np.float64] | None = None
+    ) -> Self:
+        """Learn from more images: the same as one fit of all those given so far.
+
+        What is kept of earlier images is their vote patterns and how many share each.
+        Seeds are those of the last votes that have some.
+        """
+        self._check_votes(votes, "partial_fit")
+        weight = _checked_weight(sample_weight, len(votes))
+        used = np.flatnonzero(weight > 0)
+        patterns = votes.rows(used).patterns(weight[used])
+        seen = getattr(self, "_seen", None)
+        if seen is not None:
+            patterns = merge_patterns([seen, patterns])
+        if votes.seed_rows is not None:
+            self._given = votes.seed_labels, votes.seed_out_of_fold
+        labels, fold = getattr(self, "_given", (None, None))
+        known = replace(patterns.votes, seed_labels=labels, seed_out_of_fold=fold)
+        self._fit_patterns(known, patterns.counts)
+        self._seen = replace(patterns, inverse=np.zeros(0, np.int64))
         return self
 
     def fit_predict_proba(self, votes: Votes) -> NDArray[np.float64]:

@@ -22,7 +22,7 @@ class ClassConditional(LatentClassModel):
             patterns.counts,
             vote_winners(evidence, self.class_prior_),
             TiedTables(symbols, self.smoothing, per_class=True),
-            prior=self._known_prior(),
+            prior=self.known_prior(),
             smoothing=self.smoothing,
             max_iter=self.max_iter,
             tol=self.tol,

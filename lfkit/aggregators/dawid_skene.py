@@ -31,7 +31,7 @@ class DawidSkene(LatentClassModel):
             patterns.counts,
             vote_winners(evidence, self.class_prior_),
             FreeTables(imaginary),
-            prior=self._known_prior(),
+            prior=self.known_prior(),
             smoothing=self.smoothing,
             max_iter=self.max_iter,
             tol=self.tol,

@@ -82,7 +82,8 @@ class LatentClassModel(Aggregator):
                 f"{name}'s max_iter must be at least 1, got {self.max_iter}."
             )
 
-    def _known_prior(self) -> NDArray[np.float64] | None:
+    def known_prior(self) -> NDArray[np.float64] | None:
+        """Give the class prior that is not to be learned, if there is one: (k,)."""
         return None if self.class_balance is None else self.class_prior_
 
     def _fit(self, patterns: Patterns, seeds: SeedVotes | None) -> None:

@@ -25,7 +25,7 @@ class OneCoin(LatentClassModel):
             patterns.counts,
             vote_winners(evidence, self.class_prior_),
             TiedTables(symbols, self.smoothing, per_class=False),
-            prior=self._known_prior(),
+            prior=self.known_prior(),
             smoothing=self.smoothing,
             max_iter=self.max_iter,
             tol=self.tol,
