@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from lfkit.aggregators import MajorityVote
 from lfkit.analysis import LFAnalysis, checked_labels
-from lfkit.em import TIE_TOLERANCE
+from lfkit.ceiling import Ceiling, find_ceiling
+from lfkit.dependencies import Dependencies, find_dependencies
 from lfkit.errors import InputError
+from lfkit.identifiability import Identifiability, identifiability
 from lfkit.pairs import agreements
 from lfkit.votes import ABSTAIN, Votes
 
 MIN_KNOWN_LABELS = 30
 MIN_VOTES = 20
 COPY_AGREEMENT = 0.98
+# What a rule learned from labels must gain over the majority vote to be worth it.
+LEAST_GAIN = 0.02
+_MOST_GROUPS = 5  # of functions that err together, to be listed
+_MOST_NAMED = 4  # functions of a group that a sentence names
 
 
 @dataclass(frozen=True)
@@ -38,23 +43,18 @@ class Copies:
 
 
 @dataclass(frozen=True)
-class Ceiling:
-    """How often a label made from the votes alone can be right.
+class DependentGroup:
+    """Functions that err together though the class is given.
 
     Attributes
     ----------
-    n_known : images with a known label.
-    majority_vote : its accuracy, a tie counted as a random choice.
-    cross_fitted : accuracy of the best label of each vote pattern, learned on one half
-        of these images and scored on the other; the majority vote where a pattern is
-        new. What a supervised rule on the votes reaches: the ceiling is not far below.
-    in_sample : the same, learned and scored on all of them: above the ceiling.
+    strength : the least residual correlation among the pairs found; 1 = copies.
+    effective : how many independent functions the group is worth.
     """
 
-    n_known: int
-    majority_vote: float
-    cross_fitted: float
-    in_sample: float
+    names: tuple[str, ...]
+    strength: float
+    effective: float
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,10 @@ class Diagnosis:
     n_without_votes : images on which every function abstains.
     copies : pairs of functions that say nearly the same.
     ceiling : None when fewer than 30 labels are known.
+    dependent : groups of functions that agree more than the class explains.
+    identifiability : whether votes alone tell how good the functions are.
+    floor : name and accuracy of the best classifier trained on the seeds alone, if
+        known.
     """
 
     class_names: tuple[str, ...]
@@ -79,6 +83,9 @@ class Diagnosis:
     copies: tuple[Copies, ...]
     n_known: int
     ceiling: Ceiling | None
+    dependent: tuple[DependentGroup, ...]
+    identifiability: Identifiability
+    floor: tuple[str, float] | None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the findings as plain, JSON-able values."""
@@ -94,8 +101,33 @@ class Diagnosis:
                 "drop one."
                 for pair in self.copies
             ),
+            *self._about_groups(),
+            *(
+                self.identifiability.sentences(self.class_names)
+                if self.n_images
+                else ()
+            ),
             self._about_ceiling(),
+            *self._about_limit(),
         ]
+
+    def _about_groups(self) -> list[str]:
+        pairs = {frozenset((pair.first, pair.second)) for pair in self.copies}
+        found = []
+        for group in sorted(self.dependent, key=lambda group: -len(group.names)):
+            if frozenset(group.names) in pairs:
+                continue
+            n_more = len(group.names) - _MOST_NAMED
+            listed = ", ".join(repr(name) for name in group.names[:_MOST_NAMED])
+            more = f" and {n_more} more" if n_more > 0 else ""
+            found.append(
+                f"{listed}{more} err together: these {len(group.names)} are worth "
+                f"{group.effective:.1f} independent functions."
+            )
+        if len(found) > _MOST_GROUPS:
+            rest = len(found) - _MOST_GROUPS
+            found[_MOST_GROUPS:] = [f"{rest} more groups of functions err together."]
+        return found
 
     def _about_gaps(self) -> list[str]:
         if not self.n_images:
@@ -129,6 +161,44 @@ class Diagnosis:
             "functions or the pixels, not another aggregator."
         )
 
+    def _about_limit(self) -> list[str]:
+        found = []
+        if self.ceiling is not None:
+            gain = self.ceiling.supervised - self.ceiling.majority_vote
+            if gain > LEAST_GAIN:
+                found.append(
+                    "Labels limit you: a rule learned from labels on these same votes "
+                    f"gains {100 * gain:.1f} points over the majority vote; weighing "
+                    "the functions (more seeds, another aggregator) pays."
+                )
+            else:
+                found.append(
+                    "Pixels limit you: even a rule learned from labels on these same "
+                    f"votes gains only {max(0.0, 100 * gain):.1f} points over the "
+                    "majority vote; what is missing must come from the images."
+                )
+        if self.floor is not None:
+            name, accuracy = self.floor
+            sentence = (
+                f"The best classifier trained on the seeds alone, {name}, is right "
+                f"{accuracy:.1%} of the time"
+            )
+            if self.ceiling is None:
+                found.append(sentence + ".")
+            elif accuracy > self.ceiling.supervised:
+                found.append(
+                    sentence + ", more than any rule on these votes: let the labels "
+                    "see the images."
+                )
+            elif accuracy > self.ceiling.majority_vote:
+                found.append(
+                    sentence + ", more than the majority vote: the functions add "
+                    "something only if they are weighed well."
+                )
+            else:
+                found.append(sentence + ": the functions add to the seeds.")
+        return found
+
 
 def diagnose(
     votes: Votes,
@@ -136,6 +206,7 @@ def diagnose(
     class_names: Sequence[str] | None = None,
     labels: ArrayLike | None = None,
     lf_classes: Sequence[Sequence[int]] | None = None,
+    floors: Mapping[str, float] | None = None,
     random_state: int = 0,
 ) -> Diagnosis:
     """Say what limits the labels that these votes can give.
@@ -145,7 +216,8 @@ def diagnose(
     class_names : the k classes' names; None: "class 0", ...
     labels : (n,) true labels as far as known, -1 = unknown.
     lf_classes : the classes each function declares; None: those it voted for.
-    random_state : seed of the split into halves behind `Ceiling.cross_fitted`.
+    floors : accuracy of each classifier trained on the seeds alone, as far as known.
+    random_state : seed of the split into halves behind the rules learned from labels.
     """
     k = votes.n_classes
     names = tuple(class_names or [f"class {c}" for c in range(k)])
@@ -164,6 +236,8 @@ def diagnose(
     if labels is not None:
         truth = checked_labels(labels, len(votes), "labels")
     n_known = int(np.count_nonzero(truth >= 0))
+    hard = replace(votes, soft=None, allowed=None).patterns()
+    dependencies = find_dependencies(hard)
     return Diagnosis(
         class_names=names,
         n_images=len(votes),
@@ -173,10 +247,28 @@ def diagnose(
         n_without_votes=int(np.count_nonzero(~votes.voted.any(axis=1))),
         copies=_copies(votes),
         n_known=n_known,
-        ceiling=_ceiling(votes, truth, random_state)
+        ceiling=find_ceiling(votes, truth, random_state)
         if n_known >= MIN_KNOWN_LABELS
         else None,
+        dependent=_dependent(votes, dependencies),
+        identifiability=identifiability(hard, polarities, dependencies.groups),
+        floor=max(floors.items(), key=lambda floor: floor[1]) if floors else None,
     )
+
+
+def _dependent(votes: Votes, dependencies: Dependencies) -> tuple[DependentGroup, ...]:
+    """Name the functions of each group, and say what the group is worth."""
+    found = []
+    for group in dependencies.groups:
+        inside = np.isin(dependencies.pairs, group).all(axis=1)
+        found.append(
+            DependentGroup(
+                names=tuple(votes.names[j] for j in group),
+                strength=float(dependencies.strengths[inside].min()),
+                effective=float(dependencies.powers[list(group)].sum()),
+            )
+        )
+    return tuple(found)
 
 
 def _copies(votes: Votes) -> tuple[Copies, ...]:
@@ -189,40 +281,3 @@ def _copies(votes: Votes) -> tuple[Copies, ...]:
             names = votes.names[i], votes.names[j]
             found.append(Copies(*names, float(table[i, j]), n_either))
     return tuple(found)
-
-
-def _ceiling(votes: Votes, truth: NDArray[np.int64], random_state: int) -> Ceiling:
-    k = votes.n_classes
-    known = np.flatnonzero(truth >= 0)
-    truth, votes = truth[known], votes.rows(known)
-    if truth.max() >= k:
-        raise InputError(
-            f"labels name class {truth.max()}; the votes have {k} classes."
-        )
-    # The degrees of soft votes would make every pattern unique.
-    classes_only = Votes(votes.hard, votes.names, k, allowed=votes.allowed)
-    pattern = classes_only.patterns().inverse
-    proba = MajorityVote().fit(votes).predict_proba(votes)
-    best = proba >= proba.max(axis=1, keepdims=True) - TIE_TOLERANCE
-    vote_score = np.take_along_axis(best, truth[:, None], axis=1)[:, 0] / best.sum(
-        axis=1
-    )
-
-    def score(learn: NDArray[np.bool_], rows: NDArray[np.bool_]) -> float:
-        cells = pattern[learn] * k + truth[learn]
-        table = np.bincount(cells, minlength=(pattern.max() + 1) * k).reshape(-1, k)
-        right = table.argmax(axis=1)[pattern] == truth
-        seen = table.sum(axis=1)[pattern] > 0
-        return float(np.where(seen, right, vote_score) @ rows)
-
-    everyone = np.ones(len(truth), dtype=bool)
-    shuffled = np.random.default_rng(random_state).permutation(len(truth))
-    one_half = shuffled < len(truth) // 2
-    other_half = np.logical_not(one_half)
-    return Ceiling(
-        n_known=len(truth),
-        majority_vote=float(vote_score.mean()),
-        cross_fitted=(score(one_half, other_half) + score(other_half, one_half))
-        / len(truth),
-        in_sample=score(everyone, everyone) / len(truth),
-    )

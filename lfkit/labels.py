@@ -4,35 +4,47 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lfkit.aggregators import AGGREGATORS
+from lfkit.aggregators import AGGREGATORS, Aggregator
 from lfkit.aggregators.aggregator import clear_winners
+from lfkit.calibration import cross_calibrated, fit_calibrator, precise_enough
 from lfkit.errors import InputError
-from lfkit.folds import deal_folds
 from lfkit.images import ImageSource, content_groups
 from lfkit.votes import ABSTAIN, Votes
-
-_FOLDS = 5
 
 
 @dataclass(frozen=True, eq=False)
 class Labels:
-    """Labels made of votes.
+    """Labels made of votes, and perhaps refined by the images.
 
     Attributes
     ----------
     labels : (n,) classes, -1 = no label.
     proba : (n, k) posterior; seeds have their given class.
     is_seed : (n,) True where the label was given.
+    vote_labels, vote_confidence : (n,) what the votes alone say, before refinement and
+        before labels of little confidence were dropped.
+    on_seeds : (s, k) posteriors on the seeds by what has not seen them; None without.
+    seed_labels : (s,) their classes; None without.
+    chosen : the aggregator whose labels these are: `auto` has chosen one.
+    reason : why it was chosen, in one sentence; "" where it was asked for.
+    temperature : what made the posteriors as sure as they are right on the seeds;
+        None where no seed could tell.
     """
 
     labels: NDArray[np.int64]
     proba: NDArray[np.float64]
     is_seed: NDArray[np.bool_]
+    vote_labels: NDArray[np.int64]
+    vote_confidence: NDArray[np.float64]
+    on_seeds: NDArray[np.float64] | None = None
+    seed_labels: NDArray[np.int64] | None = None
+    chosen: str = ""
+    reason: str = ""
+    temperature: float | None = None
 
 
 @dataclass(frozen=True)
@@ -51,7 +63,7 @@ class Accuracy:
     n: int
 
 
-def make_aggregator(name: str, class_balance: Sequence[float] | None) -> Any:
+def make_aggregator(name: str, class_balance: Sequence[float] | None) -> Aggregator:
     """Make an aggregator by its name in AGGREGATORS."""
     if name not in AGGREGATORS:
         raise InputError(
@@ -63,42 +75,74 @@ def make_aggregator(name: str, class_balance: Sequence[float] | None) -> Any:
 def aggregate(
     votes: Votes, name: str, class_balance: Sequence[float] | None = None
 ) -> Labels:
-    """Turn votes into labels; the seeds keep the labels they were given."""
-    proba = make_aggregator(name, class_balance).fit_predict_proba(votes)
+    """Turn votes into labels; the seeds keep the labels they were given.
+
+    Where there are votes on the seeds by functions that have not seen them, posteriors
+    are calibrated: as sure as they are right there.
+    """
+    return aggregate_with(make_aggregator(name, class_balance), votes, name)
+
+
+def aggregate_with(aggregator: Aggregator, votes: Votes, name: str) -> Labels:
+    """Do as `aggregate` with an aggregator, which is fitted by it."""
+    proba = aggregator.fit_predict_proba(votes)
     labels = clear_winners(proba, votes)
+    on_seeds = aggregator.out_of_fold_proba(votes)
+    temperature = None
+    seed_labels = None
+    if on_seeds is not None and votes.seed_labels is not None:
+        seed_labels = np.asarray(votes.seed_labels, np.int64)
+        calibrator = fit_calibrator(on_seeds, seed_labels)
+        proba, temperature = calibrator(proba), calibrator.temperature
+        on_seeds = cross_calibrated(on_seeds, seed_labels)
     is_seed = np.zeros(len(votes), bool)
     if votes.seed_rows is not None and votes.seed_labels is not None:
         is_seed[votes.seed_rows] = True
         labels[votes.seed_rows] = votes.seed_labels
         proba[votes.seed_rows] = np.eye(votes.n_classes)[votes.seed_labels]
-    return Labels(labels, proba, is_seed)
+    return Labels(
+        labels,
+        proba,
+        is_seed,
+        vote_labels=labels,
+        vote_confidence=proba.max(axis=1, initial=0.0),
+        on_seeds=on_seeds,
+        seed_labels=seed_labels,
+        chosen=getattr(aggregator, "chosen_", name),
+        reason=getattr(aggregator, "reason_", ""),
+        temperature=temperature,
+    )
+
+
+def keep_precise(labels: Labels, target: float) -> Labels:
+    """Take back the labels that are not sure enough; seeds stay.
+
+    As many are kept as have a mean confidence of at least the target.
+    """
+    own = (labels.labels != ABSTAIN) & ~labels.is_seed
+    kept = labels.is_seed.copy()
+    confidence = labels.proba[own].max(axis=1, initial=0.0)
+    kept[np.flatnonzero(own)[precise_enough(confidence, target)]] = True
+    return replace(labels, labels=np.where(kept, labels.labels, ABSTAIN))
 
 
 def seed_accuracy(
     votes: Votes, name: str, class_balance: Sequence[float] | None = None
 ) -> float | None:
-    """Score an aggregator on the seeds, by votes of functions that have not seen them.
+    """Score an aggregator on the seeds, by what has not seen them.
 
-    One that learns from the seeds is scored on those it has not seen, fold by fold.
-    Returns None without out-of-fold votes. No vote counts as wrong.
+    Returns None without out-of-fold votes. No vote and ties count as wrong.
     """
-    fold, labels = votes.seed_out_of_fold, votes.seed_labels
-    if fold is None or labels is None:
+    return accuracy_on_seeds(aggregate(votes, name, class_balance), votes)
+
+
+def accuracy_on_seeds(labels: Labels, votes: Votes) -> float | None:
+    """Score labels on the seeds, by what has not seen them; None without such votes."""
+    fold = votes.seed_out_of_fold
+    if labels.on_seeds is None or fold is None:
         return None
-    aggregator = make_aggregator(name, class_balance)
-    if not aggregator.learns_from_seeds:
-        return float((aggregator.fit(votes).predict(fold) == labels).mean())
-    right = np.zeros(len(labels), bool)
-    folds = deal_folds(np.asarray(labels), _FOLDS, 0)
-    for part in np.unique(folds):
-        test = folds == part
-        train = np.flatnonzero(~test)
-        known = replace(
-            fold, seed_out_of_fold=fold.rows(train), seed_labels=labels[train]
-        )
-        predicted = aggregator.fit(known).predict(fold.rows(np.flatnonzero(test)))
-        right[test] = predicted == labels[test]
-    return float(right.mean())
+    predicted = clear_winners(labels.on_seeds, fold)
+    return float((predicted == labels.seed_labels).mean())
 
 
 def score(

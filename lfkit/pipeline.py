@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import pyarrow as pa
 
 from lfkit.classes import Classes, least_classes, reconcile
 from lfkit.datasets import open_images
-from lfkit.errors import DataError, InputError
+from lfkit.errors import DataError
 from lfkit.features.feature import Feature
 from lfkit.floors import find_floors
 from lfkit.images import ImageSource
@@ -23,8 +22,9 @@ from lfkit.json_text import to_json
 from lfkit.labeling.applier import LFApplier
 from lfkit.labeling.faults import Report
 from lfkit.labeling.loading import load_lfs
-from lfkit.labels import aggregate, given_images, make_aggregator
-from lfkit.report.contact_sheet import contact_sheet
+from lfkit.labels import make_aggregator
+from lfkit.outcome import Outcome
+from lfkit.request import Request as Request
 from lfkit.run import (
     LFRecord,
     RunConfig,
@@ -32,58 +32,16 @@ from lfkit.run import (
     save_config,
     save_foreign_votes,
     save_images,
-    save_labels,
     versions,
 )
 from lfkit.seeds import GivenLabels, draw_seeds, read_labels
 from lfkit.store import RunStore, write_atomically
-from lfkit.summary import summarize
 from lfkit.vote_files import VoteFile, read_votes
 from lfkit.votes import Votes
 
 Progress = Callable[[str, int, int], None]
 
 _DATA = b"lfkit.data"  # metadata of images.parquet: where the images were found
-
-
-@dataclass(frozen=True)
-class Request:
-    """What `lfkit apply` was asked; each field is an option of the command.
-
-    Attributes
-    ----------
-    data : a named data set, folder or file.
-    specs : where the labeling functions are; empty if `votes_file` is given.
-    out : the run folder.
-    size : (height, width) to resize every image to.
-    lf_timeout : seconds; None waits for ever.
-    """
-
-    data: str
-    out: Path
-    specs: tuple[str, ...] = ()
-    votes_file: Path | None = None
-    kinds: tuple[str, ...] = ()
-    seed_labels: Path | None = None
-    seeds_per_class: int | None = None
-    seed: int = 0
-    aggregator: str = "majority-vote"
-    class_balance: tuple[float, ...] | None = None
-    size: tuple[int, int] | None = None
-    color: str | None = None
-    strict: bool = False
-    lf_timeout: float | None = 30.0
-    floors: bool = True
-    sheet: bool = True
-
-    def __post_init__(self) -> None:
-        if self.seed < 0:
-            raise InputError(f"--seed is {self.seed}; give a whole number from 0 on.")
-        if self.lf_timeout is not None and not 0 < self.lf_timeout < math.inf:
-            raise InputError(
-                f"--lf-timeout is {self.lf_timeout:g}; give a number of seconds above "
-                "0."
-            )
 
 
 def label_data(request: Request, progress: Progress | None = None) -> dict[str, Any]:
@@ -128,8 +86,10 @@ def label_data(request: Request, progress: Progress | None = None) -> dict[str, 
     )
     _write(request, source, classes, seeds, votes, applier.report_.problems, applier)
     lost = _rows_of(source, applier.report_.problems)
-    summary = _summarize(request, source, classes, votes, applier, lost)
-    summary["notes"] = [
+    usable = {k for f, k in applier.feature_keys_.items() if not f.learns_from_labels}
+    task = Outcome(request, source, classes, votes, store, usable, lost)
+    summary = task.labeled(applier.lfs_, progress)
+    summary["notes"] += [
         *replaced,
         *classes.notes,
         *seeds.notes,
@@ -177,10 +137,11 @@ def _label_by_foreign_votes(
     save_foreign_votes(request.out, votes)
     problems = {source.ids[row]: why for row, why in source.known_problems.items()}
     _write(request, source, classes, seeds, votes, problems, None)
-    summary = _summarize(request, source, classes, votes, None, [])
-    summary["notes"] = [*replaced, *classes.notes, *seeds.notes]
-    summary |= _report(request, Report(problems=problems))
     store = RunStore(request.out)
+    task = Outcome(request, source, classes, votes, store, set(), [])
+    summary = task.labeled(None, progress)
+    summary["notes"] += [*replaced, *classes.notes, *seeds.notes]
+    summary |= _report(request, Report(problems=problems))
     summary |= _floors(request, source, classes, votes, store, {}, [], progress)
     return _finish(request, summary, started)
 
@@ -294,58 +255,11 @@ def _write(
             lfs=records,
             features=features,
             votes_file=None if applier else str(request.votes_file),
+            refine=request.refine,
+            target_precision=request.target_precision,
             versions=versions(),
         ),
     )
-
-
-def _summarize(
-    request: Request,
-    source: ImageSource,
-    classes: Classes,
-    votes: Votes,
-    applier: LFApplier | None,
-    unreadable: Sequence[int],
-) -> dict[str, Any]:
-    """Aggregate, write the labels and the contact sheet, and say how it went."""
-    labels = aggregate(votes, request.aggregator, request.class_balance)
-    files = save_labels(
-        request.out,
-        source.ids,
-        labels.labels,
-        labels.proba,
-        classes.names,
-        labels.is_seed,
-    )
-    given = given_images(source, votes, unreadable)
-    if request.sheet:
-        path = request.out / "contact_sheet.png"
-        contact_sheet(
-            source,
-            labels.labels,
-            labels.proba,
-            classes.names,
-            path,
-            truth=classes.truth,
-            exclude=given,
-        )
-        files.append(path)
-    lfs = None if applier is None else applier.lfs_
-    everything = tuple(range(len(classes.names)))
-    summary = summarize(
-        votes,
-        labels,
-        classes.truth,
-        given,
-        class_names=classes.names,
-        aggregator=request.aggregator,
-        class_balance=request.class_balance,
-        lf_classes=None if lfs is None else [lf.classes or everything for lf in lfs],
-        lf_kinds=None if lfs is None else [lf.kind for lf in lfs],
-    )
-    summary["data"], summary["out"] = request.data, str(request.out)
-    summary["files"] = [str(path) for path in files]
-    return summary
 
 
 def _rows_of(source: ImageSource, problems: dict[str, str]) -> list[int]:

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ValidationError
 from lfkit.errors import RunError
 from lfkit.labeling.blocks import load_column
 from lfkit.labeling.matrix import originals, place_out_of_fold, place_votes
-from lfkit.labels import same_content
+from lfkit.labels import Labels, same_content
 from lfkit.store import RunStore, join_blocks, write_atomically
 from lfkit.votes import ABSTAIN, Votes
 
@@ -68,6 +68,8 @@ class RunConfig(BaseModel):
     lfs: tuple[LFRecord, ...]
     features: dict[str, str]
     votes_file: str | None
+    refine: bool = False
+    target_precision: float | None = None
     versions: dict[str, str]
     images: str | None = None
 
@@ -194,38 +196,26 @@ def not_scored(index: pa.Table, votes: Votes) -> NDArray[np.bool_]:
 def save_labels(
     folder: Path,
     ids: Sequence[str],
-    labels: NDArray[np.int64],
-    proba: NDArray[np.float64],
-    class_names: Sequence[str],
-    is_seed: NDArray[np.bool_],
+    labels: Labels,
     *,
+    class_names: Sequence[str],
     stem: str = "labels",
 ) -> list[Path]:
-    """Write labels.parquet and labels.csv: one row per image, in the data's order.
-
-    Parameters
-    ----------
-    labels : (n,) classes, -1 = no label (the cell stays empty).
-    proba : (n, k) posterior.
-    is_seed : (n,) True where the label was given, not inferred.
-    """
+    """Write labels.parquet and labels.csv: one row per image, in the data's order."""
     names = pa.array([*class_names], pa.string())
-    index = pa.array(labels, pa.int32(), mask=labels == ABSTAIN)
-    label = names.take(index)
-    confidence = pa.array(
-        np.where(labels == ABSTAIN, np.nan, proba.max(axis=1, initial=0.0)),
-        pa.float32(),
-        mask=labels == ABSTAIN,
+    confidence = np.where(
+        labels.labels == ABSTAIN, np.nan, labels.proba.max(axis=1, initial=0.0)
     )
     columns: dict[str, Any] = {
         "image_id": pa.array(ids, pa.string()),
-        "label": label,
-        "confidence": confidence,
-        "seed": pa.array(is_seed),
+        "label": _named(labels.labels, names),
+        "confidence": _share(confidence, labels.labels),
+        "seed": pa.array(labels.is_seed),
     }
     for j, name in enumerate(class_names):
-        columns[f"p_{name}"] = pa.array(proba[:, j], pa.float32())
-    columns["vote_label"], columns["vote_confidence"] = label, confidence
+        columns[f"p_{name}"] = pa.array(labels.proba[:, j], pa.float32())
+    columns["vote_label"] = _named(labels.vote_labels, names)
+    columns["vote_confidence"] = _share(labels.vote_confidence, labels.vote_labels)
     table = pa.table(columns)
     paths = [folder / f"{stem}.parquet", folder / f"{stem}.csv"]
     write_table(paths[0], table)
@@ -233,6 +223,48 @@ def save_labels(
     pa_csv.write_csv(table, sink)
     write_atomically(paths[1], sink.getvalue().to_pybytes())
     return paths
+
+
+def load_labels(folder: Path, config: RunConfig) -> Labels:
+    """Read labels.parquet; what is only in summary.json is not among it."""
+    path = folder / "labels.parquet"
+    try:
+        table = pq.read_table(path)
+        class_of = {name: label for label, name in enumerate(config.class_names)}
+        named, voted = (
+            np.asarray(
+                [class_of.get(name, ABSTAIN) for name in table[column].to_pylist()],
+                np.int64,
+            )
+            for column in ("label", "vote_label")
+        )
+        proba = np.stack(
+            [table[f"p_{name}"].to_numpy() for name in config.class_names], axis=1
+        )
+        confidence = table["vote_confidence"].to_numpy()
+        is_seed = np.asarray(table["seed"].to_pylist(), bool)
+    except (pa.ArrowInvalid, KeyError, OSError) as error:
+        raise RunError(
+            f"{path} cannot be read; run `lfkit apply` again: what is already computed "
+            "is kept."
+        ) from error
+    return Labels(
+        named,
+        proba.astype(np.float64),
+        is_seed,
+        vote_labels=voted,
+        vote_confidence=np.nan_to_num(confidence),
+        chosen=config.aggregator,
+    )
+
+
+def _named(labels: NDArray[np.int64], names: pa.Array) -> pa.Array:
+    """Turn classes into names; the cell of -1, no label, stays empty."""
+    return names.take(pa.array(labels, pa.int32(), mask=labels == ABSTAIN))
+
+
+def _share(values: NDArray[np.float64], labels: NDArray[np.int64]) -> pa.Array:
+    return pa.array(values, pa.float32(), mask=labels == ABSTAIN)
 
 
 def write_table(path: Path, table: pa.Table) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lfkit.analysis import LFAnalysis
+from lfkit.calibration import measure
 from lfkit.diagnosis import Diagnosis, diagnose
-from lfkit.labels import Labels, aggregate, score, seed_accuracy
+from lfkit.labels import Labels, accuracy_on_seeds, aggregate, score
 from lfkit.votes import ABSTAIN, Votes
 
 
@@ -25,6 +27,7 @@ def summarize(
     class_balance: Sequence[float] | None,
     lf_classes: Sequence[Sequence[int]] | None,
     lf_kinds: Sequence[str] | None,
+    floors: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
     """Collect what a person wants to know of a run, JSON-ready.
 
@@ -32,15 +35,20 @@ def summarize(
     ----------
     truth : (n,) -1 where unknown.
     given : (n,) images not to be scored, as `given_images` finds them.
+    floors : accuracy of classifiers trained on the seeds alone, as far as known.
     """
     majority = labels
-    if aggregator != "majority-vote":
+    if labels.chosen != "majority-vote" or labels.reason:
         majority = aggregate(votes, "majority-vote", class_balance)
     scored = np.where(given, -1, truth)
     reference = scored if (scored >= 0).any() else None
     table = LFAnalysis(votes).lf_summary(reference)
     diagnosis: Diagnosis = diagnose(
-        votes, class_names=class_names, labels=reference, lf_classes=lf_classes
+        votes,
+        class_names=class_names,
+        labels=reference,
+        lf_classes=lf_classes,
+        floors=floors,
     )
     functions = []
     on_seeds = _accuracies_on_seeds(votes)
@@ -68,7 +76,10 @@ def summarize(
         "aggregator": aggregator,
         "accuracy": None if found is None else vars(found),
         "majority_vote_accuracy": None if of_majority is None else vars(of_majority),
-        "seed_accuracy": seed_accuracy(votes, aggregator, class_balance),
+        "chosen": labels.chosen,
+        "reason": labels.reason,
+        "seed_accuracy": accuracy_on_seeds(labels, votes),
+        "calibration": _calibration(labels, truth, given),
         "class_names": list(class_names),
         "class_counts": np.bincount(
             labels.labels[labels.labels >= 0], minlength=len(class_names)
@@ -76,6 +87,21 @@ def summarize(
         "functions": functions,
         "diagnosis": diagnosis.to_dict(),
         "findings": diagnosis.sentences(),
+    }
+
+
+def _calibration(
+    labels: Labels, truth: NDArray[np.int64], given: NDArray[np.bool_]
+) -> dict[str, Any]:
+    """Compare confidence with accuracy, on the seeds and on images of known class."""
+    on_seeds = None
+    if labels.on_seeds is not None and labels.seed_labels is not None:
+        on_seeds = measure(labels.on_seeds, labels.seed_labels)
+    rows = np.flatnonzero((truth >= 0) & ~given & (labels.labels != ABSTAIN))
+    on_images = measure(labels.proba[rows], truth[rows])
+    return {
+        "on_seeds": None if on_seeds is None else asdict(on_seeds),
+        "on_images": None if on_images is None else asdict(on_images),
     }
 
 

@@ -8,10 +8,18 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import sparse
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
-from lfkit.aggregators import AGGREGATORS, DawidSkene, MajorityVote
+from lfkit.aggregators import (
+    AGGREGATORS,
+    ClassConditional,
+    DawidSkene,
+    MajorityVote,
+    OneCoin,
+    ShrunkDawidSkene,
+)
 from lfkit.errors import InputError, VotesError
 from lfkit.votes import Votes
 
@@ -568,3 +576,61 @@ def test_importing_aggregators_loads_no_torch():
     # scikit-learn itself imports pandas where it is installed, so pandas is not asked.
     code = "import sys, lfkit.aggregators; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+# Votes that come in parts
+
+
+@every_aggregator
+@every_kind
+def test_partial_fits_are_one_fit_of_everything(cls, votes):
+    shards = [slice(0, 30), slice(30, 31), slice(31, None)]
+    model = cls()
+    for rows in shards:
+        model.partial_fit(votes.rows(rows))
+    np.testing.assert_allclose(
+        model.predict_proba(votes),
+        cls().fit(votes).predict_proba(votes),
+        atol=1e-9,
+    )
+    # A later fit starts anew.
+    fresh = cls().fit(votes.rows(shards[0]))
+    model.fit(votes.rows(shards[0]))
+    np.testing.assert_array_equal(
+        model.predict_proba(votes), fresh.predict_proba(votes)
+    )
+
+
+@every_aggregator
+def test_sparse_votes_get_the_same_answer(cls):
+    votes = KINDS_OF_VOTES["unipolar"]
+    rows, columns = np.nonzero(votes.hard >= 0)
+    matrix = sparse.csr_array(
+        (votes.hard[rows, columns], (rows, columns)), shape=votes.hard.shape
+    )
+    same = Votes(matrix, votes.names, 3)
+    np.testing.assert_array_equal(
+        cls().fit(same).predict_proba(same), cls().fit(votes).predict_proba(votes)
+    )
+
+
+LADDER = [OneCoin, ClassConditional, DawidSkene, ShrunkDawidSkene]
+
+
+@pytest.mark.parametrize("cls", LADDER)
+@every_kind
+def test_penalised_likelihood_never_falls(cls, votes):
+    objective = cls(tol=1e-12).fit(votes).objective_
+    assert len(objective) > 1
+    assert (np.diff(objective) > -1e-8 * np.abs(objective[:-1])).all()
+
+
+@pytest.mark.parametrize("cls", LADDER)
+@every_kind
+def test_posteriors_of_the_ladder_equal_enumeration(cls, votes):
+    small = votes.select(range(min(4, votes.n_functions))).rows(slice(0, 40))
+    model = cls().fit(small)
+    if not (model.powers_ == 1).all():
+        return
+    expected, _ = brute_force(small, model.confusions_, model.class_prior_)
+    np.testing.assert_allclose(model.predict_proba(small), expected, rtol=1e-6)

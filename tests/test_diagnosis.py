@@ -1,6 +1,7 @@
 """Diagnosis: gaps, copies, ceilings, floors."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -33,6 +34,13 @@ def test_classes_that_no_function_names():
         "2 functions; 1 of 3 images (33.3%) have no vote.",
         "No function ever voted for 'dog', 'owl': votes alone cannot give that label; "
         "write a function for it.",
+        "Fewer than 3 independent functions name 'cat' (1), 'fox' (1): votes alone "
+        "cannot tell how accurate they are; write more, or give seeds.",
+        "The votes show 1 of 4 classes apart: one half of the functions predicts the "
+        "other in no more ways; the rest is guessed.",
+        "Only one-class functions name 'cat', 'fox': silence is the only vote against "
+        "it, so use an aggregator that counts silence, as all do but the votes that "
+        "are merely added up.",
         "0 labels are known, too few to say how far votes alone can go; give at least "
         "30.",
     ]
@@ -94,9 +102,11 @@ def test_ceiling_brackets_what_votes_can_do():
     assert ceiling.majority_vote < 0.9
     assert ceiling.cross_fitted > 0.98
     assert ceiling.cross_fitted <= ceiling.in_sample == 1
-    assert found.sentences()[-1].startswith(
+    assert found.sentences()[-2].startswith(
         "On 2000 labeled images the majority vote is right "
     )
+    assert ceiling.naive_bayes > 0.98
+    assert found.sentences()[-1].startswith("Labels limit you: a rule learned from ")
 
 
 def test_ceiling_of_uninformative_votes_is_chance():
@@ -161,4 +171,156 @@ def test_errors_say_what_is_wrong():
         diagnose(votes, labels=[7] * 40)
 
 
-# Floors
+def test_no_gain_over_the_majority_vote_means_that_pixels_limit():
+    matrix, truth = noisy_votes(n=2000, m=7)
+    found = diagnose(make_votes(matrix, 3), labels=truth)
+    assert found.ceiling.supervised < found.ceiling.majority_vote + 0.02
+    assert found.sentences()[-1].startswith(
+        "Pixels limit you: even a rule learned from labels on these same votes gains "
+    )
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "end"),
+    [
+        (0.999, ", more than any rule on these votes: let the labels see the images."),
+        (0.5, ": the functions add to the seeds."),
+    ],
+)
+def test_best_floor_is_compared_with_the_votes(accuracy, end):
+    matrix, truth = noisy_votes(n=2000, m=7)
+    floors = {"pixels": 0.3, "features": accuracy}
+    found = diagnose(make_votes(matrix, 3), labels=truth, floors=floors)
+    assert found.floor == ("features", accuracy)
+    assert found.sentences()[-1] == (
+        f"The best classifier trained on the seeds alone, features, is right "
+        f"{accuracy:.1%} of the time{end}"
+    )
+
+
+def test_floor_between_the_majority_vote_and_the_learned_rule():
+    matrix, truth = noisy_votes(n=2000, m=3)
+    matrix[:, 0] = (truth + 1) % 3
+    found = diagnose(make_votes(matrix, 3), labels=truth, floors={"pixels": 0.9})
+    assert found.sentences()[-1].endswith(
+        "90.0% of the time, more than the majority vote: the functions add something "
+        "only if they are weighed well."
+    )
+
+
+def test_floor_without_known_labels_is_still_told():
+    matrix, _ = noisy_votes()
+    found = diagnose(make_votes(matrix, 3), floors={"pixels": 0.74})
+    assert found.sentences()[-1] == (
+        "The best classifier trained on the seeds alone, pixels, is right 74.0% of the "
+        "time."
+    )
+
+
+def near_copies(matrix, n_copies, share, seed=1):
+    rng = np.random.default_rng(seed)
+    column = matrix[:, 0]
+    kept = rng.random((len(column), n_copies)) < share
+    other = np.stack([rng.permutation(column) for _ in range(n_copies)], axis=1)
+    return np.column_stack([matrix, np.where(kept, column[:, None], other)])
+
+
+def test_functions_that_err_together_are_a_group():
+    matrix, _ = noisy_votes(n=3000, m=8)
+    found = diagnose(make_votes(near_copies(matrix, 5, 0.9), 3))
+    assert found.copies == ()
+    (group,) = found.dependent
+    assert group.names == ("f0", "f8", "f9", "f10", "f11", "f12")
+    assert 0.6 < group.strength < 1
+    assert 1 < group.effective < 1.7
+    assert found.sentences()[1] == (
+        "'f0', 'f8', 'f9', 'f10' and 2 more err together: these 6 are worth "
+        f"{group.effective:.1f} independent functions."
+    )
+    assert found.identifiability.n_namers == (8, 8, 8)
+
+
+def test_many_groups_are_counted():
+    matrix, _ = noisy_votes(n=3000, m=14)
+    twice = np.column_stack([matrix] * 2)[:, :21]  # seven pairs, changed a little
+    flips = np.random.default_rng(0).random((3000, 21)) < 0.04
+    twice = np.where(flips, (twice + 1) % 3, twice)
+    found = diagnose(make_votes(twice, 3))
+    assert len(found.dependent) == 7
+    assert "2 more groups of functions err together." in found.sentences()
+
+
+# Identifiability
+
+
+def test_three_independent_functions_identify_the_classes():
+    matrix, _ = noisy_votes(n=3000, m=6)
+    found = diagnose(make_votes(matrix, 3)).identifiability
+    assert found.rank == 3
+    assert 1 <= found.condition < 3
+    assert (found.n_unipolar, found.unipolar_classes) == (0, ())
+    assert found.sentences("abc") == []
+
+
+def test_votes_that_cannot_tell_two_classes_apart():
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 3, 4000)
+    seen = np.minimum(truth, 1)[:, None]  # classes 1 and 2 look the same
+    guess = rng.integers(1, 3, (4000, 6))
+    matrix = np.where(seen == 0, 0, guess)
+    matrix = np.where(
+        rng.random((4000, 6)) < 0.2, rng.integers(0, 3, (4000, 6)), matrix
+    )
+    found = diagnose(make_votes(matrix, 3)).identifiability
+    assert (found.rank, found.condition) == (2, None)
+    assert found.sentences("abc") == [
+        "The votes show 2 of 3 classes apart: one half of the functions predicts the "
+        "other in no more ways; the rest is guessed."
+    ]
+
+
+def test_votes_that_hardly_tell_two_classes_apart():
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 3, 200_000)
+    swapped = np.where((truth > 0)[:, None] & (rng.random((200_000, 6)) < 0.38), 1, 0)
+    matrix = np.where(swapped == 1, 3 - truth[:, None], truth[:, None])
+    found = diagnose(make_votes(matrix, 3)).identifiability
+    assert found.rank == 3
+    assert found.condition > 10
+    (sentence,) = replace(found, condition=44.4).sentences("abc")
+    assert sentence == (
+        "The votes tell some classes barely apart: the weakest contrast is 44 times "
+        "weaker than the strongest."
+    )
+
+
+def test_classes_named_by_one_class_functions_only():
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 3, 2000)
+    hits = rng.random((2000, 9)) < 0.7
+    own = np.arange(9) % 3
+    matrix = np.where((truth[:, None] == own) & hits, own, -1)
+    found = diagnose(make_votes(matrix, 3)).identifiability
+    assert (found.n_unipolar, found.unipolar_classes) == (9, (0, 1, 2))
+    assert found.sentences("abc")[-1].startswith(
+        "Only one-class functions name any class: silence is the only vote against it"
+    )
+    mixed = matrix.copy()
+    mixed[:, 0] = truth  # names every class
+    assert diagnose(make_votes(mixed, 3)).identifiability.unipolar_classes == ()
+
+
+def test_dependent_functions_are_one_namer():
+    matrix, _ = noisy_votes(n=2000, m=4)
+    votes = make_votes(np.column_stack([matrix, matrix[:, 0], matrix[:, 0]]), 3)
+    assert diagnose(votes).identifiability.n_namers == (4, 4, 4)
+
+
+@pytest.mark.parametrize("n_functions", [0, 1, 2])
+@pytest.mark.parametrize("n", [1, 40])
+def test_few_functions_and_images_are_diagnosed(n, n_functions):
+    votes = make_votes(np.zeros((n, n_functions), dtype=int), 2)
+    found = diagnose(votes, labels=np.zeros(n, dtype=int))
+    assert found.identifiability.rank == 1
+    assert json.loads(json.dumps(found.to_dict()))["floor"] is None
+    assert all(isinstance(sentence, str) for sentence in found.sentences())

@@ -72,3 +72,59 @@ def test_colliding_hashes_do_not_merge_rows(monkeypatch):
 def test_more_classes_than_an_int16_counts_are_refused():
     with pytest.raises(VotesError, match="40000 classes are more than lfkit can count"):
         Votes(np.zeros((1, 1), np.int64), names=("a",), n_classes=40000)
+
+
+def test_sparse_matrix_holds_votes_where_it_holds_entries():
+    from scipy import sparse
+
+    dense = np.array([[0, -1, 2], [-1, 1, -1]])
+    rows, columns = np.nonzero(dense >= 0)
+    matrix = sparse.coo_array((dense[rows, columns], (rows, columns)), shape=(2, 3))
+    for form in (matrix, matrix.tocsr(), matrix.tocsc()):
+        votes = Votes(form, ("a", "b", "c"), 3)
+        np.testing.assert_array_equal(np.asarray(votes), dense)
+
+
+def test_sparse_matrix_with_two_votes_for_one_cell_is_refused():
+    from scipy import sparse
+
+    twice = sparse.coo_array(([0, 1], ([0, 0], [0, 0])), shape=(1, 1))
+    with pytest.raises(VotesError, match="two entries for one image and function"):
+        Votes(twice, ("a",), 2)
+
+
+def test_patterns_of_shards_are_the_patterns_of_the_whole():
+    from lfkit.votes import merge_patterns
+
+    rng = np.random.default_rng(0)
+    votes = Votes(rng.integers(-1, 3, (200, 4)), tuple("abcd"), 3)
+    whole = votes.patterns()
+    shards = [votes.rows(slice(0, 50)), votes.rows(slice(50, 200))]
+    merged = merge_patterns([shard.patterns() for shard in shards])
+    np.testing.assert_array_equal(merged.votes.hard, whole.votes.hard)
+    np.testing.assert_array_equal(merged.counts, whole.counts)
+    np.testing.assert_array_equal(merged.inverse, whole.inverse)
+
+
+def test_votes_of_other_functions_cannot_be_joined():
+    from lfkit.votes import concatenate
+
+    first = Votes(np.zeros((1, 2), int), ("a", "b"), 2)
+    with pytest.raises(VotesError, match="need the same names in the same order"):
+        concatenate([first, Votes(np.zeros((1, 2), int), ("b", "a"), 2)])
+
+
+def test_soft_votes_and_sets_are_joined_with_hard_ones():
+    from lfkit.votes import concatenate
+
+    soft = np.array([[[0.25, 0.75]]], np.float16)
+    allowed = np.ones((1, 1, 2), bool)
+    parts = [
+        Votes([[1]], ("a",), 2, soft=soft),
+        Votes([[0]], ("a",), 2),
+        Votes([[-1]], ("a",), 2, allowed=allowed),
+    ]
+    joined = concatenate(parts)
+    assert joined.hard[:, 0].tolist() == [1, 0, -1]
+    assert joined.soft[0, 0].tolist() == [0.25, 0.75]
+    assert joined.allowed[:, 0].any(axis=1).tolist() == [False, False, True]

@@ -9,15 +9,18 @@ from typing import Any, ClassVar, Literal, Self, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from lfkit.em import TIE_TOLERANCE
 from lfkit.errors import InputError, VotesError
+from lfkit.folds import deal_folds
 from lfkit.votes import ABSTAIN, Patterns, Votes, merge_patterns
 
 TieBreakPolicy = Literal["abstain", "random", "first"]
+
+_FOLDS = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,6 +170,28 @@ class Aggregator(BaseEstimator, ABC):
         if tie_break_policy == "random":
             return _dealt(best, patterns, self.random_state)
         return clear_winners(proba, patterns.votes)[patterns.inverse]
+
+    def out_of_fold_proba(self, votes: Votes) -> NDArray[np.float64] | None:
+        """Return posteriors on the seeds by what has not seen them, (s, k).
+
+        The votes are those of functions refitted without the seed; a model that learns
+        from the seeds is refitted too, fold by fold. Unlike `predict_proba` on the
+        seeds these say how good the model is. None without such votes.
+        """
+        fold, labels = votes.seed_out_of_fold, votes.seed_labels
+        if fold is None or labels is None or not len(labels):
+            return None
+        if not self.learns_from_seeds:
+            return self.predict_proba(fold)
+        proba = np.zeros((len(labels), votes.n_classes))
+        folds = deal_folds(np.asarray(labels), _FOLDS, 0)
+        for part in np.unique(folds):
+            train, test = np.flatnonzero(folds != part), np.flatnonzero(folds == part)
+            known = replace(
+                fold, seed_labels=labels[train], seed_out_of_fold=fold.rows(train)
+            )
+            proba[test] = clone(self).fit(known).predict_proba(fold.rows(test))
+        return proba
 
     @abstractmethod
     def _fit(self, patterns: Patterns, seeds: SeedVotes | None) -> None: ...

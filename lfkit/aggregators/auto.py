@@ -11,14 +11,12 @@ from lfkit.aggregators.aggregator import Aggregator, SeedVotes
 from lfkit.aggregators.majority_vote import MajorityVote
 from lfkit.aggregators.seed_weighted import SeedWeightedVote
 from lfkit.aggregators.shrunk import ShrunkDawidSkene
-from lfkit.calibration import cross_tempered, log_losses
+from lfkit.calibration import cross_calibrated, log_losses
 from lfkit.em import EMFit
 from lfkit.evidence import Evidence, vote_distributions
-from lfkit.folds import deal_folds
 from lfkit.holdout import predicted_votes
 from lfkit.votes import Patterns, Votes
 
-_FOLDS = 5
 # Seeds, with votes of functions that have not seen them, that are enough to judge by.
 _ENOUGH_SEEDS = 30
 # Standard errors that count as shown: seeds are the truth, other votes a sign of it.
@@ -74,6 +72,15 @@ class Auto(Aggregator):
             self._judge_by_votes(majority, shrunk)
         self.class_prior_ = self.model_.class_prior_
 
+    def out_of_fold_proba(self, votes: Votes) -> NDArray[np.float64] | None:
+        """Return posteriors on the seeds by what has not seen them, (s, k).
+
+        Those by which the model was chosen, if these seeds were the judges.
+        """
+        if self.seed_proba_ is not None:
+            return self.seed_proba_
+        return self.model_.out_of_fold_proba(votes)
+
     def _predict_proba(self, votes: Votes) -> NDArray[np.float64]:
         return self.model_.predict_proba(votes)
 
@@ -87,14 +94,16 @@ class Auto(Aggregator):
     ) -> None:
         labels = seeds.labels
         weighted = SeedWeightedVote(class_balance=self.class_balance)
+        known = replace(votes, seed_labels=labels, seed_out_of_fold=seeds.votes)
         found = {
             "majority-vote": majority.predict_proba(seeds.votes),
             "shrunk": shrunk.predict_proba(seeds.votes),
-            "seed-weighted": seed_posterior(weighted, seeds),
+            "seed-weighted": weighted.out_of_fold_proba(known),
         }
         losses = {
-            name: log_losses(cross_tempered(proba, labels, self.random_state), labels)
+            name: log_losses(cross_calibrated(proba, labels, self.random_state), labels)
             for name, proba in found.items()
+            if proba is not None
         }
         self.scores_ = {name: float(loss.mean()) for name, loss in losses.items()}
         best = min(self.scores_, key=lambda name: self.scores_[name])
@@ -116,7 +125,6 @@ class Auto(Aggregator):
         if self.chosen_ == "shrunk":
             self.model_ = shrunk
         elif self.chosen_ == "seed-weighted":
-            known = replace(votes, seed_labels=labels, seed_out_of_fold=seeds.votes)
             self.model_ = weighted.fit(known, sample_weight=counts)
 
     def _judge_by_votes(self, majority: MajorityVote, shrunk: ShrunkDawidSkene) -> None:
@@ -158,21 +166,6 @@ class Auto(Aggregator):
                 f"functions differ in how far they can be trusted ({of_votes}, on "
                 "images not learned from)"
             )
-
-
-def seed_posterior(aggregator: Aggregator, seeds: SeedVotes) -> NDArray[np.float64]:
-    """Return posteriors on seeds of a model that has learned from others, (s, k)."""
-    proba = np.zeros((len(seeds.labels), seeds.votes.n_classes))
-    folds = deal_folds(seeds.labels, _FOLDS, 0)
-    for fold in np.unique(folds):
-        train, test = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
-        known = replace(
-            seeds.votes,
-            seed_labels=seeds.labels[train],
-            seed_out_of_fold=seeds.votes.rows(train),
-        )
-        proba[test] = aggregator.fit(known).predict_proba(seeds.votes.rows(test))
-    return proba
 
 
 def _foretold(

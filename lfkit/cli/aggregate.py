@@ -45,9 +45,10 @@ def aggregate(
     if as_json:
         typer.echo(to_json(result))
         return
-    typer.echo(
-        f"{result['labeled']:,} of {result['images']:,} images labeled by {name}."
-    )
+    by = name if result["chosen"] == name else f"{name}: {result['chosen']}"
+    typer.echo(f"{result['labeled']:,} of {result['images']:,} images labeled by {by}.")
+    if result["reason"]:
+        typer.echo(f"chosen since {result['reason']}")
     for title, key in (
         ("accuracy", "accuracy"),
         ("majority vote", "majority_vote_accuracy"),
@@ -82,10 +83,8 @@ def _aggregate_run(
     paths = save_labels(
         out or run,
         index.column("image_id").to_pylist(),
-        labels.labels,
-        labels.proba,
-        config.class_names,
-        labels.is_seed,
+        labels,
+        class_names=config.class_names,
         stem=f"labels-{name}" if out is None else "labels",
     )
     truth = index.column("true_class").to_numpy().astype(np.int64)
@@ -111,7 +110,7 @@ def _aggregate_file(
     n, k = len(file.votes), file.votes.n_classes
     names = file.class_names or tuple(str(label) for label in range(k))
     ids = file.ids or tuple(str(row) for row in range(n))
-    paths = save_labels(out, ids, labels.labels, labels.proba, names, labels.is_seed)
+    paths = save_labels(out, ids, labels, class_names=names)
     truth = np.full(n, -1, np.int64) if file.labels is None else file.labels
     return _result(file.votes, labels, truth, labels.is_seed, balance, paths)
 
@@ -134,6 +133,8 @@ def _result(
     return {
         "images": len(votes),
         "labeled": int((labels.labels >= 0).sum()),
+        "chosen": labels.chosen,
+        "reason": labels.reason,
         "accuracy": None if accuracy is None else vars(accuracy),
         "majority_vote_accuracy": None if majority is None else vars(majority),
         "files": [str(path) for path in paths],

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lfkit.errors import InputError
+
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
     from lfkit.cli.progress import Bars
     from lfkit.images import ImageSource
+    from lfkit.labels import Labels
     from lfkit.run import RunConfig
     from lfkit.votes import Votes
 
@@ -39,6 +42,9 @@ def analyze(
             "--sheet", help="Draw images that each function voted for: lf_sheet.png."
         ),
     ] = False,
+    bootstrap: Annotated[
+        int, typer.Option(help="Give intervals from so many redraws of the images.")
+    ] = 0,
     as_json: Json = False,
 ) -> None:
     """Show the labeling functions' coverage, conflicts and accuracy, and the errors."""
@@ -46,10 +52,17 @@ def analyze(
 
     from lfkit.cli.panel import bullets, function_table
     from lfkit.json_text import to_json
+    from lfkit.run import load_labels
+
+    if bootstrap < 0:
+        raise InputError(f"--bootstrap is {bootstrap}; give a number of draws, or 0.")
 
     config, votes, truth, given = _load(run, labels)
-    summary = _summary(config, votes, truth, given)
-    summary["confusions"] = _confusions(config, votes, truth, given)
+    found = load_labels(run, config)
+    summary = _summary(run, config, votes, found, truth, given)
+    summary["confusions"] = _confusions(config, found, truth, given)
+    if bootstrap:
+        summary["intervals"] = _intervals(found, truth, given, bootstrap)
     if sheet:
         path = _draw_sheet(run, config, votes, truth, given, quiet=as_json)
         summary["sheet"] = str(path)
@@ -64,6 +77,8 @@ def analyze(
             console.print(
                 f"  {row['images']:>7,}  {row['true']} labeled as {row['labeled']}"
             )
+    for name, (low, high) in summary.get("intervals", {}).items():
+        console.print(f"\n{name}: 95 % between {low:.3f} and {high:.3f}", end="")
     console.print()
     console.print(bullets(summary["findings"]))
     if sheet:
@@ -76,11 +91,12 @@ def diagnose(run: Run, labels: LabelsFile = None, as_json: Json = False) -> None
 
     from lfkit.cli.panel import bullets
     from lfkit.json_text import to_json
+    from lfkit.run import load_labels
 
     config, votes, truth, given = _load(run, labels)
-    summary = _summary(config, votes, truth, given)
-    stored = run / "summary.json"
-    floors = json.loads(stored.read_text()).get("floors", []) if stored.exists() else []
+    found = load_labels(run, config)
+    summary = _summary(run, config, votes, found, truth, given)
+    floors = _stored(run).get("floors", [])
     result = {**summary["diagnosis"], "floors": floors, "accuracy": summary["accuracy"]}
     if as_json:
         typer.echo(to_json(result))
@@ -122,19 +138,31 @@ def _load(
     return config, votes, truth, not_scored(index, votes)
 
 
+def _stored(run: Path) -> dict[str, Any]:
+    path = run / "summary.json"
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
 def _summary(
+    run: Path,
     config: RunConfig,
     votes: Votes,
+    labels: Labels,
     truth: NDArray[np.int64],
     given: NDArray[np.bool_],
 ) -> dict[str, Any]:
-    from lfkit.labels import aggregate
     from lfkit.summary import summarize
 
     everything = tuple(range(len(config.class_names)))
-    return summarize(
+    stored = _stored(run)
+    floors = {
+        floor["name"]: floor["accuracy"]
+        for floor in stored.get("floors", [])
+        if floor["accuracy"] is not None
+    }
+    found = summarize(
         votes,
-        aggregate(votes, config.aggregator, config.class_balance),
+        labels,
         truth,
         given,
         class_names=config.class_names,
@@ -142,7 +170,26 @@ def _summary(
         class_balance=config.class_balance,
         lf_classes=[lf.classes or everything for lf in config.lfs] or None,
         lf_kinds=[lf.kind for lf in config.lfs] or None,
+        floors=floors,
     )
+    # What needs the posteriors on the seeds, which are not kept.
+    known = ("chosen", "reason", "seed_accuracy", "calibration")
+    return found | {key: stored[key] for key in known if key in stored}
+
+
+def _intervals(
+    labels: Labels, truth: NDArray[np.int64], given: NDArray[np.bool_], n_draws: int
+) -> dict[str, tuple[float, float]]:
+    import numpy as np
+
+    from lfkit.calibration import bootstrap_intervals
+
+    rows = np.flatnonzero((truth >= 0) & ~given & (labels.labels >= 0))
+    if not len(rows):
+        raise InputError(
+            "--bootstrap needs images of known class; give them with --labels FILE."
+        )
+    return bootstrap_intervals(labels.proba[rows], truth[rows], n_draws)
 
 
 def _draw_sheet(
@@ -209,17 +256,15 @@ def _images_of(
 
 def _confusions(
     config: RunConfig,
-    votes: Votes,
+    found: Labels,
     truth: NDArray[np.int64],
     given: NDArray[np.bool_],
 ) -> list[dict[str, Any]]:
     import numpy as np
 
     from lfkit.analysis import error_buckets
-    from lfkit.labels import aggregate
 
-    labels = aggregate(votes, config.aggregator, config.class_balance).labels
-    buckets = error_buckets(np.where(given, -1, truth), labels)
+    buckets = error_buckets(np.where(given, -1, truth), found.labels)
     wrong = [
         (len(rows), real, said)
         for (real, said), rows in buckets.items()

@@ -9,6 +9,7 @@ import typer
 from lfkit.cli.aggregate import aggregate
 from lfkit.cli.analyze import analyze, diagnose
 from lfkit.cli.apply import apply
+from lfkit.cli.export import export
 from lfkit.cli.listing import list_family
 from lfkit.errors import LfkitError
 
@@ -24,6 +25,7 @@ app.command("apply")(apply)
 app.command("analyze")(analyze)
 app.command("diagnose")(diagnose)
 app.command("aggregate")(aggregate)
+app.command("export")(export)
 app.command("list")(list_family)
 
 

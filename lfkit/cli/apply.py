@@ -60,7 +60,20 @@ def apply(
         typer.Option(
             "--with", help="How votes become labels (lfkit list).", metavar="NAME"
         ),
-    ] = "majority-vote",
+    ] = "auto",
+    refine: Annotated[
+        bool,
+        typer.Option("--refine", help="Improve the labels by looking at the images."),
+    ] = False,
+    max_minutes: Annotated[
+        float | None, typer.Option(help="Time for --refine.", metavar="M")
+    ] = None,
+    target_precision: Annotated[
+        float | None,
+        typer.Option(
+            help="Keep as many labels as are right so often together: .95", metavar="P"
+        ),
+    ] = None,
     class_balance: Annotated[
         str | None,
         typer.Option(help="Shares of the classes, if known: .5,.3,.2", metavar="P,…"),
@@ -110,6 +123,8 @@ def apply(
             "give labeling functions with --lfs SPEC, or votes made elsewhere with "
             "--votes FILE."
         )
+    if max_minutes is not None and not refine:
+        raise DeclarationError("--max-minutes is the time for --refine; give both.")
     if seed_labels is not None and seeds_per_class is not None:
         raise DeclarationError("give --seed-labels or --seeds-per-class, not both.")
     request = Request(
@@ -122,6 +137,9 @@ def apply(
         seeds_per_class=seeds_per_class,
         seed=seed,
         aggregator=aggregator,
+        refine=refine,
+        max_minutes=max_minutes,
+        target_precision=target_precision,
         class_balance=split_shares(class_balance),
         size=parse_size(size),
         color=color,

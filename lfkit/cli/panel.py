@@ -23,6 +23,10 @@ def show_summary(summary: dict[str, Any]) -> None:
     verdict = _verdict(summary)
     if verdict is not None:
         parts += ["", verdict]
+    if summary["reason"]:
+        parts += ["", Text(f"{summary['chosen']} since {summary['reason']}.", "dim")]
+    if summary.get("refinement"):
+        parts += ["", *refinement_table(summary["refinement"])]
     extremes = _extremes(summary)
     if extremes is not None:
         parts += ["", extremes]
@@ -59,6 +63,36 @@ def function_table(functions: Sequence[dict[str, Any]], names: Sequence[str]) ->
     return table
 
 
+def refined_stages(summary: dict[str, Any]) -> list[dict[str, Any]]:
+    """Give the stages that made the labels; none where they are the votes'."""
+    report = summary.get("refinement")
+    if not report or not report["is_refined"]:
+        return []
+    return [stage for stage in report["stages"] if not stage["note"]]
+
+
+def refinement_table(report: dict[str, Any]) -> list[Any]:
+    """Lay out one row per stage of refinement, and the class shares found."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("refining", no_wrap=True)
+    for title in ("on seeds", "accuracy", "as voted", "time"):
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("", style="dim", overflow="fold")
+    for stage in report["stages"]:
+        table.add_row(
+            stage["name"],
+            _percent(stage["held_out"]),
+            _percent(stage["accuracy"]),
+            _percent(stage["agreement"]),
+            _duration(stage["seconds"]),
+            stage["note"],
+        )
+    shares = ", ".join(f"{100 * share:.0f}" for share in report["class_prior"])
+    said = f"class shares {shares} %: {report['class_prior_how']}"
+    lines = [table, Text(said, style="dim")]
+    return lines if report["is_refined"] else [*lines, Text(report["note"], "yellow")]
+
+
 def bullets(sentences: Sequence[str]) -> Table:
     """List sentences, each as a paragraph of its own."""
     table = Table.grid(padding=(0, 1))
@@ -76,7 +110,12 @@ def _figures(summary: dict[str, Any]) -> Table:
     table.add_column(style="dim")
     n = summary["images"]
     labeled = f"{summary['labeled']:,} of {n:,}"
-    table.add_row("images labeled", labeled, f"by {summary['aggregator']}")
+    by = summary["chosen"]
+    if summary["aggregator"] != by:
+        by = f"{summary['aggregator']}: {by}"
+    if refined_stages(summary):
+        by += ", refined by the images"
+    table.add_row("images labeled", labeled, f"by {by}")
     m = len(summary["functions"])
     table.add_row(
         "coverage",
@@ -92,7 +131,11 @@ def _figures(summary: dict[str, Any]) -> Table:
         if summary["labeled"] < n:
             share = _percent(accuracy["of_labeled"])
             table.add_row("", share, "of those that have a label")
-        if summary["aggregator"] != "majority-vote":
+        refined = refined_stages(summary)
+        if refined:
+            share = _percent(refined[0]["accuracy"])
+            table.add_row("before refining", share, f"by {summary['chosen']}")
+        if summary["chosen"] != "majority-vote":
             plain = summary["majority_vote_accuracy"]["of_all"]
             table.add_row(
                 "majority vote", _percent(plain), "every function counts the same"
@@ -102,6 +145,21 @@ def _figures(summary: dict[str, Any]) -> Table:
             "on the seeds",
             _percent(summary["seed_accuracy"]),
             f"of {summary['seeds']}, by functions that have not seen them",
+        )
+    kept = summary.get("kept")
+    if kept is not None:
+        table.add_row(
+            f"{kept['target_precision']:.0%} precise",
+            f"{kept['kept']:,} of {kept['of']:,}",
+            "labels are kept, the others taken back",
+        )
+    judged = summary["calibration"]["on_images"] or summary["calibration"]["on_seeds"]
+    if judged is not None and summary["calibration"]["on_seeds"] is not None:
+        table.add_row(
+            "confidence",
+            _percent(judged["confidence"]),
+            f"on average, where {_percent(judged['accuracy'])} are right "
+            f"(ECE {judged['ece']:.3f}, Brier {judged['brier']:.3f})",
         )
     for floor in summary.get("floors", []):
         on_seeds, scored = floor["seed_cv_accuracy"], floor["accuracy"]

@@ -1,0 +1,159 @@
+"""A million images, each model in a process of its own; and how many times faster.
+
+Seconds are those of the processor, on one thread. Memory is what the process grows by,
+at its peak, while it fits: the votes themselves are there before.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.common import markdown
+from benchmarks.label_model_peers import peers, warm_up
+from benchmarks.vote_sets import (
+    Cell,
+    any_class_vote,
+    class_prior,
+    draw,
+    named,
+    unipolar_vote,
+)
+from lfkit.aggregators import AGGREGATORS
+from lfkit.aggregators.data_programming import DataProgramming
+
+N_FUNCTIONS = 20
+_LIMIT = 300  # seconds of a model
+# k, how a function votes, how often it finds its class or votes at all.
+KINDS = {
+    "unipolar": (10, unipolar_vote, (0.3, 0.8)),
+    "pattern-rich": (2, any_class_vote, (0.05, 0.2)),
+    "hardly a pattern twice": (3, any_class_vote, (0.5, 0.9)),
+}
+
+
+def print_large(names, n=1_000_000):
+    """Print seconds and memory of fits to a million images."""
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for kind in KINDS:
+            path = Path(folder) / f"{kind}.npz"
+            votes = large_votes(kind, n)
+            np.savez(path, votes=votes.hard.astype(np.int8), k=votes.n_classes)
+            n_patterns = len(votes.patterns().counts)
+            del votes
+            for name in names:
+                if name == "Snorkel LabelModel" or name in AGGREGATORS:
+                    rows.append([kind, f"{n_patterns:,}", name, *_fresh(name, path)])
+                    print(*rows[-1], sep=" | ", file=sys.stderr, flush=True)
+    print(
+        f"### Fits to {n:,} images by {N_FUNCTIONS} functions, each in a new process\n"
+    )
+    titles = ["votes", "patterns", "model", "fit, s", "predict, s", "peak growth, MB"]
+    print(markdown(titles, rows))
+
+
+def large_votes(kind, n):
+    """Draw votes of twenty functions."""
+    k, vote, often = KINDS[kind]
+    rng = np.random.default_rng(0)
+    prior = class_prior(k, "balanced")
+    truth = rng.choice(k, p=prior, size=n)
+    columns = [
+        vote(rng, prior, truth, j % k, often).astype(np.int16)
+        for j in range(N_FUNCTIONS)
+    ]
+    return named(np.stack(columns, axis=1), k)
+
+
+def print_ratios(n=20_000, classes=(2, 10)):
+    """Print how many times faster ours fit than Snorkel and than Gibbs sampling."""
+    warm_up([name for name in peers() if "Snorkel" in name])
+    rows = []
+    for k in classes:
+        found = draw(Cell(k, "balanced", "multi-class", "independent", n), 0)
+        covered = found.votes.voted.any(axis=1)
+        seconds, lines = {}, []
+        for name, work in _contestants(found.votes).items():
+            start = time.process_time()
+            proba = work()
+            seconds[name] = time.process_time() - start
+            right = (proba.argmax(axis=1) == found.truth)[covered].mean()
+            lines.append([f"k={k}", name, f"{seconds[name]:.3f}", f"{100 * right:.1f}"])
+        for line in lines:
+            rows.append([*line, *_times(seconds, line[1])])
+    print(f"### Ratios: {n:,} images, seconds to fit and predict\n")
+    print(
+        markdown(
+            [
+                "classes", "model", "seconds", "accuracy", "times faster than Snorkel",
+                "times faster than Gibbs",
+            ],
+            rows,
+        )
+    )  # fmt: skip
+
+
+GIBBS = "data-programming, gibbs"
+
+
+def _contestants(votes):
+    """Give what is timed: ours, Snorkel's model, Gibbs sampling with its cost."""
+    found = {
+        name: (lambda name=name: AGGREGATORS[name]().fit_predict_proba(votes))
+        for name in AGGREGATORS
+        if not AGGREGATORS[name].learns_from_seeds or name == "auto"
+    }
+    found[GIBBS] = lambda: _gibbs(votes)
+    if "Snorkel LabelModel" in peers():
+        found["Snorkel LabelModel"] = peers()["Snorkel LabelModel"](votes)
+    return found
+
+
+def _gibbs(votes):
+    """Fit Data Programming by sampling, and say what a sample costs."""
+    model = DataProgramming(method="gibbs")
+    proba = model.fit_predict_proba(votes)
+    print(
+        f"Gibbs, {votes.n_functions} functions, {votes.n_classes} classes: "
+        f"{model.n_samples_:,} samples of an image's votes and class, "
+        f"{1e9 * model.seconds_per_sample_:,.0f} ns each\n"
+    )
+    return proba
+
+
+def _times(seconds, name):
+    others = ("Snorkel LabelModel", GIBBS)
+    return [
+        f"{seconds[other] / seconds[name]:.1f}"
+        if other in seconds and other != name
+        else "-"
+        for other in others
+    ]
+
+
+def _fresh(name, path):
+    """Fit in a new process: seconds to fit, to predict, peak growth in MB."""
+    command = [sys.executable, "-m", "benchmarks.one_fit", name, str(path)]
+    one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+    try:
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            timeout=_LIMIT,
+            env=os.environ | one,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return ["-", "-", f"not done in {_LIMIT} s"]
+    if done.returncode:
+        return ["-", "-", done.stderr.decode().strip().splitlines()[-1][:80]]
+    found = json.loads(done.stdout.splitlines()[-1])
+    return [
+        f"{found['fit']:.2f}", f"{found['predict']:.2f}", f"{found['growth']:.0f}",
+    ]  # fmt: skip

@@ -1,0 +1,282 @@
+"""Training on soft labels: steps, not minutes, and the same answer after any stop."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+
+from lfkit.nn.augment import Augmentation, augment
+from lfkit.nn.networks import SmallConvNet, as_images
+
+_TIMED_STEPS = 12
+_UNTIMED_STEPS = 3
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """What a training does.
+
+    Attributes
+    ----------
+    n_steps : updates of the weights.
+    batch, seed_batch : images and seeds per step; seeds are drawn with replacement.
+    peak_rate : of AdamW, after `warmup` steps; a cosine takes it to a twentieth.
+    weight_decay : of kernels and matrices only.
+    average : decay of the exponential moving average of the weights, which is what
+        the training returns.
+    width : channels of the first layer.
+    """
+
+    n_steps: int = 1300
+    batch: int = 128
+    seed_batch: int = 32
+    peak_rate: float = 2e-3
+    warmup: int = 50
+    weight_decay: float = 0.05
+    average: float = 0.995
+    width: int = 24
+    augmentation: Augmentation = field(default_factory=Augmentation)
+
+
+class Checkpoints(Protocol):
+    """Where a training is kept every few hundred steps."""
+
+    @property
+    def every(self) -> int:
+        """How many steps are between two of them."""
+
+    def load(self) -> Mapping[str, NDArray[Any]] | None:
+        """Give what was saved last, or None."""
+
+    def save(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Keep this in the place of what was saved before."""
+
+
+def train(
+    pixels: NDArray[np.uint8],
+    targets: NDArray[np.floating],
+    *,
+    seed_rows: NDArray[np.int64] | None = None,
+    seed_labels: NDArray[np.int64] | None = None,
+    plan: TrainingPlan,
+    random_state: int = 0,
+    device: str = "cpu",
+    checkpoints: Checkpoints | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> SmallConvNet:
+    """Train a network to predict distributions; returns the averaged weights.
+
+    Every step draws from a generator of its own, made of `random_state` and the step's
+    number: a training that goes on from a checkpoint ends in the same bits. On a GPU
+    it computes in bfloat16.
+
+    Parameters
+    ----------
+    pixels : (n, h, w, c).
+    targets : (n, k); rows of zeros teach nothing.
+    seed_rows, seed_labels : (s,) images whose class is certain.
+    """
+    state = _State(pixels.shape[1:], targets.shape[1], plan, random_state, device)
+    kept = None if checkpoints is None else checkpoints.load()
+    first = 0 if kept is None else state.restore(kept)
+    batches = _Batches(pixels, targets, seed_rows, seed_labels, plan, random_state)
+    for step in range(first, plan.n_steps):
+        state.update(*batches(step), step)
+        done = step + 1
+        if checkpoints is not None and done % checkpoints.every == 0:
+            checkpoints.save(state.arrays(done))
+        if progress is not None and (done % 10 == 0 or done == plan.n_steps):
+            progress(done, plan.n_steps)
+    state.averaged.eval()
+    return state.averaged
+
+
+def seconds_per_step(
+    pixels: NDArray[np.uint8],
+    targets: NDArray[np.floating],
+    *,
+    plan: TrainingPlan,
+    device: str = "cpu",
+) -> float:
+    """Time a few steps of a training that is then thrown away."""
+    state = _State(pixels.shape[1:], targets.shape[1], plan, 0, device)
+    batches = _Batches(pixels, targets, None, None, plan, 0)
+    for step in range(_UNTIMED_STEPS + _TIMED_STEPS):
+        if step == _UNTIMED_STEPS:
+            started = time.perf_counter()
+        state.update(*batches(step), step)
+        if device != "cpu":
+            torch.cuda.synchronize()
+    return (time.perf_counter() - started) / _TIMED_STEPS
+
+
+class _Batches:
+    """The images and targets of each step: a new order of all images every epoch."""
+
+    def __init__(
+        self,
+        pixels: NDArray[np.uint8],
+        targets: NDArray[np.floating],
+        seed_rows: NDArray[np.int64] | None,
+        seed_labels: NDArray[np.int64] | None,
+        plan: TrainingPlan,
+        random_state: int,
+    ) -> None:
+        self.pixels, self.targets = pixels, targets
+        self.seeds, self.labels = seed_rows, seed_labels
+        self.rows = np.flatnonzero(targets.any(axis=1))
+        self.plan, self.random_state = plan, random_state
+        self._epoch, self._order = -1, self.rows
+
+    def __call__(self, step: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        rng = np.random.default_rng([self.random_state, 1, step])
+        size = min(self.plan.batch, len(self.rows))
+        per_epoch = max(1, len(self.rows) // max(size, 1))
+        epoch, place = divmod(step, per_epoch)
+        if epoch != self._epoch:
+            shuffle = np.random.default_rng([self.random_state, 2, epoch])
+            self._epoch, self._order = epoch, shuffle.permutation(self.rows)
+        rows = self._order[place * size : (place + 1) * size]
+        targets = self.targets[rows].astype(np.float32)
+        if self.seeds is not None and self.labels is not None and len(self.seeds):
+            drawn = rng.integers(len(self.seeds), size=self.plan.seed_batch)
+            certain = np.eye(targets.shape[1], dtype=np.float32)[self.labels[drawn]]
+            rows = np.concatenate([rows, self.seeds[drawn]])
+            targets = np.concatenate([targets, certain])
+        return self.pixels[rows], targets
+
+
+class _State:
+    """The weights, their average and the optimizer."""
+
+    def __init__(
+        self,
+        shape: Any,
+        n_classes: int,
+        plan: TrainingPlan,
+        random_state: int,
+        device: str,
+    ) -> None:
+        generator = torch.Generator().manual_seed(_mixed(random_state, -1))
+        network = SmallConvNet(
+            tuple(shape), n_classes, width=plan.width, generator=generator
+        )
+        # mypy knows no overload of `to` with a memory format.
+        self.network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.averaged = copy.deepcopy(self.network).requires_grad_(False)
+        self.plan, self.random_state, self.device = plan, random_state, device
+        decayed = [w for w in self.network.parameters() if w.ndim > 1]
+        others = [w for w in self.network.parameters() if w.ndim <= 1]
+        self.optimizer = torch.optim.AdamW(
+            [
+                {"params": decayed, "weight_decay": plan.weight_decay},
+                {"params": others, "weight_decay": 0.0},
+            ],
+            lr=plan.peak_rate,
+            fused=True,
+        )
+
+    def update(
+        self, pixels: NDArray[np.uint8], targets: NDArray[np.float32], step: int
+    ) -> None:
+        """Take one step."""
+        generator = torch.Generator(self.device)
+        generator.manual_seed(_mixed(self.random_state, step))
+        images = as_images(pixels, self.device)
+        images = augment(images, self.plan.augmentation, generator)
+        images = images.contiguous(memory_format=torch.channels_last)
+        target = torch.from_numpy(targets).to(self.device)
+        self.network.train()
+        for group in self.optimizer.param_groups:
+            group["lr"] = _rate(self.plan, step)
+        on_gpu = self.device != "cpu"
+        with torch.autocast(torch.device(self.device).type, torch.bfloat16, on_gpu):
+            scores = self.network(images, generator)
+        logs = F.log_softmax(scores.float(), dim=1)
+        # Per soft image: a seed counts as much as any other image of its batch.
+        loss = -(target * logs).sum() / max(min(self.plan.batch, len(target)), 1)
+        self.optimizer.zero_grad(set_to_none=True)
+        # The quickest kernels add up in any order.
+        with torch.backends.cudnn.flags(benchmark=False, deterministic=True):
+            loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        # A short memory at first: the first weights are noise.
+        _average(self.averaged, self.network, min(self.plan.average, step / (step + 9)))
+
+    def arrays(self, step: int) -> dict[str, NDArray[Any]]:
+        """Give all that the next step depends on."""
+        arrays = {"step": np.asarray(step)}
+        for kind, tensors in self._tensors().items():
+            for name, value in tensors.items():
+                arrays[f"{kind}.{name}"] = value.detach().cpu().numpy()
+        return arrays
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> int:
+        """Take up what `arrays` gave; returns the number of the next step."""
+        step = int(arrays["step"])
+        for weight in self.network.parameters():
+            self.optimizer.state[weight] = {
+                "step": torch.tensor(float(step), device=self.device),
+                "exp_avg": torch.zeros_like(weight),
+                "exp_avg_sq": torch.zeros_like(weight),
+            }
+        with torch.no_grad():
+            for kind, tensors in self._tensors().items():
+                for name, value in tensors.items():
+                    value.copy_(torch.from_numpy(arrays[f"{kind}.{name}"].copy()))
+        return step
+
+    def _tensors(self) -> dict[str, dict[str, torch.Tensor]]:
+        found: dict[str, dict[str, torch.Tensor]] = {
+            "network": dict(self.network.state_dict()),
+            "averaged": dict(self.averaged.state_dict()),
+            "mean": {},
+            "square": {},
+        }
+        for name, weight in self.network.named_parameters():
+            found["mean"][name] = self.optimizer.state[weight]["exp_avg"]
+            found["square"][name] = self.optimizer.state[weight]["exp_avg_sq"]
+        return found
+
+
+def steps_within(plan: TrainingPlan, seconds: float, per_step: float) -> TrainingPlan:
+    """Cut a plan's steps to those that fit in some seconds; at least 50."""
+    fitting = int(seconds / max(per_step, 1e-9))
+    return replace(plan, n_steps=max(50, min(plan.n_steps, fitting)))
+
+
+@torch.no_grad()
+def _average(averaged: SmallConvNet, network: SmallConvNet, decay: float) -> None:
+    """Move the averaged weights and statistics towards the network's."""
+    pairs = zip(
+        averaged.state_dict().values(), network.state_dict().values(), strict=True
+    )
+    for kept, new in pairs:
+        if kept.is_floating_point():
+            kept.lerp_(new, 1 - decay)
+        else:
+            kept.copy_(new)
+
+
+def _rate(plan: TrainingPlan, step: int) -> float:
+    if step < plan.warmup:
+        return plan.peak_rate * (step + 1) / plan.warmup
+    done = (step - plan.warmup) / max(plan.n_steps - plan.warmup, 1)
+    return plan.peak_rate * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * done)))
+
+
+def _mixed(random_state: int, step: int) -> int:
+    """Make one seed of two numbers, so that near ones have nothing in common."""
+    mixed = np.random.SeedSequence([random_state, step + 1]).generate_state(
+        2, np.uint32
+    )
+    return int(mixed[0]) << 32 >> 1 | int(mixed[1])

@@ -1,0 +1,346 @@
+"""Refinement in one call, and as an estimator."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, clone
+from sklearn.utils.validation import check_is_fitted
+
+from lfkit.aggregators import SeedWeightedVote
+from lfkit.aggregators.aggregator import Aggregator
+from lfkit.analysis import checked_labels
+from lfkit.class_prior import ClassPrior, given_prior
+from lfkit.errors import InputError
+from lfkit.fingerprint import fingerprint
+from lfkit.images import ImageSource
+from lfkit.nn import TrainingPlan
+from lfkit.refinement.alignment import found_prior
+from lfkit.refinement.compact import Compactor, compact, fit_compactor
+from lfkit.refinement.course import Kept, Run
+from lfkit.refinement.refined import ImageModel, Refined, StageReport, as_views
+from lfkit.refinement.stage import Progress
+from lfkit.refinement.stages import STAGES, chosen_stages
+from lfkit.refinement.task import Task, posteriors_of_seeds, small_pixels
+from lfkit.refinement.views import PixelViews, Views
+from lfkit.store import MemoryStore, Store
+from lfkit.votes import Votes
+
+# Views, or one (n, ...) array per feature, or several such sets by name.
+FeatureSet = Views | Sequence[NDArray[Any]] | NDArray[Any]
+Features = FeatureSet | Mapping[str, FeatureSet] | None
+
+
+def refine(
+    images: ImageSource | NDArray[np.uint8],
+    votes: Votes,
+    *,
+    proba: ArrayLike | None = None,
+    aggregator: Aggregator | None = None,
+    features: Features = None,
+    class_prior: ArrayLike | None = None,
+    store: Store | None = None,
+    stages: Sequence[str] = STAGES,
+    plan: TrainingPlan | None = None,
+    flip: bool | None = None,
+    random_state: int = 0,
+    max_minutes: float | None = None,
+    truth: ArrayLike | None = None,
+    device: str | None = None,
+    progress: Progress | None = None,
+) -> Refined:
+    """Make labels from votes better by looking at the images.
+
+    The stages are in `STAGES`; each one's docstring says what it does. Seeds are those
+    of the votes. What a stage finds is kept in the store: the same call goes on from
+    there, and in the middle of the network's training from its last 200 steps.
+
+    Held in memory per image: 1 KB of features, its pixels (at most 64x64, and 4 GB in
+    all), three graphs of 80 B each, and 8 k bytes per stage.
+
+    Parameters
+    ----------
+    images : (n, h, w) or (n, h, w, c) uint8, or a source of them.
+    proba : (n, k) what the votes say; None: `aggregator` is asked.
+    aggregator : what made `proba`, to be asked about seeds that it has not seen, and
+        about new images; None: SeedWeightedVote.
+    features : one (n, ...) array per feature, or views such as `StoredViews`; none that
+        learned from the seeds. None: some are made of the pixels. Several such sets, by
+        name, are experts of their own, weighed by the seeds; the best makes the graphs.
+    class_prior : (k,) shares of the classes; None: they are estimated from the seeds.
+    stages : names of the stages to run.
+    flip : whether mirrored images are of the same class; None: as the seeds say.
+    max_minutes : time for all stages; it cuts the network's steps.
+    truth : (n,) classes for scoring, -1 where unknown.
+    device : of networks and neighbours; None: a GPU if there is one.
+    progress : called with a text, the parts done and all parts.
+    """
+    started = time.perf_counter()
+    chosen = chosen_stages(stages)
+    if max_minutes is not None and not max_minutes > 0:
+        raise InputError(f"max_minutes is {max_minutes}; give a number above 0.")
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    aggregator = SeedWeightedVote() if aggregator is None else aggregator
+    unrefined = _checked_proba(proba, votes, aggregator)
+    pixels, readable = small_pixels(images)
+    if len(pixels) != len(votes):
+        raise InputError(
+            f"there are {len(pixels)} images and votes on {len(votes)}; give one row "
+            "of votes per image."
+        )
+    if not len(pixels):
+        raise InputError("there are no images to refine the labels of.")
+    views = as_views(features) or {"pixels": PixelViews(pixels)}
+    for name, given in views.items():
+        if len(given) != len(pixels):
+            raise InputError(
+                f"{name!r} have {len(given)} rows; expected one for each of the "
+                f"{len(pixels)} images."
+            )
+    task = _task(votes, unrefined, pixels, readable, aggregator)
+    prior = None if class_prior is None else given_prior(class_prior, votes.n_classes)
+    task = replace(
+        task,
+        prior=prior,
+        plan=plan or TrainingPlan(),
+        random_state=random_state,
+        device=device,
+        flip=flip,
+    )
+    kept = Kept(store or MemoryStore(), progress)
+    compactors, compacted = {}, []
+    for name, given in views.items():
+        compactors[name], numbers = _compacted(given, random_state, kept)
+        compacted.append(numbers)
+    task = replace(task, features=tuple(compacted))
+    makers = {
+        name: type(given) if hasattr(given, "from_pixels") else None
+        for name, given in views.items()
+    }
+    run = Run(task, chosen, kept, started, max_minutes)
+    known, posteriors, reports = run.all([given.key for given in views.values()], truth)
+    return _refined(run, known, posteriors, reports, unrefined, compactors, makers)
+
+
+class Refiner(BaseEstimator):
+    """Refinement as an estimator: fit on images and votes, then label new images.
+
+    Parameters
+    ----------
+    aggregator : what votes say is what it says; None: SeedWeightedVote.
+    class_prior, stages, flip, device, random_state : as `refine` takes them.
+    n_steps : updates of the network's weights.
+
+    Attributes
+    ----------
+    refined_ : the labels of the images fitted, and what each stage did.
+    aggregator_ : fitted on the votes.
+    """
+
+    def __init__(
+        self,
+        aggregator: Aggregator | None = None,
+        *,
+        class_prior: ArrayLike | None = None,
+        stages: Sequence[str] = STAGES,
+        n_steps: int = 1300,
+        flip: bool | None = None,
+        device: str | None = None,
+        random_state: int = 0,
+    ) -> None:
+        self.aggregator = aggregator
+        self.class_prior = class_prior
+        self.stages = stages
+        self.n_steps = n_steps
+        self.flip = flip
+        self.device = device
+        self.random_state = random_state
+
+    def fit(
+        self,
+        images: ImageSource | NDArray[np.uint8],
+        votes: Votes,
+        y: ArrayLike | None = None,
+        *,
+        features: Features = None,
+        store: Store | None = None,
+        progress: Progress | None = None,
+    ) -> Self:
+        """Refine the labels of these images.
+
+        Parameters
+        ----------
+        y : (n,) given classes, -1 where none is; None: the votes' own seeds. The
+            functions have not learned from them unless the votes say so.
+        """
+        if y is not None:
+            labels = checked_labels(y, len(votes), "y")
+            rows = np.flatnonzero(labels >= 0)
+            if labels.max(initial=-1) >= votes.n_classes:
+                raise InputError(
+                    f"y holds class {labels.max()}; the votes have the classes 0.."
+                    f"{votes.n_classes - 1}."
+                )
+            known = votes.seed_rows
+            if known is None or not np.array_equal(rows, known):
+                votes = replace(votes, seed_out_of_fold=votes.rows(rows))
+            votes = replace(votes, seed_rows=rows, seed_labels=labels[rows])
+        self.aggregator_ = clone(self.aggregator or SeedWeightedVote()).fit(votes)
+        self.refined_ = refine(
+            images,
+            votes,
+            proba=self.aggregator_.predict_proba(votes),
+            aggregator=self.aggregator_,
+            features=features,
+            class_prior=self.class_prior,
+            store=store,
+            stages=self.stages,
+            plan=TrainingPlan(n_steps=self.n_steps),
+            flip=self.flip,
+            device=self.device,
+            random_state=self.random_state,
+            progress=progress,
+        )
+        return self
+
+    def predict_proba(
+        self,
+        images: NDArray[np.uint8],
+        votes: Votes | None = None,
+        *,
+        features: Features = None,
+    ) -> NDArray[np.float64]:
+        """Give the distribution over classes of new images, (n, k)."""
+        check_is_fitted(self)
+        said = None if votes is None else self.aggregator_.predict_proba(votes)
+        return self.refined_.model.predict_proba(images, said, as_views(features))
+
+    def predict(
+        self, images: NDArray[np.uint8], votes: Votes | None = None
+    ) -> NDArray[np.int64]:
+        """Give the most probable class of new images, (n,)."""
+        return self.predict_proba(images, votes).argmax(axis=1)
+
+
+def _checked_proba(
+    proba: ArrayLike | None, votes: Votes, aggregator: Aggregator
+) -> NDArray[np.float64]:
+    if proba is None:
+        return clone(aggregator).fit_predict_proba(votes)
+    given = np.asarray(proba, np.float64)
+    if given.shape != (len(votes), votes.n_classes):
+        raise InputError(
+            f"proba has shape {given.shape}, expected (images, classes) = "
+            f"{(len(votes), votes.n_classes)}."
+        )
+    total = given.sum(axis=1)
+    # Written so that NaN fails too.
+    fine = (given >= 0).all(axis=1) & (np.abs(total - 1) < 0.01)
+    if not fine.all():
+        row = int(fine.argmin())
+        raise InputError(
+            f"proba of row {row} is {given[row].tolist()}; expected shares that sum "
+            "to 1."
+        )
+    return given / total[:, None]
+
+
+def _task(
+    votes: Votes,
+    unrefined: NDArray[np.float64],
+    pixels: NDArray[np.uint8],
+    readable: NDArray[np.bool_],
+    aggregator: Aggregator,
+) -> Task:
+    """Put the votes' posterior beside the images; seeds' are made out of fold."""
+    said = unrefined.copy()
+    rows, labels = np.zeros((2, 0), np.int64)
+    if votes.seed_rows is not None and votes.seed_labels is not None:
+        rows = np.asarray(votes.seed_rows, np.int64)
+        labels = np.asarray(votes.seed_labels, np.int64)
+    if len(rows):
+        said[rows] = posteriors_of_seeds(votes, aggregator)
+    return Task(
+        pixels=pixels,
+        features=(),
+        proba=said,
+        voted=np.asarray(votes.voted.any(axis=1)),
+        readable=readable,
+        seed_rows=rows,
+        seed_labels=labels,
+        prior=None,
+        plan=TrainingPlan(),
+        random_state=0,
+        device="cpu",
+    )
+
+
+def _compacted(
+    views: Views, random_state: int, kept: Kept
+) -> tuple[Compactor, NDArray[np.float16]]:
+    code = (fit_compactor, compact, Compactor)
+    key = fingerprint((views.key, views.widths, random_state, code))
+
+    def compute() -> dict[str, NDArray[Any]]:
+        kept.say("refining: reading features", 0, 1)
+        learned = fit_compactor(views, random_state)
+        found = {"features": compact(views, learned)}
+        parts = {name: part for name, part in vars(learned).items() if part is not None}
+        return found | parts
+
+    found = kept.get(key, "features", compute)
+    compactor = Compactor(
+        found["center"], found["scale"], found["largest"], found.get("basis")
+    )
+    return compactor, found["features"]
+
+
+def _refined(
+    run: Run,
+    known: dict[str, Any],
+    posteriors: dict[str, NDArray[np.float64]],
+    reports: list[StageReport],
+    unrefined: NDArray[np.float64],
+    compactors: dict[str, Compactor],
+    makers: dict[str, Any],
+) -> Refined:
+    task = run.task
+    if "class_prior" in known:
+        prior = ClassPrior(known["class_prior"], str(known["class_prior_how"]))
+    else:
+        prior = found_prior(task, known)
+    counted = [r.name for r in reports[1:] if not r.note]
+    if float(known.get("confirmed", 1)) == 0:
+        note = "not refined: the features do not confirm the votes they learned from"
+    elif not counted:
+        note = "not refined: no stage could do anything, or each was undone"
+    else:
+        note = f"refined by {', '.join(counted)}"
+    is_refined = note.startswith("refined")
+    proba = np.where(task.readable[:, None], known["proba"], unrefined)
+    clamped = task.clamped(proba if is_refined else unrefined)
+    known["shares"] = prior.shares
+    model = ImageModel(
+        known,
+        compactors,
+        makers,
+        tuple(task.pixels.shape[1:]),
+        task.n_classes,
+        task.device,
+    )
+    return Refined(
+        clamped,
+        task.clamped(unrefined),
+        posteriors,
+        reports,
+        prior,
+        is_refined,
+        note,
+        model,
+    )

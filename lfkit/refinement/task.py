@@ -1,0 +1,168 @@
+"""What the stages of a refinement work on."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import clone
+
+from lfkit.aggregators.aggregator import Aggregator
+from lfkit.class_prior import ClassPrior
+from lfkit.errors import InputError
+from lfkit.folds import deal_folds
+from lfkit.images import ImageSource
+from lfkit.nn import TrainingPlan
+from lfkit.votes import Votes
+
+_FOLDS = 5
+_LARGEST_SIDE = 64
+_PIXEL_BYTES = 2**32  # held at once; a million images of 64x64 would be more
+_READ_AT_ONCE = 1024
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """Images, what the votes say of them, and the seeds.
+
+    Attributes
+    ----------
+    pixels : (n, h, w, c) uint8, made small.
+    features : for each set of views, (n, d) compact features.
+    proba : (n, k) what the votes say; of seeds, by functions that have not seen them.
+    voted : (n,) True where a function said something.
+    readable : (n,) False where there are no pixels: what the votes say stays.
+    seed_rows, seed_labels : (s,) images whose class is certain; maybe none.
+    prior : shares of the classes, if given.
+    plan : how the network is trained.
+    flip : whether mirrored images are of the same class; None: as the seeds say.
+    """
+
+    pixels: NDArray[np.uint8]
+    features: tuple[NDArray[np.float16], ...]
+    proba: NDArray[np.float64]
+    voted: NDArray[np.bool_]
+    readable: NDArray[np.bool_]
+    seed_rows: NDArray[np.int64]
+    seed_labels: NDArray[np.int64]
+    prior: ClassPrior | None
+    plan: TrainingPlan
+    random_state: int
+    device: str
+    flip: bool | None = None
+
+    @property
+    def n_classes(self) -> int:
+        """The number of classes, k."""
+        return self.proba.shape[1]
+
+    @property
+    def has_seeds(self) -> bool:
+        """Tell whether two classes have two seeds: less cannot be cross-validated."""
+        return int((np.bincount(self.seed_labels, minlength=1) >= 2).sum()) >= 2
+
+    @property
+    def seed_targets(self) -> NDArray[np.float64]:
+        """(s, k) the seeds' classes as distributions."""
+        return np.eye(self.n_classes)[self.seed_labels]
+
+    def clamped(self, proba: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Give seeds their class: (n, k)."""
+        found = proba.copy()
+        found[self.seed_rows] = self.seed_targets
+        return found
+
+    def part(self, rows: NDArray[np.int64], seeds: NDArray[np.int64]) -> Task:
+        """Give the task on some sorted rows and with some of the seeds only."""
+        return replace(
+            self,
+            pixels=self.pixels[rows],
+            features=tuple(kind[rows] for kind in self.features),
+            proba=self.proba[rows],
+            voted=self.voted[rows],
+            readable=self.readable[rows],
+            seed_rows=np.searchsorted(rows, self.seed_rows[seeds]),
+            seed_labels=self.seed_labels[seeds],
+        )
+
+
+def posteriors_of_seeds(votes: Votes, aggregator: Aggregator) -> NDArray[np.float64]:
+    """Give what the votes say of seeds that neither they nor their weights saw, (s, k).
+
+    Votes without `seed_out_of_fold` are taken to be by functions that have not learned
+    from the seeds.
+    """
+    assert votes.seed_rows is not None
+    assert votes.seed_labels is not None
+    labels = np.asarray(votes.seed_labels)
+    held_out = votes.seed_out_of_fold
+    if held_out is None:
+        held_out = votes.rows(votes.seed_rows)
+    if not aggregator.learns_from_seeds:
+        return clone(aggregator).fit(votes).predict_proba(held_out)
+    proba = np.zeros((len(labels), votes.n_classes))
+    folds = deal_folds(labels, _FOLDS, 0)
+    for fold in np.unique(folds):
+        test, train = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
+        if not len(train):
+            train = test[:0]
+        seen = held_out.rows(train)
+        known = replace(
+            held_out if not len(train) else seen,
+            seed_rows=np.arange(len(train)),
+            seed_labels=labels[train],
+            seed_out_of_fold=seen if len(train) else None,
+        )
+        fitted = clone(aggregator).fit(known)
+        proba[test] = fitted.predict_proba(held_out.rows(test))
+    return proba
+
+
+def small_pixels(
+    images: ImageSource | NDArray[Any],
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Read all images, averaged down to 64 pixels a side or fewer, and 4 GB in all.
+
+    Returns
+    -------
+    (n, h, w, c) pixels, and (n,) which could be read.
+    """
+    if not isinstance(images, ImageSource):
+        array = np.asarray(images)
+        if array.ndim not in (3, 4) or array.dtype != np.uint8:
+            raise InputError(
+                f"images are {array.dtype} of shape {array.shape}; expected (n, h, w) "
+                "or (n, h, w, c) uint8, or a source of images."
+            )
+        array = array if array.ndim == 4 else array[..., None]
+        shape, n = array.shape[1:], len(array)
+    else:
+        shape, n = images.shape, len(images)
+    largest = min(_LARGEST_SIDE, int((_PIXEL_BYTES / max(n * shape[2], 1)) ** 0.5))
+    shrink = max(-(-side // max(largest, 8)) for side in shape[:2])
+    small = tuple(max(1, side // shrink) for side in shape[:2])
+    pixels = np.zeros((n, *small, shape[2]), np.uint8)
+    readable = np.ones(n, bool)
+    for start in range(0, n, _READ_AT_ONCE):
+        rows = np.arange(start, min(start + _READ_AT_ONCE, n))
+        if isinstance(images, ImageSource):
+            read = images.read(rows)
+            pixels[rows] = _averaged(read.pixels, small)
+            readable[[start + position for position in read.problems]] = False
+        else:
+            pixels[rows] = _averaged(array[rows], small)
+    return pixels, readable
+
+
+def _averaged(pixels: NDArray[np.uint8], shape: Collection[int]) -> NDArray[np.uint8]:
+    n, h, w, c = pixels.shape
+    if (h, w) == tuple(shape):
+        return pixels
+    down, across = (side // small for side, small in zip((h, w), shape, strict=True))
+    high, wide = shape
+    cut = pixels[:, : high * down, : wide * across]
+    tiles = cut.reshape(n, high, down, wide, across, c)
+    return tiles.mean(axis=(2, 4), dtype=np.float32).round().astype(np.uint8)
