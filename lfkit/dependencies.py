@@ -19,6 +19,9 @@ from lfkit.votes import ABSTAIN, Patterns, Votes
 # Chance that independent functions are taken for dependent, all pairs together.
 _FALSE_ALARMS = 0.1
 # Equal votes of two functions by which they are copies, whatever the class.
+# Functions that say the same so often, and are so many, outvote all others unopposed.
+_SAME, _LEAST_UNOPPOSED = 0.7, 3
+_NAMES = 0.05  # of its votes: what a function names now and then is not what it is for
 _LEAST_EQUAL_VOTES = 20
 # Strengths of .4 are seen well on this many votes; more would only take longer.
 _MOST_CELLS, _MOST_ROWS, _LEAST_ROWS = 2**22, 2**13, 2**11
@@ -125,7 +128,9 @@ def find_dependencies(votes: Votes | Patterns, *, penalty: float = 0.4) -> Depen
     exceed what chance does to so many pairs (Bernstein's inequality), or a few joint
     votes of rare functions would do. And if the class is also what a group says, the
     pairs must be explained worse; else its functions may just be the good ones.
-    In doubt, a function keeps its power of 1.
+    In doubt, a function keeps its power of 1; unless three or more functions that say
+    the same in seven of ten cases are most of those that name a class: nobody is left
+    to tell, and one function copied ten times would decide alone.
 
     The power of j is one over its design effect (Kish 1965), 1 + sum_l r_jl over its
     pairs. Soft votes count as their most probable class, sets of classes as silence.
@@ -164,6 +169,7 @@ def find_dependencies(votes: Votes | Patterns, *, penalty: float = 0.4) -> Depen
     )
     np.fill_diagonal(strengths, 1)
     strengths = strengths[np.ix_(place, place)]  # copies of one correlate by 1
+    strengths = np.maximum(strengths, _unopposed(sample.hard, counts, sample.n_classes))
     back = np.argsort(by_name)
     return _grouped(strengths[np.ix_(back, back)])
 
@@ -227,6 +233,33 @@ def _residual_correlations(
             if worse <= 0:
                 strengths[block] = 0
     return strengths
+
+
+def _unopposed(
+    hard: NDArray[np.int16], counts: NDArray[np.float64], n_classes: int
+) -> NDArray[np.float64]:
+    """Return how alike functions of a group are that outvotes all others, (m, m)."""
+    m = hard.shape[1]
+    equal, named = np.zeros((m, m)), np.zeros((n_classes, m))
+    for label in range(n_classes):
+        says = (hard == label).astype(np.float64)
+        equal += (says * counts[:, None]).T @ says
+        named[label] = counts @ says
+    voted = (hard != ABSTAIN).astype(np.float64)
+    both = (voted * counts[:, None]).T @ voted
+    n_votes = np.diagonal(both)
+    either = n_votes[:, None] + n_votes - both
+    share = np.divide(equal, either, out=np.zeros((m, m)), where=either > 0)
+    alike = np.where((share >= _SAME) & (equal >= _LEAST_EQUAL_VOTES), share, 0)
+    names = named >= _NAMES * np.maximum(n_votes, 1)  # not by chance
+    found = np.eye(m)
+    for group in _groups(alike):
+        members = np.isin(np.arange(m), group)
+        theirs = names[:, members].any(axis=1)
+        most = names[:, members].sum(axis=1) > names[:, ~members].sum(axis=1)
+        if len(group) >= _LEAST_UNOPPOSED and (theirs & most).any():
+            found[np.ix_(group, group)] = alike[np.ix_(group, group)]
+    return found
 
 
 def _groups(strengths: NDArray[np.float64]) -> list[tuple[int, ...]]:

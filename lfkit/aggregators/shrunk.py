@@ -39,7 +39,7 @@ class ShrunkDawidSkene(LatentClassModel):
     per class, shrunk towards the coin; whole tables, shrunk towards the rates.
     `strength` imaginary images per class hold a table near the one below. A rung is
     climbed, with the strength that explains the votes of one half of the images best by
-    the tables of the other half, if it beats the rung below there by a standard error.
+    the tables of the other half, if it beats the last one taken by a standard error.
     Dependent functions share one vote: their log likelihoods are multiplied by the
     powers of `lfkit.dependencies.find_dependencies`.
 
@@ -105,7 +105,7 @@ class ShrunkDawidSkene(LatentClassModel):
             gains = [_gain(parts, reached, fits) for fits in tried]
             best = int(np.argmax([gain.total for gain in gains]))
             if gains[best].total <= _LEAST_ERRORS * gains[best].error:
-                break
+                continue  # a rung higher up may still pay
             reached, self.rung_ = tried[best], rung
             self.strength_ = strengths[best] if rung in _SHRUNK else None
             fit = whole.climb(rung, fit, strengths[best], near=reached[0])

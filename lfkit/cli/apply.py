@@ -65,6 +65,13 @@ def apply(
         bool,
         typer.Option("--refine", help="Improve the labels by looking at the images."),
     ] = False,
+    stages: Annotated[
+        str | None,
+        typer.Option(
+            help="Only these stages of --refine: lda,align,diffuse,metric,cnn,joint",
+            metavar="STAGE,…",
+        ),
+    ] = None,
     max_minutes: Annotated[
         float | None, typer.Option(help="Time for --refine.", metavar="M")
     ] = None,
@@ -123,8 +130,8 @@ def apply(
             "give labeling functions with --lfs SPEC, or votes made elsewhere with "
             "--votes FILE."
         )
-    if max_minutes is not None and not refine:
-        raise DeclarationError("--max-minutes is the time for --refine; give both.")
+    if not refine and (max_minutes is not None or stages is not None):
+        raise DeclarationError("--max-minutes and --stages are for --refine; add it.")
     if seed_labels is not None and seeds_per_class is not None:
         raise DeclarationError("give --seed-labels or --seeds-per-class, not both.")
     request = Request(
@@ -138,6 +145,7 @@ def apply(
         seed=seed,
         aggregator=aggregator,
         refine=refine,
+        stages=split_list(stages),
         max_minutes=max_minutes,
         target_precision=target_precision,
         class_balance=split_shares(class_balance),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -14,7 +14,19 @@ from torch.nn.utils import skip_init
 
 _DROPOUT = 0.2
 _LARGEST_STAGE = 10  # px: maps up to this side are pooled no further
-_PREDICTED_AT_ONCE = 1024
+_PREDICTED_AT_ONCE = 256  # 200 MB in the widest layer that knows ImageNet
+
+
+class Looks(Protocol):
+    """A network of features and a last layer."""
+
+    head: nn.Linear
+
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        """Return what the last layer reads, (n, d), of (n, c, h, w) in [0, 1]."""
+
+    def eval(self) -> Any:
+        """Stop training."""
 
 
 class SmallConvNet(nn.Module):
@@ -73,7 +85,7 @@ class SmallConvNet(nn.Module):
 
 @torch.no_grad()
 def look(
-    network: SmallConvNet, pixels: NDArray[np.uint8]
+    network: Looks, pixels: NDArray[np.uint8]
 ) -> Iterator[tuple[slice, NDArray[np.float64], torch.Tensor]]:
     """Yield rows, their log posteriors and their features, a batch at a time.
 

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from lfkit.folds import deal_folds
 from lfkit.neighbors import Neighbors, nearest_neighbors
 from lfkit.nn import (
-    SmallConvNet,
+    Network,
     TrainingPlan,
     look,
+    make_network,
     seconds_per_step,
     steps_within,
     train,
@@ -34,8 +35,10 @@ _FLIP_SHRINKAGE = 0.3
 
 
 class Distill(Stage):
-    """A network trained from scratch on the soft labels, and on the seeds.
+    """A network trained on the soft labels, and on the seeds.
 
+    From scratch; or, where the images are looked at by a network trained on ImageNet,
+    that one goes on learning.
     Strong augmentation and averaged weights keep it from learning the labels' errors
     by heart. It labels new images; the labels of these change only when `Joint` takes
     it in, and its report is of what it says alone. A time limit becomes a number of
@@ -86,16 +89,21 @@ class Distill(Stage):
             "n_steps": number(plan.n_steps),
             "flip": number(flip),
             "width": number(plan.width),
+            "pretrained": number(plan.pretrained),
             **weights,
         }
 
 
 def restored(
     known: Arrays, shape: tuple[int, int, int], n_classes: int, device: str
-) -> SmallConvNet:
+) -> Network:
     """Make the network again from what the stage has given."""
-    network = SmallConvNet(
-        shape, n_classes, width=int(known["width"]), generator=torch.Generator()
+    network = make_network(
+        shape,
+        n_classes,
+        width=int(known["width"]),
+        pretrained=bool(known["pretrained"]),
+        generator=torch.Generator(),
     )
     state = network.state_dict()
     network.load_state_dict(
@@ -157,7 +165,7 @@ def _within_time(
 
 
 def _looked(
-    network: SmallConvNet, task: Task, tools: Tools
+    network: Network, task: Task, tools: Tools
 ) -> tuple[NDArray[np.float64], Neighbors]:
     """Give the network's posteriors, and the images it sees as alike."""
     n = len(task.pixels)

@@ -20,10 +20,11 @@ from lfkit.class_prior import ClassPrior, given_prior
 from lfkit.errors import InputError
 from lfkit.fingerprint import fingerprint
 from lfkit.images import ImageSource
-from lfkit.nn import TrainingPlan
+from lfkit.nn import FINE_TUNING, TrainingPlan
 from lfkit.refinement.alignment import found_prior
 from lfkit.refinement.compact import Compactor, compact, fit_compactor
 from lfkit.refinement.course import Kept, Run
+from lfkit.refinement.pretrained import PretrainedViews
 from lfkit.refinement.refined import ImageModel, Refined, StageReport, as_views
 from lfkit.refinement.stage import Progress
 from lfkit.refinement.stages import STAGES, chosen_stages
@@ -108,7 +109,7 @@ def refine(
     task = replace(
         task,
         prior=prior,
-        plan=plan or TrainingPlan(),
+        plan=plan or _plan_for(views),
         random_state=random_state,
         device=device,
         flip=flip,
@@ -126,6 +127,11 @@ def refine(
     run = Run(task, chosen, kept, started, max_minutes)
     known, posteriors, reports = run.all([given.key for given in views.values()], truth)
     return _refined(run, known, posteriors, reports, unrefined, compactors, makers)
+
+
+def _plan_for(views: Mapping[str, Views]) -> TrainingPlan:
+    known = any(isinstance(given, PretrainedViews) for given in views.values())
+    return FINE_TUNING if known else TrainingPlan()
 
 
 class Refiner(BaseEstimator):
