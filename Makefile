@@ -27,6 +27,7 @@ check: $(VENV)/installed-dev
 bench: $(VENV)/installed-dev
 	$(RUN)/python -m benchmarks.apply
 	$(RUN)/python -m benchmarks.features
+	$(RUN)/python -m benchmarks.label_models --n 2000
 
 clean:
 	rm -rf $(VENV) demo-run

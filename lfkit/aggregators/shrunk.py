@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lfkit.aggregators.latent_class import LatentClassModel
-from lfkit.dependencies import find_dependencies
+from lfkit.dependencies import find_dependencies, first_winners
 from lfkit.em import (
     EMFit,
     EqualTrust,
@@ -17,7 +17,6 @@ from lfkit.em import (
     Tables,
     TiedTables,
     run_em,
-    vote_winners,
 )
 from lfkit.errors import InputError
 from lfkit.evidence import Evidence
@@ -151,12 +150,15 @@ class _Ladder:
             )
         else:
             family = FreeTables(strength * below.tables)
+        # Not from the vote again: its optimum is likelier there, and less right.
         if near is not None:
             start = self._seen_by(near)
         elif rung in _SHRUNK and below is not None:
             start = below.posterior
         else:
-            start = vote_winners(self.evidence, self.model.class_prior_)
+            start = first_winners(
+                self.evidence, self.model.class_prior_, self.model.powers_
+            )
         prior = self.model.known_prior()
         if rung == "equal trust":
             prior = self.model.class_prior_
