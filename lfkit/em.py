@@ -74,6 +74,7 @@ def run_em(
     tables = np.full((m, k, k + 1), 1 / (k + 1))
     objective: list[float] = []
     while len(objective) < max_iter:
+        before = tables, shares, posterior
         weighted = posterior * counts[:, None]
         if learned:
             class_counts = weighted.sum(axis=0) + smoothing / k
@@ -83,8 +84,11 @@ def run_em(
         reached = float(counts @ log_likelihood + weight @ family.penalty(tables))
         if learned:
             reached += float(smoothing / k * np.log(shares).sum())
+        gained = reached - objective[-1] if objective else np.inf
+        if gained < min(0.0, tol * counts.sum()):  # an estimate that is not exact
+            tables, shares, posterior = before
+            break
         objective.append(reached)
-        gained = objective[-1] - objective[-2] if len(objective) > 1 else np.inf
         if gained < tol * counts.sum():
             break
     return EMFit(tables, shares, posterior, np.asarray(objective))

@@ -127,7 +127,7 @@ class Aggregator(BaseEstimator, ABC):
         self.class_prior_ = prior
         patterns = self._arranged(heard).patterns(weight)
         with _one_thread():
-            self._fit(patterns, self._seed_votes(votes))
+            self._fit(_with_weight(patterns), self._seed_votes(votes))
         return patterns
 
     def _seed_votes(self, votes: Votes) -> SeedVotes | None:
@@ -260,6 +260,16 @@ class Aggregator(BaseEstimator, ABC):
                 f"class_balance must be shares that sum to 1, got {prior.tolist()}."
             )
         return prior / prior.sum()
+
+
+def _with_weight(patterns: Patterns) -> Patterns:
+    """Leave out patterns that no image counts for: fits see only what counts."""
+    used = np.flatnonzero(patterns.counts > 0)
+    if len(used) == len(patterns.counts):
+        return patterns
+    return Patterns(
+        patterns.votes.rows(used), patterns.counts[used], np.zeros(0, np.int64)
+    )
 
 
 def clear_winners(proba: NDArray[np.float64], votes: Votes) -> NDArray[np.int64]:

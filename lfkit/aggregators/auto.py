@@ -21,9 +21,9 @@ from lfkit.votes import Patterns, Votes
 _ENOUGH_SEEDS = 30
 # Standard errors that count as shown: seeds are the truth, other votes a sign of it.
 _ERRORS_ON_SEEDS, _ERRORS_ON_VOTES = 1.0, 2.0
-_ENOUGH_PATTERNS = 4000
+_ENOUGH_PATTERNS = 2000
 # Log odds of one vote, for a plain vote to be scored as a posterior.
-_WEIGHTS_OF_A_VOTE = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0)
+_WEIGHTS_OF_A_VOTE = (0.5, 1.0, 2.0, 4.0)
 
 
 class Auto(Aggregator):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,12 +77,25 @@ def fit_compactor(views: Views, random_state: int) -> Compactor:
     )
 
 
-def compact(views: Views, compactor: Compactor) -> NDArray[np.float16]:
-    """Give every image's few hundred numbers, (n, q): 1 KB an image."""
+def compact(
+    views: Views,
+    compactor: Compactor,
+    progress: Callable[[int, int], None] | None = None,
+) -> NDArray[np.float16]:
+    """Give every image's few hundred numbers, (n, q): 1 KB an image.
+
+    Parameters
+    ----------
+    progress : called with the images done and all images.
+    """
     width = len(compactor.center)
     if compactor.basis is not None:
         width = compactor.basis.shape[1]
     found = np.zeros((len(views), width), np.float16)
+    done = 0
     for rows, values in views.chunks():
         found[rows] = compactor(values)
+        done += len(rows)
+        if progress is not None:
+            progress(done, len(found))
     return found

@@ -117,7 +117,7 @@ def refine(
     kept = Kept(store or MemoryStore(), progress)
     compactors, compacted = {}, []
     for name, given in views.items():
-        compactors[name], numbers = _compacted(given, random_state, kept)
+        compactors[name], numbers = _compacted(name, given, random_state, kept)
         compacted.append(numbers)
     task = replace(task, features=tuple(compacted))
     makers = {
@@ -288,15 +288,17 @@ def _task(
 
 
 def _compacted(
-    views: Views, random_state: int, kept: Kept
+    name: str, views: Views, random_state: int, kept: Kept
 ) -> tuple[Compactor, NDArray[np.float16]]:
     code = (fit_compactor, compact, Compactor)
     key = fingerprint((views.key, views.widths, random_state, code))
 
     def compute() -> dict[str, NDArray[Any]]:
-        kept.say("refining: reading features", 0, 1)
+        what = f"looking at images: {name}"
+        kept.say(what, 0, len(views))
         learned = fit_compactor(views, random_state)
-        found = {"features": compact(views, learned)}
+        rows = compact(views, learned, lambda done, n: kept.say(what, done, n))
+        found = {"features": rows}
         parts = {name: part for name, part in vars(learned).items() if part is not None}
         return found | parts
 
