@@ -256,7 +256,9 @@ def _unopposed(
     for group in _groups(alike):
         members = np.isin(np.arange(m), group)
         theirs = names[:, members].any(axis=1)
-        most = names[:, members].sum(axis=1) > names[:, ~members].sum(axis=1)
+        others = names[:, ~members].sum(axis=1)
+        # Where there are no others, all count alike anyway.
+        most = (names[:, members].sum(axis=1) > others) & (others > 0)
         if len(group) >= _LEAST_UNOPPOSED and (theirs & most).any():
             found[np.ix_(group, group)] = alike[np.ix_(group, group)]
     return found
