@@ -89,7 +89,7 @@ def test_sparse_matrix_with_two_votes_for_one_cell_is_refused():
     from scipy import sparse
 
     twice = sparse.coo_array(([0, 1], ([0, 0], [0, 0])), shape=(1, 1))
-    with pytest.raises(VotesError, match="two entries for one image and function"):
+    with pytest.raises(VotesError, match="several votes of one function on one image"):
         Votes(twice, ("a",), 2)
 
 
