@@ -1,5 +1,7 @@
 """The default aggregator: what it chooses, and why."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -118,7 +120,17 @@ def test_posteriors_on_seeds_are_of_a_model_that_has_not_seen_them():
     assert held_out.shape == (100, 2)
     right = (held_out.argmax(axis=1) == truth[:100]).mean()
     assert abs(right - accuracy(model, votes, truth)) < 0.12
-    assert model.out_of_fold_proba(Votes(hard, names(4), 2)) is not None
+
+
+def test_few_seeds_may_have_votes_of_functions_silent_elsewhere():
+    hard, truth = noisy(500, [0.9, 0.8, 0.7, 0.6], 2, seed=8)
+    silent = np.column_stack([hard, np.full(500, -1)])
+    votes = with_seeds(silent, truth, 2, 10)
+    fold = votes.seed_out_of_fold.hard.copy()
+    fold[:, 4] = truth[:10]  # refitted without the seed, it votes
+    votes = replace(votes, seed_out_of_fold=Votes(fold, names(5), 2))
+    held_out = Auto().fit(votes).out_of_fold_proba(votes)
+    np.testing.assert_allclose(held_out.sum(axis=1), 1)
 
 
 @pytest.mark.parametrize("strengths", [(), (0.0,), (1.0, -2.0), ((1.0, 2.0),)])

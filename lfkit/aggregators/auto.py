@@ -77,9 +77,10 @@ class Auto(Aggregator):
 
         Those by which the model was chosen, if these seeds were the judges.
         """
-        if self.seed_proba_ is not None:
+        fold = votes.seed_out_of_fold
+        if self.seed_proba_ is not None or fold is None:
             return self.seed_proba_
-        return self.model_.out_of_fold_proba(votes)
+        return self.predict_proba(fold)
 
     def _predict_proba(self, votes: Votes) -> NDArray[np.float64]:
         return self.model_.predict_proba(votes)
