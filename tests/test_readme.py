@@ -66,7 +66,8 @@ def test_every_command_of_the_readme_runs(lfkit, workplace):
         assert program == "lfkit"
         done = lfkit(*arguments)
         assert done.code == 0, f"{command}\n{done.err}"
-    rows = re.findall(r"^\| (`.+?`) \|", README.split("## What you get")[1], re.M)
+    section = README.split("## What you get")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| (`.+?`) \|", section, re.M)
     promised = [name for row in rows for name in re.findall(r"`([\w.]+/?)`", row)]
     assert len(promised) == 9
     for name in promised:
