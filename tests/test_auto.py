@@ -57,7 +57,9 @@ def test_functions_of_different_worth_are_weighed_without_any_label():
 
 def test_functions_of_equal_worth_get_a_plain_vote():
     hard, _ = noisy(1000, [0.75] * 5, 2, seed=1)
-    model = Auto().fit(Votes(hard, names(5), 2))
+    assert Auto().fit(Votes(hard, names(5), 2)).chosen_ == "majority-vote"
+    # Of so few images not even chance differences are left.
+    model = Auto().fit(Votes(hard[:40], names(5), 2))
     assert model.chosen_ == "majority-vote"
     assert model.reason_ == "no function is shown to deserve more trust than another"
 
