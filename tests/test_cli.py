@@ -795,6 +795,8 @@ def test_ctrl_c_says_what_was_kept_and_how_to_go_on(tmp_path, photos):
         [sys.executable, "-c", "from lfkit.cli.app import main; main()", "apply",
          photos, "--lfs", tmp_path / "slow.py", "--out", tmp_path / "run"],
         stderr=subprocess.PIPE, text=True,
+        # A test run in the background of a shell ignores Ctrl-C, and so would this.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     deadline = time.monotonic() + 60
     while not (tmp_path / "run" / "blocks.npz").exists():
