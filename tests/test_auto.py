@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from benchmarks.vote_sets import Cell, draw
 from lfkit.aggregators import Auto, MajorityVote, ShrunkDawidSkene
 from lfkit.errors import InputError
 from lfkit.votes import Votes
@@ -172,3 +173,40 @@ def test_error_of_the_tables_shrinks_with_the_root_of_the_images():
             found.append(np.abs(right - [0.85, 0.8, 0.7, 0.65, 0.6, 0.75]).mean())
         errors.append(np.mean(found))
     assert 2 < errors[0] / errors[1] < 8  # the root of 16 is 4
+
+
+def drawn(repeat, *cell):
+    found = draw(Cell(*cell, n=2000), repeat)
+    return found.votes, found.truth
+
+
+def test_copies_share_one_vote_where_functions_are_else_alike():
+    votes, truth = drawn(4, 2, "balanced", "multi-class", "copies")
+    model = Auto().fit(votes)
+    assert model.chosen_ == "shrunk"
+    assert model.reason_.startswith("copies share one vote")
+    plain = accuracy(MajorityVote().fit(votes), votes, truth)
+    assert accuracy(model, votes, truth) > plain + 0.05
+
+
+@pytest.mark.parametrize(
+    ("repeat", "cell", "least"),
+    [
+        # Tables of rates per class explain such votes better with classes exchanged.
+        (0, (3, "90/10", "multi-class", "copies"), 0.9),
+        (1, (3, "90/10", "multi-class", "independent"), 0.9),
+        # There silence was taken for a rare class: an accuracy of .34.
+        (3, (10, "90/10", "unipolar", "copies"), 0.8),
+    ],
+)
+def test_rare_classes_are_not_exchanged_with_the_common_one(repeat, cell, least):
+    votes, truth = drawn(repeat, *cell)
+    assert accuracy(Auto().fit(votes), votes, truth) > least
+
+
+def test_little_loss_in_foretelling_votes_is_no_reason_for_a_plain_vote():
+    votes, truth = drawn(0, 2, "balanced", "unipolar", "independent")
+    model = Auto().fit(votes)
+    assert model.chosen_ == "shrunk"
+    plain = accuracy(MajorityVote().fit(votes), votes, truth)
+    assert accuracy(model, votes, truth) > plain
