@@ -13,7 +13,7 @@ demo: $(VENV)/installed
 	$(RUN)/lfkit apply digits --lfs lf_library.digits --seeds-per-class 20 --with seed-weighted --out demo-run
 
 test: $(VENV)/installed-dev
-	$(RUN)/python -m pytest -m "not slow and not gpu"
+	$(RUN)/python -m pytest -n auto --dist loadfile -m "not slow and not gpu"
 
 test-all: $(VENV)/installed-dev
 	$(RUN)/python -m pytest

@@ -407,7 +407,7 @@ def test_a_labeling_functions_name_and_kind_are_not_part_of_its_key():
         {"soft": True},
         {"batched": True},
     ],
-    ids=str,
+    ids=lambda changes: ",".join(changes),
 )
 def test_what_a_labeling_function_depends_on_is_part_of_its_key(changes):
     assert fingerprint(declared(**changes)) != fingerprint(declared())

@@ -366,7 +366,7 @@ def test_border_of_an_object_on_green_ground():
         ((225, 170, 140), {"warm", "skin"}),
         ((90, 60, 50), {"warm"}),  # too dark for the rule: R must be above 95
     ],
-    ids=str,
+    ids=lambda value: "-".join(sorted(map(str, value))),
 )
 def test_a_color_is_counted_under_its_names_only(rgb, named):
     image = np.zeros((10, 10, 3), np.uint8) + np.array((0, 100, 100), np.uint8)

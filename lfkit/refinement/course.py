@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lfkit.analysis import checked_labels
+from lfkit.calibration import fit_calibrator
 from lfkit.fingerprint import fingerprint
 from lfkit.refinement import gate
+from lfkit.refinement.experts import as_sure_as
 from lfkit.refinement.refined import StageReport
 from lfkit.refinement.stage import Progress, Stage, Tools
 from lfkit.refinement.task import Task
@@ -94,7 +96,7 @@ class Run:
         known: dict[str, Any] = {"proba": task.proba}
         posteriors = {gate.VOTES: task.clamped(task.proba)}
         reports = [self._report(gate.VOTES, 0.0, task.proba, scores, wanted, "")]
-        best = scores.get(gate.VOTES)
+        best, judged = scores.get(gate.VOTES), None
         for position, stage in enumerate(self.stages):
             why_not = stage.why_not(task, known)
             if why_not is not None:
@@ -121,9 +123,30 @@ class Run:
                 self.undone += 1
                 continue
             known |= found
-            best = now if stage.cheap and now is not None else best
+            if stage.cheap and now is not None:
+                best, judged = now, known["proba"]
+        if best is not None and judged is not None:
+            known["proba"] = self._calibrated(known["proba"], judged, best)
         self.kept.say("refining", len(self.stages), len(self.stages))
         return known, posteriors, reports
+
+    def _calibrated(
+        self,
+        proba: NDArray[np.float64],
+        judged: NDArray[np.float64],
+        held_out: NDArray[np.float64],
+    ) -> NDArray[np.float64]:
+        """Make posteriors as sure as the last ones that seeds could judge.
+
+        The network has seen all seeds: how right it is they cannot tell.
+
+        Parameters
+        ----------
+        proba, judged : (n, k) the final posteriors, and those judged.
+        held_out : (s, k) those judged, of seeds that they have not seen.
+        """
+        calibrator = fit_calibrator(held_out, self.task.seed_labels)
+        return as_sure_as(proba, float(calibrator(judged).max(axis=1).mean()))
 
     def _run(
         self, stage: Stage, known: Mapping[str, Any], key: str

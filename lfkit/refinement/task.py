@@ -13,12 +13,10 @@ from sklearn.base import clone
 from lfkit.aggregators.aggregator import Aggregator
 from lfkit.class_prior import ClassPrior
 from lfkit.errors import InputError
-from lfkit.folds import deal_folds
 from lfkit.images import ImageSource
 from lfkit.nn import TrainingPlan
 from lfkit.votes import Votes
 
-_FOLDS = 5
 _LARGEST_SIDE = 64
 _PIXEL_BYTES = 2**32  # held at once; a million images of 64x64 would be more
 _READ_AT_ONCE = 1024
@@ -96,29 +94,11 @@ def posteriors_of_seeds(votes: Votes, aggregator: Aggregator) -> NDArray[np.floa
     from the seeds.
     """
     assert votes.seed_rows is not None
-    assert votes.seed_labels is not None
-    labels = np.asarray(votes.seed_labels)
-    held_out = votes.seed_out_of_fold
-    if held_out is None:
-        held_out = votes.rows(votes.seed_rows)
-    if not aggregator.learns_from_seeds:
-        return clone(aggregator).fit(votes).predict_proba(held_out)
-    proba = np.zeros((len(labels), votes.n_classes))
-    folds = deal_folds(labels, _FOLDS, 0)
-    for fold in np.unique(folds):
-        test, train = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
-        if not len(train):
-            train = test[:0]
-        seen = held_out.rows(train)
-        known = replace(
-            held_out if not len(train) else seen,
-            seed_rows=np.arange(len(train)),
-            seed_labels=labels[train],
-            seed_out_of_fold=seen if len(train) else None,
-        )
-        fitted = clone(aggregator).fit(known)
-        proba[test] = fitted.predict_proba(held_out.rows(test))
-    return proba
+    if votes.seed_out_of_fold is None:
+        votes = replace(votes, seed_out_of_fold=votes.rows(votes.seed_rows))
+    found = clone(aggregator).fit(votes).out_of_fold_proba(votes)
+    assert found is not None, "there are seeds, and votes on them"
+    return found
 
 
 def small_pixels(
