@@ -37,7 +37,8 @@ class Auto(Aggregator):
     judge is the log loss of the seeds' true classes, each posterior tempered first (by
     other seeds): of the majority vote, of `ShrunkDawidSkene`, fitted to all votes, and
     of `SeedWeightedVote`, fitted to other seeds. The majority vote wins unless it is
-    beaten by a standard error.
+    beaten by a standard error, and so does `SeedWeightedVote` over
+    `ShrunkDawidSkene`.
 
     Without seeds the judge is the likelihood of held-out votes. `ShrunkDawidSkene` is
     taken if it climbs above equal trust or finds copies, unless the functions err
@@ -112,11 +113,12 @@ class Auto(Aggregator):
         }
         self.scores_ = {name: float(loss.mean()) for name, loss in losses.items()}
         best = min(self.scores_, key=lambda name: self.scores_[name])
-        lead = losses["majority-vote"] - losses[best]
-        error = float(lead.std() / np.sqrt(len(lead)))
+        # Weights learned on seeds are believed before those learned without any truth.
+        if best == "shrunk" and not _is_clear(losses["seed-weighted"] - losses[best]):
+            best = "seed-weighted"
         judged = f"on {len(labels)} seeds, by functions that have not seen them"
         plain = f"{self.scores_['majority-vote']:.3f}"
-        if lead.mean() > _ERRORS_ON_SEEDS * error:
+        if _is_clear(losses["majority-vote"] - losses[best]):
             self.chosen_ = best
             self.reason_ = (
                 f"its log loss is {self.scores_[best]:.3f}, that of the majority vote "
@@ -172,6 +174,12 @@ class Auto(Aggregator):
             if trusts_alike:
                 why = "copies share one vote, and else functions count the same"
             self.reason_ = f"{why} ({of_votes}, on images not learned from)"
+
+
+def _is_clear(lead: NDArray[np.float64]) -> bool:
+    """Tell whether seeds show a lead in log loss, (s,), beyond chance."""
+    error = float(lead.std() / np.sqrt(len(lead)))
+    return bool(lead.mean() > _ERRORS_ON_SEEDS * error)
 
 
 def _foretold(

@@ -31,6 +31,8 @@ _LEAST_ERRORS = 1.0
 # agree on .75 to .99 of them and change .01 to .3 of the coin's labels; those that had
 # exchanged classes agree on .05 to .9 and change .33 to .7.
 _LEAST_AGREEMENT, _MOST_CHANGE = 0.7, 1 / 3
+# EM steps of the fits that are only compared.
+_STEPS_TO_JUDGE = 25
 # EM steps on patterns too many to be judged by all: a sample's fit is where they start.
 _STEPS_ON_MANY = 15
 
@@ -94,6 +96,8 @@ class ShrunkDawidSkene(LatentClassModel):
         whole = _Ladder(self, patterns.counts, evidence)
         split = halves(patterns)
         parts = [_Ladder(self, half.counts, Evidence(half.votes)) for half in split]
+        for part in parts:
+            part.most_steps = min(self.max_iter, _STEPS_TO_JUDGE)
         strengths = sorted(np.asarray(self.strengths, dtype=np.float64).tolist())
         if sum(len(half.counts) for half in split) < len(patterns.counts):
             whole.most_steps = min(self.max_iter, _STEPS_ON_MANY)
