@@ -7,7 +7,7 @@ VENV := .venv
 EDITABLE := --config-settings editable_mode=compat
 RUN := $(VENV)/bin
 
-.PHONY: demo test test-all check bench clean
+.PHONY: demo test test-all test-torchvision check bench clean
 
 demo: $(VENV)/installed
 	$(RUN)/lfkit apply digits --lfs lf_library.digits --seeds-per-class 20 --with seed-weighted --out demo-run
@@ -17,6 +17,13 @@ test: $(VENV)/installed-dev
 
 test-all: $(VENV)/installed-dev
 	$(RUN)/python -m pytest
+
+# What needs torchvision, which no CPU build of torch has beside it: the newest of both,
+# in an environment of their own.
+test-torchvision:
+	test -x $(VENV)-torchvision/bin/python || $(PYTHON) -m venv $(VENV)-torchvision
+	$(VENV)-torchvision/bin/python -m pip install --quiet --disable-pip-version-check $(EDITABLE) -e ".[dev,torchvision,inception]"
+	$(VENV)-torchvision/bin/python -m pytest tests/test_extractors.py tests/test_image_metrics.py tests/test_embeddings.py
 
 check: $(VENV)/installed-dev
 	$(RUN)/ruff format --check .
@@ -28,6 +35,7 @@ bench: $(VENV)/installed-dev
 	$(RUN)/python -m benchmarks.apply
 	$(RUN)/python -m benchmarks.features
 	$(RUN)/python -m benchmarks.label_models --n 2000
+	$(RUN)/python -m benchmarks.metrics
 
 clean:
 	rm -rf $(VENV) demo-run

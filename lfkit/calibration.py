@@ -167,9 +167,13 @@ def measure(
         return None
     confidence = proba.max(axis=1)
     right = proba.argmax(axis=1) == labels
+    # Equal confidences may lie in two bins: each then has their mean share of right
+    # ones, or the order of the images would decide.
+    _, group = np.unique(confidence, return_inverse=True)
+    shares = np.bincount(group, right) / np.bincount(group)
     order = np.argsort(confidence, kind="stable")
     gaps = [
-        abs(float((confidence[part] - right[part]).sum()))
+        abs(float((confidence[part] - shares[group[part]]).sum()))
         for part in np.array_split(order, min(_N_BINS, max(1, n // 20)))
     ]
     missed = proba.copy()

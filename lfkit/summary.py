@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -114,3 +114,44 @@ def _accuracies_on_seeds(votes: Votes) -> NDArray[np.float64] | None:
 
 def _or_none(value: Any) -> float | None:
     return None if value is None or np.isnan(value) else float(value)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether the labels beat the best floor, as a sentence."""
+
+    wins: bool
+    sentence: str
+
+
+def verdict(summary: Mapping[str, Any]) -> Verdict | None:
+    """Compare with the best floor, on the same images; say it when we do not win."""
+    floors = summary.get("floors", [])
+    scored = [floor for floor in floors if floor["accuracy"] is not None]
+    if scored and summary["accuracy"] is not None:
+        best = max(scored, key=lambda floor: floor["accuracy"])
+        ours, theirs = summary["accuracy"]["of_all"], best["accuracy"]
+    else:
+        known = [floor for floor in floors if floor["seed_cv_accuracy"] is not None]
+        if not known or summary["seed_accuracy"] is None:
+            return None
+        best = max(known, key=lambda floor: floor["seed_cv_accuracy"])
+        ours, theirs = summary["seed_accuracy"], best["seed_cv_accuracy"]
+    if f"{100 * abs(ours - theirs):.1f}" == "0.0":
+        return Verdict(
+            False,
+            "The labels are as good as the best plain classifier trained on the seeds: "
+            f"{best['name']}.",
+        )
+    if ours > theirs:
+        return Verdict(
+            True,
+            "The labels beat every plain classifier trained on the seeds, by "
+            f"{100 * (ours - theirs):.1f} points.",
+        )
+    return Verdict(
+        False,
+        f"A plain classifier does better, by {100 * (theirs - ours):.1f} points: "
+        f"{best['name']}, trained on the same seeds. These votes alone are not yet "
+        "worth their trouble; write better functions, or more of them.",
+    )

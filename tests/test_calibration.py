@@ -103,3 +103,11 @@ def test_as_many_labels_are_kept_as_reach_the_target(confidences, target):
     if len(rest):
         more = kept | (confidence == rest.max())
         assert confidence[more].mean() < target
+
+
+def test_the_order_of_equally_sure_images_does_not_matter():
+    proba = np.tile([0.8, 0.2], (400, 1))
+    labels = np.repeat([0, 1], [320, 80])
+    shuffled = np.random.default_rng(0).permutation(labels)
+    assert measure(proba, labels).ece == pytest.approx(0, abs=1e-12)
+    assert measure(proba, shuffled).ece == pytest.approx(0, abs=1e-12)

@@ -45,6 +45,8 @@ def workplace(tmp_path, monkeypatch, digits):
     rows = "".join(f"{i:02}.png,{('day', 'night')[i % 2]}\n" for i in range(6))
     (tmp_path / "my_labels.csv").write_text("image_id,label\n" + rows)
     np.save(tmp_path / "votes.npy", np.stack([labels, labels], axis=1))
+    made = np.roll(images[:400], 1, axis=2)  # as if a generator had made them
+    np.savez(tmp_path / "made.npz", images=made, proba=np.eye(10)[labels[:400]])
     # The real loader on a small file of the same format: digits, enlarged.
     large = np.repeat(np.repeat(images[:500, :, :, 0], 3, axis=1), 3, axis=2)
     large = np.pad(large, ((0, 0), (2, 2), (2, 2)))
@@ -69,7 +71,7 @@ def test_every_command_of_the_readme_runs(lfkit, workplace):
     section = README.split("## What you get")[1].split("\n## ")[0]
     rows = re.findall(r"^\| (`.+?`) \|", section, re.M)
     promised = [name for row in rows for name in re.findall(r"`([\w.]+/?)`", row)]
-    assert len(promised) == 9
+    assert len(promised) == 11
     for name in promised:
         assert (workplace / "run" / name).exists(), name
 

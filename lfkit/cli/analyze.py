@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,15 +10,7 @@ import typer
 from lfkit.errors import InputError
 
 if TYPE_CHECKING:
-    import numpy as np
-    import pyarrow as pa
-    from numpy.typing import NDArray
-
-    from lfkit.cli.progress import Bars
-    from lfkit.images import ImageSource
-    from lfkit.labels import Labels
-    from lfkit.run import RunConfig
-    from lfkit.votes import Votes
+    from lfkit.loaded_run import LoadedRun
 
 _MOST_CONFUSIONS = 8
 
@@ -52,25 +43,24 @@ def analyze(
 
     from lfkit.cli.panel import bullets, function_table
     from lfkit.json_text import to_json
-    from lfkit.run import load_labels
+    from lfkit.loaded_run import load_run
 
     if bootstrap < 0:
         raise InputError(f"--bootstrap is {bootstrap}; give a number of draws, or 0.")
 
-    config, votes, truth, given = _load(run, labels)
-    found = load_labels(run, config)
-    summary = _summary(run, config, votes, found, truth, given)
-    summary["confusions"] = _confusions(config, found, truth, given)
+    loaded = load_run(run, labels)
+    summary = loaded.summary()
+    summary["confusions"] = _confusions(loaded)
     if bootstrap:
-        summary["intervals"] = _intervals(found, truth, given, bootstrap)
+        summary["intervals"] = _intervals(loaded, bootstrap)
     if sheet:
-        path = _draw_sheet(run, config, votes, truth, given, quiet=as_json)
+        path = _draw_sheet(loaded, quiet=as_json)
         summary["sheet"] = str(path)
     if as_json:
         typer.echo(to_json(summary))
         return
     console = Console(highlight=False, markup=False, emoji=False)
-    console.print(function_table(summary["functions"], config.class_names))
+    console.print(function_table(summary["functions"], loaded.config.class_names))
     if summary["confusions"]:
         console.print("\nmost frequent errors", style="bold")
         for row in summary["confusions"]:
@@ -91,12 +81,11 @@ def diagnose(run: Run, labels: LabelsFile = None, as_json: Json = False) -> None
 
     from lfkit.cli.panel import bullets
     from lfkit.json_text import to_json
-    from lfkit.run import load_labels
+    from lfkit.loaded_run import load_run
 
-    config, votes, truth, given = _load(run, labels)
-    found = load_labels(run, config)
-    summary = _summary(run, config, votes, found, truth, given)
-    floors = _stored(run).get("floors", [])
+    loaded = load_run(run, labels)
+    summary = loaded.summary()
+    floors = loaded.stored.get("floors", [])
     result = {**summary["diagnosis"], "floors": floors, "accuracy": summary["accuracy"]}
     if as_json:
         typer.echo(to_json(result))
@@ -116,161 +105,54 @@ def diagnose(run: Run, labels: LabelsFile = None, as_json: Json = False) -> None
     console.print(bullets(sentences))
 
 
-def _load(
-    run: Path, labels: Path | None
-) -> tuple[RunConfig, Votes, NDArray[np.int64], NDArray[np.bool_]]:
-    import numpy as np
-
-    from lfkit.run import load_config, load_images, load_votes, not_scored
-    from lfkit.seeds import read_labels
-
-    config = load_config(run)
-    votes = load_votes(run, config)
-    index = load_images(run)
-    assert index is not None, "load_votes has read it"
-    truth = index.column("true_class").to_numpy().astype(np.int64)
-    if labels is not None:
-        given = read_labels(
-            labels, index.column("image_id").to_pylist(), config.class_names
-        )
-        truth = np.full(len(truth), -1, np.int64)
-        truth[given.rows] = given.labels
-    return config, votes, truth, not_scored(index, votes)
-
-
-def _stored(run: Path) -> dict[str, Any]:
-    path = run / "summary.json"
-    return json.loads(path.read_text()) if path.exists() else {}
-
-
-def _summary(
-    run: Path,
-    config: RunConfig,
-    votes: Votes,
-    labels: Labels,
-    truth: NDArray[np.int64],
-    given: NDArray[np.bool_],
-) -> dict[str, Any]:
-    from lfkit.summary import summarize
-
-    everything = tuple(range(len(config.class_names)))
-    stored = _stored(run)
-    floors = {
-        floor["name"]: floor["accuracy"]
-        for floor in stored.get("floors", [])
-        if floor["accuracy"] is not None
-    }
-    found = summarize(
-        votes,
-        labels,
-        truth,
-        given,
-        class_names=config.class_names,
-        aggregator=config.aggregator,
-        class_balance=config.class_balance,
-        lf_classes=[lf.classes or everything for lf in config.lfs] or None,
-        lf_kinds=[lf.kind for lf in config.lfs] or None,
-        floors=floors,
-    )
-    # What needs the posteriors on the seeds, which are not kept.
-    known = ("chosen", "reason", "seed_accuracy", "calibration")
-    return found | {key: stored[key] for key in known if key in stored}
-
-
-def _intervals(
-    labels: Labels, truth: NDArray[np.int64], given: NDArray[np.bool_], n_draws: int
-) -> dict[str, tuple[float, float]]:
+def _intervals(loaded: LoadedRun, n_draws: int) -> dict[str, tuple[float, float]]:
     import numpy as np
 
     from lfkit.calibration import bootstrap_intervals
 
-    rows = np.flatnonzero((truth >= 0) & ~given & (labels.labels >= 0))
+    rows = np.flatnonzero((loaded.scored >= 0) & (loaded.labels.labels >= 0))
     if not len(rows):
         raise InputError(
             "--bootstrap needs images of known class; give them with --labels FILE."
         )
-    return bootstrap_intervals(labels.proba[rows], truth[rows], n_draws)
+    proba, truth = loaded.labels.proba[rows], loaded.truth[rows]
+    return bootstrap_intervals(proba, truth, n_draws)
 
 
-def _draw_sheet(
-    run: Path,
-    config: RunConfig,
-    votes: Votes,
-    truth: NDArray[np.int64],
-    given: NDArray[np.bool_],
-    *,
-    quiet: bool,
-) -> Path:
+def _draw_sheet(loaded: LoadedRun, *, quiet: bool) -> Path:
     from lfkit.cli.progress import Bars
     from lfkit.report.lf_sheet import lf_sheet
-    from lfkit.run import load_images
 
-    path = run / "lf_sheet.png"
+    config, path = loaded.config, loaded.folder / "lf_sheet.png"
     with Bars(quiet=quiet) as bars:
-        source = _images_of(run, config, load_images(run), bars)
+        source = loaded.open_images(
+            lambda done, total: bars("reading the files", done, total)
+        )
         lf_sheet(
             source,
-            votes,
+            loaded.votes,
             path,
             class_names=config.class_names,
-            title=f"{run} on the {len(source):,} images of {config.data}",
+            title=f"{loaded.folder} on the {len(source):,} images of {config.data}",
             docs=[lf.doc for lf in config.lfs],
             kinds=[lf.kind for lf in config.lfs],
-            truth=truth,
-            exclude=given,
+            truth=loaded.truth,
+            exclude=loaded.given,
             progress=lambda done, total: bars("drawing", done, total),
         )
     return path
 
 
-def _images_of(
-    run: Path, config: RunConfig, index: pa.Table, progress: Bars
-) -> ImageSource:
-    """Open the images that a run has labeled, if they are still the same."""
-    import numpy as np
-
-    from lfkit.datasets import open_images
-    from lfkit.errors import DataError, RunError
-    from lfkit.run import image_keys
-
-    try:
-        source = open_images(
-            config.data,
-            size=config.size,
-            color=config.color,
-            known=index,
-            progress=lambda done, total: progress("reading the files", done, total),
-        )
-    except DataError as error:
-        raise RunError(
-            f"the images of {run} cannot be opened: {error} Is this the folder in "
-            "which `lfkit apply` was called?"
-        ) from error
-    if not np.array_equal(source.keys, image_keys(index)):
-        raise RunError(
-            f"the images of {config.data} are no longer those that {run} has labeled; "
-            "run `lfkit apply` again: what is already computed is kept."
-        )
-    return source
-
-
-def _confusions(
-    config: RunConfig,
-    found: Labels,
-    truth: NDArray[np.int64],
-    given: NDArray[np.bool_],
-) -> list[dict[str, Any]]:
-    import numpy as np
-
+def _confusions(loaded: LoadedRun) -> list[dict[str, Any]]:
     from lfkit.analysis import error_buckets
 
-    buckets = error_buckets(np.where(given, -1, truth), found.labels)
+    buckets = error_buckets(loaded.scored, loaded.labels.labels)
     wrong = [
         (len(rows), real, said)
         for (real, said), rows in buckets.items()
         if real >= 0 and said != real
     ]
-    names = [*config.class_names, "no label"]  # -1 reads the last
+    names = [*loaded.config.class_names, "no label"]  # -1 reads the last
     return [
         {"true": names[real], "labeled": names[said], "images": count}
         for count, real, said in sorted(wrong, reverse=True)[:_MOST_CONFUSIONS]

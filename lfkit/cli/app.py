@@ -9,8 +9,10 @@ import typer
 from lfkit.cli.aggregate import aggregate
 from lfkit.cli.analyze import analyze, diagnose
 from lfkit.cli.apply import apply
+from lfkit.cli.evaluate import evaluate
 from lfkit.cli.export import export
 from lfkit.cli.listing import list_family
+from lfkit.cli.report import report
 from lfkit.errors import LfkitError
 
 app = typer.Typer(
@@ -26,6 +28,8 @@ app.command("analyze")(analyze)
 app.command("diagnose")(diagnose)
 app.command("aggregate")(aggregate)
 app.command("export")(export)
+app.command("evaluate")(evaluate)
+app.command("report")(report)
 app.command("list")(list_family)
 
 

@@ -15,7 +15,7 @@ from lfkit.json_text import to_json
 if TYPE_CHECKING:
     from lfkit.cli.lf_sheets import SheetRequest
 
-_FAMILIES = ("lfs", "aggregators", "datasets")
+_FAMILIES = ("lfs", "aggregators", "metrics", "datasets")
 _SHIPPED = (
     "lf_library.digits",
     "lf_library.street_digits",
@@ -90,7 +90,7 @@ def list_family(
         bool, typer.Option("--json", help="Print the result as JSON.")
     ] = False,
 ) -> None:
-    """List labeling functions, aggregators and data sets."""
+    """List labeling functions, aggregators, metrics and data sets."""
     if family is not None and family not in _FAMILIES:
         raise InputError(
             f"there is no family {family!r}; choose from {', '.join(_FAMILIES)}."
@@ -285,6 +285,20 @@ def _aggregator_rows(
     ]
 
 
+def _metric_rows(specs: Sequence[str], kinds: Sequence[str]) -> list[dict[str, Any]]:
+    from lfkit.metrics import METRICS
+
+    return [
+        {
+            "name": name,
+            "what it says": _first_line(kind),
+            "needs": ", ".join(sorted(kind.needs)),
+            "trains": "minutes" if kind.slow else "",
+        }
+        for name, kind in METRICS.items()
+    ]
+
+
 def _dataset_rows(specs: Sequence[str], kinds: Sequence[str]) -> list[dict[str, Any]]:
     from lfkit.datasets import DATASETS, FORMATS
 
@@ -303,4 +317,9 @@ def _first_line(kind: type) -> str:
     return (kind.__doc__ or "").strip().split("\n")[0]
 
 
-_ROWS = {"lfs": _lf_rows, "aggregators": _aggregator_rows, "datasets": _dataset_rows}
+_ROWS = {
+    "lfs": _lf_rows,
+    "aggregators": _aggregator_rows,
+    "metrics": _metric_rows,
+    "datasets": _dataset_rows,
+}

@@ -11,6 +11,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from lfkit.summary import verdict
+
 _EXTREMES = 3
 _MOST_FAULTS = 8
 
@@ -172,36 +174,10 @@ def _figures(summary: dict[str, Any]) -> Table:
 
 
 def _verdict(summary: dict[str, Any]) -> Text | None:
-    """Compare with the best floor, on the same images; say it when we do not win."""
-    floors = summary.get("floors", [])
-    scored = [floor for floor in floors if floor["accuracy"] is not None]
-    if scored and summary["accuracy"] is not None:
-        best = max(scored, key=lambda floor: floor["accuracy"])
-        ours, theirs = summary["accuracy"]["of_all"], best["accuracy"]
-    else:
-        known = [floor for floor in floors if floor["seed_cv_accuracy"] is not None]
-        if not known or summary["seed_accuracy"] is None:
-            return None
-        best = max(known, key=lambda floor: floor["seed_cv_accuracy"])
-        ours, theirs = summary["seed_accuracy"], best["seed_cv_accuracy"]
-    if f"{100 * abs(ours - theirs):.1f}" == "0.0":
-        return Text(
-            "The labels are as good as the best plain classifier trained on the seeds: "
-            f"{best['name']}.",
-            style="yellow",
-        )
-    if ours > theirs:
-        return Text(
-            f"The labels beat every plain classifier trained on the seeds, by "
-            f"{100 * (ours - theirs):.1f} points.",
-            style="green",
-        )
-    return Text(
-        f"A plain classifier does better, by {100 * (theirs - ours):.1f} points: "
-        f"{best['name']}, trained on the same seeds. These votes alone are not yet "
-        "worth their trouble; write better functions, or more of them.",
-        style="yellow",
-    )
+    found = verdict(summary)
+    if found is None:
+        return None
+    return Text(found.sentence, style="green" if found.wins else "yellow")
 
 
 def _extremes(summary: dict[str, Any]) -> Table | None:

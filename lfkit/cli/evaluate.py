@@ -1,0 +1,200 @@
+"""`lfkit evaluate`: how good labels and generated images are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lfkit.cli.analyze import LabelsFile, Run
+from lfkit.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def evaluate(
+    run: Run,
+    generated: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Generated images beside those of the run: .npz with images and "
+            "proba. May be repeated.",
+            metavar="FILE",
+        ),
+    ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            help="Real images that nothing was trained on, such as fashion-mnist:test.",
+            metavar="DATA",
+        ),
+    ] = None,
+    extractor: Annotated[
+        str, typer.Option(help="domain, efficientnet-lite0 or inception.")
+    ] = "domain",
+    weights: Annotated[
+        Path | None, typer.Option(help="Weights of inception.", metavar="FILE")
+    ] = None,
+    metrics: Annotated[
+        str | None, typer.Option(help="Only these (lfkit list metrics).", metavar="A,…")
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also metrics that train classifiers.")
+    ] = False,
+    human: Annotated[
+        list[Path] | None,
+        typer.Option(help="Ratings from the report's Turing test.", metavar="FILE"),
+    ] = None,
+    judge_steps: Annotated[
+        int | None,
+        typer.Option(
+            help="Steps of the domain classifier's training, which is for scoring only."
+        ),
+    ] = None,
+    labels: LabelsFile = None,
+    seed: Annotated[int, typer.Option(help="Of every draw.")] = 0,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the result as JSON.")
+    ] = False,
+) -> None:
+    """Score labels and label models, generated images, and what people said of them."""
+    from dataclasses import asdict
+
+    from rich.console import Console
+
+    from lfkit.cli.progress import Bars
+    from lfkit.evaluation import Evaluation, chosen_metrics
+    from lfkit.generated import generators_of, load_generated
+    from lfkit.json_text import to_json
+    from lfkit.label_scores import as_dicts, score_label_models
+    from lfkit.loaded_run import load_run
+    from lfkit.metrics.human import read_ratings, summarize_ratings
+    from lfkit.score_file import load_scores, save_scores
+
+    if judge_steps is not None and judge_steps < 1:
+        raise InputError(f"--judge-steps is {judge_steps}; give a number above 0.")
+    names = chosen_metrics(metrics, slow=everything)
+    loaded = load_run(run, labels)
+    k = len(loaded.config.class_names)
+    sets = generators_of(run, k)
+    sets += [load_generated(path, k) for path in generated or []]
+    rated = [rating for path in human or [] for rating in read_ratings(path)]
+    parts: dict[str, Any] = {}
+    missing: dict[str, dict[str, str]] = {}
+    with Bars(quiet=as_json) as bars:
+        known = load_scores(run)
+        if "labels" not in known or labels is not None:
+            parts["labels"] = {"rows": as_dicts(score_label_models(loaded, bars))}
+        if sets:
+            source = loaded.open_images(
+                lambda done, total: bars("reading the files", done, total)
+            )
+            evaluation = Evaluation(
+                loaded,
+                source,
+                against=against,
+                extractor=extractor,
+                weights=weights,
+                n_steps=judge_steps,
+                random_state=seed,
+                progress=bars,
+            )
+            found = {one.name: evaluation.score(one, names) for one in sets}
+            parts["generated"] = {
+                name: [
+                    score.to_dict() | {"protocol_text": str(score.protocol)}
+                    for score in scores
+                ]
+                for name, (scores, _) in found.items()
+            }
+            missing = {name: reasons for name, (_, reasons) in found.items()}
+        if rated:
+            parts["human"] = [asdict(row) for row in summarize_ratings(rated)]
+    path = save_scores(run, parts)
+    result = load_scores(run) | {"missing": missing, "file": str(path)}
+    if as_json:
+        typer.echo(to_json(result))
+        return
+    console = Console(highlight=False, markup=False, emoji=False)
+    _print_labels(console, result)
+    _print_generated(console, result)
+    _print_human(console, result)
+    console.print(f"\n{path}; next: lfkit report {run}", soft_wrap=True)
+
+
+def _print_labels(console: Console, result: dict[str, Any]) -> None:
+    from rich.table import Table
+
+    rows = result["labels"]["rows"]
+    table = Table(title="labels", title_justify="left", box=None, pad_edge=False)
+    table.add_column("model")
+    for title in ("right", "mean of classes", "ECE", "Brier", "log loss", "seconds"):
+        table.add_column(title, justify="right")
+    for row in sorted(rows, key=lambda row: -(row["accuracy"] or 0)):
+        table.add_row(
+            row["name"],
+            _percent(row["accuracy"]),
+            _percent(row["macro_accuracy"]),
+            _number(row["ece"], ".3f"),
+            _number(row["brier"], ".3f"),
+            _number(row["nll"], ".3f"),
+            _number(row["seconds"], ".2f"),
+        )
+    console.print(table)
+    if rows[0]["n"]:
+        console.print(f"on {rows[0]['n']:,} images of known class, seeds left out")
+    else:
+        console.print("no true class is known: give some with --labels FILE")
+
+
+def _print_generated(console: Console, result: dict[str, Any]) -> None:
+    from rich.table import Table
+
+    for name, scores in result.get("generated", {}).items():
+        table = Table(title=f"\n{name}", title_justify="left", box=None, pad_edge=False)
+        table.add_column("score")
+        table.add_column("", justify="right")
+        table.add_column("better")
+        table.add_column("protocol", style="dim", overflow="fold")
+        for score in scores:
+            value = _number(score["value"], ".4g")
+            if score["error"] is not None:
+                value += f" ± {score['error']:.2g}"
+            note = f"; {score['note']}" if score["note"] else ""
+            said = score["protocol_text"] + note
+            table.add_row(score["title"], value, score["better"], said)
+        console.print(table)
+        for metric, why in result["missing"].get(name, {}).items():
+            console.print(f"{metric}: left out, {why}", style="yellow")
+
+
+def _print_human(console: Console, result: dict[str, Any]) -> None:
+    from rich.table import Table
+
+    if not result.get("human"):
+        return
+    table = Table(title="\npeople", title_justify="left", box=None, pad_edge=False)
+    for title in ("source", "ratings", "image quality", "label fits"):
+        table.add_column(title)
+    for row in result["human"]:
+        table.add_row(
+            row["source"],
+            str(row["n"]),
+            _interval(row["image_quality"]),
+            _interval(row["label_match"]),
+        )
+    console.print(table)
+
+
+def _interval(found: dict[str, float]) -> str:
+    return f"{found['mean']:.2f} ({found['low']:.2f} to {found['high']:.2f})"
+
+
+def _percent(share: float | None) -> str:
+    return "—" if share is None else f"{100 * share:.1f} %"
+
+
+def _number(value: float | None, form: str) -> str:
+    return "—" if value is None else format(value, form)

@@ -1,0 +1,190 @@
+"""Scores of generated images: what is compared with what, by whose eyes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lfkit.classifiers import one_hot
+from lfkit.datasets import open_images
+from lfkit.errors import InputError
+from lfkit.extractors import (
+    EXTRACTORS,
+    DomainClassifier,
+    EfficientNetLite0,
+    Extractor,
+    InceptionV3,
+)
+from lfkit.fingerprint import fingerprint
+from lfkit.generated import Generated
+from lfkit.images import ImageSource
+from lfkit.loaded_run import LoadedRun
+from lfkit.metrics import METRICS, ImageSet, Score, Tools
+
+_LOOKS, _BATCH = 20, 128  # of the domain classifier at an image, and images a step
+
+Progress = Callable[[str, int, int], None]
+
+
+class Evaluation:
+    """Scores sets of generated images against the images of a run.
+
+    The real images are those of `against`, or the run's own. Where the run's data has
+    true labels, a classifier trained on them, for scoring only, judges the generated
+    labels; it is the extractor `domain` too, and kept in RUN/scoring. Without true
+    labels the extractor is `domain-weak`, trained on the run's labels, and nobody
+    judges.
+
+    Parameters
+    ----------
+    against : data set of real images that nothing was trained on; None: the run's.
+    extractor : a name in EXTRACTORS.
+    weights : a file for the extractor `inception`.
+    n_steps : of the domain classifier; None: twenty looks at every image, but 300 to
+        2,500 steps.
+    """
+
+    def __init__(
+        self,
+        run: LoadedRun,
+        source: ImageSource,
+        *,
+        against: str | None = None,
+        extractor: str = "domain",
+        weights: Path | None = None,
+        n_steps: int | None = None,
+        random_state: int = 0,
+        progress: Progress | None = None,
+    ) -> None:
+        if extractor not in EXTRACTORS:
+            raise InputError(
+                f"there is no extractor {extractor!r}; choose from "
+                f"{', '.join(EXTRACTORS)}."
+            )
+        self.run, self.source, self.progress = run, source, progress
+        self.random_state, self.n_steps = random_state, n_steps
+        k = len(run.config.class_names)
+        known = run.truth >= 0
+        self.has_truth = bool(known.any())
+        self.labels = run.truth if self.has_truth else run.labels.labels
+        self.real = ImageSet(source, one_hot(self.labels, k), name=run.config.data)
+        self.test = None
+        if against is not None:
+            self.test = self._held_out(against, k)
+        domain = None
+        if self.has_truth or extractor == "domain":
+            domain = self._domain_classifier()
+        self.tools = Tools(
+            extractor=_chosen(extractor, domain, weights),
+            judge=domain.predict_proba if domain and self.has_truth else None,
+            judge_name=domain.title if domain and self.has_truth else "",
+            test=self.test if self.test and self.test.n_classes else None,
+            random_state=random_state,
+            progress=progress,
+        )
+
+    def score(
+        self, found: Generated, names: Sequence[str]
+    ) -> tuple[list[Score], dict[str, str]]:
+        """Compute metrics of one set; gives the scores, and why others are missing."""
+        real = self.test or self.real
+        if found.images.shape != real.shape:
+            raise InputError(
+                f"{found.name} has images of {found.images.shape} (height, width, "
+                f"channels), the real ones have {real.shape}; generate them in that "
+                "shape, or apply with --size and --color."
+            )
+        scores: list[Score] = []
+        missing: dict[str, str] = {}
+        for place, name in enumerate(names):
+            if self.progress is not None:
+                self.progress(f"scoring {found.name}", place, len(names))
+            metric = METRICS[name]()
+            # What is trained on real images is trained on the run's.
+            against = self.real if metric.slow else real
+            why_not = metric.why_not(found.images, against, self.tools)
+            if why_not is not None:
+                missing[name] = why_not
+                continue
+            scores += metric.score(found.images, against, self.tools)
+        named = [replace(score, metric=self._with_names(score)) for score in scores]
+        if self.progress is not None:
+            self.progress(f"scoring {found.name}", len(names), len(names))
+        return named, missing
+
+    def _with_names(self, score: Score) -> str:
+        """Put a class's name in the place of its number."""
+        names = self.run.config.class_names
+        return re.sub(
+            r"class (\d+)$", lambda found: f"class {names[int(found[1])]}", score.metric
+        )
+
+    def _held_out(self, name: str, k: int) -> ImageSet:
+        config = self.run.config
+        source = open_images(name, size=config.size, color=config.color)
+        labels = source.labels
+        if labels is None or source.class_names is None:
+            return ImageSet(source, name=name)
+        place = {known: label for label, known in enumerate(config.class_names)}
+        names = [place.get(known, -1) for known in source.class_names]
+        # By name: the classes of another folder may have other numbers.
+        mapped = np.asarray([*names, -1])[labels]
+        return ImageSet(source, one_hot(mapped, k), name=name)
+
+    def _domain_classifier(self) -> DomainClassifier:
+        kind: Any = "true" if self.has_truth else "weak"
+        proba = one_hot(self.labels, len(self.run.config.class_names))
+        n_labeled = int(proba.any(axis=1).sum())
+        n_steps = self.n_steps or int(np.clip(_LOOKS * n_labeled / _BATCH, 300, 2500))
+        found = DomainClassifier(kind, n_steps=n_steps, random_state=self.random_state)
+        proba[[*self.source.known_problems]] = 0
+        key = fingerprint(
+            (
+                DomainClassifier,
+                vars(found),
+                self.source.keys,
+                self.source.decoding,
+                proba,
+            )
+        )
+        path = self.run.folder / "scoring" / f"{key}.npz"
+        if path.exists():
+            return DomainClassifier.load(path)
+        path.parent.mkdir(exist_ok=True)
+
+        def report(done: int, total: int) -> None:
+            if self.progress is not None:
+                self.progress(f"training {found.name}, for scoring only", done, total)
+
+        found.fit(self.source, proba, progress=report).save(path)
+        return found
+
+
+def chosen_metrics(names: str | None, *, slow: bool) -> list[str]:
+    """Read names of metrics, "a,b"; None: all quick ones, or all."""
+    if names is None:
+        return [name for name, metric in METRICS.items() if slow or not metric.slow]
+    wanted = [name.strip() for name in names.split(",") if name.strip()]
+    unknown = [name for name in wanted if name not in METRICS]
+    if unknown or not wanted:
+        raise InputError(
+            f"there is no metric {', '.join(unknown) or names!r}; choose from "
+            f"{', '.join(METRICS)}."
+        )
+    return wanted
+
+
+def _chosen(
+    name: str, domain: DomainClassifier | None, weights: Path | None
+) -> Extractor:
+    if name == "domain":
+        assert domain is not None, "it was fitted"
+        return domain
+    if name == "inception":
+        return InceptionV3(weights)
+    return EfficientNetLite0()

@@ -1,0 +1,102 @@
+"""Generated images with their labels: a file, or what a generator left in a run."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+
+from lfkit.errors import DataError
+from lfkit.metrics.image_set import ImageSet
+
+_SAMPLES, _LOG = "samples.npz", "log.jsonl"
+_MOST_OFF = 0.02  # from 1, of a row that is rounded
+
+
+@dataclass(frozen=True, eq=False)
+class Generated:
+    """Images of one generator.
+
+    Attributes
+    ----------
+    name : the generator's, or the file's.
+    images : with their labels.
+    log : one dict of numbers per line of its training's log; [] without one.
+    """
+
+    name: str
+    images: ImageSet
+    log: list[dict[str, Any]] = field(default_factory=list)
+
+
+def load_generated(path: Path, n_classes: int, name: str | None = None) -> Generated:
+    """Read an .npz with `images`, (n, h, w, c) uint8, and `proba`, (n, k).
+
+    In place of `proba` it may hold `labels`, (n,) classes, -1 = unknown.
+    """
+    try:
+        # Opened by hand: NumPy leaves a damaged archive open.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            held = {key: arrays[key] for key in arrays.files}
+    except (OSError, ValueError, EOFError, TypeError, BadZipFile) as error:
+        raise DataError(
+            f"{path} cannot be read ({error}); expected an .npz with `images` and "
+            "`proba`."
+        ) from error
+    if "images" not in held or not {"proba", "labels"} & {*held}:
+        raise DataError(
+            f"{path} holds {', '.join(held) or 'nothing'}; expected `images`, (n, h, "
+            "w, c) uint8, and `proba`, (n, k), or `labels`, (n,)."
+        )
+    if "proba" in held:
+        proba = np.asarray(held["proba"], np.float64)
+    else:
+        labels = np.asarray(held["labels"], np.int64)
+        if labels.max(initial=-1) >= n_classes or labels.min(initial=0) < -1:
+            raise DataError(
+                f"{path} has labels from {labels.min()} to {labels.max()}; the run has "
+                f"the classes 0..{n_classes - 1}, and -1 is unknown."
+            )
+        proba = np.eye(n_classes + 1)[labels][:, :n_classes]
+    name = name or path.stem
+    images = ImageSet(held["images"], proba, name=name)
+    if images.n_classes != n_classes:
+        raise DataError(
+            f"{path} has labels of {images.n_classes} classes; the run has {n_classes}."
+        )
+    total = proba.sum(axis=1)
+    # Written so that NaN fails too.
+    fine = (proba >= 0).all(axis=1) & ((np.abs(total - 1) < _MOST_OFF) | (total == 0))
+    if not fine.all():
+        row = int(fine.argmin())
+        raise DataError(
+            f"{path}: proba of row {row} is {proba[row].tolist()}; expected shares "
+            "that sum to 1, or zeros for no label."
+        )
+    return Generated(name, images)
+
+
+def generators_of(run: Path, n_classes: int) -> list[Generated]:
+    """Read what the generators of a run have left: samples and logs, by name."""
+    found = []
+    for folder in sorted((run / "models").glob("*/")):
+        if (folder / _SAMPLES).exists():
+            known = load_generated(folder / _SAMPLES, n_classes, folder.name)
+            found.append(Generated(known.name, known.images, _log(folder / _LOG)))
+    return found
+
+
+def _log(path: Path) -> list[dict[str, Any]]:
+    if not path.exists():
+        return []
+    lines = []
+    for line in path.read_text().splitlines():
+        try:
+            lines.append(json.loads(line))
+        except json.JSONDecodeError:
+            continue  # the last line of a run that was killed
+    return [line for line in lines if isinstance(line, dict)]

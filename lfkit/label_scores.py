@@ -1,0 +1,118 @@
+"""Label models side by side: what each makes of the votes of one run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lfkit.aggregators import AGGREGATORS
+from lfkit.aggregators.aggregator import clear_winners
+from lfkit.calibration import log_losses, measure
+from lfkit.errors import LfkitError
+from lfkit.loaded_run import LoadedRun
+
+OF_THE_RUN = "labels of the run"
+
+
+@dataclass(frozen=True)
+class LabelScores:
+    """How right labels are, and how far their confidence can be believed.
+
+    All but the last two are of images of known class that were not given as seeds; None
+    without any, and where there is no confidence.
+
+    Attributes
+    ----------
+    name : the label model's.
+    accuracy : share of right labels; no label counts as wrong.
+    macro_accuracy : mean of the classes' shares of right labels.
+    ece, brier, nll : calibration error, Brier score and mean log loss of the posterior.
+    n : images behind these.
+    labeled : share of all images that get a label.
+    seconds : to fit and label.
+    note : why there is nothing, or "".
+    """
+
+    name: str
+    accuracy: float | None
+    macro_accuracy: float | None
+    ece: float | None
+    brier: float | None
+    nll: float | None
+    n: int
+    labeled: float
+    seconds: float | None
+    note: str = ""
+
+
+def score_label_models(
+    run: LoadedRun, progress: Callable[[str, int, int], None] | None = None
+) -> list[LabelScores]:
+    """Fit every aggregator to the run's votes, and score it beside the run's labels."""
+    found = [_scored(OF_THE_RUN, run, run.labels.proba, run.labels.labels, None)]
+    names = [name for name in AGGREGATORS if _is_usable(name, run)]
+    for place, name in enumerate(names):
+        if progress is not None:
+            progress("label models", place, len(names))
+        start = time.perf_counter()
+        model = AGGREGATORS[name](class_balance=run.config.class_balance)
+        try:
+            proba = model.fit_predict_proba(run.votes)
+        except LfkitError as error:
+            nothing = (None, None, None, None, None)
+            found.append(LabelScores(name, *nothing, 0, 0.0, None, str(error)))
+            continue
+        seconds = time.perf_counter() - start
+        labels = clear_winners(proba, run.votes)
+        found.append(_scored(name, run, proba, labels, seconds))
+    if progress is not None:
+        progress("label models", len(names), len(names))
+    return found
+
+
+def _is_usable(name: str, run: LoadedRun) -> bool:
+    needs_seeds = AGGREGATORS[name].learns_from_seeds and name != "auto"
+    return run.votes.seed_out_of_fold is not None or not needs_seeds
+
+
+def _scored(
+    name: str,
+    run: LoadedRun,
+    proba: NDArray[np.float64],
+    labels: NDArray[np.int64],
+    seconds: float | None,
+) -> LabelScores:
+    truth = run.scored
+    known = truth >= 0
+    labeled = float((labels >= 0).mean()) if len(labels) else 0.0
+    if not known.any():
+        nothing = (None, None, None, None, None)
+        return LabelScores(name, *nothing, 0, labeled, seconds)
+    right = labels[known] == truth[known]
+    of_class = np.bincount(truth[known], minlength=proba.shape[1])
+    per_class = np.bincount(truth[known], right, minlength=proba.shape[1])
+    calibration = measure(proba[known], truth[known])
+    assert calibration is not None, "some are known"
+    return LabelScores(
+        name,
+        accuracy=float(right.mean()),
+        macro_accuracy=float(
+            (per_class / np.maximum(of_class, 1))[of_class > 0].mean()
+        ),
+        ece=calibration.ece,
+        brier=calibration.brier,
+        nll=float(log_losses(proba[known], truth[known]).mean()),
+        n=int(known.sum()),
+        labeled=labeled,
+        seconds=seconds,
+    )
+
+
+def as_dicts(scores: list[LabelScores]) -> list[dict[str, Any]]:
+    """Give scores as JSON can hold them."""
+    return [asdict(score) for score in scores]

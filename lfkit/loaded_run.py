@@ -1,0 +1,138 @@
+"""A finished run, read back: its votes, labels, images and what is known of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from lfkit.datasets import open_images
+from lfkit.errors import DataError, RunError
+from lfkit.images import ImageSource
+from lfkit.labels import Labels
+from lfkit.run import (
+    RunConfig,
+    image_keys,
+    load_config,
+    load_images,
+    load_labels,
+    load_votes,
+    not_scored,
+)
+from lfkit.seeds import read_labels
+from lfkit.summary import summarize
+from lfkit.votes import Votes
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedRun:
+    """A run folder of `lfkit apply`.
+
+    Attributes
+    ----------
+    truth : (n,) true classes, -1 where unknown.
+    given : (n,) images not to be scored: seeds, copies of them, unreadable ones.
+    stored : what `apply` wrote into summary.json; {} without one.
+    """
+
+    folder: Path
+    config: RunConfig
+    index: pa.Table
+    votes: Votes
+    labels: Labels
+    truth: NDArray[np.int64]
+    given: NDArray[np.bool_]
+    stored: dict[str, Any]
+
+    @property
+    def scored(self) -> NDArray[np.int64]:
+        """(n,) the classes to score by: -1 where unknown or given."""
+        return np.where(self.given, -1, self.truth)
+
+    def summary(self) -> dict[str, Any]:
+        """Say all that is known of functions and labels, JSON-ready."""
+        config = self.config
+        everything = tuple(range(len(config.class_names)))
+        floors = {
+            floor["name"]: floor["accuracy"]
+            for floor in self.stored.get("floors", [])
+            if floor["accuracy"] is not None
+        }
+        found = summarize(
+            self.votes,
+            self.labels,
+            self.truth,
+            self.given,
+            class_names=config.class_names,
+            aggregator=config.aggregator,
+            class_balance=config.class_balance,
+            lf_classes=[lf.classes or everything for lf in config.lfs] or None,
+            lf_kinds=[lf.kind for lf in config.lfs] or None,
+            floors=floors,
+        )
+        # What needs the posteriors on the seeds, which are not kept.
+        known = ("chosen", "reason", "seed_accuracy", "calibration")
+        return found | {key: self.stored[key] for key in known if key in self.stored}
+
+    def open_images(
+        self, progress: Callable[[int, int], None] | None = None
+    ) -> ImageSource:
+        """Open the images that the run has labeled, if they are still the same."""
+        config = self.config
+        try:
+            source = open_images(
+                config.data,
+                size=config.size,
+                color=config.color,
+                known=self.index,
+                progress=progress,
+            )
+        except DataError as error:
+            raise RunError(
+                f"the images of {self.folder} cannot be opened: {error} Is this the "
+                "folder in which `lfkit apply` was called?"
+            ) from error
+        if not np.array_equal(source.keys, image_keys(self.index)):
+            raise RunError(
+                f"the images of {config.data} are no longer those that {self.folder} "
+                "has labeled; run `lfkit apply` again: what is already computed is "
+                "kept."
+            )
+        return source
+
+
+def load_run(folder: Path, labels: Path | None = None) -> LoadedRun:
+    """Read a run folder.
+
+    Parameters
+    ----------
+    labels : a CSV of true labels; None: those that the data has.
+    """
+    config = load_config(folder)
+    votes = load_votes(folder, config)
+    index = load_images(folder)
+    assert index is not None, "load_votes has read it"
+    truth = index.column("true_class").to_numpy().astype(np.int64)
+    if labels is not None:
+        given = read_labels(
+            labels, index.column("image_id").to_pylist(), config.class_names
+        )
+        truth = np.full(len(truth), -1, np.int64)
+        truth[given.rows] = given.labels
+    path = folder / "summary.json"
+    return LoadedRun(
+        folder,
+        config,
+        index,
+        votes,
+        load_labels(folder, config),
+        truth,
+        not_scored(index, votes),
+        json.loads(path.read_text()) if path.exists() else {},
+    )

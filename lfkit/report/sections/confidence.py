@@ -1,0 +1,54 @@
+"""Whether confidence can be believed."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from lfkit.calibration import measure
+from lfkit.report.charts import line_chart
+from lfkit.report.sections.section import Material, Section
+
+_N_BINS = 12
+_STEPS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
+
+
+class Confidence(Section):
+    """The calibration plot, and what is kept above each confidence."""
+
+    name: ClassVar[str] = "confidence"
+    title: ClassVar[str] = "Can the confidence be believed?"
+
+    def content(self, material: Material) -> dict[str, Any] | None:
+        """Give the plot, ECE and Brier score, and a table of thresholds."""
+        labels, truth = material.run.labels, material.reference
+        rows = np.flatnonzero((truth >= 0) & (labels.labels >= 0))
+        found = measure(labels.proba[rows], truth[rows])
+        if found is None:
+            return None
+        sure = labels.proba[rows].max(axis=1)
+        right = labels.labels[rows] == truth[rows]
+        order = np.argsort(sure, kind="stable")
+        bins = [part for part in np.array_split(order, _N_BINS) if len(part)]
+        points = [(float(sure[p].mean()), float(right[p].mean())) for p in bins]
+        low = min(0.5, *(min(pair) for pair in points))
+        chart = line_chart(
+            {"labels": points},
+            x_title="confidence, mean of a twelfth of the images",
+            y_title="share of right labels",
+            x_range=(low, 1.0),
+            y_range=(low, 1.0),
+            diagonal=True,
+            percent=True,
+        )
+        kept = [
+            {
+                "least": f"{100 * least:.0f} %",
+                "share": f"{100 * (sure >= least).mean():.1f} %",
+                "right": f"{100 * right[sure >= least].mean():.1f} %",
+            }
+            for least in _STEPS
+            if (sure >= least).any()
+        ]
+        return {"found": found, "chart": chart, "kept": kept}

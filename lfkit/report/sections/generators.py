@@ -1,0 +1,131 @@
+"""Generated images: grids by class, training curves, nearest real neighbours."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lfkit.generated import Generated
+from lfkit.report.album import data_uri
+from lfkit.report.charts import line_chart
+from lfkit.report.sections.section import Material, Section
+
+_PER_CLASS, _N_NEIGHBORS = 10, 20
+_MOST_CLASSES = 40
+_MOST_CURVES, _MOST_POINTS = 6, 400
+_CHUNK = 4096
+
+
+class Generators(Section):
+    """For each set: images by class with their confidence, curves, neighbours."""
+
+    name: ClassVar[str] = "generators"
+    title: ClassVar[str] = "Generated images"
+
+    def content(self, material: Material) -> dict[str, Any] | None:
+        """Give a part per set of generated images."""
+        if not material.generated:
+            return None
+        return {"sets": [_part(material, found) for found in material.generated]}
+
+
+def _part(material: Material, found: Generated) -> dict[str, Any]:
+    labels = found.images.labels
+    rng = np.random.default_rng(0)
+    rows = []
+    for label in range(min(len(material.class_names), _MOST_CLASSES)):
+        own = np.flatnonzero(labels == label)
+        drawn = np.sort(rng.permutation(own)[:_PER_CLASS])
+        rows.append(
+            {
+                "name": material.class_names[label],
+                "share": len(own) / max(1, len(labels)),
+                "tiles": _tiles(found, drawn, material.class_names[label]),
+            }
+        )
+    return {
+        "name": found.name,
+        "n": len(found.images),
+        "rows": rows,
+        "curves": _curves(found.log),
+        "neighbors": _neighbors(material, found, rng),
+    }
+
+
+def _tiles(
+    found: Generated, rows: NDArray[np.int64], name: str
+) -> list[dict[str, str]]:
+    proba = found.images.proba
+    assert proba is not None, "generated images have labels"
+    return [
+        {
+            "src": data_uri(pixels),
+            "mark": "",
+            "title": f"{name}, confidence {proba[row].max():.0%}",
+            "text": f"{proba[row].max():.0%}",
+        }
+        for row, pixels in zip(rows.tolist(), found.images.pixels(rows), strict=True)
+    ]
+
+
+def _curves(log: list[dict[str, Any]]) -> list[Any]:
+    """Draw the numbers of the log over the steps: losses together, others alone."""
+    names = {
+        name
+        for line in log
+        for name, value in line.items()
+        if isinstance(value, (int, float)) and not isinstance(value, bool)
+    } - {"step", "time", "seconds"}
+    every = max(1, len(log) // _MOST_POINTS)
+    series = {}
+    for name in sorted(names):
+        points = [
+            (float(line["step"]), float(line[name]))
+            for line in log[::every]
+            if name in line and "step" in line and np.isfinite(line[name])
+        ]
+        if len(points) > 1:
+            series[name] = points
+    losses = {name: found for name, found in series.items() if "loss" in name}
+    groups = [losses] if losses else []
+    groups += [{name: series[name]} for name in series if name not in losses]
+    return [
+        line_chart(group, x_title="step", y_title=", ".join(group))
+        for group in groups[:_MOST_CURVES]
+    ]
+
+
+def _neighbors(
+    material: Material, found: Generated, rng: np.random.Generator
+) -> list[dict[str, Any]]:
+    """Find the real image closest to each of some generated ones, pixel by pixel.
+
+    A generator that only remembers shows pairs of twins.
+    """
+    source = material.album.source
+    if found.images.shape != source.shape:
+        return []
+    rows = np.sort(rng.permutation(len(found.images))[:_N_NEIGHBORS])
+    pixels = found.images.pixels(rows)
+    flat = pixels.reshape(len(pixels), -1).astype(np.float32) / 255
+    best = np.full(len(flat), np.inf, np.float32)
+    nearest = np.zeros(len(flat), np.int64)
+    for start in range(0, len(source), _CHUNK):
+        part = np.arange(start, min(start + _CHUNK, len(source)))
+        real = source.read(part).pixels.reshape(len(part), -1).astype(np.float32) / 255
+        squared = (flat**2).sum(1)[:, None] + (real**2).sum(1) - 2 * flat @ real.T
+        place = squared.argmin(axis=1)
+        value = squared[np.arange(len(flat)), place]
+        closer = value < best
+        nearest[closer], best[closer] = part[place[closer]], value[closer]
+    material.album.read(nearest)
+    return [
+        {
+            "src": data_uri(image),
+            "real": material.album(int(row)),
+            "distance": f"{np.sqrt(max(gap, 0) / flat.shape[1]):.3f}",
+        }
+        for image, row, gap in zip(pixels, nearest, best, strict=True)
+    ]

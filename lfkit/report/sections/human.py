@@ -1,0 +1,52 @@
+"""The human Turing test: how real do images look, how well do labels fit."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from lfkit.report.album import data_uri
+from lfkit.report.sections.section import Material, Section
+
+_PER_SOURCE = 12
+
+
+class HumanTest(Section):
+    """Real and generated images with labels, two sliders each (ADP, table 5).
+
+    https://arxiv.org/abs/1803.05137, section 4.4: people rate from 0 to 10 how real an
+    image looks, and how well the label fits it. Which is which is not shown.
+    """
+
+    name: ClassVar[str] = "human-test"
+    title: ClassVar[str] = "Human Turing test"
+
+    def content(self, material: Material) -> dict[str, Any] | None:
+        """Give images in a random order, the same on every call."""
+        if not material.generated:
+            return None
+        rng = np.random.default_rng(1)
+        items = []
+        labels = np.where(material.run.given, -1, material.run.labels.labels)
+        real = rng.permutation(np.flatnonzero(labels >= 0))[:_PER_SOURCE]
+        material.album.read(real)
+        for row in real.tolist():
+            named = material.class_names[labels[row]]
+            items.append(("real", f"real-{row}", material.album(row), named))
+        for found in material.generated:
+            said = found.images.labels
+            rows = rng.permutation(np.flatnonzero(said >= 0))[:_PER_SOURCE]
+            for row, pixels in zip(
+                rows.tolist(), found.images.pixels(rows), strict=True
+            ):
+                named = material.class_names[said[row]]
+                item = (found.name, f"{found.name}-{row}", data_uri(pixels), named)
+                items.append(item)
+        order = rng.permutation(len(items)).tolist()
+        return {
+            "items": [
+                {"source": s, "item": i, "src": src, "label": label}
+                for s, i, src, label in (items[place] for place in order)
+            ]
+        }

@@ -1,0 +1,57 @@
+"""The labels: the surest and the most disputed of each class."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from lfkit.report.sections.section import Material, Section
+
+_PER_SIDE = 8
+_MOST_CLASSES = 40
+
+
+class LabelsShown(Section):
+    """The surest and the most disputed images under each label."""
+
+    name: ClassVar[str] = "labels"
+    title: ClassVar[str] = "Surest and most disputed labels"
+
+    def content(self, material: Material) -> dict[str, Any] | None:
+        """Give two sets of images per class."""
+        found = material.run.labels
+        usable = (found.labels >= 0) & ~material.run.given
+        if not usable.any():
+            return None
+        best = np.partition(found.proba, -2, axis=1)[:, -2:]
+        margin = best[:, 1] - best[:, 0] if found.proba.shape[1] > 1 else best[:, 0]
+        rows, shown = [], []
+        for label in range(min(len(material.class_names), _MOST_CLASSES)):
+            own = np.flatnonzero(usable & (found.labels == label))
+            order = own[np.argsort(-margin[own], kind="stable")]
+            sure, disputed = order[:_PER_SIDE], order[_PER_SIDE:][-_PER_SIDE:][::-1]
+            rows.append((label, sure, disputed))
+            shown += [sure, disputed]
+        material.album.read(np.concatenate(shown))
+
+        def tiles(rows: Any) -> list[dict[str, str]]:
+            return [
+                material.tile(
+                    row, int(found.labels[row]), f"{found.proba[row].max():.0%}"
+                )
+                for row in rows.tolist()
+            ]
+
+        return {
+            "rows": [
+                {
+                    "name": material.class_names[label],
+                    "sure": tiles(sure),
+                    "disputed": tiles(disputed),
+                }
+                for label, sure, disputed in rows
+                if len(sure)
+            ],
+            "has_truth": material.has_truth,
+        }

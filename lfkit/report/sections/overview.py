@@ -1,0 +1,57 @@
+"""First: the figures, whether they are good, and what limits them."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from lfkit.report.sections.section import Material, Section
+from lfkit.summary import verdict
+
+
+class Overview(Section):
+    """Tiles of figures, the verdict against the floors, findings."""
+
+    name: ClassVar[str] = "overview"
+    title: ClassVar[str] = "Overview"
+
+    def content(self, material: Material) -> dict[str, Any]:
+        """Give tiles, verdict and findings."""
+        summary, config = material.summary, material.run.config
+        tiles = [
+            (f"{summary['images']:,}", "images"),
+            (f"{len(material.class_names)}", "classes"),
+            (f"{material.run.votes.n_functions}", "labeling functions"),
+            (f"{summary['seeds']:,}", "seed labels given"),
+            (_percent(summary["coverage"]), "have a vote"),
+        ]
+        figures = []
+        if summary["accuracy"] is not None:
+            figures.append((_percent(summary["accuracy"]["of_all"]), "labels right"))
+            majority = summary["majority_vote_accuracy"]["of_all"]
+            figures.append((_percent(majority), "majority vote right"))
+        elif summary["seed_accuracy"] is not None:
+            figures.append((_percent(summary["seed_accuracy"]), "right on the seeds"))
+        for floor in summary.get("floors", []):
+            value = floor["accuracy"]
+            if value is None:
+                value = floor["seed_cv_accuracy"]
+            if value is not None:
+                figures.append((_percent(value), f"floor: {floor['name']}"))
+        chosen, asked = summary["chosen"], summary["aggregator"]
+        how = chosen if chosen == asked else f"{chosen}, chosen by {asked}"
+        refinement = summary.get("refinement") or {}
+        return {
+            "tiles": tiles,
+            "figures": figures,
+            "verdict": verdict(summary),
+            "how": how,
+            "reason": summary["reason"],
+            "refined": refinement.get("note", "") if refinement else "",
+            "findings": summary["findings"],
+            "notes": summary.get("notes", []),
+            "specs": config.specs,
+        }
+
+
+def _percent(share: float | None) -> str:
+    return "—" if share is None else f"{100 * share:.1f} %"

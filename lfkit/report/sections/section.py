@@ -1,0 +1,90 @@
+"""The contract of a section: what a run has, in; what its template shows, out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lfkit.generated import Generated
+from lfkit.loaded_run import LoadedRun
+from lfkit.report.album import Album
+
+
+@dataclass(eq=False)
+class Material:
+    """All that a report is made of.
+
+    Attributes
+    ----------
+    album : pictures of the run's images.
+    generated : sets of generated images with their labels.
+    scores : what `lfkit evaluate` wrote into scores.json; {} without it.
+    """
+
+    run: LoadedRun
+    album: Album
+    generated: list[Generated] = field(default_factory=list)
+    scores: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The k names."""
+        return self.run.config.class_names
+
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        """What is known of functions and labels, as `lfkit analyze` says it."""
+        return self.run.stored | self.run.summary()
+
+    @cached_property
+    def reference(self) -> NDArray[np.int64]:
+        """(n,) true classes to score by, or -1."""
+        return self.run.scored
+
+    @property
+    def has_truth(self) -> bool:
+        """Tell whether any image can be scored."""
+        return bool((self.reference >= 0).any())
+
+    def mark(self, row: int, label: int) -> str:
+        """Say how a label of an image is to be framed: "right", "wrong" or ""."""
+        truth = int(self.reference[row])
+        return "" if truth < 0 else "right" if truth == label else "wrong"
+
+    def tile(self, row: int, label: int, text: str = "") -> dict[str, str]:
+        """Give what the template needs to show an image under a label."""
+        truth = int(self.reference[row])
+        said = self.class_names[label] if label >= 0 else "no label"
+        title = f"{self.run.index['image_id'][int(row)].as_py()}: {said}"
+        if text:
+            title += f" {text}"
+        if truth >= 0 and truth != label:
+            title += f"; truly {self.class_names[truth]}"
+        return {
+            "src": self.album(row),
+            "mark": self.mark(row, label),
+            "title": title,
+            "text": text,
+        }
+
+
+class Section(ABC):
+    """One part of the page, absent where a run has nothing to show in it.
+
+    Attributes
+    ----------
+    name : its anchor, and the name of its template.
+    title : its heading.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+
+    @abstractmethod
+    def content(self, material: Material) -> dict[str, Any] | None:
+        """Give what the template shows; None: the section is left out."""

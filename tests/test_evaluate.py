@@ -1,0 +1,187 @@
+"""`lfkit evaluate`: label models side by side, generated images, people."""
+
+import json
+
+import numpy as np
+import pytest
+
+from lfkit.datasets import open_images
+
+LFS = """
+from lfkit import NearestMean, feature, labeling_function
+
+CLASSES = [str(digit) for digit in range(10)]
+
+
+@feature(batched=True)
+def rows(images):
+    return images.mean(dim=(1, 3))
+
+
+@feature(batched=True)
+def columns(images):
+    return images.mean(dim=(1, 2))
+
+
+@labeling_function(
+    classes=list(range(10)),
+    features=[rows],
+    thresholds={"rule": NearestMean(rows)},
+    batched=True,
+    soft=True,
+)
+def rows_are_of_the_class(values, *, rule):
+    return rule(values)
+
+
+@labeling_function(
+    classes=list(range(10)),
+    features=[columns],
+    thresholds={"rule": NearestMean(columns)},
+    batched=True,
+    soft=True,
+)
+def columns_are_of_the_class(values, *, rule):
+    return rule(values)
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("evaluate")
+
+
+@pytest.fixture
+def run(lfkit, folder):
+    (folder / "lfs.py").write_text(LFS)
+    out = folder / "run"
+    done = lfkit(
+        *("apply", "digits", "--lfs", folder / "lfs.py", "--seeds-per-class", "10"),
+        *("--out", out, "--no-sheet", "--no-floors", "--json"),
+    )
+    assert done.code == 0, done.err
+    return out
+
+
+@pytest.fixture(scope="module")
+def digits_file(folder):
+    """Real digits with their classes, as if a generator had made them."""
+
+    def write(name, noise=0.0, labels=None):
+        images = open_images("digits")
+        rows = np.arange(0, 1797, 3)
+        pixels = images.read(rows).pixels.astype(float)
+        pixels += np.random.default_rng(0).normal(0, 1, pixels.shape) * noise
+        said = images.labels[rows] if labels is None else labels(images.labels[rows])
+        path = folder / f"{name}.npz"
+        pixels = pixels.clip(0, 255).astype(np.uint8)
+        np.savez(path, images=pixels, proba=np.eye(10)[said])
+        return path
+
+    return write
+
+
+def evaluated(lfkit, run, *options):
+    done = lfkit("evaluate", run, *options, "--judge-steps", 60, "--json")
+    assert done.code == 0, done.err
+    return json.loads(done.out)
+
+
+def values(found, name):
+    return {score["title"].split("[")[0]: score for score in found["generated"][name]}
+
+
+def test_label_models_are_scored_beside_the_labels_of_the_run(lfkit, run):
+    rows = {row["name"]: row for row in evaluated(lfkit, run)["labels"]["rows"]}
+    assert {"labels of the run", "auto", "majority-vote", "dawid-skene"} <= {*rows}
+    summary = json.loads((run / "summary.json").read_text())
+    assert rows["labels of the run"]["accuracy"] == summary["accuracy"]["of_all"]
+    majority = summary["majority_vote_accuracy"]["of_all"]
+    assert rows["majority-vote"]["accuracy"] == majority
+    assert rows["majority-vote"]["n"] == 1697
+
+
+def test_better_images_have_better_scores_with_their_protocols(lfkit, run, digits_file):
+    good, bad = digits_file("good"), digits_file("bad", noise=60)
+    found = evaluated(lfkit, run, "--generated", good, "--generated", bad)
+    of_good, of_bad = values(found, "good"), values(found, "bad")
+    assert of_good["FID"]["value"] < of_bad["FID"]["value"]
+    title = of_good["FID"]["title"]
+    assert title.startswith("FID[domain@")
+    assert of_good["FID"]["protocol"]["n_generated"] == 599
+    assert "1,797 real ones of digits" in of_good["FID"]["protocol_text"]
+    # The same eyes for both, kept for the next call.
+    assert of_bad["FID"]["title"] == title
+    assert len([*(run / "scoring").iterdir()]) == 1
+    again = evaluated(lfkit, run, "--generated", good, "--generated", bad)
+    assert again["generated"] == found["generated"]
+
+
+def test_wrong_labels_are_seen_by_the_judge(lfkit, run, digits_file):
+    swapped = digits_file("swapped", labels=lambda labels: (labels + 1) % 10)
+    right = digits_file("right")
+    options = ("--generated", right, "--generated", swapped, "--metrics", "fidelity")
+    found = evaluated(lfkit, run, *options)
+
+    def macro(name):
+        return next(
+            score["value"]
+            for score in found["generated"][name]
+            if score["metric"] == "label fidelity, macro"
+        )
+
+    assert macro("right") > 0.9
+    assert macro("swapped") < 0.1
+
+
+def test_what_cannot_be_computed_says_why(lfkit, run, digits_file):
+    options = ("--generated", digits_file("good"), "--metrics", "gan-train")
+    found = evaluated(lfkit, run, *options)
+    assert found["missing"]["good"]["gan-train"] == "it needs test"
+
+
+def test_a_person_reads_tables_and_the_next_command(lfkit, run, digits_file):
+    done = lfkit(
+        *("evaluate", run, "--generated", digits_file("good")),
+        *("--judge-steps", 60, "--metrics", "fid"),
+    )
+    assert done.code == 0, done.err
+    assert "majority-vote" in done.out
+    assert "FID[domain@" in done.out
+    assert f"lfkit report {run}" in done.out.replace("\n", "")
+
+
+def test_what_people_said_is_kept_and_printed(lfkit, run, folder):
+    path = folder / "ratings.csv"
+    path.write_text(
+        "item,source,image_quality,label_match\nr1,real,8,9\nr2,real,10,9\n"
+        "g1,good,4,6\ng2,good,6,8\n"
+    )
+    found = evaluated(lfkit, run, "--human", path)
+    means = {row["source"]: row["image_quality"]["mean"] for row in found["human"]}
+    assert means == {"real": 9.0, "good": 5.0}
+    done = lfkit("report", run, "--json")
+    assert "scores" in json.loads(done.out)["sections"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--metrics", "beauty"), "there is no metric 'beauty'; choose from"),
+        (("--extractor", "eye"), "there is no extractor 'eye'; choose from"),
+        (("--judge-steps", 0), "--judge-steps is 0; give a number above 0"),
+    ],
+)
+def test_unknown_names_are_refused(lfkit, run, digits_file, options, said):
+    done = lfkit("evaluate", run, "--generated", digits_file("good"), *options)
+    assert done.code == 2
+    assert said in done.err
+
+
+def test_images_of_another_shape_are_refused(lfkit, run, folder):
+    path = folder / "large.npz"
+    np.savez(path, images=np.zeros((4, 16, 16), np.uint8), labels=np.arange(4))
+    done = lfkit("evaluate", run, "--generated", path, "--judge-steps", 60)
+    assert done.code == 2
+    assert "large has images of (16, 16, 1)" in done.err
+    assert "the real ones have (8, 8, 1)" in done.err
