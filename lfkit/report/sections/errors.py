@@ -10,7 +10,7 @@ from lfkit.analysis import error_buckets
 from lfkit.report.sections.section import Material, Section
 
 _MOST_CLASSES = 40
-_MOST_CONFUSIONS, _PER_CONFUSION = 6, 12
+_MOST_CONFUSIONS, _PER_CONFUSION = 6, 9
 
 
 class Errors(Section):
