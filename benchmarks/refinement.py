@@ -20,7 +20,7 @@ import numpy as np
 from benchmarks.common import machine, markdown, timed
 from lfkit.datasets import open_images
 from lfkit.nn import FINE_TUNING, TrainingPlan, look, train
-from lfkit.refinement import PixelViews, PretrainedViews, refine
+from lfkit.refinement import STAGES, PixelViews, PretrainedViews, refine
 from lfkit.refinement.distillation import restored
 from lfkit.refinement.task import small_pixels
 from lfkit.run import load_config, load_images, load_votes, not_scored
@@ -40,6 +40,7 @@ def main(arguments=None):
     parser.add_argument("--test", help="images that nothing was fitted to")
     parser.add_argument("--rows", default=",".join(ROWS))
     parser.add_argument("--steps", type=int, help="of the networks trained here")
+    parser.add_argument("--stages", default=",".join(STAGES), help="of the seeds' row")
     parser.add_argument("--small", action="store_true", help="no ImageNet network")
     options = parser.parse_args(arguments)
     bench = Bench(
@@ -66,7 +67,7 @@ class Bench:
         self.every = index.column("true_class").to_numpy().astype(np.int64)
         self.scored = np.where(not_scored(index, self.votes), -1, self.every)
         self.test = None if test is None else open_images(test, **kind)
-        self.pretrained = pretrained
+        self.pretrained, self.stages = pretrained, STAGES
         self.plan = FINE_TUNING if pretrained else TrainingPlan()
         if steps is not None:
             self.plan = replace(self.plan, n_steps=steps)
@@ -104,9 +105,12 @@ class Bench:
             proba=np.full((len(votes), votes.n_classes), 1 / votes.n_classes),
             features=views,
             plan=self.plan,
+            stages=self.stages,
             truth=self.scored,
         )
         rows = _stages([vars(stage) for stage in found.stages[1:]])
+        if "network_proba" not in found.model.found:
+            return rows
         return rows + self._tested(self._restored(found.model.found))
 
     def truth(self):

@@ -45,6 +45,7 @@ class Evaluation:
     against : data set of real images that nothing was trained on; None: the run's.
     extractor : a name in EXTRACTORS.
     weights : a file for the extractor `inception`.
+    needs_judge : False spares its training where only another extractor looks.
     n_steps : of the domain classifier; None: twenty looks at every image, but 300 to
         2,500 steps.
     """
@@ -59,6 +60,7 @@ class Evaluation:
         weights: Path | None = None,
         n_steps: int | None = None,
         random_state: int = 0,
+        needs_judge: bool = True,
         progress: Progress | None = None,
     ) -> None:
         if extractor not in EXTRACTORS:
@@ -77,13 +79,13 @@ class Evaluation:
         if against is not None:
             self.test = self._held_out(against, k)
         domain = None
-        if self.has_truth or extractor == "domain":
+        if (self.has_truth and needs_judge) or extractor == "domain":
             domain = self._domain_classifier()
         self.tools = Tools(
             extractor=_chosen(extractor, domain, weights),
             judge=domain.predict_proba if domain and self.has_truth else None,
             judge_name=domain.title if domain and self.has_truth else "",
-            test=self.test if self.test and self.test.n_classes else None,
+            test=self.test if self.test is not None and self.test.n_classes else None,
             random_state=random_state,
             progress=progress,
         )
@@ -92,13 +94,8 @@ class Evaluation:
         self, found: Generated, names: Sequence[str]
     ) -> tuple[list[Score], dict[str, str]]:
         """Compute metrics of one set; gives the scores, and why others are missing."""
-        real = self.test or self.real
-        if found.images.shape != real.shape:
-            raise InputError(
-                f"{found.name} has images of {found.images.shape} (height, width, "
-                f"channels), the real ones have {real.shape}; generate them in that "
-                "shape, or apply with --size and --color."
-            )
+        self.check(found)
+        real = self.real if self.test is None else self.test
         scores: list[Score] = []
         missing: dict[str, str] = {}
         for place, name in enumerate(names):
@@ -117,6 +114,15 @@ class Evaluation:
             self.progress(f"scoring {found.name}", len(names), len(names))
         return named, missing
 
+    def check(self, found: Generated) -> None:
+        """Refuse images of another shape than the real ones."""
+        if found.images.shape != self.real.shape:
+            raise InputError(
+                f"{found.name} has images of {found.images.shape} (height, width, "
+                f"channels), the real ones have {self.real.shape}; generate them in "
+                "that shape, or apply with --size and --color."
+            )
+
     def _with_names(self, score: Score) -> str:
         """Put a class's name in the place of its number."""
         names = self.run.config.class_names
@@ -127,6 +133,12 @@ class Evaluation:
     def _held_out(self, name: str, k: int) -> ImageSet:
         config = self.run.config
         source = open_images(name, size=config.size, color=config.color)
+        if source.shape != self.source.shape:
+            raise InputError(
+                f"the images of {name} are {source.shape} (height, width, channels), "
+                f"those of the run {self.source.shape}; give --against images of the "
+                "same shape."
+            )
         labels = source.labels
         if labels is None or source.class_names is None:
             return ImageSet(source, name=name)
@@ -163,6 +175,11 @@ class Evaluation:
 
         found.fit(self.source, proba, progress=report).save(path)
         return found
+
+
+def needs_judge(name: str) -> bool:
+    """Tell whether a metric asks a classifier of the domain."""
+    return "judge" in METRICS[name].needs
 
 
 def chosen_metrics(names: str | None, *, slow: bool) -> list[str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from lfkit.errors import DataError
+from lfkit.errors import DataError, InputError
 from lfkit.metrics.image_set import ImageSet
 
 _SAMPLES, _LOG = "samples.npz", "log.jsonl"
@@ -42,7 +44,7 @@ def load_generated(path: Path, n_classes: int, name: str | None = None) -> Gener
         # Opened by hand: NumPy leaves a damaged archive open.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             held = {key: arrays[key] for key in arrays.files}
-    except (OSError, ValueError, EOFError, TypeError, BadZipFile) as error:
+    except (OSError, ValueError, EOFError, TypeError, BadZipFile, zlib.error) as error:
         raise DataError(
             f"{path} cannot be read ({error}); expected an .npz with `images` and "
             "`proba`."
@@ -51,6 +53,12 @@ def load_generated(path: Path, n_classes: int, name: str | None = None) -> Gener
         raise DataError(
             f"{path} holds {', '.join(held) or 'nothing'}; expected `images`, (n, h, "
             "w, c) uint8, and `proba`, (n, k), or `labels`, (n,)."
+        )
+    kind = "proba" if "proba" in held else "labels"
+    if held[kind].dtype.kind not in ("fiu" if kind == "proba" else "iu"):
+        raise DataError(
+            f"{path} has `{kind}` of type {held[kind].dtype}; expected "
+            f"{'numbers' if kind == 'proba' else 'whole numbers, the classes'}."
         )
     if "proba" in held:
         proba = np.asarray(held["proba"], np.float64)
@@ -80,6 +88,22 @@ def load_generated(path: Path, n_classes: int, name: str | None = None) -> Gener
     return Generated(name, images)
 
 
+def all_sets(run: Path, n_classes: int, files: Sequence[Path]) -> list[Generated]:
+    """Read what the generators of a run have left, and files; names must differ."""
+    sets = generators_of(run, n_classes)
+    sets += [load_generated(path, n_classes) for path in files]
+    names = [found.name for found in sets]
+    for name in names:
+        if names.count(name) > 1 or name == "real":
+            raise InputError(
+                f"two sets of generated images cannot be called {name!r}; rename a "
+                "file."
+                if name != "real"
+                else "generated images cannot be called 'real'; rename the file."
+            )
+    return sets
+
+
 def generators_of(run: Path, n_classes: int) -> list[Generated]:
     """Read what the generators of a run have left: samples and logs, by name."""
     found = []
@@ -94,9 +118,9 @@ def _log(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     lines = []
-    for line in path.read_text().splitlines():
+    for line in path.read_text(errors="replace").splitlines():
         try:
             lines.append(json.loads(line))
-        except json.JSONDecodeError:
+        except ValueError:
             continue  # the last line of a run that was killed
     return [line for line in lines if isinstance(line, dict)]

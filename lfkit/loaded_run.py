@@ -126,6 +126,13 @@ def load_run(folder: Path, labels: Path | None = None) -> LoadedRun:
         truth = np.full(len(truth), -1, np.int64)
         truth[given.rows] = given.labels
     path = folder / "summary.json"
+    try:
+        stored = json.loads(path.read_text()) if path.exists() else {}
+    except ValueError as error:
+        raise RunError(
+            f"{path} cannot be read ({error}); run `lfkit apply` again: what is "
+            "already computed is kept."
+        ) from error
     return LoadedRun(
         folder,
         config,
@@ -134,5 +141,5 @@ def load_run(folder: Path, labels: Path | None = None) -> LoadedRun:
         load_labels(folder, config),
         truth,
         not_scored(index, votes),
-        json.loads(path.read_text()) if path.exists() else {},
+        stored,
     )

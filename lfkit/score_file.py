@@ -20,22 +20,41 @@ def load_scores(run: Path) -> dict[str, Any]:
         return {}
     try:
         found = json.loads(path.read_text())
-    except json.JSONDecodeError:
+    except ValueError:
         return {}
     if not isinstance(found, dict) or found.get("format") != FORMAT:
         return {}
-    if found.get("labels", {}).get("of") != _labels_key(run):
-        found.pop("labels", None)  # the labels were made anew
+    # What was scored before the labels were made anew is of other labels.
+    key = _labels_key(run)
+    if found.get("labels", {}).get("of") != key:
+        found.pop("labels", None)
+    sets = found.get("generated", {})
+    found["generated"] = {n: s for n, s in sets.items() if s["labels"] == key}
     return found
 
 
 def save_scores(run: Path, parts: dict[str, Any]) -> Path:
-    """Write parts beside those that are there: "labels", "generated", "human"."""
-    known = load_scores(run)
+    """Write parts beside those that are there: "labels", "generated", "human".
+
+    Scores of a set of generated images join those of the same images and labels that
+    were there: another metric or extractor takes nothing away.
+
+    Parameters
+    ----------
+    parts : of "generated", name → {"of": key of the images, "scores": […]}.
+    """
+    known, key = load_scores(run), _labels_key(run)
     if "labels" in parts:
-        parts = parts | {"labels": parts["labels"] | {"of": _labels_key(run)}}
-    if "generated" in parts:
-        parts = parts | {"generated": known.get("generated", {}) | parts["generated"]}
+        parts = parts | {"labels": parts["labels"] | {"of": key}}
+    sets = dict(known.get("generated", {}))
+    for name, found in parts.get("generated", {}).items():
+        before = sets.get(name, {})
+        merged = {}
+        if before.get("of") == found["of"]:
+            merged = {score["title"]: score for score in before["scores"]}
+        merged |= {score["title"]: score for score in found["scores"]}
+        sets[name] = {"of": found["of"], "labels": key, "scores": [*merged.values()]}
+    parts = parts | {"generated": sets}
     path = run / "scores.json"
     text = to_json(known | parts | {"format": FORMAT}, indent=1)
     write_atomically(path, text.encode())

@@ -88,7 +88,10 @@ def evaluated(lfkit, run, *options):
 
 
 def values(found, name):
-    return {score["title"].split("[")[0]: score for score in found["generated"][name]}
+    return {
+        score["title"].split("[")[0]: score
+        for score in found["generated"][name]["scores"]
+    }
 
 
 def test_label_models_are_scored_beside_the_labels_of_the_run(lfkit, run):
@@ -126,7 +129,7 @@ def test_wrong_labels_are_seen_by_the_judge(lfkit, run, digits_file):
     def macro(name):
         return next(
             score["value"]
-            for score in found["generated"][name]
+            for score in found["generated"][name]["scores"]
             if score["metric"] == "label fidelity, macro"
         )
 
@@ -185,3 +188,42 @@ def test_images_of_another_shape_are_refused(lfkit, run, folder):
     assert done.code == 2
     assert "large has images of (16, 16, 1)" in done.err
     assert "the real ones have (8, 8, 1)" in done.err
+
+
+def test_another_metric_takes_nothing_away_and_new_images_do(lfkit, run, digits_file):
+    path = digits_file("kept")
+    evaluated(lfkit, run, "--generated", path, "--metrics", "parzen")
+    found = evaluated(lfkit, run, "--generated", path, "--metrics", "fid")
+    assert {"Parzen", "FID"} <= {*values(found, "kept")}
+    other = digits_file("kept", noise=30)
+    found = evaluated(lfkit, run, "--generated", other, "--metrics", "fid")
+    assert "Parzen" not in values(found, "kept")
+
+
+def test_two_sets_of_one_name_are_refused(lfkit, run, digits_file, folder):
+    path = digits_file("twin")
+    done = lfkit("evaluate", run, "--generated", path, "--generated", path)
+    assert done.code == 2
+    assert "two sets of generated images cannot be called 'twin'" in done.err
+    real = digits_file("real")
+    done = lfkit("evaluate", run, "--generated", real)
+    assert done.code == 2
+    assert "generated images cannot be called 'real'" in done.err
+
+
+def test_other_true_labels_are_for_one_call_only(lfkit, run, folder):
+    path = folder / "truth.csv"
+    path.write_text("image_id,label\n" + "".join(f"{i},0\n" for i in range(50)))
+    found = evaluated(lfkit, run, "--labels", path)
+    assert found["labels"]["rows"][0]["n"] <= 50
+    assert evaluated(lfkit, run)["labels"]["rows"][0]["n"] == 1697
+
+
+def test_real_images_of_another_shape_are_refused(lfkit, run, digits_file, folder):
+    path = folder / "against.npz"
+    np.savez(path, images=np.zeros((4, 16, 16), np.uint8))
+    done = lfkit(
+        *("evaluate", run, "--generated", digits_file("good"), "--against", path)
+    )
+    assert done.code == 2
+    assert "those of the run (8, 8, 1); give --against images" in done.err

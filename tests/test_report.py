@@ -166,6 +166,10 @@ def test_the_log_of_a_generator_is_drawn_as_curves(lfkit, run, generated):
             "has labels from 0 to 12; the run has the classes 0..9",
         ),
         (
+            {"images": np.zeros((2, 8, 8), np.uint8), "labels": ["a", "b"]},
+            "has `labels` of type <U1; expected whole numbers, the classes",
+        ),
+        (
             {"images": np.zeros((2, 8, 8)), "labels": [0, 1]},
             "the images of wrong are float64",
         ),

@@ -114,7 +114,11 @@ class Auto(Aggregator):
         self.scores_ = {name: float(loss.mean()) for name, loss in losses.items()}
         best = min(self.scores_, key=lambda name: self.scores_[name])
         # Weights learned on seeds are believed before those learned without any truth.
-        if best == "shrunk" and not _is_clear(losses["seed-weighted"] - losses[best]):
+        if (
+            best == "shrunk"
+            and not _is_clear(losses["seed-weighted"] - losses[best])
+            and _is_clear(losses["majority-vote"] - losses["seed-weighted"])
+        ):
             best = "seed-weighted"
         judged = f"on {len(labels)} seeds, by functions that have not seen them"
         plain = f"{self.scores_['majority-vote']:.3f}"

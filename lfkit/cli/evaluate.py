@@ -65,8 +65,9 @@ def evaluate(
     from rich.console import Console
 
     from lfkit.cli.progress import Bars
-    from lfkit.evaluation import Evaluation, chosen_metrics
-    from lfkit.generated import generators_of, load_generated
+    from lfkit.evaluation import Evaluation, chosen_metrics, needs_judge
+    from lfkit.fingerprint import fingerprint
+    from lfkit.generated import all_sets
     from lfkit.json_text import to_json
     from lfkit.label_scores import as_dicts, score_label_models
     from lfkit.loaded_run import load_run
@@ -78,15 +79,18 @@ def evaluate(
     names = chosen_metrics(metrics, slow=everything)
     loaded = load_run(run, labels)
     k = len(loaded.config.class_names)
-    sets = generators_of(run, k)
-    sets += [load_generated(path, k) for path in generated or []]
+    sets = all_sets(run, k, generated or [])
     rated = [rating for path in human or [] for rating in read_ratings(path)]
     parts: dict[str, Any] = {}
     missing: dict[str, dict[str, str]] = {}
     with Bars(quiet=as_json) as bars:
-        known = load_scores(run)
-        if "labels" not in known or labels is not None:
+        if labels is not None or "labels" not in load_scores(run):
             parts["labels"] = {"rows": as_dicts(score_label_models(loaded, bars))}
+        if rated:
+            parts["human"] = [asdict(row) for row in summarize_ratings(rated)]
+        # Other true labels than the data's own are for this call only.
+        kept = {key: parts[key] for key in parts if key != "labels" or labels is None}
+        path = save_scores(run, kept)
         if sets:
             source = loaded.open_images(
                 lambda done, total: bars("reading the files", done, total)
@@ -99,21 +103,24 @@ def evaluate(
                 weights=weights,
                 n_steps=judge_steps,
                 random_state=seed,
+                needs_judge=any(needs_judge(name) for name in names),
                 progress=bars,
             )
-            found = {one.name: evaluation.score(one, names) for one in sets}
-            parts["generated"] = {
-                name: [
-                    score.to_dict() | {"protocol_text": str(score.protocol)}
-                    for score in scores
-                ]
-                for name, (scores, _) in found.items()
-            }
-            missing = {name: reasons for name, (_, reasons) in found.items()}
-        if rated:
-            parts["human"] = [asdict(row) for row in summarize_ratings(rated)]
-    path = save_scores(run, parts)
+            for one in sets:
+                evaluation.check(one)
+            for one in sets:
+                scores, missing[one.name] = evaluation.score(one, names)
+                found = {
+                    "of": fingerprint((one.images.source.keys, one.images.proba)),
+                    "scores": [
+                        score.to_dict() | {"protocol_text": str(score.protocol)}
+                        for score in scores
+                    ],
+                }
+                # At once: what took minutes is not lost with the next set.
+                save_scores(run, {"generated": {one.name: found}})
     result = load_scores(run) | {"missing": missing, "file": str(path)}
+    result["labels"] = parts.get("labels", result.get("labels"))
     if as_json:
         typer.echo(to_json(result))
         return
@@ -152,13 +159,13 @@ def _print_labels(console: Console, result: dict[str, Any]) -> None:
 def _print_generated(console: Console, result: dict[str, Any]) -> None:
     from rich.table import Table
 
-    for name, scores in result.get("generated", {}).items():
+    for name, found in result.get("generated", {}).items():
         table = Table(title=f"\n{name}", title_justify="left", box=None, pad_edge=False)
         table.add_column("score")
         table.add_column("", justify="right")
         table.add_column("better")
         table.add_column("protocol", style="dim", overflow="fold")
-        for score in scores:
+        for score in found["scores"]:
             value = _number(score["value"], ".4g")
             if score["error"] is not None:
                 value += f" ± {score['error']:.2g}"

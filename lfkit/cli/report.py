@@ -30,7 +30,7 @@ def report(
 ) -> None:
     """Draw everything that is known of a run on one page, to look at."""
     from lfkit.cli.progress import Bars
-    from lfkit.generated import generators_of, load_generated
+    from lfkit.generated import all_sets
     from lfkit.json_text import to_json
     from lfkit.label_scores import as_dicts, score_label_models
     from lfkit.loaded_run import load_run
@@ -41,8 +41,7 @@ def report(
 
     loaded = load_run(run, labels)
     k = len(loaded.config.class_names)
-    sets = generators_of(run, k)
-    sets += [load_generated(path, k) for path in generated or []]
+    sets = all_sets(run, k, generated or [])
     path = out or run / "report.html"
     with Bars(quiet=as_json) as bars:
         source = loaded.open_images(

@@ -38,7 +38,7 @@ def write_report(
     if progress is not None:
         progress("drawing the report", len(SECTIONS), len(SECTIONS))
     page = templates.get_template("page.html").render(
-        title=f"{material.run.folder.name}: {material.run.config.data}",
+        title=f"{material.run.folder.resolve().name}: {material.run.config.data}",
         sections=shown,
     )
     write_atomically(path, page.encode())

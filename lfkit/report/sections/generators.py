@@ -15,7 +15,7 @@ from lfkit.report.sections.section import Material, Section
 _PER_CLASS, _N_NEIGHBORS = 10, 20
 _MOST_CLASSES = 40
 _MOST_CURVES, _MOST_POINTS = 6, 400
-_CHUNK = 4096
+_CHUNK_NUMBERS = 2**24  # of real images held at once: 64 MB
 
 
 class Generators(Section):
@@ -72,22 +72,17 @@ def _tiles(
 
 def _curves(log: list[dict[str, Any]]) -> list[Any]:
     """Draw the numbers of the log over the steps: losses together, others alone."""
-    names = {
-        name
-        for line in log
-        for name, value in line.items()
-        if isinstance(value, (int, float)) and not isinstance(value, bool)
-    } - {"step", "time", "seconds"}
-    every = max(1, len(log) // _MOST_POINTS)
+    names = {name for line in log for name in line} - {"step", "time", "seconds"}
     series = {}
     for name in sorted(names):
         points = [
             (float(line["step"]), float(line[name]))
-            for line in log[::every]
-            if name in line and "step" in line and np.isfinite(line[name])
+            for line in log
+            if _is_number(line.get("step")) and _is_number(line.get(name))
         ]
+        every = max(1, len(points) // _MOST_POINTS)
         if len(points) > 1:
-            series[name] = points
+            series[name] = [*points[:-1:every], points[-1]]
     losses = {name: found for name, found in series.items() if "loss" in name}
     groups = [losses] if losses else []
     groups += [{name: series[name]} for name in series if name not in losses]
@@ -95,6 +90,11 @@ def _curves(log: list[dict[str, Any]]) -> list[Any]:
         line_chart(group, x_title="step", y_title=", ".join(group))
         for group in groups[:_MOST_CURVES]
     ]
+
+
+def _is_number(value: Any) -> bool:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return is_number and bool(np.isfinite(value))
 
 
 def _neighbors(
@@ -112,10 +112,13 @@ def _neighbors(
     flat = pixels.reshape(len(pixels), -1).astype(np.float32) / 255
     best = np.full(len(flat), np.inf, np.float32)
     nearest = np.zeros(len(flat), np.int64)
-    for start in range(0, len(source), _CHUNK):
-        part = np.arange(start, min(start + _CHUNK, len(source)))
-        real = source.read(part).pixels.reshape(len(part), -1).astype(np.float32) / 255
+    size = max(1, _CHUNK_NUMBERS // flat.shape[1])
+    for start in range(0, len(source), size):
+        part = np.arange(start, min(start + size, len(source)))
+        read = source.read(part)
+        real = read.pixels.reshape(len(part), -1).astype(np.float32) / 255
         squared = (flat**2).sum(1)[:, None] + (real**2).sum(1) - 2 * flat @ real.T
+        squared[:, [*read.problems]] = np.inf
         place = squared.argmin(axis=1)
         value = squared[np.arange(len(flat)), place]
         closer = value < best

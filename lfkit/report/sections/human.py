@@ -43,6 +43,8 @@ class HumanTest(Section):
                 named = material.class_names[said[row]]
                 item = (found.name, f"{found.name}-{row}", data_uri(pixels), named)
                 items.append(item)
+        if not items:
+            return None
         order = rng.permutation(len(items)).tolist()
         return {
             "items": [

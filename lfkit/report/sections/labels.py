@@ -24,8 +24,8 @@ class LabelsShown(Section):
         usable = (found.labels >= 0) & ~material.run.given
         if not usable.any():
             return None
-        best = np.partition(found.proba, -2, axis=1)[:, -2:]
-        margin = best[:, 1] - best[:, 0] if found.proba.shape[1] > 1 else best[:, 0]
+        best = np.sort(found.proba, axis=1)[:, ::-1]
+        margin = best[:, 0] - (best[:, 1] if best.shape[1] > 1 else 0)
         rows, shown = [], []
         for label in range(min(len(material.class_names), _MOST_CLASSES)):
             own = np.flatnonzero(usable & (found.labels == label))

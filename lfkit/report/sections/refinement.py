@@ -38,6 +38,7 @@ class RefinementStages(Section):
                 drawn,
                 x_title="",
                 y_title="share of labels",
+                x_range=(0.0, max(1.0, len(stages) - 1.0)),
                 x_names=[stage["name"] for stage in stages],
                 percent=True,
             )

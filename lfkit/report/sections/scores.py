@@ -20,15 +20,19 @@ class Scores(Section):
         if not sets and not human:
             return None
         titles: dict[str, dict[str, dict[str, Any]]] = {}
-        for name, scores in sets.items():
-            for score in scores:
+        for name, found in sets.items():
+            for score in found["scores"]:
                 titles.setdefault(score["title"], {})[name] = score
         rows = []
         for title, cells in titles.items():
             values = {n: s["value"] for n, s in cells.items() if s["value"] is not None}
             better = next(iter(cells.values()))["better"]
             best = None
-            if len(values) > 1 and better:
+            # Of other real images or another seed, scores are not to be compared.
+            protocols = {
+                (s["protocol"]["real"], s["protocol"]["seed"]) for s in cells.values()
+            }
+            if len(values) > 1 and better and len(protocols) == 1:
                 pick = max if better == "higher" else min
                 best = pick(values, key=lambda name: values[name])
             rows.append(

@@ -40,7 +40,8 @@ class Trust(Section):
         theta = _confirmed(votes.hard, labels, k)
         phi = error_correlations(votes, labels)
         order = _alike_together(phi)
-        value = np.nan_to_num(np.nanmean(np.where(theta < 0, np.nan, theta), axis=1))
+        named = theta >= 0
+        value = np.where(named, theta, 0).sum(axis=1) / np.maximum(named.sum(axis=1), 1)
         by_trust = np.argsort(-value, kind="stable")
         names = np.asarray(votes.names)
         return {
