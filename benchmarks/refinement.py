@@ -46,6 +46,7 @@ def main(arguments=None):
     bench = Bench(
         options.run, options.test, options.steps, pretrained=not options.small
     )
+    bench.stages = options.stages.split(",")
     print(f"{machine()}\n")
     for name in options.rows.split(","):
         row = getattr(bench, name)
