@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +23,8 @@ from lfkit.store import Block, Store, join_blocks
 _GIVEN_UP = "given-up"
 # Two blocks at a time: one is decoded and written while the other is computed.
 _BLOCKS_AT_ONCE = 2
+# Python sees a Ctrl-C that comes as a wait begins only when that wait ends.
+_LONGEST_WAIT_S = 0.2
 
 
 @dataclass
@@ -168,9 +170,9 @@ class BlockRunner:
                 for block in self._blocks:
                     waiting.append(threads.submit(self._result, block, lfs))
                     if len(waiting) > _BLOCKS_AT_ONCE:
-                        yield waiting.popleft().result()
+                        yield _awaited(waiting.popleft())
                 while waiting:
-                    yield waiting.popleft().result()
+                    yield _awaited(waiting.popleft())
             except BaseException:  # Ctrl-C too: nobody waits for blocks under way
                 self._evaluator.stop()
                 for future in waiting:
@@ -338,6 +340,12 @@ def load_column(store: Store, key: str, blocks: Sequence[Block]) -> NDArray[Any]
 def is_per_image(lf: LabelingFunction) -> bool:
     """Tell whether a function, or a feature it is built on, takes one image a call."""
     return not lf.batched or any(not node.batched for node in ancestors(lf.features))
+
+
+def _awaited(future: Future[BlockResult]) -> BlockResult:
+    while not future.done():
+        wait([future], timeout=_LONGEST_WAIT_S)
+    return future.result()
 
 
 def _n_kills(failures: Sequence[Failure]) -> int:
