@@ -6,7 +6,8 @@ LfkitError
 │   ├── DeclarationError         features, functions, thresholds declared wrongly
 │   ├── VotesError               a vote matrix that makes no sense
 │   └── RunError                 a run folder that is missing, locked or not lfkit's
-└── FaultError                   `--strict`: the first fault stops the run
+├── FaultError                   `--strict`: the first fault stops the run
+└── TrainingError                a training broke or collapsed; what was good is kept
 """
 
 
@@ -36,3 +37,7 @@ class RunError(InputError):
 
 class FaultError(LfkitError):
     """A labeling function, feature or image failed, and `strict` was asked for."""
+
+
+class TrainingError(LfkitError):
+    """A training broke or collapsed; what was good is kept."""

@@ -10,7 +10,7 @@ from lfkit.nn import (
     TrainingPlan,
     augment,
     look,
-    seconds_per_step,
+    seconds_per_training_step,
     steps_within,
     train,
 )
@@ -139,7 +139,7 @@ def test_flip_alone_mirrors_about_half_of_the_images():
 
 def test_time_becomes_a_number_of_steps():
     pixels, truth = stripes(32)
-    assert seconds_per_step(pixels, np.eye(2)[truth], plan=PLAN) > 0
+    assert seconds_per_training_step(pixels, np.eye(2)[truth], plan=PLAN) > 0
     assert steps_within(TrainingPlan(n_steps=1000), 20, 0.1).n_steps == 200
     assert steps_within(TrainingPlan(n_steps=100), 20, 0.1).n_steps == 100
     assert steps_within(TrainingPlan(n_steps=100), -5, 0.1).n_steps == 50

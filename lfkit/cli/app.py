@@ -11,8 +11,10 @@ from lfkit.cli.analyze import analyze, diagnose
 from lfkit.cli.apply import apply
 from lfkit.cli.evaluate import evaluate
 from lfkit.cli.export import export
+from lfkit.cli.generate import generate
 from lfkit.cli.listing import list_family
 from lfkit.cli.report import report
+from lfkit.cli.train import train
 from lfkit.errors import LfkitError
 
 app = typer.Typer(
@@ -28,6 +30,8 @@ app.command("analyze")(analyze)
 app.command("diagnose")(diagnose)
 app.command("aggregate")(aggregate)
 app.command("export")(export)
+app.command("train")(train)
+app.command("generate")(generate)
 app.command("evaluate")(evaluate)
 app.command("report")(report)
 app.command("list")(list_family)

@@ -15,7 +15,7 @@ from lfkit.json_text import to_json
 if TYPE_CHECKING:
     from lfkit.cli.lf_sheets import SheetRequest
 
-_FAMILIES = ("lfs", "aggregators", "metrics", "datasets")
+_FAMILIES = ("lfs", "aggregators", "generators", "metrics", "datasets")
 _SHIPPED = (
     "lf_library.digits",
     "lf_library.street_digits",
@@ -90,7 +90,7 @@ def list_family(
         bool, typer.Option("--json", help="Print the result as JSON.")
     ] = False,
 ) -> None:
-    """List labeling functions, aggregators, metrics and data sets."""
+    """List labeling functions, aggregators, generators, metrics and data sets."""
     if family is not None and family not in _FAMILIES:
         raise InputError(
             f"there is no family {family!r}; choose from {', '.join(_FAMILIES)}."
@@ -285,6 +285,15 @@ def _aggregator_rows(
     ]
 
 
+def _generator_rows(specs: Sequence[str], kinds: Sequence[str]) -> list[dict[str, Any]]:
+    from lfkit.generators import GENERATORS
+
+    return [
+        {"name": name, "what it does": _first_line(kind)}
+        for name, kind in GENERATORS.items()
+    ]
+
+
 def _metric_rows(specs: Sequence[str], kinds: Sequence[str]) -> list[dict[str, Any]]:
     from lfkit.metrics import METRICS
 
@@ -320,6 +329,7 @@ def _first_line(kind: type) -> str:
 _ROWS = {
     "lfs": _lf_rows,
     "aggregators": _aggregator_rows,
+    "generators": _generator_rows,
     "metrics": _metric_rows,
     "datasets": _dataset_rows,
 }

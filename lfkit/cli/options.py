@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
 from lfkit.errors import InputError
 
 
@@ -30,7 +35,9 @@ def split_list(text: str | None) -> tuple[str, ...]:
     return tuple(part.strip() for part in (text or "").split(",") if part.strip())
 
 
-def split_shares(text: str | None) -> tuple[float, ...] | None:
+def split_shares(
+    text: str | None, option: str = "--class-balance"
+) -> tuple[float, ...] | None:
     """Read ".5,.3,.2" as numbers."""
     if text is None:
         return None
@@ -38,6 +45,26 @@ def split_shares(text: str | None) -> tuple[float, ...] | None:
         return tuple(float(part) for part in split_list(text))
     except ValueError as error:
         raise InputError(
-            f"--class-balance {text!r} is no list of shares; give one number per "
-            "class, such as .5,.3,.2."
+            f"{option} {text!r} is no list of shares; give one number per class, such "
+            "as .5,.3,.2."
         ) from error
+
+
+def read_settings(config: Path | None, pairs: Sequence[str]) -> dict[str, Any]:
+    """Read a JSON file of settings, and "key=value" texts over them."""
+    found: dict[str, Any] = {}
+    if config is not None:
+        try:
+            found = json.loads(config.read_text())
+        except (OSError, ValueError) as error:
+            raise InputError(f"--config {config} cannot be read ({error}).") from error
+        if not isinstance(found, dict):
+            raise InputError(
+                f'--config {config} holds no settings; expected {{"name": value}}.'
+            )
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key.strip():
+            raise InputError(f"--set {pair!r} is no setting; give key=value.")
+        found[key.strip()] = value.strip()
+    return found

@@ -65,6 +65,10 @@ class Bars:
             self._tasks[stage] = self._progress.add_task(stage, total=total)
         self._progress.update(self._tasks[stage], completed=done, total=total)
 
+    def say(self, text: str) -> None:
+        """Write a line above the bars."""
+        self._progress.console.print(text, markup=False, soft_wrap=True)
+
     def close(self) -> None:
         """Fill the bars of stages that tell no images one by one."""
         for task in self._tasks.values():

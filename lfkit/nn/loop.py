@@ -1,68 +1,55 @@
-"""Training on soft labels: steps, not minutes, and the same answer after any stop."""
+"""Time and randomness of a training; knows nothing of what is trained.
+
+Every draw of a step comes from a generator made of the seed and the step's number, and
+a checkpoint holds all that the next step depends on: a training that was killed ends in
+the same bits as one that was not.
+"""
 
 from __future__ import annotations
 
-import copy
-import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from lfkit.nn.augment import Augmentation, augment
-from lfkit.nn.networks import as_images
-from lfkit.nn.pretrained import Network, make_network
+from lfkit.errors import TrainingError
 
+# Reading a figure waits for the device: once in so many steps.
+LOG_EVERY = 10
+_SAFE_EVERY = 500  # steps between copies kept in memory where nothing is on disk
+_MOST_RETRIES = 3
 _TIMED_STEPS = 12
 _UNTIMED_STEPS = 3
-_HASTE_OF_NEW = 5.0
 
 
 @dataclass(frozen=True)
-class TrainingPlan:
-    """What a training does.
+class Moment:
+    """What a step may know of time and chance.
 
     Attributes
     ----------
-    n_steps : updates of the weights.
-    batch, seed_batch : images and seeds per step; seeds are drawn with replacement.
-    peak_rate : of AdamW, after `warmup` steps; a cosine takes it to a twentieth.
-    weight_decay : of kernels and matrices only.
-    average : decay of the exponential moving average of the weights, which is what
-        the training returns.
-    width : channels of the first layer.
-    pretrained : go on training a network that knows ImageNet, `FineTuned`.
+    step : its number, from 0.
+    generator : on the training's device; all randomness of the step comes from it.
+    haste : to multiply learning rates by; 1, and half after every rollback.
     """
 
-    n_steps: int = 1300
-    batch: int = 128
-    seed_batch: int = 32
-    peak_rate: float = 2e-3
-    warmup: int = 50
-    weight_decay: float = 0.05
-    average: float = 0.995
-    width: int = 24
-    pretrained: bool = False
-    augmentation: Augmentation = field(default_factory=Augmentation)
+    step: int
+    generator: torch.Generator
+    haste: float = 1.0
 
 
-# Five minutes on two cores. On Fashion-MNIST it was then as good as the labels it had
-# learned from, .852; a network from scratch reached .827.
-FINE_TUNING = TrainingPlan(
-    n_steps=500,
-    batch=96,
-    seed_batch=24,
-    peak_rate=4e-4,
-    warmup=30,
-    weight_decay=0.02,
-    average=0.99,
-    pretrained=True,
-)
+class Trainable(Protocol):
+    """Something that gets better by steps."""
+
+    def step(self, now: Moment) -> Mapping[str, torch.Tensor]:
+        """Take one step; returns named figures, each of shape ()."""
+
+    def tensors(self) -> Mapping[str, torch.Tensor]:
+        """Give all that the next step depends on, by name, to be written over."""
 
 
 class Checkpoints(Protocol):
@@ -70,7 +57,7 @@ class Checkpoints(Protocol):
 
     @property
     def every(self) -> int:
-        """How many steps are between two of them."""
+        """How many steps are between two of them, taken up to a multiple of ten."""
 
     def load(self) -> Mapping[str, NDArray[Any]] | None:
         """Give what was saved last, or None."""
@@ -79,236 +66,159 @@ class Checkpoints(Protocol):
         """Keep this in the place of what was saved before."""
 
 
-def train(
-    pixels: NDArray[np.uint8],
-    targets: NDArray[np.floating],
+class Journal(Protocol):
+    """What is told of a training while it runs."""
+
+    def note(self, step: int, figures: Mapping[str, float]) -> None:
+        """Take the means of the figures since the last note; `step` are done."""
+
+    def rewind(self, step: int) -> None:
+        """Forget what was noted after a step: it is done again."""
+
+
+def run_steps(
+    trained: Trainable,
+    n_steps: int,
     *,
-    seed_rows: NDArray[np.int64] | None = None,
-    seed_labels: NDArray[np.int64] | None = None,
-    plan: TrainingPlan,
-    random_state: int = 0,
+    random_state: int,
     device: str = "cpu",
     checkpoints: Checkpoints | None = None,
+    journal: Journal | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> Network:
-    """Train a network to predict distributions; returns the averaged weights.
+) -> None:
+    """Take the steps that are left.
 
-    Every step draws from a generator of its own, made of `random_state` and the step's
-    number: a training that goes on from a checkpoint ends in the same bits. On a GPU,
-    and in a network that knows ImageNet, it computes in bfloat16.
+    Numbers that are not finite undo everything since the last checkpoint; the steps are
+    then taken with other draws and half the learning rates.
 
-    Parameters
-    ----------
-    pixels : (n, h, w, c).
-    targets : (n, k); rows of zeros teach nothing.
-    seed_rows, seed_labels : (s,) images whose class is certain.
+    Raises
+    ------
+    TrainingError : after the fourth time.
     """
-    state = _State(pixels.shape[1:], targets.shape[1], plan, random_state, device)
-    kept = None if checkpoints is None else checkpoints.load()
-    first = 0 if kept is None else state.restore(kept)
-    batches = _Batches(pixels, targets, seed_rows, seed_labels, plan, random_state)
-    for step in range(first, plan.n_steps):
-        state.update(*batches(step), step)
-        done = step + 1
-        if checkpoints is not None and done % checkpoints.every == 0:
-            checkpoints.save(state.arrays(done))
-        if progress is not None and (done % 10 == 0 or done == plan.n_steps):
-            progress(done, plan.n_steps)
-    state.averaged.eval()
-    return state.averaged
+    course = _Course(trained, checkpoints)
+    done = course.begin()
+    if journal is not None:
+        journal.rewind(done)
+    sums: dict[str, list[torch.Tensor]] = {}
+    while done < n_steps:
+        now = Moment(
+            done,
+            _drawn(random_state, done, course.retries, device),
+            0.5**course.retries,
+        )
+        for name, value in trained.step(now).items():
+            sums.setdefault(name, []).append(value.detach())
+        done += 1
+        if done % LOG_EVERY and done < n_steps:
+            continue
+        figures = _means(sums)
+        if not all(map(np.isfinite, figures.values())):
+            done = course.undo(done, n_steps)
+            if journal is not None:
+                journal.rewind(done)
+        else:
+            course.keep(done, n_steps)
+            if journal is not None:
+                journal.note(done, figures)
+            if progress is not None:
+                progress(done, n_steps)
+        sums = {}
 
 
-def seconds_per_step(
-    pixels: NDArray[np.uint8],
-    targets: NDArray[np.floating],
-    *,
-    plan: TrainingPlan,
-    device: str = "cpu",
-) -> float:
-    """Time a few steps of a training that is then thrown away."""
-    state = _State(pixels.shape[1:], targets.shape[1], plan, 0, device)
-    batches = _Batches(pixels, targets, None, None, plan, 0)
+def seconds_per_step(trained: Trainable, device: str = "cpu") -> float:
+    """Time a few steps of something that is then thrown away."""
     for step in range(_UNTIMED_STEPS + _TIMED_STEPS):
         if step == _UNTIMED_STEPS:
             started = time.perf_counter()
-        state.update(*batches(step), step)
+        trained.step(Moment(step, _drawn(0, step, 0, device)))
         if device != "cpu":
             torch.cuda.synchronize()
     return (time.perf_counter() - started) / _TIMED_STEPS
 
 
-class _Batches:
-    """The images and targets of each step: a new order of all images every epoch."""
-
-    def __init__(
-        self,
-        pixels: NDArray[np.uint8],
-        targets: NDArray[np.floating],
-        seed_rows: NDArray[np.int64] | None,
-        seed_labels: NDArray[np.int64] | None,
-        plan: TrainingPlan,
-        random_state: int,
-    ) -> None:
-        self.pixels, self.targets = pixels, targets
-        self.seeds, self.labels = seed_rows, seed_labels
-        self.rows = np.flatnonzero(targets.any(axis=1))
-        self.plan, self.random_state = plan, random_state
-        self._epoch, self._order = -1, self.rows
-
-    def __call__(self, step: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-        rng = np.random.default_rng([self.random_state, 1, step])
-        size = min(self.plan.batch, len(self.rows))
-        per_epoch = max(1, len(self.rows) // max(size, 1))
-        epoch, place = divmod(step, per_epoch)
-        if epoch != self._epoch:
-            shuffle = np.random.default_rng([self.random_state, 2, epoch])
-            self._epoch, self._order = epoch, shuffle.permutation(self.rows)
-        rows = self._order[place * size : (place + 1) * size]
-        targets = self.targets[rows].astype(np.float32)
-        if self.seeds is not None and self.labels is not None and len(self.seeds):
-            drawn = rng.integers(len(self.seeds), size=self.plan.seed_batch)
-            certain = np.eye(targets.shape[1], dtype=np.float32)[self.labels[drawn]]
-            rows = np.concatenate([rows, self.seeds[drawn]])
-            targets = np.concatenate([targets, certain])
-        return self.pixels[rows], targets
+def mixed_seed(random_state: int, *numbers: int) -> int:
+    """Make one seed of several numbers, so that near ones have nothing in common."""
+    mixed = np.random.SeedSequence([random_state, *numbers])
+    high, low = mixed.generate_state(2, np.uint32)
+    return int(high) << 32 >> 1 | int(low)
 
 
-class _State:
-    """The weights, their average and the optimizer."""
+class _Course:
+    """Keeps the last good state, on disk or in memory."""
 
-    def __init__(
-        self,
-        shape: Any,
-        n_classes: int,
-        plan: TrainingPlan,
-        random_state: int,
-        device: str,
-    ) -> None:
-        generator = torch.Generator().manual_seed(_mixed(random_state, -1))
-        network = make_network(
-            tuple(shape),
-            n_classes,
-            width=plan.width,
-            pretrained=plan.pretrained,
-            generator=generator,
-        )
-        # mypy knows no overload of `to` with a memory format.
-        self.network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.averaged = copy.deepcopy(self.network).requires_grad_(False)
-        self.plan, self.random_state, self.device = plan, random_state, device
-        # What is new learns faster than what knows ImageNet.
-        new = set(self.network.head.parameters()) if plan.pretrained else set()
-        groups = [
-            {
-                "params": [
-                    weight
-                    for weight in self.network.parameters()
-                    if (weight.ndim > 1) == decays and (weight in new) == is_new
-                ],
-                "weight_decay": plan.weight_decay if decays else 0.0,
-                "haste": _HASTE_OF_NEW if is_new else 1.0,
-            }
-            for decays in (True, False)
-            for is_new in (False, True)
-        ]
-        self.optimizer = torch.optim.AdamW(
-            [group for group in groups if group["params"]],
-            lr=plan.peak_rate,
-            fused=True,
-        )
+    def __init__(self, trained: Trainable, checkpoints: Checkpoints | None) -> None:
+        self.trained, self.checkpoints = trained, checkpoints
+        self.retries = 0
+        self._good: dict[str, NDArray[Any]] = {}
 
-    def update(
-        self, pixels: NDArray[np.uint8], targets: NDArray[np.float32], step: int
-    ) -> None:
-        """Take one step."""
-        generator = torch.Generator(self.device)
-        generator.manual_seed(_mixed(self.random_state, step))
-        images = as_images(pixels, self.device)
-        images = augment(images, self.plan.augmentation, generator)
-        images = images.contiguous(memory_format=torch.channels_last)
-        target = torch.from_numpy(targets).to(self.device)
-        self.network.train()
-        for group in self.optimizer.param_groups:
-            group["lr"] = _rate(self.plan, step) * group["haste"]
-        half = self.device != "cpu" or self.plan.pretrained
-        with torch.autocast(torch.device(self.device).type, torch.bfloat16, half):
-            scores = self.network(images, generator)
-        logs = F.log_softmax(scores.float(), dim=1)
-        # Per soft image: a seed counts as much as any other image of its batch.
-        loss = -(target * logs).sum() / max(min(self.plan.batch, len(target)), 1)
-        self.optimizer.zero_grad(set_to_none=True)
-        # The quickest kernels add up in any order.
-        with torch.backends.cudnn.flags(benchmark=False, deterministic=True):
-            loss.backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step()
-        # A short memory at first: the first weights are noise.
-        _average(self.averaged, self.network, min(self.plan.average, step / (step + 9)))
+    def begin(self) -> int:
+        """Take up what was kept; returns how many steps are done."""
+        kept = None if self.checkpoints is None else self.checkpoints.load()
+        if kept is None or not _fits(kept, self.trained.tensors()):
+            self._good = self._arrays(0)
+            return 0
+        self._good = dict(kept)
+        self.retries = int(kept["retries"])
+        return self._restore()
 
-    def arrays(self, step: int) -> dict[str, NDArray[Any]]:
-        """Give all that the next step depends on."""
-        arrays = {"step": np.asarray(step)}
-        for kind, tensors in self._tensors().items():
-            for name, value in tensors.items():
-                arrays[f"{kind}.{name}"] = value.detach().cpu().numpy()
+    def keep(self, done: int, n_steps: int) -> None:
+        """Keep the state of now, if it is time to."""
+        every = _SAFE_EVERY if self.checkpoints is None else self.checkpoints.every
+        every = -(-every // LOG_EVERY) * LOG_EVERY
+        if done % every and done < n_steps:
+            return
+        arrays = self._arrays(done)
+        # Losses tell of broken weights only a step later.
+        if not all(np.isfinite(array).all() for array in arrays.values()):
+            return
+        self._good = arrays
+        if self.checkpoints is not None:
+            self.checkpoints.save(arrays)
+
+    def undo(self, done: int, n_steps: int) -> int:
+        """Go back to the last good state; returns how many steps are done."""
+        self.retries += 1
+        if self.retries > _MOST_RETRIES:
+            raise TrainingError(
+                f"the training broke at step {done} of {n_steps}: its losses are not "
+                f"finite, {_MOST_RETRIES} times again with smaller learning rates; "
+                "what was good is kept. Train with a smaller learning rate."
+            )
+        first = self._restore()
+        self._good["retries"] = np.asarray(self.retries)
+        if self.checkpoints is not None and first:
+            self.checkpoints.save(self._good)
+        return first
+
+    def _arrays(self, done: int) -> dict[str, NDArray[Any]]:
+        arrays = {"step": np.asarray(done), "retries": np.asarray(self.retries)}
+        for name, value in self.trained.tensors().items():
+            arrays[name] = np.array(value.detach().cpu().numpy())
         return arrays
 
-    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> int:
-        """Take up what `arrays` gave; returns the number of the next step."""
-        step = int(arrays["step"])
-        for weight in self.network.parameters():
-            self.optimizer.state[weight] = {
-                "step": torch.tensor(float(step), device=self.device),
-                "exp_avg": torch.zeros_like(weight),
-                "exp_avg_sq": torch.zeros_like(weight),
-            }
+    def _restore(self) -> int:
         with torch.no_grad():
-            for kind, tensors in self._tensors().items():
-                for name, value in tensors.items():
-                    value.copy_(torch.from_numpy(arrays[f"{kind}.{name}"].copy()))
-        return step
-
-    def _tensors(self) -> dict[str, dict[str, torch.Tensor]]:
-        found: dict[str, dict[str, torch.Tensor]] = {
-            "network": dict(self.network.state_dict()),
-            "averaged": dict(self.averaged.state_dict()),
-            "mean": {},
-            "square": {},
-        }
-        for name, weight in self.network.named_parameters():
-            found["mean"][name] = self.optimizer.state[weight]["exp_avg"]
-            found["square"][name] = self.optimizer.state[weight]["exp_avg_sq"]
-        return found
+            for name, value in self.trained.tensors().items():
+                value.copy_(torch.from_numpy(np.array(self._good[name])))
+        return int(self._good["step"])
 
 
-def steps_within(plan: TrainingPlan, seconds: float, per_step: float) -> TrainingPlan:
-    """Cut a plan's steps to those that fit in some seconds; at least 50."""
-    fitting = int(seconds / max(per_step, 1e-9))
-    return replace(plan, n_steps=max(50, min(plan.n_steps, fitting)))
-
-
-@torch.no_grad()
-def _average(averaged: Network, network: Network, decay: float) -> None:
-    """Move the averaged weights and statistics towards the network's."""
-    pairs = zip(
-        averaged.state_dict().values(), network.state_dict().values(), strict=True
+def _fits(kept: Mapping[str, NDArray[Any]], tensors: Mapping[str, Any]) -> bool:
+    """Tell whether a checkpoint is of this training; else it starts anew."""
+    return set(kept) == {"step", "retries", *tensors} and all(
+        kept[name].shape == tuple(value.shape) for name, value in tensors.items()
     )
-    for kept, new in pairs:
-        if kept.is_floating_point():
-            kept.lerp_(new, 1 - decay)
-        else:
-            kept.copy_(new)
 
 
-def _rate(plan: TrainingPlan, step: int) -> float:
-    if step < plan.warmup:
-        return plan.peak_rate * (step + 1) / plan.warmup
-    done = (step - plan.warmup) / max(plan.n_steps - plan.warmup, 1)
-    return plan.peak_rate * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * done)))
-
-
-def _mixed(random_state: int, step: int) -> int:
-    """Make one seed of two numbers, so that near ones have nothing in common."""
-    mixed = np.random.SeedSequence([random_state, step + 1]).generate_state(
-        2, np.uint32
+def _drawn(random_state: int, step: int, retries: int, device: str) -> torch.Generator:
+    again = (retries,) if retries else ()
+    return torch.Generator(device).manual_seed(
+        mixed_seed(random_state, step + 1, *again)
     )
-    return int(mixed[0]) << 32 >> 1 | int(mixed[1])
+
+
+def _means(found: Mapping[str, list[torch.Tensor]]) -> dict[str, float]:
+    if not found:
+        return {}
+    means = [torch.stack(values).float().mean() for values in found.values()]
+    return dict(zip(found, torch.stack(means).tolist(), strict=True))

@@ -16,7 +16,7 @@ from lfkit.nn import (
     TrainingPlan,
     look,
     make_network,
-    seconds_per_step,
+    seconds_per_training_step,
     steps_within,
     train,
 )
@@ -154,7 +154,9 @@ def _within_time(
 
     def fitting() -> dict[str, NDArray[Any]]:
         wider = replace(plan, batch=plan.batch + plan.seed_batch)
-        each = seconds_per_step(task.pixels, targets, plan=wider, device=task.device)
+        each = seconds_per_training_step(
+            task.pixels, targets, plan=wider, device=task.device
+        )
         return {
             "n_steps": np.asarray(
                 steps_within(plan, left() * _SHARE_OF_TIME, each).n_steps

@@ -1,0 +1,93 @@
+"""`lfkit generate`: new images that come with labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lfkit.cli.analyze import Run
+
+
+def generate(
+    run: Run,
+    n: Annotated[int, typer.Option("-n", help="How many images.", metavar="N")],
+    out: Annotated[Path, typer.Option(help="A new folder.", metavar="FOLDER")],
+    name: Annotated[
+        str, typer.Option("--with", help="The generator, if the run has several.")
+    ] = "",
+    form: Annotated[
+        str, typer.Option("--format", help="folder, npz, parquet or webdataset.")
+    ] = "folder",
+    classes: Annotated[
+        list[str] | None,
+        typer.Option("--class", help="Only this class. May be repeated."),
+    ] = None,
+    balanced: Annotated[
+        bool, typer.Option("--balanced", help="As many images of every class.")
+    ] = False,
+    shares: Annotated[
+        str | None,
+        typer.Option(help="Shares of the classes, in their order.", metavar="P,…"),
+    ] = None,
+    min_confidence: Annotated[
+        float,
+        typer.Option(
+            help="Keep images on which the trusted functions name the label with so "
+            "much of their weight.",
+            metavar="P",
+        ),
+    ] = 0.0,
+    revote: Annotated[
+        bool,
+        typer.Option(
+            "--revote", help="The functions vote on every image, for its confidence."
+        ),
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Other seed, other images.")] = 0,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the result as JSON.")
+    ] = False,
+) -> None:
+    """Make labeled images with a trained generator."""
+    from lfkit.cli.options import split_shares
+    from lfkit.cli.progress import Bars
+    from lfkit.errors import InputError
+    from lfkit.generation import Order
+    from lfkit.generation import generate as generate_images
+    from lfkit.json_text import to_json
+
+    if seed < 0:
+        raise InputError(f"--seed is {seed}; give a whole number from 0 on.")
+    order = Order(
+        n=n,
+        out=out,
+        name=name,
+        format=form,
+        classes=tuple(classes or ()),
+        balanced=balanced,
+        shares=split_shares(shares, "--shares") or (),
+        min_confidence=min_confidence,
+        revote=revote,
+        seed=seed,
+    )
+    try:
+        with Bars(quiet=as_json) as bars:
+            result = generate_images(run, order, bars)
+            bars.close()
+    except KeyboardInterrupt:
+        typer.echo(
+            f"\nStopped. What is written stays in {out}; run the same command to go "
+            "on.",
+            err=True,
+        )
+        raise typer.Exit(130) from None
+    if as_json:
+        typer.echo(to_json(result))
+        return
+    typer.echo(f"{result['images']:,} images by {result['generator']}:")
+    for label, count in result["classes"].items():
+        typer.echo(f"  {label:<20} {count:,}")
+    for path in result["files"]:
+        typer.echo(path)

@@ -1,0 +1,97 @@
+"""`lfkit train`: learn to make labeled images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lfkit.cli.analyze import Run
+
+
+def train(
+    run: Run,
+    name: Annotated[
+        str, typer.Option("--with", help="The generator (lfkit list generators).")
+    ] = "adp",
+    steps: Annotated[
+        int | None, typer.Option(help="Updates of the networks.", metavar="N")
+    ] = None,
+    max_minutes: Annotated[
+        float | None,
+        typer.Option(
+            help="As many steps as fit in so much time, by a timed start.", metavar="M"
+        ),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A setting. May be repeated.", metavar="KEY=VALUE"),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(help="A JSON file of settings; --set wins.", metavar="FILE"),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Forget an earlier training.")
+    ] = False,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Go on, and fail if there is nothing to go on."),
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the result as JSON.")
+    ] = False,
+) -> None:
+    """Train a generator on a run; the same command goes on after a stop."""
+    from lfkit.cli.options import read_settings
+    from lfkit.cli.progress import Bars
+    from lfkit.errors import InputError, RunError
+    from lfkit.json_text import to_json
+    from lfkit.store import locked
+    from lfkit.training import train_generator
+
+    if resume and restart:
+        raise InputError("give --resume or --restart, not both.")
+    if steps is not None and steps < 1:
+        raise InputError(f"--steps is {steps}; give 1 or more.")
+    if steps is not None and max_minutes is not None:
+        raise InputError("give --steps or --max-minutes, not both.")
+    if seed < 0:
+        raise InputError(f"--seed is {seed}; give a whole number from 0 on.")
+    chosen = read_settings(config, settings or [])
+    chosen["random_state"] = seed
+    if steps is not None:
+        chosen["n_steps"] = steps
+    if not (run / "run.json").exists():
+        raise RunError(f"{run} is no run folder; make one with `lfkit apply`.")
+    if resume and not (run / "models" / name / "asked.json").exists():
+        raise RunError(f"{run} has no training of {name!r} to go on with.")
+    try:
+        with locked(run), Bars(quiet=as_json) as bars:
+            result = train_generator(
+                run,
+                name,
+                settings=chosen,
+                max_minutes=max_minutes,
+                restart=restart,
+                say=lambda text: None if as_json else bars.say(text),
+                progress=bars,
+            )
+            bars.close()
+    except KeyboardInterrupt:
+        typer.echo(
+            f"\nStopped. What is trained is kept in {run / 'models' / name}; run the "
+            "same command to go on.",
+            err=True,
+        )
+        raise typer.Exit(130) from None
+    if as_json:
+        typer.echo(to_json(result))
+        return
+    again = " (before; --restart trains it anew)" if result["already_trained"] else ""
+    typer.echo(f"{name} is trained, {result['steps']:,} steps{again}.")
+    for path in result["files"]:
+        typer.echo(path)
+    typer.echo(f"Next: lfkit generate {run} -n 1000 --with {name} --out images")

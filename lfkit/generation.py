@@ -1,0 +1,274 @@
+"""`lfkit generate` in one call: a trained generator in, a labeled data set out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lfkit.errors import InputError, RunError
+from lfkit.json_text import to_json
+from lfkit.loaded_run import load_run
+from lfkit.store import write_atomically
+from lfkit.training import fitted_functions
+
+Progress = Callable[[str, int, int], None]
+
+# The fractional parts of its multiples fill [0, 1] more evenly than random numbers.
+_GOLDEN = 0.6180339887498949
+_MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Order:
+    """What `lfkit generate` was asked for.
+
+    Attributes
+    ----------
+    n : images.
+    out : a folder.
+    name : of the generator; "" = the only one that the run has.
+    classes : names of those wanted; empty: all.
+    shares : of `classes`; empty: equal ones if `balanced`, else those of the run.
+    min_confidence : of each label, by the functions' vote on the image.
+    revote : let the functions vote on every image, for its confidence.
+    """
+
+    n: int
+    out: Path
+    name: str = ""
+    format: str = "folder"
+    classes: tuple[str, ...] = ()
+    balanced: bool = False
+    shares: tuple[float, ...] = ()
+    min_confidence: float = 0.0
+    revote: bool = False
+    seed: int = 0
+
+
+def generate(
+    run: Path, order: Order, progress: Progress | None = None
+) -> dict[str, Any]:
+    """Do what `lfkit generate` does; returns what its summary says.
+
+    What was written before the call was killed is kept: the same call goes on, and
+    ends with the same files.
+    """
+    from lfkit.generators.generator import BLOCK
+    from lfkit.generators.writing import FORMATS
+
+    if order.format not in FORMATS:
+        raise InputError(
+            f"there is no format {order.format!r}; choose from {', '.join(FORMATS)}."
+        )
+    if order.n < 1:
+        raise InputError(f"-n is {order.n}; give the number of images, 1 or more.")
+    if not 0 <= order.min_confidence < 1:
+        raise InputError(
+            f"--min-confidence is {order.min_confidence:g}; give a share from 0 to 1."
+        )
+    loaded = load_run(run)
+    names = loaded.config.class_names
+    name, folder = _trained(run, order.name)
+    generator = _load(name, folder)
+    _bind(generator, name, loaded, order, progress)
+    wanted = _wanted(order, names, generator)
+    manifest = _manifest(order, run, name, folder, names)
+    finished = _finished(order.out, manifest)
+    if finished is not None:
+        return finished
+    order.out.mkdir(parents=True, exist_ok=True)
+    write_atomically(order.out / _MANIFEST, to_json(manifest, indent=1).encode())
+    writer = FORMATS[order.format](order.out, order.n, generator.shape_, names)
+    counts = np.zeros(len(names), np.int64)
+    for number, start in enumerate(range(0, order.n, BLOCK)):
+        size = min(BLOCK, order.n - start)
+        labels = writer.written(number)
+        if labels is None:
+            made = generator.block(
+                number,
+                None if wanted is None else wanted(start, size),
+                random_state=order.seed,
+                min_confidence=order.min_confidence,
+                size=size,
+            )
+            writer.write(number, start, made)
+            labels = made.labels
+        counts += np.bincount(labels, minlength=len(names))
+        if progress is not None:
+            progress("generating", start + size, order.n)
+    files = writer.finish()
+    summary = {
+        "images": order.n,
+        "generator": name,
+        "out": str(order.out),
+        "classes": dict(zip(names, counts.tolist(), strict=True)),
+        "files": [str(path) for path in files],
+    }
+    manifest["written"] = summary
+    write_atomically(order.out / _MANIFEST, to_json(manifest, indent=1).encode())
+    return summary
+
+
+def _trained(run: Path, name: str) -> tuple[str, Path]:
+    """Find the generator that is asked for, or the only one there is."""
+    trained = sorted(
+        path.parent.name for path in (run / "models").glob("*/config.json")
+    )
+    if name and name not in trained:
+        begun = (run / "models" / name / "asked.json").exists()
+        raise RunError(
+            f"{run} has no trained {name!r}"
+            + (": its training has not ended" if begun else "")
+            + f"; run `lfkit train {run} --with {name}`."
+        )
+    if not trained:
+        raise RunError(
+            f"{run} has no trained generator; run `lfkit train {run} --with adp`."
+        )
+    if not name and len(trained) > 1:
+        raise RunError(
+            f"{run} has several generators: {', '.join(trained)}; choose one with "
+            "--with."
+        )
+    return name or trained[0], run / "models" / (name or trained[0])
+
+
+def _load(name: str, folder: Path) -> Any:
+    import torch
+
+    from lfkit.generators import GENERATORS
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return GENERATORS[name].load(folder, device=device)
+
+
+def _bind(
+    generator: Any, name: str, loaded: Any, order: Order, progress: Progress | None
+) -> None:
+    """Give the generator the functions, if it wants any."""
+    wants = order.revote or order.min_confidence > 0
+    if not hasattr(generator, "bind"):
+        if wants:
+            raise InputError(
+                f"{name} knows no labeling functions, so no image has a confidence of "
+                "its own; leave --revote and --min-confidence out, or use `adp`."
+            )
+        return
+    if not wants and not generator.needs_functions:
+        return
+    lfs = fitted_functions(loaded, loaded.open_images(), progress)
+    if not lfs:
+        raise InputError(
+            f"the votes of {loaded.folder} came from a file, so no function can vote "
+            "on generated images; leave --revote and --min-confidence out."
+        )
+    generator.bind(lfs, loaded.votes)
+
+
+def _wanted(
+    order: Order, names: Sequence[str], generator: Any
+) -> Callable[[int, int], NDArray[np.int64]] | None:
+    """Tell which class each image is to have; None: what comes."""
+    k = len(names)
+    if not (order.classes or order.balanced or order.shares):
+        if not generator.is_conditional:
+            return None
+        shares = generator.prior_
+    else:
+        unknown = [name for name in order.classes if name not in names]
+        if unknown:
+            raise InputError(
+                f"there is no class {unknown[0]!r}; choose from {', '.join(names)}."
+            )
+        chosen = [names.index(name) for name in order.classes] or [
+            label for label in range(k) if generator.prior_[label] > 0
+        ]
+        if order.shares and len(order.shares) != len(order.classes or names):
+            raise InputError(
+                f"--shares has {len(order.shares)} numbers for "
+                f"{len(order.classes or names)} classes; give one each."
+            )
+        shares = np.zeros(k)
+        if order.shares:
+            chosen = [names.index(name) for name in order.classes or names]
+            shares[chosen] = order.shares
+        else:
+            shares[chosen] = 1
+        if not np.isfinite(shares).all() or shares.min() < 0 or shares.sum() <= 0:
+            raise InputError("--shares must be numbers from 0 on, and not all 0.")
+    unknowable = [
+        names[label]
+        for label in range(k)
+        if shares[label] > 0 and generator.prior_[label] <= 0
+    ]
+    if unknowable:
+        raise InputError(
+            f"class {unknowable[0]!r} cannot be generated: no image was labeled so. "
+            "Leave it out."
+        )
+    edges = np.cumsum(shares / shares.sum())
+    offset = np.random.default_rng(order.seed).random()
+
+    def classes(start: int, size: int) -> NDArray[np.int64]:
+        # Every stretch has nearly the shares asked for, however many are made.
+        places = (offset + np.arange(start, start + size) * _GOLDEN) % 1
+        found = np.searchsorted(edges, places, side="right")
+        return np.minimum(found, int(np.flatnonzero(shares)[-1])).astype(np.int64)
+
+    return classes
+
+
+def _manifest(
+    order: Order, run: Path, name: str, folder: Path, names: Sequence[str]
+) -> dict[str, Any]:
+    """Say where the images come from."""
+    from lfkit.run import versions
+
+    weights = (folder / "weights.safetensors").read_bytes()
+    asked = {key: value for key, value in vars(order).items() if key != "out"}
+    return {
+        "made_by": "lfkit generate",
+        "run": str(run),
+        "generator": name,
+        "weights_sha256": hashlib.sha256(weights).hexdigest(),
+        "config": json.loads((folder / "config.json").read_text()),
+        "asked": asked | {"name": name},
+        "class_names": list(names),
+        "versions": versions(),
+    }
+
+
+def _finished(out: Path, manifest: dict[str, Any]) -> dict[str, Any] | None:
+    """Give the summary of a folder that is done; refuse one that holds other things."""
+    path = out / _MANIFEST
+    if not path.exists():
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise RunError(
+                f"{out} exists and holds something else; give --out a new folder."
+            )
+        return None
+    try:
+        known = json.loads(path.read_text())
+    except ValueError as error:
+        raise RunError(
+            f"{path} cannot be read ({error}); give --out a new folder."
+        ) from error
+    now = json.loads(to_json(manifest))
+    for key, what in (
+        ("asked", "other options"),
+        ("weights_sha256", "another training"),
+        ("versions", "other versions of libraries"),
+    ):
+        if known.get(key) != now[key]:
+            raise RunError(
+                f"{out} holds images made with {what}; give --out a new folder, or "
+                "delete this one."
+            )
+    return known.get("written")

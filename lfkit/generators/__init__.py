@@ -1,0 +1,13 @@
+"""Generators of labeled images, by name."""
+
+from lfkit.generators.adp import Adp as Adp
+from lfkit.generators.generator import JointGenerator as JointGenerator
+from lfkit.generators.generator import Samples as Samples
+from lfkit.generators.two_stage import TwoStage as TwoStage
+from lfkit.generators.vote import Vote as Vote
+
+GENERATORS: dict[str, type[JointGenerator]] = {
+    "adp": Adp,
+    "two-stage": TwoStage,
+    "vote": Vote,
+}

@@ -1,0 +1,176 @@
+"""Adversarial Data Programming: images, labels and trust in functions, learned at once.
+
+Pal & Balasubramanian, CVPR 2018.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lfkit.errors import InputError
+from lfkit.gan_plan import GanPlan
+from lfkit.generators.generator import JointGenerator, Task
+from lfkit.votes import Votes
+
+if TYPE_CHECKING:
+    import torch
+
+    from lfkit.generators.anchored import AnchoredAdp
+    from lfkit.generators.made import Made
+    from lfkit.labeling.labeling_function import LabelingFunction
+    from lfkit.lf_block import Trust
+
+_PLAN = GanPlan()
+NOISE = ("gate", "confusion", "none")
+
+
+class Adp(JointGenerator):
+    """Learns pairs of images and labels from weak labels alone, in two stages.
+
+    First images, without labels; then pairs, of a generator that is told the class and
+    a projection discriminator that also goes on judging images alone, so that images
+    without a sure label are never lost. The Labeling Function Block (Θ, Φ) begins at
+    the label model, learns from the functions' votes on generated images, whose class
+    is known, decides which real pairs are shown, and tells how far a generated label
+    can be trusted. Transcribed as printed the method does not work: `docs/adp.md`.
+
+    Parameters
+    ----------
+    plan : how generator and discriminator are trained.
+    noise : what is done about wrong labels of real images. "gate": of each class only
+        the surest pairs are shown, a share of `gate`; "confusion": the discriminator
+        sees the generated class through the same noise; "none".
+    trust : whether Θ and Φ take part.
+    lf_every, lf_batch : the functions vote on so many of the generated images, every
+        so many steps.
+    anchor : the price of moving Θ and Φ away from the label model.
+    refresh_every : steps after which the real pairs are chosen anew.
+    """
+
+    def __init__(
+        self,
+        plan: GanPlan = _PLAN,
+        *,
+        noise: str = "gate",
+        gate: float = 0.6,
+        trust: bool = True,
+        lf_every: int = 8,
+        lf_batch: int = 64,
+        anchor: float = 0.3,
+        refresh_every: int = 1000,
+        random_state: int = 0,
+        device: str = "cpu",
+    ) -> None:
+        self.plan = plan
+        self.noise = noise
+        self.gate = gate
+        self.trust = trust
+        self.lf_every = lf_every
+        self.lf_batch = lf_batch
+        self.anchor = anchor
+        self.refresh_every = refresh_every
+        self.random_state = random_state
+        self.device = device
+
+    @property
+    def is_conditional(self) -> bool:
+        """True if it is told the class; with a label head it tells it itself."""
+        return self.plan.labels == "condition"
+
+    def bind(self, lfs: Sequence[LabelingFunction], votes: Votes) -> None:
+        """Let the functions vote on what is generated: the confidence of each image.
+
+        Without it an image is as trusted as its class.
+        """
+        from lfkit.lf_block import BatchVotes
+
+        self._block = BatchVotes(lfs, votes.n_classes, self.device)
+
+    def _begin(self, task: Task) -> AnchoredAdp:
+        from lfkit.generators.anchored import AnchoredAdp
+
+        if self.noise not in NOISE:
+            raise InputError(
+                f"noise is {self.noise!r}; choose from {', '.join(NOISE)}."
+            )
+        if not 0 < self.gate <= 1:
+            raise InputError(f"gate is {self.gate:g}; give a share above 0, at most 1.")
+        if self.plan.labels == "none":
+            raise InputError(
+                "plan.labels is 'none', which makes images without labels; `adp` needs "
+                "'condition' or 'head'. For images alone use `vote`."
+            )
+        return AnchoredAdp(task, self)
+
+    def _finish(self, trained: AnchoredAdp, task: Task) -> None:
+        from lfkit.generators.made import Made
+
+        made = Made(task.shape, task.proba.shape[1], self.plan, self.device)
+        made.maker.load_state_dict(trained.gan.average.module.state_dict())
+        trained.judge_mixture()
+        made.learn_to_read(trained.mixed_task(), self.random_state)
+        if trained.block is not None:
+            made.check_agreement(trained.block, trained.trust, task, self.random_state)
+        self.made_: Made = made
+        self.trust_: Trust = trained.trust
+        self.lf_names_ = task.votes.names
+        self.prior_ = task.prior
+
+    @property
+    def theta_(self) -> NDArray[np.float64]:
+        """(m,) Θ̄: the trust in each function, summing to 1."""
+        return self.trust_.theta.detach().double().cpu().numpy()
+
+    @property
+    def phi_(self) -> NDArray[np.float64]:
+        """(m, m) Φ̄: how far functions vary together."""
+        return self.trust_.phi.detach().double().cpu().numpy()
+
+    def _draw(
+        self, classes: NDArray[np.int64], generator: torch.Generator
+    ) -> tuple[torch.Tensor, NDArray[np.float64], NDArray[np.float64]]:
+        import torch
+
+        images, proba = self.made_.draw(classes, generator)
+        labels = proba.argmax(axis=1)
+        if not hasattr(self, "_block"):
+            return images, proba, self.made_.confidence(labels)
+        with torch.no_grad():
+            voted = self.trust_(self._block(images)).double().cpu().numpy()
+        return images, proba, voted[np.arange(len(labels)), labels]
+
+    def _predict_proba(
+        self, images: NDArray[np.uint8], votes: Votes | None
+    ) -> NDArray[np.float64]:
+        if votes is None:
+            return self.made_.read(images)
+        if votes.names != self.lf_names_:
+            raise InputError(
+                f"these are votes of {len(votes.names)} functions, "
+                f"{', '.join(votes.names[:3])}, …; it was trained with "
+                f"{len(self.lf_names_)}, {', '.join(self.lf_names_[:3])}, …"
+            )
+        return self.trust_.labels(votes)
+
+    def _modules(self) -> Mapping[str, torch.nn.Module]:
+        return self.made_.modules() | {"trust": self.trust_}
+
+    def _settings(self) -> dict[str, Any]:
+        return self.made_.settings() | {"lfs": list(self.lf_names_)}
+
+    def _restore(self, settings: Mapping[str, Any]) -> None:
+        from lfkit.generators.made import Made
+        from lfkit.lf_block import Trust
+
+        self.lf_names_ = tuple(settings["lfs"])
+        k, m = len(self.prior_), len(self.lf_names_)
+        self.made_ = Made(self.shape_, k, self.plan, self.device)
+        self.made_.restore(settings)
+        silent = np.full((1, m), -1, np.int16)
+        self.trust_ = Trust(
+            Votes(silent, self.lf_names_, k), np.full((1, k), 1 / k)
+        ).to(self.device)

@@ -1,0 +1,163 @@
+"""One step of ADP as it works: pairs, and trust that begins at the label model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+
+from lfkit.generators.generator import Task
+from lfkit.lf_block import BatchVotes, Trust
+from lfkit.lf_block.trust import rows_of
+from lfkit.nn import Moment, PairGan, Real
+from lfkit.nn.state import begin_state, named_tensors
+
+if TYPE_CHECKING:
+    from lfkit.generators.adp import Adp
+
+_TRUST_RATE = 0.01
+
+
+class AnchoredAdp:
+    """A `PairGan` whose pairs the Labeling Function Block chooses.
+
+    Attributes
+    ----------
+    block : votes on generated images; None without functions.
+    trust : Θ̄ and Φ̄.
+    """
+
+    def __init__(self, task: Task, asked: Adp) -> None:
+        self.task, self.asked = task, asked
+        device, k = asked.device, task.proba.shape[1]
+        self.trust = Trust(task.votes, task.proba).to(device)
+        self.optimizer = torch.optim.Adam(
+            self.trust.parameters(), lr=_TRUST_RATE, fused=True
+        )
+        begin_state(self.optimizer)
+        self.block = (
+            BatchVotes(task.lfs, k, device) if task.lfs and asked.trust else None
+        )
+        self.real = Real(task.images, k, device)
+        self._choose_pairs()
+        self.gan = PairGan(
+            self.real, task.shape, asked.plan, asked.random_state, device
+        )
+
+    def step(self, now: Moment) -> dict[str, torch.Tensor]:
+        """Take one step of the pair of networks; now and then one of Θ and Φ."""
+        asked, first = self.asked, self.asked.plan.first_pair
+        figures = self.gan.step(now)
+        if now.step < first:
+            return figures
+        if self.block is not None and now.step % asked.lf_every == 0:
+            figures |= self._trust_step(self.block, now)
+        if asked.trust and now.step > first and now.step % asked.refresh_every == 0:
+            self.judge_mixture()
+            self._choose_pairs()
+            self.gan.pairs_changed()
+        return figures
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Give all that the next step depends on."""
+        return self.gan.tensors() | named_tensors(
+            {"trust": self.trust}, {"trust_optimizer": self.optimizer}
+        )
+
+    def judge_mixture(self) -> None:
+        """Let the seeds decide how much Θ and Φ add to the label model."""
+        votes, seeds = self.task.votes.seed_out_of_fold, self.task.votes.seed_labels
+        if self.asked.trust and votes is not None and self.task.seed_proba is not None:
+            assert seeds is not None
+            self.trust.choose_mixture(
+                votes, self.task.seed_proba, np.asarray(seeds, np.int64)
+            )
+
+    def mixed_task(self) -> Task:
+        """Give the task with the labels of the block."""
+        return replace(self.task, proba=self._posteriors()[0])
+
+    def _trust_step(self, block: BatchVotes, now: Moment) -> dict[str, torch.Tensor]:
+        """Learn from votes whose right answer is known, made and real."""
+        n = self.asked.lf_batch
+        made, meant = self.gan.made[:n], self.gan.made_classes
+        assert meant is not None
+        meant = meant[:n].detach()
+        votes = block(made)
+        rng = np.random.default_rng([self.asked.random_state, 6, now.step])
+        rows = np.sort(rng.integers(len(self.task.images), size=4 * n))
+        real_votes = rows_of(self.task.votes, rows).to(made.device)
+        known = torch.from_numpy(self.task.proba[rows].astype(np.float32))
+        loss = self.trust.loss(votes, meant, self.asked.anchor)
+        loss = loss + self.trust.loss(
+            real_votes, known.to(made.device), self.asked.anchor
+        )
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        for group in self.optimizer.param_groups:
+            group["lr"] = _TRUST_RATE * now.haste
+        self.optimizer.step()
+        with torch.no_grad():
+            voted = self.trust(votes).argmax(dim=1)
+            agrees = (voted == meant.argmax(dim=1)).float().mean()
+            classes = F.one_hot(voted, meant.shape[1]).float().mean(dim=0)
+        return {
+            "trust_loss": loss,
+            "theta_perplexity": self.trust.perplexity,
+            "lfs_agree_with_label": agrees,
+            "largest_share_by_vote": classes.max(),
+        }
+
+    def _posteriors(self) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+        """Give the label model's posteriors with the block's word, and that word."""
+        if not self.asked.trust:
+            return self.task.proba, None
+        voted = self.trust.labels(self.task.votes)
+        mixed = self.trust.mixed(self.task.proba, voted)
+        mixed[~self.task.is_labeled] = 0
+        return mixed, voted
+
+    def _choose_pairs(self) -> None:
+        proba, voted = self._posteriors()
+        labels = proba.argmax(axis=1)
+        sure = proba[np.arange(len(labels)), labels]
+        if voted is not None:
+            # Seen twice: a label that the block names too is the surer one.
+            sure = sure * voted[np.arange(len(labels)), labels]
+        known = self.task.is_labeled
+        named = np.eye(proba.shape[1])[labels] * known[:, None]
+        if self.asked.noise == "gate":
+            self.real.set_pairs(named, surest(sure, labels, known, self.asked.gate))
+        elif self.asked.noise == "confusion":
+            self.real.set_pairs(named, known * 1.0, confusion(proba[known]))
+        else:
+            self.real.set_pairs(named, known * 1.0)
+
+
+def surest(
+    sure: NDArray[np.float64],
+    labels: NDArray[np.int64],
+    known: NDArray[np.bool_],
+    share: float,
+) -> NDArray[np.float64]:
+    """Mark, of each class, the share of images that is surest, (n,) of 0 and 1."""
+    kept = np.zeros(len(labels))
+    for label in np.unique(labels[known]):
+        rows = np.flatnonzero(known & (labels == label))
+        # Equals stay in the images' order.
+        best = np.argsort(-sure[rows], kind="stable")
+        kept[rows[best[: max(1, round(share * len(rows)))]]] = 1
+    return kept
+
+
+def confusion(proba: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Give P(the label named | class), (k, k), from calibrated posteriors (n, k)."""
+    k = proba.shape[1]
+    named = np.eye(k)[proba.argmax(axis=1)]
+    joint: NDArray[Any] = proba.T @ named  # class, label
+    total = joint.sum(axis=1, keepdims=True)
+    return np.where(total > 0, joint / np.maximum(total, 1e-12), np.eye(k))

@@ -1,0 +1,53 @@
+"""Checkpoints in a folder: written whole, the last two kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from lfkit.store import write_atomically
+
+_KEPT = 2
+
+
+class CheckpointFolder:
+    """Keeps the state of a training; a damaged file falls back to the one before.
+
+    Parameters
+    ----------
+    every : steps between two checkpoints.
+    """
+
+    def __init__(self, folder: Path, every: int = 250) -> None:
+        self.folder = folder
+        self.every = every
+
+    def load(self) -> Mapping[str, NDArray[Any]] | None:
+        """Give the newest state that can be read, or None."""
+        for path in reversed(self._paths()):
+            try:
+                return load(path.read_bytes())
+            except (SafetensorError, OSError):
+                continue
+        return None
+
+    def save(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Keep a state; those before the last are deleted."""
+        name = f"step-{int(arrays['step']):08d}.safetensors"
+        whole = {key: np.ascontiguousarray(value) for key, value in arrays.items()}
+        write_atomically(self.folder / name, save(whole))
+        # After a rollback, what was saved later is no longer the newest.
+        for path in self._paths():
+            if path.name > name:
+                path.unlink()
+        for path in self._paths()[:-_KEPT]:
+            path.unlink()
+
+    def _paths(self) -> list[Path]:
+        return sorted(self.folder.glob("step-*.safetensors"))

@@ -1,0 +1,144 @@
+"""What a finished adversarial training leaves: the maker of images and a reader."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+
+from lfkit.gan_plan import GanPlan
+from lfkit.generators.generator import BLOCK, Task
+from lfkit.images import to_pixels
+from lfkit.lf_block import BatchVotes
+from lfkit.nn import Maker, SmallConvNet, TrainingPlan, look, make_images, train
+from lfkit.nn.loop import mixed_seed
+
+# The reader's training; as many real images as generated ones.
+_READER = TrainingPlan(n_steps=600)
+_MOST_READ = 20_000
+_CHECKED_BLOCKS = 8  # of 256 images: how sure a label of each class is
+
+
+class Made:
+    """The averaged generator, in evaluation mode, and what is known of its labels.
+
+    Parameters
+    ----------
+    shape : (h, w, c).
+
+    Attributes
+    ----------
+    maker : makes images.
+    reader : names the class of a real image, or None before `learn_to_read`.
+    agreement : (k,) how often the functions' vote is what an image was made to be.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        n_classes: int,
+        plan: GanPlan,
+        device: str,
+    ) -> None:
+        self.shape, self.n_classes = shape, n_classes
+        self.plan, self.device = plan, device
+        nothing = torch.Generator().manual_seed(0)
+        self.maker = Maker(shape, n_classes, plan, nothing).to(device)
+        self.reader = SmallConvNet(
+            shape, n_classes, width=_READER.width, generator=nothing
+        ).to(device)
+        self.agreement = np.full(n_classes, np.nan)
+
+    def draw(
+        self, classes: NDArray[np.int64], generator: torch.Generator
+    ) -> tuple[torch.Tensor, NDArray[np.float64]]:
+        """Make images of these classes, (b, c, h, w) in [0, 1], and labels (b, k)."""
+        z = torch.randn(
+            len(classes), self.plan.z_dim, generator=generator, device=self.device
+        )
+        condition = None
+        if self.plan.labels == "condition":
+            rows = torch.from_numpy(classes).to(self.device)
+            condition = F.one_hot(rows, self.n_classes).float()
+        images, made = make_images(self.maker, z, condition)
+        if made is None:
+            return images, np.zeros((len(classes), self.n_classes))
+        return images, made.double().cpu().numpy()
+
+    def learn_to_read(self, task: Task, random_state: int) -> None:
+        """Train a network on real images with their labels and on generated pairs."""
+        rng = np.random.default_rng([random_state, 3])
+        labeled = np.flatnonzero(task.proba.any(axis=1))
+        rows = np.sort(rng.permutation(labeled)[:_MOST_READ])
+        blocks = range(-(-min(len(rows), _MOST_READ) // BLOCK))
+        pixels, labels = [task.images[rows]], [task.proba[rows]]
+        for number in blocks:
+            images, made = self._drawn(task, random_state, 4, number)
+            if made.any():
+                pixels.append(to_pixels(images))
+                labels.append(made)
+        found = train(
+            np.concatenate(pixels),
+            np.concatenate(labels),
+            plan=_READER,
+            random_state=random_state,
+            device=self.device,
+        )
+        assert isinstance(found, SmallConvNet)
+        self.reader = found
+
+    def read(self, images: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """Label real images by their looks, (n, h, w, c) → (n, k)."""
+        parts = [np.exp(logs) for _, logs, _ in look(self.reader, images)]
+        return np.concatenate(parts) if parts else np.zeros((0, self.n_classes))
+
+    def check_agreement(
+        self, block: BatchVotes, label: Any, task: Task, random_state: int
+    ) -> None:
+        """Ask the functions about some generated images.
+
+        Parameters
+        ----------
+        label : turns votes (n, m, k) into labels (n, k).
+        """
+        right, seen = np.zeros(self.n_classes), np.zeros(self.n_classes)
+        for number in range(_CHECKED_BLOCKS):
+            images, made = self._drawn(task, random_state, 5, number)
+            with torch.no_grad():
+                voted = label(block(images)).argmax(dim=1).cpu().numpy()
+            meant = made.argmax(axis=1)
+            np.add.at(seen, meant, 1)
+            np.add.at(right, meant, voted == meant)
+        # A class that was seen never or once has the agreement of all.
+        overall = right.sum() / max(seen.sum(), 1)
+        self.agreement = (right + overall) / (seen + 1)
+
+    def _drawn(
+        self, task: Task, random_state: int, purpose: int, number: int
+    ) -> tuple[torch.Tensor, NDArray[np.float64]]:
+        seed = mixed_seed(random_state, purpose, number)
+        classes = np.random.default_rng(seed).choice(
+            self.n_classes, BLOCK, p=task.prior
+        )
+        return self.draw(classes, torch.Generator(self.device).manual_seed(seed))
+
+    def modules(self) -> dict[str, torch.nn.Module]:
+        """Name what has weights."""
+        return {"maker": self.maker, "reader": self.reader}
+
+    def settings(self) -> dict[str, Any]:
+        """Give what is no weight, JSON-ready."""
+        known = [None if np.isnan(share) else share for share in self.agreement]
+        return {"agreement": known}
+
+    def restore(self, settings: Mapping[str, Any]) -> None:
+        """Take up `settings`."""
+        self.agreement = np.asarray(settings["agreement"], np.float64)
+
+    def confidence(self, labels: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Say how often images of these classes are what they should be, (n,)."""
+        return np.nan_to_num(self.agreement[labels], nan=1.0)

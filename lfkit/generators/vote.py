@@ -1,0 +1,123 @@
+"""Images first, then the vote of the functions on each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lfkit.errors import InputError
+from lfkit.gan_plan import GanPlan
+from lfkit.generators.generator import JointGenerator, Task
+from lfkit.labels import make_aggregator
+from lfkit.votes import ABSTAIN, Votes
+
+if TYPE_CHECKING:
+    import torch
+
+    from lfkit.generators.made import Made
+    from lfkit.labeling.labeling_function import LabelingFunction
+    from lfkit.nn import PairGan
+
+_PLAN = GanPlan(labels="none")
+
+
+class Vote(JointGenerator):
+    """Learns images without any label; the functions then label what it makes.
+
+    What the labels of generated images are worth without joint training. After `load`
+    it needs `bind`: the functions are code, and are not saved.
+
+    Parameters
+    ----------
+    aggregator : how the votes on a generated image become its label.
+    """
+
+    needs_functions: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        plan: GanPlan = _PLAN,
+        *,
+        aggregator: str = "auto",
+        random_state: int = 0,
+        device: str = "cpu",
+    ) -> None:
+        self.plan = plan
+        self.aggregator = aggregator
+        self.random_state = random_state
+        self.device = device
+
+    @property
+    def is_conditional(self) -> bool:
+        """False: a class is waited for."""
+        return False
+
+    def bind(self, lfs: Sequence[LabelingFunction], votes: Votes) -> None:
+        """Give it the functions and their votes on the real images."""
+        from lfkit.lf_block import BatchVotes
+
+        self._block = BatchVotes(lfs, votes.n_classes, self.device)
+        self._is_soft = votes.soft is not None
+        self._by_votes = make_aggregator(self.aggregator, None).fit(votes)
+
+    def _begin(self, task: Task) -> PairGan:
+        from lfkit.nn import PairGan, Real
+
+        if not task.lfs:
+            raise InputError(
+                "`vote` labels what it generates by the labeling functions, and none "
+                "were given; pass lfs, or use `two-stage`."
+            )
+        real = Real(task.images, task.proba.shape[1], self.device)
+        return PairGan(real, task.shape, self.plan, self.random_state, self.device)
+
+    def _finish(self, trained: PairGan, task: Task) -> None:
+        from lfkit.generators.made import Made
+
+        made = Made(task.shape, task.proba.shape[1], trained.plan, self.device)
+        made.maker.load_state_dict(trained.average.module.state_dict())
+        made.learn_to_read(task, self.random_state)
+        self.made_: Made = made
+        self.prior_ = task.prior
+        self.bind(task.lfs, task.votes)
+
+    def _draw(
+        self, classes: NDArray[np.int64], generator: torch.Generator
+    ) -> tuple[torch.Tensor, NDArray[np.float64], NDArray[np.float64]]:
+        if not hasattr(self, "_block"):
+            raise InputError(
+                "`vote` was loaded without its labeling functions; call bind first."
+            )
+        images, _ = self.made_.draw(classes, generator)
+        weights = self._block(images).cpu().numpy()
+        silent = weights.sum(axis=2) == 0
+        votes = Votes(
+            np.where(silent, ABSTAIN, weights.argmax(axis=2)).astype(np.int16),
+            tuple(lf.name for lf in self._block.lfs),
+            self._block.n_classes,
+            soft=weights.astype(np.float16) if self._is_soft else None,
+        )
+        proba = self._by_votes.predict_proba(votes)
+        return images, proba, proba.max(axis=1)
+
+    def _predict_proba(
+        self, images: NDArray[np.uint8], votes: Votes | None
+    ) -> NDArray[np.float64]:
+        if votes is not None and hasattr(self, "_by_votes"):
+            return self._by_votes.predict_proba(votes)
+        return self.made_.read(images)
+
+    def _modules(self) -> Mapping[str, torch.nn.Module]:
+        return self.made_.modules()
+
+    def _settings(self) -> dict[str, Any]:
+        return self.made_.settings()
+
+    def _restore(self, settings: Mapping[str, Any]) -> None:
+        from lfkit.generators.made import Made
+
+        self.made_ = Made(self.shape_, len(self.prior_), self.plan, self.device)
+        self.made_.restore(settings)

@@ -1,0 +1,145 @@
+"""The contract of the networks that make images and look at them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from lfkit.errors import InputError
+from lfkit.nn.layers import drawn_linear
+
+N_COMMON = 128
+Shape = tuple[int, int, int]
+
+
+class Common(nn.Module):
+    """Three layers of 128 from noise: what image and label have in common.
+
+    A class is added to the noise, as a learned row.
+
+    Parameters
+    ----------
+    n_classes : k; 0 = no classes.
+    activation : makes the activation after each layer.
+    """
+
+    def __init__(
+        self,
+        z_dim: int,
+        n_classes: int,
+        generator: torch.Generator,
+        activation: Callable[[], nn.Module] = lambda: nn.LeakyReLU(0.2),
+    ) -> None:
+        super().__init__()
+        self.classes = None
+        if n_classes:
+            self.classes = nn.Parameter(
+                torch.randn(n_classes, z_dim, generator=generator)
+            )
+        layers: list[nn.Module] = []
+        inside = z_dim
+        for _ in range(3):
+            layers += [
+                drawn_linear(inside, N_COMMON, generator),
+                nn.BatchNorm1d(N_COMMON),
+                activation(),
+            ]
+            inside = N_COMMON
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, z: torch.Tensor, condition: torch.Tensor | None) -> torch.Tensor:
+        """Turn (n, z_dim) noise and (n, k) classes into (n, 128)."""
+        if condition is not None and self.classes is not None:
+            z = z + condition @ self.classes
+        return self.layers(z)
+
+
+class ImageGenerator(nn.Module):
+    """Makes images of noise.
+
+    Attributes
+    ----------
+    z_dim, n_common : width of the noise, and of what the common block gives.
+    """
+
+    z_dim: int
+    n_common: int = N_COMMON
+
+    def forward(
+        self, z: torch.Tensor, condition: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Make (n, c, h, w) images in [0, 1]; and the common block's (n, 128)."""
+        raise NotImplementedError
+
+
+class Body(nn.Module):
+    """Looks at images, (n, c, h, w) in [0, 1] → (n, n_features)."""
+
+    n_features: int
+
+
+@dataclass(frozen=True)
+class GanNetwork:
+    """A generator and the body of a discriminator that fit each other.
+
+    Attributes
+    ----------
+    make_generator : (shape, n_classes, z_dim, width, generator) → ImageGenerator.
+    make_body : (shape, width, generator) → Body.
+    """
+
+    generator: Callable[[Shape, int, int, int | None, torch.Generator], ImageGenerator]
+    body: Callable[[Shape, int | None, torch.Generator], Body]
+
+    def make_generator(
+        self,
+        shape: Shape,
+        *,
+        n_classes: int = 0,
+        z_dim: int = 64,
+        width: int | None = None,
+        generator: torch.Generator,
+    ) -> ImageGenerator:
+        """Make a generator of images of one shape, (h, w, c), of 8x8 or more."""
+        check_shape(shape)
+        return self.generator(shape, n_classes, z_dim, width, generator)
+
+    def make_body(
+        self, shape: Shape, *, width: int | None = None, generator: torch.Generator
+    ) -> Body:
+        """Make what looks at such images."""
+        check_shape(shape)
+        return self.body(shape, width, generator)
+
+
+def check_shape(shape: Shape) -> None:
+    """Refuse images that are too small, or have no channel."""
+    if len(shape) != 3 or min(shape[:2]) < 8 or shape[2] < 1:
+        raise InputError(
+            f"images have the shape {tuple(shape)}; a generator needs (h, w, c) with "
+            "8 pixels a side or more."
+        )
+
+
+def n_doublings(shape: Shape, start: int) -> int:
+    """Tell how often a side of about `start` doubles to reach the shorter side."""
+    n = 1
+    while min(shape[:2]) / 2 ** (n + 1) >= start * 0.75:
+        n += 1
+    return n
+
+
+def start_sides(shape: Shape, doublings: int) -> tuple[int, int]:
+    """Give the sides that reach the shape, or just exceed it, after doubling."""
+    h, w = (-(-side // 2**doublings) for side in shape[:2])
+    return h, w
+
+
+def cropped(images: torch.Tensor, shape: Shape) -> torch.Tensor:
+    """Cut the middle of (n, c, h, w) to the shape."""
+    h, w = shape[:2]
+    top, left = (images.shape[2] - h) // 2, (images.shape[3] - w) // 2
+    return images[:, :, top : top + h, left : left + w]

@@ -1,0 +1,351 @@
+"""`lfkit train` in one call: a finished run in, a trained generator beside it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lfkit.aggregators import Aggregator
+from lfkit.errors import DataError, InputError, RunError
+from lfkit.gan_plan import GanPlan
+from lfkit.images import ImageSource
+from lfkit.json_text import to_json
+from lfkit.labeling.applier import LFApplier
+from lfkit.labeling.labeling_function import LabelingFunction
+from lfkit.labeling.loading import load_lfs
+from lfkit.labels import make_aggregator
+from lfkit.loaded_run import LoadedRun, load_run
+from lfkit.store import RunStore, write_atomically
+from lfkit.votes import ABSTAIN, Votes
+
+Progress = Callable[[str, int, int], None]
+
+_MOST_BYTES = 8e9  # of images in memory at once
+_READ_AT_ONCE = 1024
+_KEPT_SAMPLES = 2000  # for `lfkit report` and `lfkit evaluate`
+
+
+def train_generator(
+    run: Path,
+    name: str,
+    *,
+    settings: Mapping[str, Any] | None = None,
+    max_minutes: float | None = None,
+    restart: bool = False,
+    say: Callable[[str], None] = lambda text: None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Do what `lfkit train` does; returns what its summary says.
+
+    The training is kept in RUN/models/NAME: the same call goes on from there, and ends
+    in the same bits as if it had never been stopped.
+
+    Parameters
+    ----------
+    settings : parameters of the generator and of its plan, by name.
+    max_minutes : turned into a number of steps before the training starts, once.
+    restart : throw away what an earlier training left.
+    say : called with what the training doctor has to say.
+    """
+    from lfkit.generators.checkpoints import CheckpointFolder
+    from lfkit.generators.doctor import Doctor
+
+    generator = make_generator(name, settings or {})
+    loaded = load_run(run)
+    folder = run / "models" / name
+    if restart and folder.exists():
+        shutil.rmtree(folder)
+    material = _material(loaded, progress)
+    asked = {
+        "generator": name,
+        "params": _params(generator) | {"max_minutes": max_minutes},
+        "material": material.fingerprint(),
+    }
+    steps = _known_steps(folder, asked)
+    if steps is None:
+        steps = _steps(generator, material, max_minutes, say)
+        note = asked | {"n_steps": steps}
+        write_atomically(folder / "asked.json", to_json(note, indent=1).encode())
+    generator.plan = replace(generator.plan, n_steps=steps)
+    finished = (folder / "config.json").exists()
+    if not finished:
+        doctor = Doctor(folder, loaded.config.class_names, steps, say)
+        doctor.first_look(material.votes, material.proba)
+        generator.fit(
+            material.pixels,
+            material.votes,
+            proba=material.proba,
+            lfs=material.lfs,
+            seed_proba=material.seed_proba,
+            checkpoints=CheckpointFolder(folder / "state"),
+            journal=doctor,
+            progress=None
+            if progress is None
+            else lambda done, total: progress(f"training {name}", done, total),
+        )
+        _save_samples(generator, folder, loaded.config.class_names)
+        generator.save(folder)  # last: what has a config.json is finished
+    return _summary(generator, name, folder, steps, finished)
+
+
+def make_generator(name: str, settings: Mapping[str, Any]) -> Any:
+    """Make a generator by its name in GENERATORS, with parameters by name."""
+    from lfkit.generators import GENERATORS
+
+    if name not in GENERATORS:
+        raise InputError(
+            f"there is no generator {name!r}; choose from {', '.join(GENERATORS)}."
+        )
+    made = GENERATORS[name](device=_best_device())
+    own = made.get_params(deep=False)
+    of_plan = {field.name: field for field in fields(GanPlan)}
+    for key, value in settings.items():
+        if key in of_plan:
+            value = _as_type_of(getattr(made.plan, key), value, key)
+            made.plan = replace(made.plan, **{key: value})
+        elif key in own and key not in ("plan", "device"):
+            made.set_params(**{key: _as_type_of(own[key], value, key)})
+        else:
+            known = sorted({*own, *of_plan} - {"plan", "device"})
+            raise InputError(
+                f"{name} has no setting {key!r}; choose from {', '.join(known)}."
+            )
+    return made
+
+
+class Material:
+    """What a generator is trained on.
+
+    Attributes
+    ----------
+    pixels : (n, h, w, c) of the images that can be read.
+    proba : (n, k) label posteriors; zeros where there is no label.
+    lfs : fitted; empty if the votes came from a file.
+    seed_proba : (s, k) held-out posteriors of the seeds, or None.
+    """
+
+    def __init__(
+        self,
+        pixels: NDArray[np.uint8],
+        votes: Votes,
+        proba: NDArray[np.float64],
+        lfs: tuple[LabelingFunction, ...],
+        seed_proba: NDArray[np.float64] | None,
+    ) -> None:
+        self.pixels, self.votes, self.proba = pixels, votes, proba
+        self.lfs, self.seed_proba = lfs, seed_proba
+
+    def fingerprint(self) -> str:
+        """Name images, votes and labels by their content."""
+        digest = hashlib.blake2b(digest_size=16)
+        for array in (self.pixels, self.votes.hard, self.proba):
+            digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
+
+
+def fitted_functions(
+    loaded: LoadedRun, source: ImageSource, progress: Progress | None
+) -> tuple[LabelingFunction, ...]:
+    """Fit the run's functions as `lfkit apply` did; everything is in its store."""
+    config = loaded.config
+    if not config.specs:
+        return ()
+    applier = LFApplier(
+        load_lfs(config.specs, kinds=config.kinds).lfs,
+        n_classes=len(config.class_names),
+    )
+    votes = loaded.votes
+    applier.apply(
+        source,
+        seed_rows=votes.seed_rows,
+        seed_labels=votes.seed_labels,
+        random_state=config.seed,
+        store=RunStore(loaded.folder),
+        progress=progress,
+    )
+    before = {lf.name: lf.key for lf in config.lfs}
+    now = {lf.name: applier.lf_keys_[lf.name] for lf in applier.lfs_}
+    changed = [name for name, key in before.items() if now.get(name) != key]
+    if changed or len(now) != len(before):
+        name = (changed or sorted(set(now) - set(before)))[0]
+        raise RunError(
+            f"labeling function {name!r} is no longer what voted in {loaded.folder}; "
+            "run `lfkit apply` again: what is already computed is kept."
+        )
+    return tuple(applier.lfs_)
+
+
+def _material(loaded: LoadedRun, progress: Progress | None) -> Material:
+    source = loaded.open_images(
+        None
+        if progress is None
+        else lambda done, total: progress("reading the files", done, total)
+    )
+    lfs = fitted_functions(loaded, source, progress)
+    pixels, readable = _pixels(source, progress)
+    votes, labels = loaded.votes, loaded.labels
+    proba = np.where((labels.labels == ABSTAIN)[:, None], 0.0, labels.proba)
+    seed_proba = None
+    if not loaded.config.refine and votes.seed_out_of_fold is not None:
+        # Refined labels have learned from the votes on every image: mixing votes into
+        # them again would count these twice.
+        aggregator: Aggregator = make_aggregator(
+            loaded.config.aggregator, loaded.config.class_balance
+        )
+        seed_proba = aggregator.fit(votes).out_of_fold_proba(votes)
+    if not readable.all():
+        rows = np.flatnonzero(readable)
+        pixels, votes, proba = pixels[rows], _rows(votes, rows), proba[rows]
+    return Material(pixels, votes, proba, lfs, seed_proba)
+
+
+def _rows(votes: Votes, rows: NDArray[np.int64]) -> Votes:
+    """Leave images out; the seeds' own votes stay."""
+    return replace(
+        votes.rows(rows),
+        seed_labels=votes.seed_labels,
+        seed_rows=None
+        if votes.seed_rows is None
+        else np.searchsorted(rows, votes.seed_rows),
+        seed_out_of_fold=votes.seed_out_of_fold,
+    )
+
+
+def _pixels(
+    source: ImageSource, progress: Progress | None
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    n, size = len(source), int(np.prod(source.shape))
+    if n * size > _MOST_BYTES:
+        raise DataError(
+            f"{source.name} has {n:,} images of {source.shape[0]}x{source.shape[1]} "
+            f"pixels, {n * size / 1e9:.0f} GB; a generator holds them in memory, "
+            f"{_MOST_BYTES / 1e9:.0f} GB at most. Give --size to `lfkit apply`."
+        )
+    pixels = np.zeros((n, *source.shape), np.uint8)
+    readable = np.ones(n, bool)
+    for start in range(0, n, _READ_AT_ONCE):
+        rows = np.arange(start, min(start + _READ_AT_ONCE, n))
+        read = source.read(rows)
+        pixels[rows] = read.pixels
+        readable[[start + position for position in read.problems]] = False
+        if progress is not None:
+            progress("reading the images", int(rows[-1]) + 1, n)
+    return pixels, readable
+
+
+def _known_steps(folder: Path, asked: Mapping[str, Any]) -> int | None:
+    """Give the steps of the training that is under way or done, if it is the same."""
+    path = folder / "asked.json"
+    if not path.exists():
+        return None
+    try:
+        known = json.loads(path.read_text())
+        steps = int(known.pop("n_steps"))
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunError(
+            f"{path} cannot be read ({error}); train anew with --restart."
+        ) from error
+    asked = json.loads(to_json(asked))
+    if known == asked:
+        return steps
+    if known.get("material") != asked["material"]:
+        raise RunError(
+            f"the images, votes or labels of this run have changed since the training "
+            f"in {folder} began; give --restart to train anew."
+        )
+    before, now = known.get("params", {}), asked["params"]
+    name = next((key for key in now if before.get(key) != now[key]), "generator")
+    raise RunError(
+        f"{folder} holds a training with {name} = {before.get(name)}, not "
+        f"{now.get(name)}; give --restart to train anew, or the same settings to go on."
+    )
+
+
+def _steps(
+    generator: Any,
+    material: Material,
+    max_minutes: float | None,
+    say: Callable[[str], None],
+) -> int:
+    if max_minutes is None:
+        return int(generator.plan.n_steps)
+    if not 0 < max_minutes < np.inf:
+        raise InputError(f"max_minutes is {max_minutes:g}; give a number above 0.")
+    seconds = generator.seconds_per_step(
+        material.pixels, material.votes, proba=material.proba, lfs=material.lfs
+    )
+    steps = max(20, int(max_minutes * 60 / seconds) // 10 * 10)
+    say(f"{max_minutes:g} minutes are {steps:,} steps of {seconds * 1000:.0f} ms")
+    return steps
+
+
+def _params(generator: Any) -> dict[str, Any]:
+    params = dict(generator.get_params(deep=False))
+    plan = asdict(params.pop("plan"))
+    return plan | params
+
+
+def _as_type_of(known: Any, value: Any, name: str) -> Any:
+    """Read a setting that came as text."""
+    if not isinstance(value, str):
+        return value
+    try:
+        if isinstance(known, bool):
+            return {"true": True, "false": False}[value.lower()]
+        if isinstance(known, int):
+            return int(value)
+        if isinstance(known, float):
+            return float(value)
+        if isinstance(known, tuple):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        if known is None:
+            return None if value.lower() == "none" else int(value)
+    except (ValueError, KeyError) as error:
+        kind = {bool: "true or false", tuple: "names, separated by commas"}.get(
+            type(known), "a number"
+        )
+        raise InputError(f"{name} is {value!r}; expected {kind}.") from error
+    return value
+
+
+def _best_device() -> str:
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _save_samples(generator: Any, folder: Path, class_names: tuple[str, ...]) -> None:
+    """Keep some images for the report, and a grid to look at."""
+    import io
+
+    from lfkit.generators.grid import write_grid
+
+    made = generator.sample(_KEPT_SAMPLES, random_state=generator.random_state)
+    buffer = io.BytesIO()
+    np.savez_compressed(
+        buffer, images=made.images, proba=made.proba, confidence=made.confidence
+    )
+    write_atomically(folder / "samples.npz", buffer.getvalue())
+    write_grid(made, class_names, folder / "grid.png")
+
+
+def _summary(
+    generator: Any, name: str, folder: Path, steps: int, finished: bool
+) -> dict[str, Any]:
+    names = ["config.json", "weights.safetensors", "samples.npz", "grid.png"]
+    names += ["log.jsonl", "curves.png"]
+    return {
+        "generator": name,
+        "steps": steps,
+        "already_trained": finished,
+        "folder": str(folder),
+        "files": [str(folder / file) for file in names if (folder / file).exists()],
+    }
