@@ -188,6 +188,33 @@ def test_smote_leaves_a_class_of_one_image_alone():
     assert score["SMOTE gain"].protocol.details["SMOTE images"] == 100
 
 
+def test_smote_beside_a_class_of_one_image_fills_up_the_only_other_class():
+    pytest.importorskip("imblearn")
+    keep = np.isin(np.arange(len(REAL)), [0, *np.flatnonzero(REAL.labels == 9)[:8]])
+    assert sorted(np.bincount(REAL.labels[keep]))[-2:] == [1, 8]
+    score = found("oversampling", MADE, only(REAL, keep), n_steps=2)["SMOTE gain"]
+    assert score.protocol.details["SMOTE images"] == len(MADE)
+
+
+def test_smote_makes_a_single_image_where_there_is_one_generated_image():
+    pytest.importorskip("imblearn")
+    single = only(MADE, np.arange(len(MADE)) == 0)
+    score = found("oversampling", single, n_steps=2)["SMOTE gain"]
+    assert score.protocol.details["SMOTE images"] == 1
+
+
+def test_smote_says_between_how_many_neighbors_it_draws():
+    pytest.importorskip("imblearn")
+    order = np.argsort(REAL.labels, kind="stable")
+    starts = np.searchsorted(REAL.labels[order], np.arange(K))
+    threes = only(
+        REAL, np.isin(np.arange(len(REAL)), order[starts[:, None] + [0, 1, 2]])
+    )
+    for real, neighbors in ((REAL, 5), (threes, 2)):
+        score = found("oversampling", MADE, real, n_steps=2)["SMOTE gain"]
+        assert score.protocol.details["neighbours"] == neighbors
+
+
 def test_smote_says_what_is_missing(monkeypatch):
     pytest.importorskip("imblearn")
     metric, tools = METRICS["oversampling"](), Tools(test=TEST)
@@ -197,6 +224,16 @@ def test_smote_says_what_is_missing(monkeypatch):
     assert reason == (
         "no class of part of digits:train has two images to draw a line between"
     )
+    ones = only(REAL, REAL.labels == 1)
+    assert metric.why_not(MADE, ones, tools) == (
+        "all labeled images of part of digits:train are of one class, and SMOTE of "
+        "imbalanced-learn takes two"
+    )
+    nothing = ImageSet(np.zeros((0, 8, 8), np.uint8), np.zeros((0, K)), name="nothing")
+    assert metric.why_not(nothing, REAL, tools) == (
+        "nothing has no images, and SMOTE makes as many"
+    )
+    assert metric.why_not(MADE, nothing, tools) == "no image of nothing has a label"
     assert metric.why_not(MADE, None, Tools()) == "it needs real, real labels, test"
     monkeypatch.setitem(sys.modules, "imblearn", None)
     assert metric.why_not(MADE, REAL, tools) == (
@@ -286,6 +323,20 @@ def test_unreadable_images_are_left_out_and_their_labels_too():
             found(name, lost, n_steps=2)
 
 
+def test_smote_of_images_that_cannot_be_read_is_not_a_number_and_says_why():
+    pytest.importorskip("imblearn")
+    torn = ImageSet(Torn(REAL.pixels(np.arange(30))), REAL.proba[:30], name="torn")
+    scores = found("oversampling", MADE, torn, n_steps=2)
+    assert {*scores} == {
+        "SMOTE gain",
+        "SMOTE gain in cross-entropy",
+        "accuracy, real + SMOTE",
+    }
+    for score in scores.values():
+        assert np.isnan(score.value)
+        assert score.note == ("no class of torn has two images to draw a line between.")
+
+
 def test_sets_that_do_not_fit_together_are_refused():
     wide = ImageSet(np.zeros((3, 9, 8), np.uint8), np.eye(K)[:3], name="wide")
     unlabeled = ImageSet(MADE.source, np.zeros((len(MADE), K)), name="made")
@@ -317,3 +368,24 @@ def test_progress_is_told_over_all_trainings():
     tools = Tools(test=TEST, progress=lambda *news: told.append(news))
     METRICS["gan-train"](n_steps=10, n_trainings=2).score(MADE, None, tools)
     assert told == [("GAN-train", 10, 20), ("GAN-train", 20, 20)]
+
+
+def test_metrics_with_the_same_tools_train_on_the_same_pairs_once():
+    pytest.importorskip("imblearn")
+    told = []
+    shared = Tools(test=TEST, progress=lambda text, *_: told.append(text))
+    names = ("augmentation", "oversampling", "gan-train", "gan-test")
+    for name in names:
+        scores = METRICS[name](n_steps=3, n_trainings=2).score(MADE, REAL, shared)
+        alone = found(name, MADE, n_steps=3, n_trainings=2)
+        assert [*scores] == [*alone.values()]
+    assert {*told} == {"real alone", "real + generated", "real + SMOTE", "GAN-train"}
+
+
+def test_other_labels_steps_and_seeds_are_trained_for_themselves():
+    shared = Tools(test=TEST)
+    for images, n_steps in ((REAL, 3), (relabeled(REAL), 3), (REAL, 4)):
+        metric = METRICS["gan-test"](n_steps=n_steps)
+        assert [*metric.score(MADE, images, shared)] == [
+            *found("gan-test", MADE, images, n_steps=n_steps).values()
+        ]

@@ -100,8 +100,11 @@ class Tools:
         (b, h, w, c) uint8 → (b, k) probabilities; None without true labels.
     judge_name : name and checksum of the judge.
     test : real images with true labels that nothing was trained on, or None.
+    device : "cpu" or "cuda": where classifiers are trained.
     checkpoint : of the generator, for the protocols.
     progress : called with a text, the parts done and all parts; may be None.
+    trained : the classifiers so far, by pairs, steps and seed: several metrics train
+        on the same real images.
     """
 
     extractor: Extractor | None = None
@@ -112,6 +115,7 @@ class Tools:
     device: str = "cpu"
     checkpoint: str = ""
     progress: Progress | None = None
+    trained: dict[tuple[bytes, int, int], Any] = field(default_factory=dict)
 
     def say(self, text: str, done: int, total: int) -> None:
         """Tell the progress."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -73,6 +74,14 @@ class Pairs:
             np.concatenate([self.proba, others.proba]),
         )
 
+    def digest(self) -> bytes:
+        """Hash images and labels; no copy is made of them."""
+        found = hashlib.blake2b(digest_size=16)
+        for array in (self.pixels, self.proba):
+            found.update(repr((array.shape, array.dtype.str)).encode())
+            found.update(np.ascontiguousarray(array).data)
+        return found.digest()
+
 
 @dataclass(frozen=True, eq=False)
 class Tested:
@@ -112,28 +121,37 @@ def draw_pairs(images: ImageSet, most: int, random_state: int) -> Pairs:
 def train_and_test(
     recipe: Recipe, pairs: Pairs, on: list[ImageSet], tools: Tools, text: str
 ) -> list[Tested]:
-    """Train on pairs, and test on each set of labeled images."""
-    from lfkit.nn import TrainingPlan, train
+    """Train on pairs, and test on each set of labeled images.
 
-    total = recipe.n_trainings * recipe.n_steps
+    What these tools have trained before, by this recipe on these pairs, is only tested.
+    """
     found = np.zeros((len(on), recipe.n_trainings, 3))
+    digest = pairs.digest()
     for i in range(recipe.n_trainings):
-        network = train(
-            pairs.pixels,
-            pairs.proba,
-            plan=TrainingPlan(n_steps=recipe.n_steps),
-            random_state=tools.random_state + i,
-            device=tools.device,
-            progress=lambda done, _, i=i: tools.say(  # type: ignore[misc]
-                text, i * recipe.n_steps + done, total
-            ),
-        )
+        key = (digest, recipe.n_steps, tools.random_state + i)
+        if key not in tools.trained:
+            tools.trained[key] = _train(recipe, pairs, i, tools, text)
         for place, images in enumerate(on):
-            found[place, i] = _test(network, images)
+            found[place, i] = _test(tools.trained[key], images)
     return [
         Tested(accuracy=each[:, 0], cross_entropy=each[:, 1], n=int(each[0, 2]))
         for each in found
     ]
+
+
+def _train(recipe: Recipe, pairs: Pairs, i: int, tools: Tools, text: str) -> Any:
+    """Train the i-th network, and tell the progress over all of them."""
+    from lfkit.nn import TrainingPlan, train
+
+    total = recipe.n_trainings * recipe.n_steps
+    return train(
+        pairs.pixels,
+        pairs.proba,
+        plan=TrainingPlan(n_steps=recipe.n_steps),
+        random_state=tools.random_state + i,
+        device=tools.device,
+        progress=lambda done, _: tools.say(text, i * recipe.n_steps + done, total),
+    )
 
 
 def _test(network: Any, images: ImageSet) -> tuple[float, float, int]:
