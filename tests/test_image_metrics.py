@@ -142,6 +142,37 @@ def test_a_class_that_was_never_generated_is_left_out_of_the_mean_and_named():
     assert found["intra-class FID, class 1"].protocol.n_generated == 0
 
 
+@pytest.mark.parametrize("missing", ["generated", "real", "both"])
+def test_intra_class_fid_without_a_class_on_both_sides_says_why(missing):
+    none, first, second = np.zeros((50, 2)), np.eye(2)[[0] * 50], np.eye(2)[[1] * 50]
+    ours, theirs = {
+        "generated": (none, first),
+        "real": (first, none),
+        "both": (first, second),
+    }[missing]
+    extractor = Lookup(cloud(100, 0, 0))
+    generated, real = numbered(0, 50, ours), numbered(50, 100, theirs)
+    found = score("fid", generated, real, Tools(extractor))
+    assert np.isnan(found["intra-class FID"].value)
+    assert found["intra-class FID"].note == (
+        "no class has two labeled images on both sides."
+    )
+    assert found["FID"].value > 0
+
+
+def test_generated_classes_without_real_images_are_left_out_of_the_mean_and_counted():
+    ours, proba = two_classes(100, False, 0)
+    theirs, truth = cloud(100, 0, 2), np.eye(2)[np.zeros(100, int)]
+    extractor = Lookup(np.concatenate([ours, theirs]))
+    generated, real = numbered(0, 200, proba), numbered(200, 300, truth)
+    found = score("fid", generated, real, Tools(extractor))
+    mean = found["intra-class FID"]
+    assert mean.value == found["intra-class FID, class 0"].value
+    assert mean.note.startswith("of 1 of 2 classes: the others have too few images")
+    assert np.isnan(found["intra-class FID, class 1"].value)
+    assert found["intra-class FID, class 1"].protocol.n_real == 0
+
+
 def test_classes_too_many_for_their_covariances_are_said_to_be():
     rows, proba = np.zeros((4, 260)), np.eye(1000)[:4]
     extractor = Lookup(rows)

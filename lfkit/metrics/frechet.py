@@ -57,10 +57,10 @@ class FrechetDistance(Metric):
             _score(
                 f"intra-class FID, class {label}",
                 ours.of_class.get(label, absent),
-                moments,
+                theirs.of_class.get(label, absent),
                 protocol,
             )
-            for label, moments in sorted(theirs.of_class.items())
+            for label in sorted({*ours.of_class, *theirs.of_class})
         ]
         return [*found, _mean(classes, protocol), *classes]
 
@@ -102,11 +102,14 @@ def _score(name: str, ours: Moments, theirs: Moments, protocol: Protocol) -> Sco
 
 def _mean(classes: Sequence[Score], protocol: Protocol) -> Score:
     values = [score.value for score in classes if not math.isnan(score.value)]
+    if not values:
+        note = "no class has two labeled images on both sides."
+        return Score("intra-class FID", math.nan, "lower", protocol, note=note)
     note = next((score.note for score in classes if score.note), "")
     if len(values) < len(classes):
         note = (
             f"of {len(values)} of {len(classes)} classes: the others have too few "
             "images on one side."
         )
-    value = float(np.mean(values)) if values else math.nan
+    value = float(np.mean(values))
     return Score("intra-class FID", value, "lower", protocol, note=note)
