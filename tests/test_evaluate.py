@@ -1,6 +1,7 @@
 """`lfkit evaluate`: label models side by side, generated images, people."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -227,3 +228,70 @@ def test_real_images_of_another_shape_are_refused(lfkit, run, digits_file, folde
     )
     assert done.code == 2
     assert "those of the run (8, 8, 1); give --against images" in done.err
+
+
+@pytest.fixture(scope="module")
+def crowd(folder):
+    """Four squares in each of 24 shades, and what a generator made of them.
+
+    Its c05 and c06 have each other's labels, it never made a c07, and every second
+    image is a c09.
+    """
+    labels = np.repeat(np.arange(24), 4)
+    images = np.zeros((96, 8, 8), np.uint8) + (10 * labels)[:, None, None]
+    names = [f"c{label:02d}" for label in range(24)]
+    data, made = folder / "crowd.npz", folder / "made.npz"
+    np.savez(data, images=images.astype(np.uint8), labels=labels, class_names=names)
+    said = np.where(labels == 7, 9, labels)
+    said[[20, 21, 22, 23, 24, 25, 26, 27]] = [6, 6, 6, 6, 5, 5, 5, 5]
+    drawn = np.concatenate([np.arange(96), np.repeat(36, 96)])
+    np.savez(made, images=images[drawn].astype(np.uint8), proba=np.eye(24)[said[drawn]])
+    (folder / "crowd.py").write_text(
+        "from lfkit import labeling_function\n"
+        f"CLASSES = {names}\n"
+        "@labeling_function(classes=list(range(24)))\n"
+        "def shade_is_of_the_class(image):\n"
+        "    return int(image.mean() // 10)\n"
+    )
+    return data, made
+
+
+def test_of_many_classes_the_worst_are_shown_and_the_others_folded(
+    lfkit, crowd, folder
+):
+    data, made = crowd
+    run = folder / "crowd"
+    done = lfkit(
+        *("apply", data, "--lfs", folder / "crowd.py", "--out", run),
+        *("--no-sheet", "--no-floors", "--json"),
+    )
+    assert done.code == 0, done.err
+    options = (run, "--generated", made, "--metrics", "fidelity,fid")
+    printed = lfkit("evaluate", *options, "--judge-steps", 300)
+    assert printed.code == 0, printed.err
+    found = json.loads((run / "scores.json").read_text())["generated"]["made"]
+    titles = [score["title"].split("[")[0] for score in found["scores"]]
+    for part in ("label fidelity of a class", "share of a class"):
+        assert part in [score["part_of"] for score in found["scores"]]
+    assert lfkit("report", run, "--generated", made).code == 0
+    page = (run / "report.html").read_text()
+    page = page[page.index('<section id="scores">') :]
+    for text in (printed.out, re.sub("<[^>]+>", "", page)):
+        lines = [line.strip() for line in text.splitlines()]
+        fidelity = [line for line in lines if "label fidelity of class c" in line]
+        shares = [line for line in lines if "share of class c" in line]
+        assert {"c05", "c06"} < {
+            re.search("c[0-9]{2}", line)[0] for line in fidelity[:5]
+        }
+        assert "c09" in shares[0]
+        told = [line for line in lines if "19 more classes" in line]
+        assert len(told) == 3
+        assert "label fidelity of a class" in told[0]
+    assert titles.count("label fidelity of class c07") == 1
+    assert printed.out.count("label fidelity of class c") == 5
+    assert printed.out.count("share of class c") == 5
+    assert page.count("<details>") == 3
+    folded = page[page.index("<details>") : page.index("</details>")]
+    assert folded.count("label fidelity of class c") == 19
+    # What cannot be computed is no worst one: of 24 it might be 20.
+    assert folded.index("class c07") > folded.index("class c08")

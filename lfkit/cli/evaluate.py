@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -159,22 +160,30 @@ def _print_labels(console: Console, result: dict[str, Any]) -> None:
 def _print_generated(console: Console, result: dict[str, Any]) -> None:
     from rich.table import Table
 
+    from lfkit.metrics.blocks import score_blocks
+
     for name, found in result.get("generated", {}).items():
         table = Table(title=f"\n{name}", title_justify="left", box=None, pad_edge=False)
         table.add_column("score")
         table.add_column("", justify="right")
         table.add_column("better")
         table.add_column("protocol", style="dim", overflow="fold")
-        for score in found["scores"]:
-            value = _number(score["value"], ".4g")
-            if score["error"] is not None:
-                value += f" ± {score['error']:.2g}"
-            note = f"; {score['note']}" if score["note"] else ""
-            said = score["protocol_text"] + note
-            table.add_row(score["title"], value, score["better"], said)
+        for block in score_blocks({name: found["scores"]}):
+            for row in block.shown:
+                table.add_row(*_cells(row.cells[name]))
+            if block.folded:
+                table.add_row("", "…", "", f"{block.note}; all are in scores.json")
         console.print(table)
         for metric, why in result["missing"].get(name, {}).items():
             console.print(f"{metric}: left out, {why}", style="yellow")
+
+
+def _cells(score: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    value = _number(score["value"], ".4g")
+    if score["error"] is not None:
+        value += f" ± {score['error']:.2g}"
+    note = f"; {score['note']}" if score["note"] else ""
+    return score["title"], value, score["better"], score["protocol_text"] + note
 
 
 def _print_human(console: Console, result: dict[str, Any]) -> None:

@@ -153,6 +153,7 @@ def _agreement(
                 of_class,
                 error if known[c] else None,
                 note,
+                part_of="label fidelity of a class",
             )
         )
     return scores
@@ -194,7 +195,15 @@ def _shares(
     for c in range(k):
         wanted = {} if target is None else {"wanted": round(float(target[c]), 6)}
         beside = replace(protocol, details={**protocol.details, **wanted})
-        scores.append(Score(f"share of class {c}", float(labels[c]), "", beside))
+        scores.append(
+            Score(
+                f"share of class {c}",
+                float(labels[c]),
+                "",
+                beside,
+                part_of="share of a class",
+            )
+        )
     return scores
 
 

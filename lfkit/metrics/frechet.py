@@ -54,11 +54,14 @@ class FrechetDistance(Metric):
             return [*found, nothing]
         absent = Moments(0, ours.moments.mean, ours.moments.covariance)
         classes = [
-            _score(
-                f"intra-class FID, class {label}",
-                ours.of_class.get(label, absent),
-                theirs.of_class.get(label, absent),
-                protocol,
+            replace(
+                _score(
+                    f"intra-class FID, class {label}",
+                    ours.of_class.get(label, absent),
+                    theirs.of_class.get(label, absent),
+                    protocol,
+                ),
+                part_of="intra-class FID of a class",
             )
             for label in sorted({*ours.of_class, *theirs.of_class})
         ]

@@ -60,6 +60,8 @@ class Score:
     error : standard error or deviation, as the metric's docstring says; None: unknown.
     better : "higher", "lower", or "" where neither is.
     note : one sentence to beware of, or "".
+    part_of : what all classes have one of, "share of a class"; "" if it is not about
+        a single class.
     """
 
     metric: str
@@ -68,6 +70,7 @@ class Score:
     protocol: Protocol
     error: float | None = None
     note: str = ""
+    part_of: str = ""
 
     @property
     def title(self) -> str:
@@ -85,6 +88,7 @@ class Score:
             "error": self.error,
             "better": self.better,
             "note": self.note,
+            "part_of": self.part_of,
             "protocol": vars(self.protocol) | {"details": dict(self.protocol.details)},
         }
 

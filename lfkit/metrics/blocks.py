@@ -1,0 +1,79 @@
+"""Scores laid out to be read: of the scores of many classes only the worst."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+_MOST_CLASSES = 20
+_WORST = 5
+
+
+@dataclass(frozen=True)
+class Row:
+    """One score of every set that has it.
+
+    Attributes
+    ----------
+    cells : name of a set → its score, as `Score.to_dict` gives it.
+    """
+
+    title: str
+    better: str
+    cells: Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Block:
+    """One score, or those of all classes.
+
+    Attributes
+    ----------
+    shown : its rows; of more than twenty classes the worst five, the worst first.
+    folded : the other classes', the worst first.
+    note : what is folded, or "".
+    """
+
+    shown: Sequence[Row]
+    folded: Sequence[Row] = ()
+    note: str = ""
+
+
+def score_blocks(sets: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Block]:
+    """Lay out the scores of sets of images, by the sets' names, in their order."""
+    cells: dict[str, dict[str, Mapping[str, Any]]] = {}
+    for name, scores in sets.items():
+        for score in scores:
+            cells.setdefault(score["title"], {})[name] = score
+    blocks: dict[tuple[str, str], list[Row]] = {}
+    for title, found in cells.items():
+        score = next(iter(found.values()))
+        part_of = score.get("part_of", "")
+        key = (part_of, score["protocol"]["extractor"] if part_of else title)
+        blocks.setdefault(key, []).append(Row(title, score["better"], found))
+    return [_block(part_of, rows) for (part_of, _), rows in blocks.items()]
+
+
+def _block(part_of: str, rows: Sequence[Row]) -> Block:
+    if len(rows) <= _MOST_CLASSES:
+        return Block(rows)
+    ordered = sorted(rows, key=_badness, reverse=True)
+    note = f"{part_of}: {len(rows) - _WORST} more classes, the worst are above"
+    return Block(ordered[:_WORST], ordered[_WORST:], note)
+
+
+def _badness(row: Row) -> float:
+    """Say how bad the worst score of a row is; -inf if none could be computed."""
+    found = [-math.inf]
+    for score in row.cells.values():
+        value = score["value"]
+        if value is None:
+            continue
+        if row.better:
+            found.append(value if row.better == "lower" else -value)
+        else:
+            # The share of a class: far from the wanted one.
+            found.append(abs(value - score["protocol"]["details"].get("wanted", 0)))
+    return max(found)
