@@ -216,6 +216,50 @@ def test_scores_of_label_models_are_kept_until_the_labels_change(lfkit, run):
     assert json.loads(path.read_text())["labels"]["of"] != "of other labels"
 
 
+def test_floors_and_stages_are_not_shown_beside_other_true_labels(lfkit, folder):
+    out, data = folder / "refined", folder / "few.npz"
+    images = open_images("digits")
+    few = np.arange(300)
+    np.savez(data, images=images.read(few).pixels, labels=images.labels[few])
+    (folder / "lfs.py").write_text(LFS)
+    done = lfkit(
+        *("apply", data, "--lfs", folder / "lfs.py", "--out", out),
+        *("--seeds-per-class", "5", "--refine", "--stages", "lda", "--no-sheet"),
+        *("--json",),
+    )
+    assert done.code == 0, done.err
+    stored = json.loads((out / "summary.json").read_text())
+    floors = [f"{100 * floor['accuracy']:.1f} %" for floor in stored["floors"]]
+    stages = [f"{100 * s['accuracy']:.1f} %" for s in stored["refinement"]["stages"]]
+    assert floors
+    assert stages
+    _, page = reported(lfkit, out)
+    refinement = page[page.index('<section id="refinement">') :]
+    for name, share in zip(stored["floors"], floors, strict=True):
+        assert f"<b>{share}</b><span>floor: {name['name']}</span>" in page
+    assert all(f"<td>{share}</td>" in refinement for share in stages)
+    assert "not scored by the true labels given here" not in page
+
+    path = folder / "truth.csv"
+    path.write_text("image_id,label\n" + "".join(f"{i},0\n" for i in range(100)))
+    sections, page = reported(lfkit, out, "--labels", path)
+    assert "refinement" in sections
+    overview = page[page.index('<section id="overview">') :].split("</section>")[0]
+    refinement = page[page.index('<section id="refinement">') :].split("</section>")[0]
+    assert "floor:" not in overview
+    assert 'class="verdict' not in overview
+    assert "trained on the seeds alone" not in overview
+    assert (
+        "Floors are left out: these classifiers were not scored by the true labels "
+        "given here." in overview
+    )
+    assert "The stages were not scored by the true labels given here." in refinement
+    assert not any(f"<td>{share}</td>" in refinement for share in stages)
+    assert "all images of known class" not in refinement
+    held_out = stored["refinement"]["stages"][0]["held_out"]
+    assert f"<td>{100 * held_out:.1f} %</td>" in refinement
+
+
 PROBE = """
 <script>
 window.faults = [];

@@ -39,6 +39,12 @@ class Overview(Section):
                 figures.append((_percent(value), f"floor: {floor['name']}"))
         chosen, asked = summary["chosen"], summary["aggregator"]
         how = chosen if chosen == asked else f"{chosen}, chosen by {asked}"
+        notes = list(summary.get("notes", []))
+        if not material.own_truth and material.run.stored.get("floors"):
+            notes.append(
+                "Floors are left out: these classifiers were not scored by the true "
+                "labels given here"
+            )
         refinement = summary.get("refinement") or {}
         return {
             "tiles": tiles,
@@ -48,7 +54,7 @@ class Overview(Section):
             "reason": summary["reason"],
             "refined": refinement.get("note", "") if refinement else "",
             "findings": summary["findings"],
-            "notes": summary.get("notes", []),
+            "notes": notes,
             "specs": config.specs,
         }
 

@@ -16,7 +16,7 @@ class RefinementStages(Section):
 
     def content(self, material: Material) -> dict[str, Any] | None:
         """Give the stages and a chart."""
-        report = material.run.stored.get("refinement")
+        report = material.stored.get("refinement")
         if not report:
             return None
         stages = report["stages"]
@@ -45,4 +45,9 @@ class RefinementStages(Section):
             if drawn
             else ""
         )
-        return {"stages": stages, "note": report["note"], "chart": chart}
+        return {
+            "stages": stages,
+            "note": report["note"],
+            "chart": chart,
+            "own_truth": material.own_truth,
+        }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -24,12 +24,14 @@ class Material:
     album : pictures of the run's images.
     generated : sets of generated images with their labels.
     scores : what `lfkit evaluate` wrote into scores.json; {} without it.
+    own_truth : the true classes are those that `lfkit apply` scored by.
     """
 
     run: LoadedRun
     album: Album
     generated: list[Generated] = field(default_factory=list)
     scores: dict[str, Any] = field(default_factory=dict)
+    own_truth: bool = True
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -39,7 +41,21 @@ class Material:
     @cached_property
     def summary(self) -> dict[str, Any]:
         """What is known of functions and labels, as `lfkit analyze` says it."""
-        return self.run.stored | self.run.summary()
+        run = replace(self.run, stored=self.stored)
+        return run.stored | run.summary()
+
+    @cached_property
+    def stored(self) -> dict[str, Any]:
+        """What `lfkit apply` found, without what it scored by other true classes."""
+        stored = self.run.stored
+        if self.own_truth:
+            return stored
+        kept = stored | {"floors": []}
+        report = stored.get("refinement")
+        if report:
+            stages = [stage | {"accuracy": None} for stage in report["stages"]]
+            kept["refinement"] = report | {"stages": stages}
+        return kept
 
     @cached_property
     def reference(self) -> NDArray[np.int64]:
