@@ -243,7 +243,9 @@ def hub(monkeypatch, tmp_path):
 
 def test_inception_without_weights_says_what_to_give(hub):
     with pytest.raises(
-        InputError, match=f"not on disk .* give the path of {WEIGHTS}, or"
+        InputError,
+        match=f"not on disk; download https://.*/{WEIGHTS} .* with --weights FILE, "
+        f"or as `weights` .*, or put it at {hub}/{WEIGHTS}.$",
     ):
         InceptionV3()
 

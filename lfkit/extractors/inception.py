@@ -86,8 +86,9 @@ def _weights_file(weights: Path | str | None, download: bool) -> Path:
         return path
     if not download:
         raise InputError(
-            f"the weights of InceptionV3 are not on disk ({path}); give the path of "
-            f"{_WEIGHTS_FILE}, or ask for it to be downloaded from {_URL} (91 MB)."
+            f"the weights of InceptionV3 are not on disk; download {_URL} (91 MB) and "
+            "give the file with --weights FILE, or as `weights` in Python, or put it "
+            f"at {path}."
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
