@@ -40,6 +40,8 @@ class Evaluation:
     labels the extractor is `domain-weak`, trained on the run's labels, and nobody
     judges.
 
+    All networks run on a GPU where torch sees one.
+
     Parameters
     ----------
     against : data set of real images that nothing was trained on; None: the run's.
@@ -70,6 +72,7 @@ class Evaluation:
             )
         self.run, self.source, self.progress = run, source, progress
         self.random_state, self.n_steps = random_state, n_steps
+        self.device = _device()
         k = len(run.config.class_names)
         known = run.truth >= 0
         self.has_truth = bool(known.any())
@@ -82,11 +85,12 @@ class Evaluation:
         if (self.has_truth and needs_judge) or extractor == "domain":
             domain = self._domain_classifier()
         self.tools = Tools(
-            extractor=_chosen(extractor, domain, weights),
+            extractor=_chosen(extractor, domain, weights, self.device),
             judge=domain.predict_proba if domain and self.has_truth else None,
             judge_name=domain.title if domain and self.has_truth else "",
             test=self.test if self.test is not None and self.test.n_classes else None,
             random_state=random_state,
+            device=self.device,
             progress=progress,
         )
 
@@ -166,8 +170,10 @@ class Evaluation:
         )
         path = self.run.folder / "scoring" / f"{key}.npz"
         if path.exists():
-            return DomainClassifier.load(path)
+            return DomainClassifier.load(path, device=self.device)
         path.parent.mkdir(exist_ok=True)
+        # Not part of the key: wherever the eyes were trained, the next call has them.
+        found.device = self.device
 
         def report(done: int, total: int) -> None:
             if self.progress is not None:
@@ -197,11 +203,17 @@ def chosen_metrics(names: str | None, *, slow: bool) -> list[str]:
 
 
 def _chosen(
-    name: str, domain: DomainClassifier | None, weights: Path | None
+    name: str, domain: DomainClassifier | None, weights: Path | None, device: str
 ) -> Extractor:
     if name == "domain":
         assert domain is not None, "it was fitted"
         return domain
     if name == "inception":
-        return InceptionV3(weights)
-    return EfficientNetLite0()
+        return InceptionV3(weights, device=device)
+    return EfficientNetLite0(device=device)
+
+
+def _device() -> str:
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"

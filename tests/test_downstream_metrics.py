@@ -281,6 +281,7 @@ def test_several_trainings_give_their_mean_and_deviation():
     assert both.error == pytest.approx(abs(one.value - other.value) / 2**0.5)
     assert one.value != other.value
     assert both.protocol.details["trainings"] == 2
+    assert both.protocol.details["device"] == "cpu"
 
 
 @pytest.mark.parametrize("name", ["gan-train", "gan-test", "augmentation"])

@@ -5,8 +5,11 @@ import re
 
 import numpy as np
 import pytest
+import torch
 
 from lfkit.datasets import open_images
+from lfkit.evaluation import Evaluation
+from lfkit.loaded_run import load_run
 
 LFS = """
 from lfkit import NearestMean, feature, labeling_function
@@ -228,6 +231,36 @@ def test_real_images_of_another_shape_are_refused(lfkit, run, digits_file, folde
     )
     assert done.code == 2
     assert "those of the run (8, 8, 1); give --against images" in done.err
+
+
+class Trains(Exception):
+    """A training was about to begin."""
+
+
+@pytest.mark.parametrize(("has_gpu", "device"), [(True, "cuda"), (False, "cpu")])
+def test_networks_run_on_a_gpu_where_there_is_one(run, monkeypatch, has_gpu, device):
+    def train(*_, device, **__):
+        raise Trains(device)
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: has_gpu)
+    monkeypatch.setattr("lfkit.nn.train", train)
+    loaded = load_run(run)
+    with pytest.raises(Trains, match=device):
+        Evaluation(loaded, loaded.open_images(), n_steps=61)
+
+
+@pytest.mark.gpu
+def test_a_gpu_scores_as_a_cpu_does_and_is_named(lfkit, run, digits_file):
+    if not torch.cuda.is_available():
+        pytest.skip("no GPU")
+    options = ("--generated", digits_file("good"), "--against", "digits")
+    metrics = ("--metrics", "fidelity,fid,gan-test")
+    for extractor in ("domain", "efficientnet-lite0"):
+        found = evaluated(lfkit, run, *options, *metrics, "--extractor", extractor)
+        scores = values(found, "good")
+        assert scores["label fidelity"]["value"] > 0.9
+        assert scores["GAN-test"]["value"] > 0.9
+        assert scores["GAN-test"]["protocol"]["details"]["device"] == "cuda"
 
 
 @pytest.fixture(scope="module")

@@ -197,5 +197,6 @@ def protocol_of(
         real=real,
         seed=tools.random_state,
         checkpoint=tools.checkpoint if n_generated else "",
-        details=recipe.details | dict(details),
+        # On a GPU it computes in bfloat16, and other weights come out.
+        details=recipe.details | {"device": tools.device} | dict(details),
     )
