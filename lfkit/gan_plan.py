@@ -27,6 +27,8 @@ class GanPlan:
     augment : policies of DiffAugment. None by default: in short trainings translation
         and cutout cost 3 points of label fidelity.
     pair_weight : of the judgement on pairs; the rest is the judgement on images.
+    reader_steps : of the network that afterwards learns to name the class of real
+        images, from them and from generated pairs.
     """
 
     n_steps: int = 6000
@@ -48,6 +50,7 @@ class GanPlan:
     r1_every: int = 16
     augment: tuple[str, ...] = ()
     pair_weight: float = 0.5
+    reader_steps: int = 600
 
     @property
     def first_pair(self) -> int:

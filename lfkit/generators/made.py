@@ -17,8 +17,8 @@ from lfkit.lf_block import BatchVotes
 from lfkit.nn import Maker, SmallConvNet, TrainingPlan, look, make_images, train
 from lfkit.nn.loop import mixed_seed
 
-# The reader's training; as many real images as generated ones.
-_READER = TrainingPlan(n_steps=600)
+_READER_WIDTH = 24
+# Images the reader learns from; as many real ones as generated ones.
 _MOST_READ = 20_000
 _CHECKED_BLOCKS = 8  # of 256 images: how sure a label of each class is
 
@@ -49,7 +49,7 @@ class Made:
         nothing = torch.Generator().manual_seed(0)
         self.maker = Maker(shape, n_classes, plan, nothing).to(device)
         self.reader = SmallConvNet(
-            shape, n_classes, width=_READER.width, generator=nothing
+            shape, n_classes, width=_READER_WIDTH, generator=nothing
         ).to(device)
         self.agreement = np.full(n_classes, np.nan)
 
@@ -84,7 +84,7 @@ class Made:
         found = train(
             np.concatenate(pixels),
             np.concatenate(labels),
-            plan=_READER,
+            plan=TrainingPlan(n_steps=self.plan.reader_steps, width=_READER_WIDTH),
             random_state=random_state,
             device=self.device,
         )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -19,8 +21,15 @@ from lfkit.features.feature import (
     image,
 )
 from lfkit.images import to_pixels
+from lfkit.labeling.evaluation import cpu_count
 from lfkit.labeling.labeling_function import LabelingFunction
 from lfkit.votes import ABSTAIN
+
+# Images per call on a CPU, each call on a thread of its own: a constant, since a row's
+# float sums depend on how many rows share the call.
+_AT_ONCE = 64
+
+Inputs = Sequence[torch.Tensor]
 
 
 class BatchVotes:
@@ -48,15 +57,15 @@ class BatchVotes:
         self.lfs, self.n_classes, self.device = tuple(lfs), n_classes, device
         self.faults: Counter[str] = Counter()
         self.messages: dict[str, str] = {}
-        self._order = ancestors(
+        self.order = ancestors(
             list(dict.fromkeys(f for lf in lfs for f in lf.features))
         )
-        self._evaluate = BatchedEvaluator(device)
-        slow = [node.name for node in self._order if not node.batched]
+        self.evaluate = BatchedEvaluator(device)
+        slow = [node.name for node in self.order if not node.batched]
         slow += [lf.name for lf in self.lfs if not lf.batched]
         self.per_image = tuple(slow)
+        self._lock = threading.Lock()
 
-    @torch.no_grad()
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
         """Vote on (n, c, h, w) images in [0, 1].
 
@@ -66,111 +75,129 @@ class BatchVotes:
         """
         images = images.detach().float().clamp(0, 1).mul(255).round().div(255)
         images = images.contiguous()
-        n = len(images)
-        self._pixels: Any = None
-        values: dict[Feature, torch.Tensor | None] = {image: images}
-        for node in self._order:
+        if images.device.type != "cpu":
+            return _Batch(self, images).votes()
+        threads_before = torch.get_num_threads()
+        with ThreadPoolExecutor(cpu_count()) as threads:
+            found = [*threads.map(self._alone, torch.split(images, _AT_ONCE))]
+        torch.set_num_threads(threads_before)
+        return torch.cat(found)
+
+    def failed(self, name: str, n: int, why: str) -> None:
+        """Count failures of a function or feature."""
+        with self._lock:
+            self.faults[name] += n
+            self.messages.setdefault(name, why)
+
+    def _alone(self, images: torch.Tensor) -> torch.Tensor:
+        # These functions do little work per call: more threads only wait for another.
+        torch.set_num_threads(1)
+        return _Batch(self, images).votes()
+
+
+class _Batch:
+    """One call of every function."""
+
+    def __init__(self, block: BatchVotes, images: torch.Tensor) -> None:
+        self.block, self.images = block, images
+        self.values: dict[Feature, torch.Tensor | None] = {image: images}
+        self.pixels: Any = None
+
+    @torch.no_grad()
+    def votes(self) -> torch.Tensor:
+        """Vote, (n, m, k)."""
+        block, n = self.block, len(self.images)
+        for node in block.order:
             if node is not image:
-                values[node] = self._feature(node, values, images)
-        votes = torch.zeros(n, len(self.lfs), self.n_classes, device=images.device)
-        for j, lf in enumerate(self.lfs):
-            inputs = [values[source] for source in lf.features]
-            if any(value is None for value in inputs):
-                self._failed(lf.name, n, "reads a feature that failed")
+                self.values[node] = self._feature(node)
+        votes = torch.zeros(
+            n, len(block.lfs), block.n_classes, device=self.images.device
+        )
+        for j, lf in enumerate(block.lfs):
+            inputs = self._inputs(lf.features)
+            if inputs is None:
+                block.failed(lf.name, n, "reads a feature that failed")
                 continue
-            found = [value for value in inputs if value is not None]
+            # Functions read what the store would hold; features read one another.
+            seen = [
+                value if source is image else _as_stored(value)
+                for source, value in zip(lf.features, inputs, strict=True)
+            ]
             if lf.batched:
-                call = partial(self._together, votes, j, lf, found)
-                self._guarded(lf.name, n, call)
+                self._guarded(lf.name, n, partial(self._together, votes, j, lf, seen))
             else:
-                self._one_by_one(votes, j, lf, found)
+                self._one_by_one(votes, j, lf, seen)
         return votes
 
-    def _feature(
-        self,
-        node: Feature,
-        values: dict[Feature, torch.Tensor | None],
-        images: torch.Tensor,
-    ) -> torch.Tensor | None:
-        inputs = [values[source] for source in node.of]
-        if any(value is None for value in inputs):
+    def _inputs(self, sources: Sequence[Feature]) -> list[torch.Tensor] | None:
+        found = [self.values[source] for source in sources]
+        known = [value for value in found if value is not None]
+        return known if len(known) == len(found) else None
+
+    def _feature(self, node: Feature) -> torch.Tensor | None:
+        inputs = self._inputs(node.of)
+        if inputs is None:
             return None
-        known = [value for value in inputs if value is not None]
         found: list[torch.Tensor] = []
+        compute = partial(self._computed, node, inputs, found)
+        self._guarded(node.name, len(self.images), compute)
+        return found[0] if found else None
 
-        def compute() -> None:
-            if node.batched:
-                found.append(self._evaluate(node, known))
-                return
-            rows = [
-                call_per_image(node, self._row(node.of, known, i))
-                for i in range(len(images))
-            ]
-            found.append(torch.from_numpy(np.stack(rows)).to(images.device))
-
-        self._guarded(node.name, len(images), compute)
-        if not found:
-            return None
-        if found[0][0].numel() > WIDEST_FLOAT32:
-            return found[0].half().float()
-        return found[0]
+    def _computed(
+        self, node: Feature, inputs: Inputs, found: list[torch.Tensor]
+    ) -> None:
+        if node.batched:
+            found.append(self.block.evaluate(node, inputs))
+            return
+        rows = [
+            call_per_image(node, self._row(node.of, inputs, i))
+            for i in range(len(self.images))
+        ]
+        found.append(torch.from_numpy(np.stack(rows)).to(self.images.device))
 
     def _together(
-        self,
-        votes: torch.Tensor,
-        j: int,
-        lf: LabelingFunction,
-        inputs: Sequence[torch.Tensor],
+        self, votes: torch.Tensor, j: int, lf: LabelingFunction, inputs: Inputs
     ) -> None:
+        k = votes.shape[2]
         found = torch.as_tensor(lf.fn(*inputs, **lf.keywords), device=votes.device)
         usable = torch.stack([_finite(value) for value in inputs]).all(dim=0)
         if lf.soft:
-            classes = torch.as_tensor(lf.classes, device=votes.device)
             weights = torch.zeros(votes.shape[::2], device=votes.device)
-            weights[:, classes] = found.float()
+            weights[:, list(lf.classes or ())] = found.float()
             usable = usable & _finite(weights) & (weights >= 0).all(dim=1)
         else:
-            valid = lf.classes if lf.classes is not None else range(self.n_classes)
+            valid = lf.classes if lf.classes is not None else range(k)
             known = torch.as_tensor([*valid], device=votes.device)
-            names_one = torch.isin(found.long(), known)
-            weights = torch.nn.functional.one_hot(
-                found.long().clamp(0, self.n_classes - 1), self.n_classes
-            ).float()
-            weights = weights * names_one[:, None]
-            usable = usable & (names_one | (found.long() == ABSTAIN))
+            named = torch.isin(found.long(), known)
+            rows = torch.nn.functional.one_hot(found.long().clamp(0, k - 1), k)
+            weights = rows.float() * named[:, None]
+            usable = usable & (named | (found.long() == ABSTAIN))
         lost = len(votes) - int(usable.sum())
         if lost:
-            self._failed(lf.name, lost, "voted an undeclared class or what is no vote")
+            self.block.failed(lf.name, lost, "voted an undeclared class, or no vote")
             weights = torch.where(usable[:, None], weights, torch.zeros_like(weights))
-        total = weights.sum(dim=1, keepdim=True)
-        votes[:, j] = weights / total.clamp_min(1e-12)
+        votes[:, j] = weights / weights.sum(dim=1, keepdim=True).clamp_min(1e-12)
 
     def _one_by_one(
-        self,
-        votes: torch.Tensor,
-        j: int,
-        lf: LabelingFunction,
-        inputs: Sequence[torch.Tensor],
+        self, votes: torch.Tensor, j: int, lf: LabelingFunction, inputs: Inputs
     ) -> None:
         rows = np.zeros(votes.shape[::2], np.float32)
+
+        def call(i: int) -> None:
+            vote = lf.fn(*self._row(lf.features, inputs, i), **lf.keywords)
+            rows[i] = _weights(vote, lf, votes.shape[2])
+
         for i in range(len(rows)):
-
-            def call(i: int = i) -> None:
-                vote = lf.fn(*self._row(lf.features, inputs, i), **lf.keywords)
-                rows[i] = _weights(vote, lf, self.n_classes)
-
-            self._guarded(lf.name, 1, call)
+            self._guarded(lf.name, 1, partial(call, i))
         votes[:, j] = torch.from_numpy(rows).to(votes.device)
 
-    def _row(
-        self, sources: Sequence[Feature], values: Sequence[torch.Tensor], i: int
-    ) -> list[Any]:
+    def _row(self, sources: Sequence[Feature], values: Inputs, i: int) -> list[Any]:
         found: list[Any] = []
         for source, value in zip(sources, values, strict=True):
             if source is image:
-                if self._pixels is None:
-                    self._pixels = to_pixels(value)
-                found.append(self._pixels[i].copy())
+                if self.pixels is None:
+                    self.pixels = to_pixels(value)
+                found.append(self.pixels[i].copy())
             else:
                 row = value[i].cpu().numpy()
                 found.append(float(row) if row.ndim == 0 else row)
@@ -180,11 +207,11 @@ class BatchVotes:
         try:
             call()
         except Exception as error:  # a user's function may raise anything
-            self._failed(name, n, f"raised {type(error).__name__}: {error}")
+            self.block.failed(name, n, f"raised {type(error).__name__}: {error}")
 
-    def _failed(self, name: str, n: int, why: str) -> None:
-        self.faults[name] += n
-        self.messages.setdefault(name, why)
+
+def _as_stored(values: torch.Tensor) -> torch.Tensor:
+    return values.half().float() if values[0].numel() > WIDEST_FLOAT32 else values
 
 
 def _finite(values: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,93 @@
+"""Networks that make and judge images: every size, drawn from one generator."""
+
+import numpy as np
+import pytest
+import torch
+
+from lfkit.errors import InputError
+from lfkit.gan_plan import GanPlan
+from lfkit.nn import PairGan, Real
+from lfkit.nn.discriminator import JOINS, Discriminator
+from lfkit.nn.gan_networks import GAN_NETWORKS
+from lfkit.nn.loop import Moment
+
+SHAPES = [(8, 8, 1), (8, 8, 3), (28, 28, 1), (32, 32, 3), (17, 30, 3), (64, 64, 3)]
+WIDTHS = {"dcgan": 24, "cogan": 64, "sngan": 16}
+
+
+def drawn(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("name", GAN_NETWORKS)
+def test_networks_make_and_look_at_images_of_any_size(name, shape):
+    network, width = GAN_NETWORKS[name], WIDTHS[name]
+    state = torch.get_rng_state()
+    maker = network.make_generator(shape, n_classes=3, width=width, generator=drawn())
+    body = network.make_body(shape, width=width, generator=drawn())
+    z = torch.randn(4, maker.z_dim, generator=drawn())
+    classes = torch.eye(3)[[0, 1, 2, 0]]
+    images, common = maker(z, classes)
+    assert images.shape == (4, shape[2], *shape[:2])
+    assert common.shape == (4, maker.n_common)
+    assert 0 <= images.min() <= images.max() <= 1
+    assert body(images).shape == (4, body.n_features)
+    again = network.make_generator(shape, n_classes=3, width=width, generator=drawn())
+    for name, value in maker.state_dict().items():
+        if "running" not in name and "num_batches" not in name:
+            assert torch.equal(value, again.state_dict()[name]), name
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("name", GAN_NETWORKS)
+def test_class_changes_the_image(name):
+    maker = GAN_NETWORKS[name].make_generator(
+        (8, 8, 1), n_classes=2, width=WIDTHS[name], generator=drawn()
+    )
+    z = torch.randn(4, maker.z_dim, generator=drawn())
+    one, _ = maker(z, torch.eye(2)[[0] * 4])
+    other, _ = maker(z, torch.eye(2)[[0, 0, 0, 1]])
+    assert not torch.equal(one[3], other[3])
+
+
+@pytest.mark.parametrize("name", GAN_NETWORKS)
+@pytest.mark.parametrize("join", JOINS)
+def test_without_a_label_a_pair_is_judged_as_its_image(name, join):
+    body = GAN_NETWORKS[name].make_body(
+        (8, 8, 1), width=WIDTHS[name], generator=drawn()
+    )
+    judge = Discriminator(body, 3, join=join, generator=drawn()).eval()
+    images = torch.rand(3, 1, 8, 8, generator=drawn())
+    labels = torch.tensor([[0.0, 0, 0], [1, 0, 0], [0.2, 0.5, 0.3]])
+    alone, pairs = judge(images, labels)
+    assert torch.equal(alone[0], pairs[0])
+    assert torch.equal(alone[1:], pairs[1:]) == (join == "none")
+    assert torch.equal(*judge(images))
+
+
+@pytest.mark.parametrize("labels", ["condition", "head", "none"])
+def test_one_step_moves_every_weight(labels):
+    rng = np.random.default_rng(0)
+    real = Real(rng.integers(256, size=(20, 8, 8, 1)).astype(np.uint8), 2, "cpu")
+    real.set_pairs(np.eye(2)[rng.integers(2, size=20)], np.ones(20))
+    plan = GanPlan(labels=labels, images_first=0.0, batch=8, width=24, n_steps=3)
+    gan = PairGan(real, (8, 8, 1), plan, 0, "cpu")
+    before = {k: v.clone() for k, v in gan.tensors().items()}
+    figures = gan.step(Moment(0, drawn()))
+    assert all(torch.isfinite(value) for value in figures.values())
+    for name, value in gan.tensors().items():
+        if name.startswith(("maker", "judge")) and not name.endswith((".u", "tracked")):
+            assert not torch.equal(value, before[name]), name
+
+
+@pytest.mark.parametrize("shape", [(7, 28, 1), (28, 28, 0), (28, 28)])
+def test_images_too_small_are_refused(shape):
+    with pytest.raises(InputError, match=r"needs \(h, w, c\) with 8 pixels a side"):
+        GAN_NETWORKS["dcgan"].make_generator(shape, generator=drawn())
+
+
+def test_unknown_join_is_named():
+    body = GAN_NETWORKS["dcgan"].make_body((8, 8, 1), generator=drawn())
+    with pytest.raises(InputError, match=r"join is 'sum'; choose from projection"):
+        Discriminator(body, 3, join="sum", generator=drawn())

@@ -1,0 +1,353 @@
+"""Every generator: what it promises, whatever it is made of."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.exceptions import NotFittedError
+
+from lfkit import ABSTAIN, Votes, feature, labeling_function
+from lfkit.errors import DataError, InputError, RunError, TrainingError
+from lfkit.gan_plan import GanPlan
+from lfkit.generators import GENERATORS, Adp, TwoStage, Vote
+from lfkit.generators.checkpoints import CheckpointFolder
+
+PLAN = {"n_steps": 40, "batch": 8, "width": 24, "z_dim": 8, "reader_steps": 30}
+
+
+@feature(batched=True)
+def left_minus_right(images):
+    half = images.shape[3] // 2
+    return images[..., :half].mean(dim=(1, 2, 3)) - images[..., half:].mean(
+        dim=(1, 2, 3)
+    )
+
+
+@labeling_function(features=[left_minus_right], classes=[0, 1], batched=True)
+def left_is_zero(values):
+    return (values < 0).long()
+
+
+@labeling_function(classes=[1])
+def bright_last_column_is_one(image):
+    return 1 if image[:, -1].mean() > 120 else ABSTAIN
+
+
+LFS = (left_is_zero, bright_last_column_is_one)
+
+
+def toys(n=64, seed=0, side=8):
+    """Images that are bright on the left (0) or on the right (1), and their votes."""
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(2, size=n)
+    images = rng.integers(0, 60, size=(n, side, side, 1))
+    columns = np.arange(side)[None, None, :, None]
+    left = (columns < side // 2) == (truth[:, None, None, None] == 0)
+    images = np.where(left, images + 160, images).astype(np.uint8)
+    second = np.where(truth == 1, 1, ABSTAIN)
+    return images, truth, Votes(np.stack([truth, second], 1), [f.name for f in LFS], 2)
+
+
+def make(name, **plan):
+    made = GENERATORS[name]()
+    fields = {**vars(made.plan), **PLAN, **plan}
+    return made.set_params(plan=GanPlan(**fields))
+
+
+def fitted(name, **kept):
+    images, truth, votes = toys()
+    return make(name).fit(images, votes, proba=np.eye(2)[truth], lfs=LFS, **kept)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    return {name: fitted(name) for name in GENERATORS}
+
+
+def equal(one, other):
+    return (
+        np.array_equal(one.images, other.images)
+        and np.array_equal(one.proba, other.proba)
+        and np.array_equal(one.confidence, other.confidence)
+    )
+
+
+@pytest.mark.parametrize("name", GENERATORS)
+def test_samples_are_images_with_labels(name, trained):
+    made = trained[name].sample(300)
+    assert made.images.shape == (300, 8, 8, 1)
+    assert made.images.dtype == np.uint8
+    np.testing.assert_allclose(made.proba.sum(axis=1), 1, atol=1e-5)
+    assert ((made.confidence >= 0) & (made.confidence <= 1)).all()
+    assert len(trained[name].sample(0)) == 0
+
+
+@pytest.mark.parametrize("name", GENERATORS)
+def test_same_seed_same_images_however_many(name, trained):
+    state = torch.get_rng_state()
+    few, many = trained[name].sample(270), trained[name].sample(300)
+    assert equal(few.rows(np.arange(256)), many.rows(np.arange(256)))
+    assert not np.array_equal(
+        few.images, trained[name].sample(270, random_state=1).images
+    )
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("name", GENERATORS)
+def test_a_saved_generator_makes_the_same_images(name, trained, tmp_path):
+    trained[name].save(tmp_path)
+    loaded = GENERATORS[name].load(tmp_path)
+    if loaded.needs_functions:
+        with pytest.raises(InputError, match="without its labeling functions"):
+            loaded.sample(1)
+        loaded.bind(LFS, toys()[2])
+    assert equal(loaded.sample(30), trained[name].sample(30))
+    images = toys()[0]
+    np.testing.assert_array_equal(
+        loaded.predict_proba(images), trained[name].predict_proba(images)
+    )
+
+
+@pytest.mark.parametrize("name", GENERATORS)
+def test_stopped_training_ends_in_the_same_bits(name, trained, tmp_path):
+    class Stopping(CheckpointFolder):
+        def save(self, arrays):
+            super().save(arrays)
+            if int(arrays["step"]) == 20:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fitted(name, checkpoints=Stopping(tmp_path, every=10))
+    resumed = fitted(name, checkpoints=CheckpointFolder(tmp_path, every=10))
+    assert equal(resumed.sample(50), trained[name].sample(50))
+    for key, value in trained[name]._modules().items():
+        for part, tensor in value.state_dict().items():
+            assert torch.equal(tensor, resumed._modules()[key].state_dict()[part]), part
+
+
+def test_damaged_checkpoint_falls_back_to_the_one_before(trained, tmp_path):
+    fitted("adp", checkpoints=CheckpointFolder(tmp_path, every=10))
+    paths = sorted(tmp_path.iterdir())
+    assert [path.name for path in paths] == [
+        "step-00000030.safetensors",
+        "step-00000040.safetensors",
+    ]
+    paths[-1].write_bytes(paths[-1].read_bytes()[:1000])
+    resumed = fitted("adp", checkpoints=CheckpointFolder(tmp_path, every=10))
+    assert equal(resumed.sample(50), trained["adp"].sample(50))
+
+
+@pytest.mark.parametrize("name", GENERATORS)
+def test_real_images_are_labeled_by_their_looks(name, trained):
+    images, truth, votes = toys(seed=1)
+    found = trained[name].predict_proba(images)
+    assert found.shape == (64, 2)
+    assert np.mean(found.argmax(axis=1) == truth) > 0.9
+    by_votes = trained[name].predict_proba(images, votes)
+    assert np.mean(by_votes.argmax(axis=1) == truth) > 0.9
+
+
+@pytest.mark.parametrize("name", GENERATORS)
+def test_unfitted_generator_says_so(name):
+    with pytest.raises(NotFittedError, match="has learned nothing yet; call fit first"):
+        GENERATORS[name]().sample(1)
+    with pytest.raises(NotFittedError, match="has learned nothing yet"):
+        GENERATORS[name]().predict_proba(toys()[0])
+
+
+@pytest.mark.parametrize("name", ["adp", "two-stage"])
+def test_classes_are_made_to_order(name, trained):
+    made = trained[name].sample(300, classes=np.arange(300) % 2)
+    assert np.array_equal(made.labels, np.arange(300) % 2)
+
+
+def test_generator_that_cannot_be_asked_waits_for_a_class(trained):
+    made = trained["vote"].sample(40, classes=np.arange(40) % 2)
+    assert np.array_equal(made.labels, np.arange(40) % 2)
+
+
+def test_what_never_comes_is_said(trained):
+    with pytest.raises(InputError, match=r"0 of 5 images with a confidence of 1\.1"):
+        trained["adp"].sample(5, min_confidence=1.1)
+    with pytest.raises(InputError, match=r"classes go from 0 to 2; expected 0 to 1"):
+        trained["adp"].sample(2, classes=[0, 2])
+
+
+def test_class_without_labels_is_not_generated():
+    images, truth, votes = toys()
+    votes = Votes(votes.hard, votes.names, 3)
+    made = make("adp").fit(images, votes, proba=np.eye(3)[truth], lfs=LFS)
+    assert set(made.sample(300).labels) == {0, 1}
+    with pytest.raises(InputError, match="class 2 cannot be generated: no image"):
+        made.sample(1, classes=[2])
+
+
+def test_images_without_labels_are_only_looked_at():
+    images, truth, votes = toys()
+    proba = np.eye(2)[truth]
+    proba[:50] = 0
+    made = make("adp").fit(images, votes, proba=proba, lfs=LFS)
+    assert len(made.sample(10)) == 10
+
+
+def test_functions_vote_on_each_image_for_its_confidence(trained, tmp_path):
+    trained["adp"].save(tmp_path)
+    loaded = Adp.load(tmp_path)
+    of_class = loaded.sample(100)
+    assert len(np.unique(of_class.confidence)) <= 2
+    loaded.bind(LFS, toys()[2])
+    revoted = loaded.sample(100)
+    assert np.array_equal(revoted.images, of_class.images)
+    sure = loaded.sample(20, min_confidence=0.6)
+    assert (sure.confidence >= 0.6).all()
+
+
+def test_trust_is_told(trained):
+    theta, phi = trained["adp"].theta_, trained["adp"].phi_
+    assert theta.shape == (2,)
+    assert theta.sum() == pytest.approx(1)
+    assert np.array_equal(phi, phi.T)
+
+
+@pytest.mark.parametrize("noise", ["gate", "confusion", "none"])
+@pytest.mark.parametrize("labels", ["condition", "head"])
+def test_adp_trains_with_every_kind_of_noise_and_label(noise, labels):
+    images, truth, votes = toys()
+    made = make("adp", labels=labels, n_steps=20).set_params(noise=noise, lf_every=2)
+    made.fit(images, votes, proba=0.8 * np.eye(2)[truth] + 0.1, lfs=LFS)
+    assert made.is_conditional == (labels == "condition")
+    assert len(made.sample(10)) == 10
+
+
+def test_adp_trains_without_functions_and_without_trust():
+    images, truth, votes = toys()
+    made = make("adp", n_steps=20).fit(images, votes, proba=np.eye(2)[truth])
+    assert len(made.sample(10)) == 10
+    made = make("adp", n_steps=20).set_params(trust=False)
+    made.fit(images, votes, proba=np.eye(2)[truth], lfs=LFS)
+    assert len(made.sample(10)) == 10
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["adp", "two-stage"])
+def test_two_classes_that_one_function_tells_apart_are_learned(name):
+    images, truth, votes = toys(n=512)
+    made = make(name, n_steps=1500, batch=32, width=48)
+    made.fit(images, votes, proba=np.eye(2)[truth], lfs=LFS)
+    drawn = made.sample(1000)
+    seen = drawn.images[..., 0].astype(float)
+    is_one = seen[:, :, :4].mean(axis=(1, 2)) < seen[:, :, 4:].mean(axis=(1, 2))
+    assert np.mean(is_one == drawn.labels) >= 0.95
+    assert drawn.images.std(axis=0).mean() > 20
+
+
+def test_labels_alone_tell_nothing_where_classes_are_drawn_as_they_are():
+    images, truth, votes = toys(n=400)
+    lines = []
+
+    class Notes:
+        def note(self, step, figures):
+            lines.append(figures)
+
+        def rewind(self, step):
+            pass
+
+    made = make("two-stage", n_steps=200, batch=32)
+    made.fit(images, votes, proba=np.eye(2)[truth], journal=Notes())
+    assert 0.5 <= lines[-1]["labels_only_accuracy"] < 0.55
+
+
+class Breaking(TwoStage):
+    """Its step 25 gives what is no number: the first time, or always."""
+
+    always = False
+    n_breaks = 0
+
+    def _begin(self, task):
+        gan = super()._begin(task)
+        step = gan.step
+
+        def stepped(now):
+            figures = step(now)
+            if now.step == 25 and (self.always or not self.n_breaks):
+                self.n_breaks += 1
+                with torch.no_grad():
+                    next(gan.maker.parameters()).fill_(float("nan"))
+                return {"g_loss": torch.tensor(float("nan"))}
+            return figures
+
+        gan.step = stepped
+        return gan
+
+
+def breaking():
+    return Breaking(GanPlan(**{**vars(TwoStage().plan), **PLAN}))
+
+
+def test_training_that_breaks_goes_back_and_on():
+    images, truth, votes = toys()
+    made = breaking().fit(images, votes, proba=np.eye(2)[truth])
+    assert made.n_breaks == 1
+    assert made.sample(20).images.std() > 0
+
+
+def test_training_that_always_breaks_is_given_up():
+    images, truth, votes = toys()
+    made = breaking()
+    made.always = True
+    with pytest.raises(TrainingError, match=r"losses are not finite, 3 times again"):
+        made.fit(images, votes, proba=np.eye(2)[truth])
+    assert made.n_breaks == 4
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"images": np.zeros((4, 8, 8, 1))}, r"must be \(n, h, w, c\) uint8"),
+        ({"images": np.zeros((4, 5, 8, 1), np.uint8)}, "of 8x8 or more"),
+        ({"proba": np.zeros((64, 3))}, r"proba has the shape \(64, 3\); expected 64"),
+        ({"proba": np.zeros((64, 2))}, "no image has a label"),
+        ({"votes": toys(32)[2]}, "votes on 32 images, and 64 images"),
+    ],
+)
+def test_wrong_input_is_told_in_one_sentence(change, sentence):
+    images, truth, votes = toys()
+    given = {"images": images, "votes": votes, "proba": np.eye(2)[truth], **change}
+    with pytest.raises(DataError, match=sentence):
+        make("two-stage").fit(given["images"], given["votes"], proba=given["proba"])
+
+
+@pytest.mark.parametrize(
+    ("settings", "plan", "sentence"),
+    [
+        ({"noise": "loud"}, {}, "noise is 'loud'; choose from gate"),
+        ({"gate": 0.0}, {}, "gate is 0; give a share above 0"),
+        ({}, {"labels": "none"}, "makes images without labels"),
+    ],
+)
+def test_wrong_settings_of_adp_are_told(settings, plan, sentence):
+    images, truth, votes = toys()
+    with pytest.raises(InputError, match=sentence):
+        make("adp", **plan).set_params(**settings).fit(
+            images, votes, proba=np.eye(2)[truth]
+        )
+
+
+def test_vote_needs_functions():
+    images, truth, votes = toys()
+    with pytest.raises(InputError, match="labels what it generates by the labeling"):
+        make("vote").fit(images, votes, proba=np.eye(2)[truth])
+
+
+def test_votes_of_other_functions_are_refused(trained):
+    images, truth, _ = toys()
+    other = Votes(truth[:, None], ["another"], 2)
+    with pytest.raises(InputError, match="votes of 1 functions, another"):
+        trained["adp"].predict_proba(images, other)
+
+
+def test_folder_of_another_generator_is_refused(trained, tmp_path):
+    trained["adp"].save(tmp_path)
+    with pytest.raises(RunError, match="holds a Adp of format 1; expected TwoStage"):
+        TwoStage.load(tmp_path)
+    with pytest.raises(RunError, match="holds no finished generator"):
+        Vote.load(tmp_path / "nothing")
