@@ -2,6 +2,7 @@
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -151,3 +152,158 @@ def test_unknown_augmentation_is_named():
         InputError, match=r"no augmentation 'mirror'; choose from color"
     ):
         diffaugment(torch.zeros(1, 1, 8, 8), ["mirror"], drawn())
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda: d_loss(torch.zeros(1), torch.zeros(1), "hnge"),
+        lambda: g_loss(torch.zeros(1), "hnge"),
+    ],
+)
+def test_unknown_loss_is_refused(loss):
+    with pytest.raises(InputError) as caught:
+        loss()
+    assert str(caught.value) == (
+        "there is no loss 'hnge'; choose from non-saturating, saturating, hinge."
+    )
+
+
+@pytest.mark.parametrize("kind", LOSSES)
+def test_scores_far_out_give_finite_losses(kind):
+    far = torch.tensor([1e4, -1e4])
+    assert torch.isfinite(d_loss(far, far, kind))
+    assert torch.isfinite(g_loss(far, kind))
+
+
+@pytest.mark.parametrize("kind", LOSSES)
+def test_real_ones_whose_weights_are_all_zero_teach_nothing(kind):
+    real = torch.tensor([0.5, -1.0], requires_grad=True)
+    d_loss(real, torch.tensor([-1.0]), kind, weight=torch.zeros(2)).backward()
+    assert real.grad.tolist() == [0, 0]
+
+
+def test_gradient_penalty_looks_at_a_place_of_its_own_for_each_image():
+    looked = []
+
+    def discriminate(images):
+        looked.append(images.detach())
+        return linear([3.0, 4.0, 0.0, 0.0])(images)
+
+    shape = (50, 1, 2, 2)
+    gradient_penalty(discriminate, torch.ones(shape), torch.zeros(shape), drawn())
+    places = looked[0].flatten(1)
+    assert (places == places[:, :1]).all()
+    assert len(places[:, 0].unique()) == 50
+    assert 0 <= places.min() < 0.2 < 0.8 < places.max() <= 1
+
+
+def test_penalty_of_a_flat_discriminator_gives_no_nan():
+    weight = torch.zeros(4, requires_grad=True)
+    images = torch.rand(2, 4, generator=drawn())
+    gradient_penalty(lambda x: x @ weight, images, images, drawn()).backward()
+    assert torch.isfinite(weight.grad).all()
+
+
+def test_spectral_layer_is_the_layer_with_its_weight_divided():
+    inner = nn.Conv2d(4, 6, 3, stride=2, padding=2, dilation=2, groups=2)
+    nn.init.normal_(inner.weight, generator=drawn(1))
+    layer = spectral(inner, drawn()).eval()
+    x = torch.rand(2, 4, 9, 9, generator=drawn())
+    divided = copy.deepcopy(inner)
+    divided.weight.data /= layer.norm().detach()
+    torch.testing.assert_close(layer(x), divided(x))
+
+
+def test_spectral_gradient_is_that_of_the_divided_weight_with_both_vectors_held():
+    inner = nn.Linear(2, 2, bias=False)
+    inner.weight.data = torch.tensor([[2.0, 1.0], [0.5, -1.0]])
+    layer = spectral(inner, drawn()).eval()
+    weight, u = inner.weight, layer.u.clone()
+    v = (weight.T @ u / (weight.T @ u).norm()).detach()
+    x, toward = torch.tensor([[1.0, -2.0]]), torch.tensor([[1.0, 3.0]])
+    (layer(x) * toward).sum().backward()
+    free = weight.detach().clone().requires_grad_(True)
+    (x @ (free / (u @ free @ v)).T * toward).sum().backward()
+    torch.testing.assert_close(weight.grad, free.grad)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_spectral_norm_keeps_its_precision_where_layers_run_in_half(training):
+    inner = nn.Linear(8, 8)
+    nn.init.normal_(inner.weight, generator=drawn(1))
+    layer = spectral(inner, drawn()).train(training)
+    exact = copy.deepcopy(layer)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = layer(torch.ones(1, 8))
+        norm = layer.norm()
+    exact(torch.ones(1, 8))
+    assert found.dtype == torch.bfloat16
+    assert norm.dtype == torch.float32
+    assert norm == exact.norm()
+    assert torch.equal(layer.u, exact.u)
+
+
+def test_average_without_warmup_remembers_alike_from_the_first_step():
+    module = nn.Linear(1, 1, bias=False)
+    module.weight.data.fill_(1.0)
+    average = Average(module, 0.9, warmup=False)
+    module.weight.data.fill_(0.0)
+    for step in range(5):
+        average.update(module, step)
+    assert average.module.weight.item() == pytest.approx(0.9**5)
+
+
+def test_average_has_a_short_memory_at_first():
+    module = nn.Linear(1, 1, bias=False)
+    module.weight.data.fill_(0.0)
+    average, expected = Average(module, 0.2), 0.0
+    for memory, weight in [(1 / 10, 1.0), (2 / 11, 2.0), (0.2, 3.0)]:
+        module.weight.data.fill_(weight)
+        average.update(module, int(weight) - 1)
+        expected = memory * expected + (1 - memory) * weight
+    assert average.module.weight.item() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_augmentation_changes_each_image_in_its_own_way(policy):
+    images = torch.rand(1, 3, 16, 16, generator=drawn()).expand(12, 3, 16, 16)
+    changed = diffaugment(images, [policy], drawn(1))
+    assert len({image.numpy().tobytes() for image in changed}) >= 8
+
+
+def test_translation_moves_a_point_by_an_eighth_of_the_side_at_most():
+    images = torch.zeros(300, 1, 16, 24)
+    images[:, :, 8, 12] = 1
+    _, _, rows, columns = diffaugment(images, ["translation"], drawn()).nonzero().T
+    assert len(rows) == 300
+    assert rows.unique().tolist() == [6, 7, 8, 9, 10]
+    assert columns.unique().tolist() == [9, 10, 11, 12, 13, 14, 15]
+
+
+def test_cutout_blanks_half_of_each_side_or_less_at_the_border():
+    blank = diffaugment(torch.ones(200, 2, 16, 8), ["cutout"], drawn()) == 0
+    assert torch.equal(blank[:, 0], blank[:, 1])
+    heights = blank[:, 0].any(dim=2).sum(dim=1)
+    widths = blank[:, 0].any(dim=1).sum(dim=1)
+    assert (heights.max(), widths.max()) == (8, 4)
+    assert heights.min() >= 4
+    assert widths.min() >= 2
+
+
+def test_color_moves_brightness_contrast_and_saturation_within_their_bounds():
+    n, few = 400, 1e-6
+    flat = torch.full((n, 3, 4, 4), 0.5)
+    level = diffaugment(flat, ["color"], drawn()).mean(dim=(1, 2, 3))
+    assert -few <= level.min() < 0.05 < 0.95 < level.max() <= 1 + few
+
+    gray = torch.tensor([0.0, 1.0]).repeat(n, 1, 4, 2)
+    spread = np.ptp(diffaugment(gray, ["color"], drawn()).flatten(1).numpy(), axis=1)
+    assert 0.5 - few <= spread.min() < 0.55 < 1.45 < spread.max() <= 1.5 + few
+
+    # One colour all over: its channels differ by saturation times contrast.
+    red = torch.tensor([1.0, 0.0, 0.0]).view(1, 3, 1, 1).expand(n, 3, 4, 4)
+    changed = diffaugment(red, ["color"], drawn())
+    apart = (changed[:, 0] - changed[:, 1]).mean(dim=(1, 2))
+    assert -few <= apart.min() < 0.1
+    assert 2 < apart.max() <= 3 + few

@@ -66,6 +66,31 @@ def test_without_a_label_a_pair_is_judged_as_its_image(name, join):
     assert torch.equal(*judge(images))
 
 
+@pytest.mark.parametrize("in_half", [False, True])
+@pytest.mark.parametrize("join", ["projection", "concat"])
+@pytest.mark.parametrize("name", GAN_NETWORKS)
+def test_gradients_reach_every_weight_also_where_layers_run_in_half(
+    name, join, in_half
+):
+    network, width = GAN_NETWORKS[name], WIDTHS[name]
+    maker = network.make_generator(
+        (17, 30, 3), n_classes=2, width=width, generator=drawn()
+    )
+    body = network.make_body((17, 30, 3), width=width, generator=drawn())
+    judge = Discriminator(body, 2, join=join, generator=drawn())
+    labels = torch.tensor([[1.0, 0.0], [0.3, 0.7], [0.0, 1.0], [0.5, 0.5]])
+    z = torch.randn(4, maker.z_dim, generator=drawn())
+    with torch.autocast("cpu", torch.bfloat16, enabled=in_half):
+        alone, pairs = judge(maker(z, labels)[0], labels)
+    (alone.float().square() + pairs.float()).sum().backward()
+    for part in (maker, judge):
+        for of, weight in part.named_parameters():
+            assert weight.grad is not None, of
+            assert torch.isfinite(weight.grad).all(), of
+            # A bias before batch normalisation is taken away again, but for rounding.
+            assert weight.grad.abs().sum() > 0 or of.endswith("bias"), of
+
+
 @pytest.mark.parametrize("labels", ["condition", "head", "none"])
 def test_one_step_moves_every_weight(labels):
     rng = np.random.default_rng(0)
@@ -81,10 +106,16 @@ def test_one_step_moves_every_weight(labels):
             assert not torch.equal(value, before[name]), name
 
 
-@pytest.mark.parametrize("shape", [(7, 28, 1), (28, 28, 0), (28, 28)])
-def test_images_too_small_are_refused(shape):
-    with pytest.raises(InputError, match=r"needs \(h, w, c\) with 8 pixels a side"):
-        GAN_NETWORKS["dcgan"].make_generator(shape, generator=drawn())
+@pytest.mark.parametrize("shape", [(7, 28, 1), (28, 28, 0), (28, 28, 2), (28, 28)])
+def test_images_too_small_or_of_other_channels_are_refused(shape):
+    network = GAN_NETWORKS["dcgan"]
+    for make in (network.make_generator, network.make_body):
+        with pytest.raises(InputError) as caught:
+            make(shape, generator=drawn())
+        assert str(caught.value) == (
+            f"images have the shape {shape}; a generator needs (h, w, c) with "
+            "8 pixels a side or more, and 1, 3 or 4 channels."
+        )
 
 
 def test_unknown_join_is_named():

@@ -20,8 +20,8 @@ def diffaugment(
 ) -> torch.Tensor:
     """Change each image by amounts of its own, (n, c, h, w) in [0, 1].
 
-    Zhao et al. 2020, arXiv:2006.10738: brightness ± .5, saturation and contrast up to
-    twice, moved by an eighth of the side, half of the side blanked.
+    Zhao et al. 2020, arXiv:2006.10738: brightness ± .5, saturation times 0 to 2,
+    contrast times .5 to 1.5, moved by an eighth of the side, half of it blanked.
 
     Parameters
     ----------

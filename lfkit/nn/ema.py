@@ -16,20 +16,23 @@ class Average:
     Parameters
     ----------
     decay : how much of the average stays at each update.
+    warmup : remember less at first, when weights are noise.
     """
 
-    def __init__(self, module: nn.Module, decay: float) -> None:
+    def __init__(self, module: nn.Module, decay: float, warmup: bool = True) -> None:
         self.module = copy.deepcopy(module).requires_grad_(False).eval()
-        self.decay = decay
+        self.decay, self.warmup = decay, warmup
 
     @torch.no_grad()
     def update(self, module: nn.Module, step: int) -> None:
-        """Move towards the network; a short memory at first: early weights are noise.
+        """Move towards the network after a step; the first step is 0.
 
         Statistics of batch normalisation are averaged like weights: those of the last
         batches belong to weights that the average does not have.
         """
-        share = 1 - min(self.decay, (step + 1) / (step + 10))
+        memory = self.decay
+        if self.warmup:
+            memory = min(memory, (step + 1) / (step + 10))
         kept, new = [], []
         pairs = zip(
             self.module.state_dict().values(),
@@ -42,4 +45,4 @@ class Average:
                 new.append(fresh.detach())
             else:
                 old.copy_(fresh)
-        torch._foreach_lerp_(kept, new, share)
+        torch._foreach_lerp_(kept, new, 1 - memory)

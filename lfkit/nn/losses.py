@@ -7,6 +7,8 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 
+from lfkit.errors import InputError
+
 LOSSES = ("non-saturating", "saturating", "hinge")
 
 Discriminate = Callable[[torch.Tensor], torch.Tensor]
@@ -27,6 +29,7 @@ def d_loss(
     kind : one of LOSSES; "saturating" differs for the generator only.
     weight : (n,) of the real ones; where all are 0 the real side costs nothing.
     """
+    _check_kind(kind)
     if kind == "hinge":
         of_real, of_fake = F.relu(1 - real), F.relu(1 + fake)
     else:
@@ -38,6 +41,7 @@ def d_loss(
 
 def g_loss(fake: torch.Tensor, kind: str) -> torch.Tensor:
     """Give the generator's loss, (), of (n,) logits."""
+    _check_kind(kind)
     if kind == "hinge":
         return -fake.mean()
     if kind == "saturating":
@@ -72,6 +76,11 @@ def gradient_penalty(
     between = (place * real + (1 - place) * fake).detach().requires_grad_(True)
     slopes = _slopes(discriminate, between)
     return (slopes.norm(dim=1) - 1).square().mean()
+
+
+def _check_kind(kind: str) -> None:
+    if kind not in LOSSES:
+        raise InputError(f"there is no loss {kind!r}; choose from {', '.join(LOSSES)}.")
 
 
 def _slopes(discriminate: Discriminate, images: torch.Tensor) -> torch.Tensor:

@@ -37,16 +37,24 @@ class Spectral(nn.Module):
         weight = self.layer.weight / self.norm()
         if isinstance(self.layer, nn.Conv2d):
             return F.conv2d(
-                x, weight, self.layer.bias, self.layer.stride, self.layer.padding
+                x,
+                weight,
+                self.layer.bias,
+                self.layer.stride,
+                self.layer.padding,
+                self.layer.dilation,
+                self.layer.groups,
             )
         return F.linear(x, weight, self.layer.bias)
 
     def norm(self) -> torch.Tensor:
         """Estimate the largest singular value, ()."""
         flat = self.layer.weight.flatten(1)
-        v = self._turn(flat) if self.training else self._right(flat)
-        # A copy: the vector turns again before the gradient is asked for.
-        return torch.dot(self.u.clone(), flat @ v)
+        # Half precision would lose the vector's turns, and `dot` refuses mixed types.
+        with torch.autocast(flat.device.type, enabled=False):
+            v = self._turn(flat) if self.training else self._right(flat)
+            # A copy: the vector turns again before the gradient is asked for.
+            return torch.dot(self.u.clone(), flat @ v)
 
     @torch.no_grad()
     def _turn(self, flat: torch.Tensor) -> torch.Tensor:

@@ -12,6 +12,7 @@ from lfkit.errors import InputError
 from lfkit.nn.layers import drawn_linear
 
 N_COMMON = 128
+_CHANNELS = (1, 3, 4)
 Shape = tuple[int, int, int]
 
 
@@ -87,8 +88,8 @@ class GanNetwork:
 
     Attributes
     ----------
-    make_generator : (shape, n_classes, z_dim, width, generator) → ImageGenerator.
-    make_body : (shape, width, generator) → Body.
+    generator : (shape, n_classes, z_dim, width, generator) → ImageGenerator.
+    body : (shape, width, generator) → Body.
     """
 
     generator: Callable[[Shape, int, int, int | None, torch.Generator], ImageGenerator]
@@ -116,11 +117,11 @@ class GanNetwork:
 
 
 def check_shape(shape: Shape) -> None:
-    """Refuse images that are too small, or have no channel."""
-    if len(shape) != 3 or min(shape[:2]) < 8 or shape[2] < 1:
+    """Refuse images that are too small, or neither gray, RGB nor RGBA."""
+    if len(shape) != 3 or min(shape[:2]) < 8 or shape[2] not in _CHANNELS:
         raise InputError(
             f"images have the shape {tuple(shape)}; a generator needs (h, w, c) with "
-            "8 pixels a side or more."
+            "8 pixels a side or more, and 1, 3 or 4 channels."
         )
 
 
