@@ -63,7 +63,7 @@ def train_generator(
     folder = run / "models" / name
     if restart and folder.exists():
         shutil.rmtree(folder)
-    material = _material(loaded, progress)
+    material = run_material(loaded, progress)
     asked = {
         "generator": name,
         "params": _params(generator) | {"max_minutes": max_minutes},
@@ -183,7 +183,8 @@ def fitted_functions(
     return tuple(applier.lfs_)
 
 
-def _material(loaded: LoadedRun, progress: Progress | None) -> Material:
+def run_material(loaded: LoadedRun, progress: Progress | None = None) -> Material:
+    """Read what generators of a run are trained on."""
     source = loaded.open_images(
         None
         if progress is None

@@ -1,0 +1,246 @@
+"""Generators of labeled images side by side: as many steps, the same real labels.
+
+    python -m benchmarks.joint RUN --test fashion-mnist:test --out joint --steps 8000
+
+Rows are trained one after another and kept in --out, with their protocols in rows.json:
+killed, it goes on; called again with other rows, it adds them.
+"""
+
+import argparse
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks.common import machine, markdown, timed
+from lfkit.evaluation import Evaluation
+from lfkit.generated import Generated
+from lfkit.generators.checkpoints import CheckpointFolder
+from lfkit.generators.doctor import Doctor
+from lfkit.generators.grid import write_grid
+from lfkit.json_text import to_json
+from lfkit.lf_block import BatchVotes
+from lfkit.loaded_run import load_run
+from lfkit.metrics import ImageSet
+from lfkit.metrics.training import Recipe, draw_pairs, train_and_test
+from lfkit.run import versions
+from lfkit.store import write_atomically
+from lfkit.training import make_generator, run_material
+
+# Row → generator and what is set other than by default.
+ROWS = {
+    "adp": ("adp", {}),
+    "adp, no Θ and Φ": ("adp", {"trust": False}),
+    "adp, label head": ("adp", {"labels": "head", "noise": "none"}),
+    "two-stage": ("two-stage", {}),
+    "vote": ("vote", {}),
+}
+N_SAMPLES = 20_000
+N_VOTED = 2560
+RECIPE = Recipe(n_steps=1000, n_trainings=1, n_images=N_SAMPLES)
+
+
+def main(arguments=None):
+    """Train and score the rows that are asked for, and print all there are."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("run", type=Path, help="a folder of `lfkit apply`")
+    parser.add_argument("--test", required=True, help="labeled images held out of all")
+    parser.add_argument("--out", type=Path, default=Path("joint"))
+    parser.add_argument("--rows", default=";".join(ROWS), help="separated by ;")
+    parser.add_argument("--steps", type=int, default=8000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--samples", type=int, default=N_SAMPLES)
+    parser.add_argument("--judge-steps", type=int)
+    parser.add_argument("--train-only", action="store_true", help="score later")
+    options = parser.parse_args(arguments)
+    bench = Bench(options)
+    for name in options.rows.split(";"):
+        bench.row(name.strip())
+    print(f"{machine()}\n")
+    print(table(bench.rows()))
+
+
+class Bench:
+    """A run, what its generators are trained on, and where rows are kept."""
+
+    def __init__(self, options):
+        self.options, self.out = options, options.out
+        self.loaded = load_run(options.run)
+        self.source = self.loaded.open_images()
+        self.material = run_material(self.loaded)
+        self.names = self.loaded.config.class_names
+        self._evaluation = None
+
+    def rows(self):
+        """Give what is known of every row."""
+        path = self.out / "rows.json"
+        return json.loads(path.read_text()) if path.exists() else {}
+
+    def row(self, name):
+        """Train a row and score it, as far as that is not done."""
+        options = self.options
+        key = f"{name} | {options.steps} steps | seed {options.seed}"
+        known = self.rows()
+        if key in known:
+            return
+        generator, training = self.trained(name)
+        if options.train_only:
+            return
+        found = training | self.scores(name, generator)
+        known = self.rows() | {key: found}
+        write_atomically(self.out / "rows.json", to_json(known, indent=1).encode())
+
+    def trained(self, name):
+        """Train a row, or load it; gives the generator and what training told."""
+        options = self.options
+        of, settings = ROWS[name]
+        settings = settings | {"n_steps": options.steps, "random_state": options.seed}
+        generator = make_generator(of, settings)
+        folder = self.out / f"{name}-{options.steps}-{options.seed}".replace(" ", "_")
+        m = self.material
+        if (folder / "config.json").exists():
+            generator = type(generator).load(folder, device=generator.device)
+            if generator.needs_functions:
+                generator.bind(m.lfs, m.votes)
+            return generator, json.loads((folder / "told.json").read_text())
+        doctor = Doctor(folder, self.names, options.steps, print)
+        given = {"proba": m.proba, "lfs": m.lfs}
+        step = generator.seconds_per_step(m.pixels, m.votes, **given)
+        _, seconds = timed(
+            lambda: generator.fit(
+                m.pixels,
+                m.votes,
+                **given,
+                seed_proba=m.seed_proba,
+                checkpoints=CheckpointFolder(folder / "state"),
+                journal=doctor,
+            )
+        )
+        last = [json.loads(text) for text in doctor.path.read_text().splitlines()][-50:]
+        trust = [
+            line["theta_perplexity"] for line in last if "theta_perplexity" in line
+        ]
+        told = {
+            "row": name,
+            "steps": options.steps,
+            "seed": options.seed,
+            "settings": settings,
+            "minutes": seconds / 60,
+            "steps_per_s": 1 / step,
+            "lf_share": self.lf_share(generator, step),
+            "theta_perplexity": float(np.mean(trust)) if trust else None,
+            "n_lfs": len(m.votes.names),
+            "warnings": list(doctor.warnings.values()),
+            "threads": torch.get_num_threads(),
+            "versions": versions(),
+        }
+        write_atomically(folder / "told.json", to_json(told, indent=1).encode())
+        generator.save(folder)
+        write_grid(generator.sample(1000), self.names, folder / "grid.png")
+        return generator, told
+
+    def lf_share(self, generator, step):
+        """Time the functions on one batch, beside a step that calls none."""
+        if generator.needs_functions or not getattr(generator, "trust", False):
+            return 0.0
+        images = torch.rand(64, *np.roll(self.source.shape, 1))
+        block = BatchVotes(self.material.lfs, len(self.names))
+        block(images)
+        _, seconds = timed(lambda: [block(images) for _ in range(5)])
+        votes = seconds / 5 / getattr(generator, "lf_every", 1)
+        return votes / (votes + step)
+
+    @property
+    def evaluation(self):
+        """The judge: a classifier trained on all true labels, used for nothing else."""
+        if self._evaluation is None:
+            self._evaluation = Evaluation(
+                self.loaded,
+                self.source,
+                against=self.options.test,
+                n_steps=self.options.judge_steps,
+            )
+        return self._evaluation
+
+    def scores(self, name, generator):
+        """Generate and score images."""
+        evaluation, k = self.evaluation, len(self.names)
+        made = generator.sample(self.options.samples, random_state=1)
+        images = ImageSet(made.images, made.proba, name=name)
+        found, missing = evaluation.score(
+            Generated(name, images), ["fid", "prdc", "fidelity"]
+        )
+        judged = evaluation.tools.judge(made.images).argmax(axis=1)
+        shares = np.bincount(judged, minlength=k) / len(judged)
+        block = BatchVotes(self.material.lfs, k)
+        shown = torch.from_numpy(made.images[:N_VOTED]).permute(0, 3, 1, 2) / 255
+        voted = block(shown).sum(dim=1).argmax(dim=1).numpy()
+        tools = evaluation.tools
+        recipe = replace(RECIPE, n_images=self.options.samples)
+        weak = ImageSet(self.source, self.loaded.labels.proba, name="real, weak labels")
+        real = draw_pairs(weak, recipe.n_images, 0)
+        pairs = draw_pairs(images, recipe.n_images, 0)
+        learned = {
+            text: train_and_test(recipe, given, [tools.test], tools, text)[0].accuracy
+            for text, given in (
+                ("gan_train", pairs),
+                ("real", real),
+                ("both", real + pairs),
+            )
+        }
+        return {
+            "scores": [asdict(score) for score in found],
+            "missing": missing,
+            "fidelity": macro(judged, made.labels, k),
+            "vote_fidelity": macro(judged[:N_VOTED], voted, k),
+            "share_min": float(shares.min()),
+            "share_max": float(shares.max()),
+            "learned": {text: values.tolist() for text, values in learned.items()},
+            "judge": evaluation.tools.judge_name,
+            "n_samples": len(made),
+        }
+
+
+def macro(judged, labels, k):
+    """Give the mean over labels of how often the judge agrees."""
+    return float(
+        np.mean([(judged[labels == c] == c).mean() for c in range(k) if c in labels])
+    )
+
+
+def table(rows):
+    """Give the rows as Markdown."""
+    head = ["row", "steps", "fidelity", "vote's", "shares", "FID[domain]", "recall"]
+    head += ["GAN-train", "real", "real + generated", "Θ perplexity", "steps/s"]
+    head += ["LF share"]
+    lines = []
+    for found in rows.values():
+        scores = {score["metric"]: score["value"] for score in found["scores"]}
+        fid = next(v for n, v in scores.items() if n.startswith("FID"))
+        recall = next((v for n, v in scores.items() if n.startswith("recall")), None)
+        learned = {text: np.mean(v) for text, v in found["learned"].items()}
+        theta = found["theta_perplexity"]
+        lines.append(
+            [
+                found["row"],
+                f"{found['steps']:,}",
+                f"{found['fidelity']:.3f}",
+                f"{found['vote_fidelity']:.3f}",
+                f"{found['share_min']:.3f}-{found['share_max']:.3f}",
+                f"{fid:.2f}",
+                "" if recall is None else f"{recall:.2f}",
+                f"{learned['gan_train']:.3f}",
+                f"{learned['real']:.3f}",
+                f"{learned['both']:.3f}",
+                "" if theta is None else f"{theta:.1f} of {found['n_lfs']}",
+                f"{found['steps_per_s']:.1f}",
+                f"{found['lf_share']:.0%}",
+            ]
+        )
+    return markdown(head, lines)
+
+
+if __name__ == "__main__":
+    main()
