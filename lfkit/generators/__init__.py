@@ -1,6 +1,7 @@
 """Generators of labeled images, by name."""
 
 from lfkit.generators.adp import Adp as Adp
+from lfkit.generators.adp_paper import AdpPaper as AdpPaper
 from lfkit.generators.generator import JointGenerator as JointGenerator
 from lfkit.generators.generator import Samples as Samples
 from lfkit.generators.two_stage import TwoStage as TwoStage
@@ -8,6 +9,7 @@ from lfkit.generators.vote import Vote as Vote
 
 GENERATORS: dict[str, type[JointGenerator]] = {
     "adp": Adp,
+    "adp-paper": AdpPaper,
     "two-stage": TwoStage,
     "vote": Vote,
 }

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import torch
@@ -138,14 +139,12 @@ class PairGan:
             # mypy knows no overload of `to` with a memory format.
             network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = Average(self.maker, plan.average)
-        heads = [] if self.maker.head is None else [*self.maker.head.parameters()]
         groups = [{"params": [*self.maker.images.parameters()], "rate": plan.rate_g}]
-        if heads:
+        if self.maker.head is not None:
+            heads = [*self.maker.head.parameters()]
             groups.append({"params": heads, "rate": plan.rate_head})
-        self.g_optimizer = _adam(groups, plan)
-        self.d_optimizer = _adam(
-            [{"params": [*self.judge.parameters()], "rate": plan.rate_d}], plan
-        )
+        self.g_optimizer = adam(groups, plan.rate_g, plan)
+        self.d_optimizer = adam(self.judge.parameters(), plan.rate_d, plan)
         self.shares = real.shares()
         self.made_shares = self.shares.clone()
         self._epoch, self._order = -1, torch.zeros(0, dtype=torch.int64)
@@ -232,7 +231,7 @@ class PairGan:
             loss = loss + penalty * plan.r1_every
             figures["r1"] = penalty
         self.d_optimizer.zero_grad(set_to_none=True)
-        _backward(loss)
+        backward(loss)
         self.d_optimizer.step()
         return {"d_loss": loss, **figures}
 
@@ -256,7 +255,7 @@ class PairGan:
             of_pairs = g_loss(pairs.float(), plan.loss)
             loss = (1 - plan.pair_weight) * loss + plan.pair_weight * of_pairs
         self.g_optimizer.zero_grad(set_to_none=True)
-        _backward(loss)
+        backward(loss)
         self.g_optimizer.step()
         return {"g_loss": loss}
 
@@ -334,15 +333,14 @@ def make_images(
     return images.float(), made
 
 
-def _adam(
-    groups: list[Mapping[str, object]] | list[dict[str, object]], plan: GanPlan
+def adam(
+    weights: Iterable[torch.Tensor] | list[dict[str, Any]], rate: float, plan: GanPlan
 ) -> torch.optim.Adam:
-    optimizer = torch.optim.Adam(
-        [dict(group) for group in groups],
-        lr=plan.rate_g,
-        betas=(plan.beta1, 0.999),
-        fused=True,
-    )
+    """Make an optimizer whose state can be written over; groups hold their `rate`."""
+    groups = [*weights]
+    if not isinstance(groups[0], dict):
+        groups = [{"params": groups, "rate": rate}]
+    optimizer = torch.optim.Adam(groups, lr=rate, betas=(plan.beta1, 0.999), fused=True)
     begin_state(optimizer)
     return optimizer
 
@@ -352,7 +350,8 @@ def _autocast(device: str) -> torch.autocast:
     return torch.autocast(kind, torch.bfloat16, enabled=kind != "cpu")
 
 
-def _backward(loss: torch.Tensor) -> None:
+def backward(loss: torch.Tensor) -> None:
+    """Find the gradients, the same each time."""
     # The quickest kernels add up in any order.
     with torch.backends.cudnn.flags(benchmark=False, deterministic=True):
         loss.backward()  # type: ignore[no-untyped-call]

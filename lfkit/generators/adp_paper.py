@@ -1,0 +1,211 @@
+"""Adversarial Data Programming as printed, to see what it does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lfkit.errors import InputError
+from lfkit.gan_plan import GanPlan
+from lfkit.generators.generator import JointGenerator, Task
+from lfkit.votes import Votes
+
+if TYPE_CHECKING:
+    import torch
+
+    from lfkit.generators.literal import LiteralAdp, LiteralMaker
+    from lfkit.generators.made import Made
+    from lfkit.labeling.labeling_function import LabelingFunction
+
+# Section 4.3: Adam with rate 1e-4 and β₁ .5, batches of 128.
+_PLAN = GanPlan(
+    labels="none",
+    network="cogan",
+    z_dim=100,
+    batch=128,
+    join="concat",
+    rate_g=1e-4,
+    rate_d=1e-4,
+)
+
+
+class AdpPaper(JointGenerator):
+    """Learns Θ and Φ per image by fooling two discriminators, word for word.
+
+    Pal & Balasubramanian, Adversarial Data Programming, CVPR 2018, Algorithms 1 and 2.
+    Its Θ collapses onto a few functions, and its labels lose to a plain vote: `adp` is
+    what works. Each switch undoes one of the causes; the defaults are as printed but
+    for the loss, which is non-saturating, and Θ, a softmax, since θ / Σθ is undefined
+    for mixed signs.
+
+    Parameters
+    ----------
+    n_discriminator : steps of D for each of G.
+    fresh_batch : G is judged on a batch of its own, for which functions vote again.
+    soft_labels : real labels as the label model's posteriors, not one-hot: the labels
+        of both sides are then of one kind.
+    image_term : D also judges images alone.
+    judge_dependencies : D_LFB takes part (equation 8).
+    dependencies : how Φ_real is counted, "algorithm-1" or "agreement", which the
+        order of the functions does not change.
+    dependencies_of : "fake" images, as printed, or "real" ones.
+    equation : 7 or 9, the label in training; at the end it is 9.
+    theta_anchor : price of Θ's distance from even trust.
+    prior_weight : price of class shares unlike those of the real labels.
+    """
+
+    needs_functions: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        plan: GanPlan = _PLAN,
+        *,
+        n_discriminator: int = 2,
+        fresh_batch: bool = True,
+        soft_labels: bool = False,
+        image_term: bool = False,
+        judge_dependencies: bool = True,
+        dependencies: str = "algorithm-1",
+        dependencies_of: str = "fake",
+        equation: int = 7,
+        theta_anchor: float = 0.0,
+        prior_weight: float = 0.0,
+        random_state: int = 0,
+        device: str = "cpu",
+    ) -> None:
+        self.plan = plan
+        self.n_discriminator = n_discriminator
+        self.fresh_batch = fresh_batch
+        self.soft_labels = soft_labels
+        self.image_term = image_term
+        self.judge_dependencies = judge_dependencies
+        self.dependencies = dependencies
+        self.dependencies_of = dependencies_of
+        self.equation = equation
+        self.theta_anchor = theta_anchor
+        self.prior_weight = prior_weight
+        self.random_state = random_state
+        self.device = device
+
+    @property
+    def is_conditional(self) -> bool:
+        """False: the functions tell what was made."""
+        return False
+
+    def bind(self, lfs: Sequence[LabelingFunction], votes: Votes) -> None:
+        """Give it the functions, without which it has no labels."""
+        from lfkit.lf_block import BatchVotes
+
+        self._block = BatchVotes(lfs, votes.n_classes, self.device)
+
+    def _begin(self, task: Task) -> LiteralAdp:
+        from lfkit.generators.literal import LiteralAdp
+
+        if not task.lfs:
+            raise InputError(
+                "`adp-paper` labels what it generates by the labeling functions, and "
+                "none were given; pass lfs, or use `two-stage`."
+            )
+        for name, allowed in (
+            ("dependencies", ("algorithm-1", "agreement")),
+            ("dependencies_of", ("fake", "real")),
+            ("equation", (7, 9)),
+        ):
+            if getattr(self, name) not in allowed:
+                raise InputError(
+                    f"{name} is {getattr(self, name)!r}; choose from "
+                    f"{', '.join(map(str, allowed))}."
+                )
+        if self.n_discriminator < 1:
+            raise InputError(
+                f"n_discriminator is {self.n_discriminator}; give 1 or more."
+            )
+        return LiteralAdp(task, self)
+
+    def _finish(self, trained: LiteralAdp, task: Task) -> None:
+        from lfkit.generators.literal import LiteralMaker
+        from lfkit.generators.made import Made
+
+        averaged = trained.average.module
+        assert isinstance(averaged, LiteralMaker)
+        self.maker_: LiteralMaker = averaged
+        made = Made(task.shape, task.proba.shape[1], self.plan, self.device)
+        made.maker.images.load_state_dict(self.maker_.images.state_dict())
+        made.learn_to_read(task, self.random_state)
+        self.made_: Made = made
+        self.lf_names_ = task.votes.names
+        self.theta_ = trained.mean_theta.double().cpu().numpy()
+        self.phi_ = trained.mean_phi.double().cpu().numpy()
+        self.prior_ = task.prior
+        self.bind(task.lfs, task.votes)
+
+    def _draw(
+        self, classes: NDArray[np.int64], generator: torch.Generator
+    ) -> tuple[torch.Tensor, NDArray[np.float64], NDArray[np.float64]]:
+        import torch
+
+        from lfkit.lf_block import aggregated, row_stochastic
+
+        if not hasattr(self, "_block"):
+            raise InputError(
+                "`adp-paper` was loaded without its labeling functions; call bind "
+                "first."
+            )
+        z = torch.randn(
+            len(classes), self.plan.z_dim, generator=generator, device=self.device
+        )
+        self.maker_.eval()
+        with torch.no_grad():
+            images, theta, phi = self.maker_(z)
+            prior = torch.from_numpy(self.prior_.astype(np.float32)).to(z.device)
+            label = aggregated(self._block(images), theta, row_stochastic(phi), prior)
+        proba = label.double().cpu().numpy()
+        return images, proba, proba.max(axis=1)
+
+    def _predict_proba(
+        self, images: NDArray[np.uint8], votes: Votes | None
+    ) -> NDArray[np.float64]:
+        import torch
+
+        from lfkit.lf_block import aggregated, row_stochastic
+        from lfkit.lf_block.trust import weights_of
+
+        if votes is None:
+            return self.made_.read(images)
+        theta, phi, prior = (
+            torch.from_numpy(np.asarray(part, np.float32))
+            for part in (self.theta_, self.phi_, self.prior_)
+        )
+        parts = [
+            aggregated(part, theta, row_stochastic(phi), prior)
+            for part in weights_of(votes)
+        ]
+        return torch.cat(parts).double().numpy()
+
+    def _modules(self) -> Mapping[str, torch.nn.Module]:
+        return {"literal": self.maker_, "reader": self.made_.reader}
+
+    def _settings(self) -> dict[str, Any]:
+        return {
+            "lfs": list(self.lf_names_),
+            "theta": self.theta_.tolist(),
+            "phi": self.phi_.tolist(),
+        }
+
+    def _restore(self, settings: Mapping[str, Any]) -> None:
+        import torch
+
+        from lfkit.generators.literal import LiteralMaker
+        from lfkit.generators.made import Made
+
+        self.lf_names_ = tuple(settings["lfs"])
+        self.theta_ = np.asarray(settings["theta"])
+        self.phi_ = np.asarray(settings["phi"])
+        nothing = torch.Generator().manual_seed(0)
+        self.maker_ = LiteralMaker(self.shape_, len(self.lf_names_), self, nothing).to(
+            self.device
+        )
+        self.made_ = Made(self.shape_, len(self.prior_), self.plan, self.device)

@@ -1,0 +1,352 @@
+"""`lfkit train` and `lfkit generate`, as a user calls them; killed at any moment."""
+
+import csv
+import io
+import json
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from safetensors.numpy import load_file
+
+FUNCTIONS = """
+from lfkit import ABSTAIN, feature, labeling_function
+
+CLASSES = ("left", "right")
+
+@feature(batched=True)
+def left_minus_right(images):
+    half = images.shape[3] // 2
+    left, right = images[..., :half], images[..., half:]
+    return left.mean(dim=(1, 2, 3)) - right.mean(dim=(1, 2, 3))
+
+@labeling_function(features=[left_minus_right], classes=[0, 1], batched=True)
+def brighter_half_names_it(values):
+    return (values < 0).long()
+
+@labeling_function(classes=[1])
+def bright_last_column_is_right(image):
+    return 1 if image[:, -1].mean() > 120 else ABSTAIN
+"""
+TOY = ["--set", "batch=8", "--set", "width=16", "--set", "z_dim=8"]
+TOY += ["--set", "reader_steps=10"]
+START = "from lfkit.cli.app import main; main()"
+
+
+@pytest.fixture(scope="module")
+def made_run(tmp_path_factory):
+    """A run on 60 toy images."""
+    folder = tmp_path_factory.mktemp("toys")
+    rng = np.random.default_rng(0)
+    (folder / "photos").mkdir()
+    for number in range(60):
+        pixels = rng.integers(0, 60, size=(8, 8)).astype(np.uint8)
+        half = slice(0, 4) if number % 2 == 0 else slice(4, 8)
+        pixels[:, half] += 160
+        Image.fromarray(pixels).save(folder / "photos" / f"{number:02d}.png")
+    (folder / "functions.py").write_text(FUNCTIONS)
+    subprocess.run(
+        [sys.executable, "-c", START, "apply", folder / "photos", "--lfs",
+         folder / "functions.py", "--out", folder / "run"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    return folder / "run"
+
+
+@pytest.fixture
+def run(made_run, tmp_path):
+    shutil.copytree(made_run, tmp_path / "run")
+    return tmp_path / "run"
+
+
+@pytest.fixture(scope="module")
+def trained_run(made_run, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    shutil.copytree(made_run, folder)
+    subprocess.run(
+        [sys.executable, "-c", START, "train", folder, "--steps", "40", *TOY],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    return folder
+
+
+def content(folder):
+    """What must be the same however often a command was killed."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path.name not in (
+            "asked.json",
+            "told.json",
+            "curves.png",
+        ):
+            found[str(path.relative_to(folder))] = path.read_bytes()
+    return found
+
+
+def test_from_a_folder_of_images_to_labeled_images(lfkit, run, tmp_path):
+    done = lfkit("train", run, "--with", "adp", "--steps", 40, *TOY)
+    assert done.code == 0, done.err
+    assert "adp is trained, 40 steps." in done.out
+    folder = run / "models" / "adp"
+    for name in ("config.json", "weights.safetensors", "samples.npz", "grid.png",
+                 "log.jsonl", "curves.png"):  # fmt: skip
+        assert (folder / name).exists(), name
+    again = lfkit("train", run, "--with", "adp", "--steps", 40, *TOY)
+    assert "(before; --restart trains it anew)" in again.out
+    done = lfkit("generate", run, "-n", 300, "--out", tmp_path / "images")
+    assert done.code == 0, done.err
+    assert "300 images by adp:" in done.out
+    table = (tmp_path / "images" / "metadata.csv").read_text().splitlines()
+    rows = list(csv.DictReader(table))
+    assert len(rows) == 300
+    assert {row["label"] for row in rows} == {"left", "right"}
+    pixels = np.asarray(Image.open(tmp_path / "images" / rows[7]["file_name"]))
+    assert pixels.shape == (8, 8)
+    manifest = json.loads((tmp_path / "images" / "manifest.json").read_text())
+    assert manifest["generator"] == "adp"
+    assert manifest["asked"]["n"] == 300
+    # What was made is found by the commands that score and show it.
+    assert lfkit("evaluate", run, "--metrics", "fid", "--judge-steps", 20).code == 0
+    assert lfkit("report", run).code == 0
+    assert "Generated images" in (run / "report.html").read_text()
+
+
+def test_every_format_holds_the_same_images(lfkit, trained_run, tmp_path):
+    for form in ("folder", "npz", "parquet", "webdataset"):
+        done = lfkit("generate", trained_run, "-n", 2100, "--format", form, "--out",
+                     tmp_path / form)  # fmt: skip
+        assert done.code == 0, done.err
+        assert not (tmp_path / form / ".parts").exists()
+    with np.load(tmp_path / "npz" / "generated.npz") as arrays:
+        images, proba = arrays["images"], arrays["proba"]
+        assert images.shape == (2100, 8, 8, 1)
+        assert arrays["confidence"].shape == (2100,)
+    names = ["left", "right"]
+    table = pd.read_parquet(tmp_path / "parquet" / "generated.parquet")
+    assert list(table.columns) == ["image", "label", "confidence", "p_left", "p_right"]
+    shards = sorted((tmp_path / "webdataset").glob("*.tar"))
+    assert len(shards) == 2
+    with tarfile.open(shards[1]) as shard:
+        late = np.asarray(Image.open(shard.extractfile("0002099.png")))
+        told = json.load(shard.extractfile("0002099.json"))
+        number = int(shard.extractfile("0002099.cls").read())
+    assert np.array_equal(late, images[2099, ..., 0])
+    assert told["label"] == names[number] == names[proba[2099].argmax()]
+    assert np.array_equal(
+        np.asarray(Image.open(io.BytesIO(table["image"][5]["bytes"]))),
+        images[5, ..., 0],
+    )
+    assert np.array_equal(
+        np.asarray(Image.open(tmp_path / "folder" / "images" / "0000005.png")),
+        images[5, ..., 0],
+    )
+
+
+def test_classes_and_shares_are_what_was_asked_for(lfkit, trained_run, tmp_path):
+    def counts(*arguments):
+        out = tmp_path / "_".join(map(str, arguments)).replace("/", "")
+        done = lfkit("generate", trained_run, "-n", 100, "--out", out, "--json",
+                     *arguments)  # fmt: skip
+        assert done.code == 0, done.err
+        return json.loads(done.out)["classes"]
+
+    assert counts("--class", "right") == {"left": 0, "right": 100}
+    assert abs(counts("--balanced")["left"] - 50) <= 1
+    assert abs(counts("--shares", "1,3")["left"] - 25) <= 1
+    assert abs(counts("--shares", "0,1")["left"]) == 0
+
+
+def test_confidence_by_the_functions_vote_on_each_image(lfkit, trained_run, tmp_path):
+    done = lfkit("generate", trained_run, "-n", 60, "--format", "npz", "--revote",
+                 "--out", tmp_path / "a")  # fmt: skip
+    assert done.code == 0, done.err
+    with np.load(tmp_path / "a" / "generated.npz") as arrays:
+        assert len(np.unique(arrays["confidence"])) > 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["-n", 0], "-n is 0; give the number of images"),
+        (["-n", 5, "--format", "zip"], "there is no format 'zip'; choose from folder"),
+        (["-n", 5, "--class", "up"], "there is no class 'up'; choose from left, right"),
+        (["-n", 5, "--shares", "1,2,3"], "--shares has 3 numbers for 2 classes"),
+        (["-n", 5, "--shares", "0,0"], "--shares must be numbers from 0 on"),
+        (["-n", 5, "--shares", "a"], "--shares 'a' is no list of shares"),
+        (["-n", 5, "--with", "vote"], "has no trained 'vote'; run `lfkit train"),
+        (["-n", 5, "--min-confidence", "1.5"], "--min-confidence is 1.5; give a share"),
+        (["-n", 5, "--seed", "-1"], "--seed is -1; give a whole number"),
+    ],
+)
+def test_wrong_orders_are_told(lfkit, trained_run, tmp_path, arguments, sentence):
+    done = lfkit("generate", trained_run, "--out", tmp_path / "out", *arguments)
+    assert done.code == 2
+    assert sentence in " ".join(done.err.split())
+    assert not (tmp_path / "out").exists()
+
+
+def test_folders_that_hold_something_else_are_left_alone(lfkit, trained_run, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "mine.txt").write_text("mine")
+    done = lfkit("generate", trained_run, "-n", 5, "--out", out)
+    assert (done.code, "holds something else" in done.err) == (2, True)
+    done = lfkit("generate", trained_run, "-n", 5, "--out", tmp_path / "a")
+    assert done.code == 0
+    again = lfkit("generate", trained_run, "-n", 5, "--out", tmp_path / "a")
+    assert (again.code, again.out) == (0, done.out)
+    other = lfkit("generate", trained_run, "-n", 6, "--out", tmp_path / "a")
+    assert other.code == 2
+    assert "holds images made with other options" in " ".join(other.err.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--with", "gan"], "there is no generator 'gan'; choose from adp, adp-paper"),
+        (["--steps", 0], "--steps is 0; give 1 or more"),
+        (["--steps", 5, "--max-minutes", 1], "give --steps or --max-minutes, not both"),
+        (["--set", "speed=3"], "adp has no setting 'speed'; choose from"),
+        (["--set", "batch=many"], "batch is 'many'; expected a number"),
+        (["--set", "trust=maybe"], "trust is 'maybe'; expected true or false"),
+        (["--set", "batch"], "--set 'batch' is no setting; give key=value"),
+        (["--config", "none.json"], "--config none.json cannot be read"),
+        (["--resume"], "has no training of 'adp' to go on with"),
+        (["--resume", "--restart"], "give --resume or --restart, not both"),
+        (["--max-minutes", 0], "max_minutes is 0; give a number above 0"),
+        (["--seed", -1], "--seed is -1; give a whole number"),
+        (["--set", "loss=wrong", *TOY], "there is no loss 'wrong'; choose from"),
+    ],
+)
+def test_wrong_settings_are_told(lfkit, run, arguments, sentence):
+    done = lfkit("train", run, *arguments)
+    assert done.code == 2
+    assert sentence in " ".join(done.err.split())
+
+
+def test_config_file_is_read_and_what_is_no_settings_refused(lfkit, run, tmp_path):
+    (tmp_path / "a.json").write_text('{"batch": 8, "width": 16, "reader_steps": 5}')
+    done = lfkit("train", run, "--steps", 10, "--config", tmp_path / "a.json")
+    assert done.code == 0, done.err
+    config = json.loads((run / "models" / "adp" / "config.json").read_text())
+    assert config["params"]["plan"]["batch"] == 8
+    (tmp_path / "b.json").write_text("[1]")
+    done = lfkit("train", run, "--config", tmp_path / "b.json")
+    assert "holds no settings" in done.err
+
+
+def test_other_settings_or_labels_need_a_restart(lfkit, run):
+    assert lfkit("train", run, "--steps", 10, *TOY).code == 0
+    other = lfkit("train", run, "--steps", 20, *TOY)
+    assert other.code == 2
+    assert "n_steps = 10, not 20; give --restart" in " ".join(other.err.split())
+    assert lfkit("train", run, "--steps", 20, "--restart", *TOY).code == 0
+    (run / "models" / "adp" / "asked.json").write_text("{")
+    broken = lfkit("train", run, "--steps", 20, *TOY)
+    assert "cannot be read" in broken.err
+
+
+def test_folder_that_is_no_run_is_told(lfkit, tmp_path):
+    done = lfkit("train", tmp_path)
+    assert (done.code, "is no run folder" in done.err) == (2, True)
+
+
+def test_minutes_become_steps_once(lfkit, run):
+    done = lfkit("train", run, "--max-minutes", 0.02, *TOY)
+    assert done.code == 0, done.err
+    steps = json.loads((run / "models" / "adp" / "asked.json").read_text())["n_steps"]
+    again = lfkit("train", run, "--max-minutes", 0.02, *TOY)
+    assert f"{steps:,} steps (before" in again.out
+
+
+def test_edited_function_is_noticed(lfkit, run, made_run):
+    path = made_run.parent / "functions.py"
+    source = path.read_text()
+    try:
+        path.write_text(source.replace("> 120", "> 130"))
+        done = lfkit("train", run, "--steps", 10, *TOY)
+    finally:
+        path.write_text(source)
+    assert done.code == 2
+    assert "'bright_last_column_is_right' is no longer what voted" in " ".join(
+        done.err.split()
+    )
+
+
+def killed_until_done(command, begun, n_kills):
+    """Kill a command at random moments after its work has begun, and let it end."""
+    rng = random.Random(0)
+    kills = 0
+    for _ in range(n_kills):
+        process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        while process.poll() is None and not begun():
+            time.sleep(0.05)
+        time.sleep(2 * rng.random() if kills else 0.2)
+        kills += process.poll() is None
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    subprocess.run(command, check=True, capture_output=True)
+    return kills
+
+
+def test_killed_training_ends_with_the_same_files(made_run, tmp_path):
+    def command(run):
+        plan = ["--set", "batch=16", "--set", "width=32", "--set", "reader_steps=20"]
+        return [sys.executable, "-c", START, "train", run, "--steps", "500", *plan]
+
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    for folder in (whole, broken):
+        shutil.copytree(made_run, folder)
+    subprocess.run(command(whole), check=True, capture_output=True)
+    state = broken / "models" / "adp" / "log.jsonl"
+    assert killed_until_done(command(broken), state.exists, 5) > 0
+    one, other = content(whole / "models"), content(broken / "models")
+    assert one.keys() == other.keys()
+    for name in one:
+        if name.endswith("config.json"):
+            assert json.loads(one[name]) == json.loads(other[name])
+        else:
+            assert one[name] == other[name], name
+    weights = load_file(whole / "models" / "adp" / "weights.safetensors")
+    assert len(weights) > 10
+
+
+def test_killed_generation_ends_with_the_same_files(trained_run, tmp_path):
+    def command(out):
+        return [sys.executable, "-c", START, "generate", trained_run, "-n", "8000",
+                "--out", out]  # fmt: skip
+
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    subprocess.run(command(whole), check=True, capture_output=True)
+    parts = broken / ".parts"
+    assert killed_until_done(command(broken), parts.exists, 4) > 0
+    for name in ("metadata.csv", "images/0000000.png", "images/0007999.png"):
+        assert (whole / name).read_bytes() == (broken / name).read_bytes()
+    assert len(list((broken / "images").iterdir())) == 8000
+
+
+def test_ctrl_c_says_how_to_go_on(run):
+    process = subprocess.Popen(
+        [sys.executable, "-c", START, "train", run, "--steps", "100000", *TOY],
+        stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while not list((run / "models" / "adp").glob("state/*")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Stopped. What is trained is kept in" in told
+    assert "Traceback" not in told
