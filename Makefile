@@ -11,6 +11,8 @@ RUN := $(VENV)/bin
 
 demo: $(VENV)/installed
 	$(RUN)/lfkit apply digits --lfs lf_library.digits --seeds-per-class 20 --with seed-weighted --out demo-run
+	$(RUN)/lfkit train demo-run --with adp --steps 4000
+	$(RUN)/lfkit generate demo-run -n 1000 --out demo-run/generated
 
 test: $(VENV)/installed-dev
 	$(RUN)/python -m pytest -n auto --dist loadfile -m "not slow and not gpu"
@@ -36,6 +38,7 @@ bench: $(VENV)/installed-dev
 	$(RUN)/python -m benchmarks.features
 	$(RUN)/python -m benchmarks.label_models --n 2000
 	$(RUN)/python -m benchmarks.metrics
+	$(RUN)/python -m benchmarks.generation
 
 clean:
 	rm -rf $(VENV) demo-run

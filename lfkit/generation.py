@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ from numpy.typing import NDArray
 
 from lfkit.errors import InputError, RunError
 from lfkit.json_text import to_json
-from lfkit.loaded_run import load_run
+from lfkit.labels import Labels
+from lfkit.loaded_run import LoadedRun, load_run
 from lfkit.store import write_atomically
-from lfkit.training import fitted_functions
+from lfkit.training import fitted_functions, read_all
+from lfkit.votes import ABSTAIN
 
 Progress = Callable[[str, int, int], None]
 
@@ -87,22 +90,29 @@ def generate(
     write_atomically(order.out / _MANIFEST, to_json(manifest, indent=1).encode())
     writer = FORMATS[order.format](order.out, order.n, generator.shape_, names)
     counts = np.zeros(len(names), np.int64)
-    for number, start in enumerate(range(0, order.n, BLOCK)):
-        size = min(BLOCK, order.n - start)
-        labels = writer.written(number)
-        if labels is None:
-            made = generator.block(
-                number,
-                None if wanted is None else wanted(start, size),
-                random_state=order.seed,
-                min_confidence=order.min_confidence,
-                size=size,
-            )
-            writer.write(number, start, made)
-            labels = made.labels
-        counts += np.bincount(labels, minlength=len(names))
-        if progress is not None:
-            progress("generating", start + size, order.n)
+    # A block is written while the next one is made.
+    with ThreadPoolExecutor(1, "lfkit-write") as threads:
+        writing: Future[None] | None = None
+        for number, start in enumerate(range(0, order.n, BLOCK)):
+            size = min(BLOCK, order.n - start)
+            labels = writer.written(number)
+            if labels is None:
+                made = generator.block(
+                    number,
+                    None if wanted is None else wanted(start, size),
+                    random_state=order.seed,
+                    min_confidence=order.min_confidence,
+                    size=size,
+                )
+                labels = made.labels
+                if writing is not None:
+                    writing.result()
+                writing = threads.submit(writer.write, number, start, made)
+            counts += np.bincount(labels, minlength=len(names))
+            if progress is not None:
+                progress("generating", start + size, order.n)
+        if writing is not None:
+            writing.result()
     files = writer.finish()
     summary = {
         "images": order.n,
@@ -114,6 +124,25 @@ def generate(
     manifest["written"] = summary
     write_atomically(order.out / _MANIFEST, to_json(manifest, indent=1).encode())
     return summary
+
+
+def relabel(
+    run: Path, name: str, progress: Progress | None = None
+) -> tuple[LoadedRun, Labels]:
+    """Label the run's own images by a generator that was trained on them."""
+    loaded = load_run(run)
+    name, folder = _trained(run, name)
+    generator = _load(name, folder)
+    before = loaded.labels
+    pixels, readable = read_all(loaded.open_images(), progress)
+    found, reason = generator.relabel(pixels, loaded.votes, before.proba)
+    # Seeds are known, and what cannot be read is not looked at.
+    proba = np.where((before.is_seed | ~readable)[:, None], before.proba, found)
+    unlabeled = ~proba.any(axis=1) | (before.labels == ABSTAIN) & ~readable
+    labels = np.where(unlabeled, ABSTAIN, proba.argmax(axis=1))
+    return loaded, replace(
+        before, labels=labels, proba=proba, chosen=name, reason=reason
+    )
 
 
 def _trained(run: Path, name: str) -> tuple[str, Path]:
@@ -150,7 +179,11 @@ def _load(name: str, folder: Path) -> Any:
 
 
 def _bind(
-    generator: Any, name: str, loaded: Any, order: Order, progress: Progress | None
+    generator: Any,
+    name: str,
+    loaded: LoadedRun,
+    order: Order,
+    progress: Progress | None,
 ) -> None:
     """Give the generator the functions, if it wants any."""
     wants = order.revote or order.min_confidence > 0

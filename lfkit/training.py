@@ -191,7 +191,7 @@ def run_material(loaded: LoadedRun, progress: Progress | None = None) -> Materia
         else lambda done, total: progress("reading the files", done, total)
     )
     lfs = fitted_functions(loaded, source, progress)
-    pixels, readable = _pixels(source, progress)
+    pixels, readable = read_all(source, progress)
     votes, labels = loaded.votes, loaded.labels
     proba = np.where((labels.labels == ABSTAIN)[:, None], 0.0, labels.proba)
     seed_proba = None
@@ -220,9 +220,10 @@ def _rows(votes: Votes, rows: NDArray[np.int64]) -> Votes:
     )
 
 
-def _pixels(
-    source: ImageSource, progress: Progress | None
+def read_all(
+    source: ImageSource, progress: Progress | None = None
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Read all images into memory, (n, h, w, c), and tell which could be read, (n,)."""
     n, size = len(source), int(np.prod(source.shape))
     if n * size > _MOST_BYTES:
         raise DataError(

@@ -64,7 +64,8 @@ def test_every_command_of_the_readme_runs(lfkit, workplace):
     (workplace / "my_fast_lfs.py").write_text(SNIPPETS[1])
     assert len(COMMANDS) >= 10
     for command in COMMANDS:
-        program, *arguments = shlex.split(command)
+        # A few steps show that it runs; what it makes is tested elsewhere.
+        program, *arguments = shlex.split(re.sub(r"--steps \d+", "--steps 60", command))
         assert program == "lfkit"
         done = lfkit(*arguments)
         assert done.code == 0, f"{command}\n{done.err}"

@@ -350,3 +350,21 @@ def test_ctrl_c_says_how_to_go_on(run):
     assert process.returncode == 130
     assert "Stopped. What is trained is kept in" in told
     assert "Traceback" not in told
+
+
+def test_generator_labels_the_real_images_too(lfkit, trained_run):
+    done = lfkit("aggregate", trained_run, "--with", "adp")
+    assert done.code == 0, done.err
+    assert "60 of 60 images labeled by adp." in done.out
+    assert "no held-out seeds bear out" in " ".join(done.out.split())
+    labels = pd.read_csv(trained_run / "labels-adp.csv")
+    assert labels["label"].tolist() == ["left", "right"] * 30
+    missing = lfkit("aggregate", trained_run, "--with", "two-stage")
+    assert missing.code == 2
+    assert "has no trained 'two-stage'" in missing.err
+
+
+def test_generators_are_listed(lfkit):
+    done = lfkit("list", "generators")
+    for name in ("adp", "adp-paper", "two-stage", "vote"):
+        assert f"\n{name} " in done.out

@@ -13,7 +13,12 @@ def aggregate(
         Path, typer.Argument(help="A run folder, or a file of votes (.npy, .csv, …).")
     ],
     name: Annotated[
-        str, typer.Option("--with", help="How votes become labels (lfkit list).")
+        str,
+        typer.Option(
+            "--with",
+            help="How votes become labels (lfkit list): an aggregator, or a generator "
+            "trained in the run.",
+        ),
     ],
     out: Annotated[
         Path | None,
@@ -65,6 +70,8 @@ def _aggregate_run(
 ) -> dict[str, Any]:
     import numpy as np
 
+    from lfkit.generation import relabel
+    from lfkit.generators import GENERATORS
     from lfkit.labels import aggregate as aggregate_votes
     from lfkit.run import (
         load_config,
@@ -74,6 +81,17 @@ def _aggregate_run(
         save_labels,
     )
 
+    if name in GENERATORS:
+        loaded, labels = relabel(run, name)
+        paths = save_labels(
+            out or run,
+            loaded.index.column("image_id").to_pylist(),
+            labels,
+            class_names=loaded.config.class_names,
+            stem=f"labels-{name}" if out is None else "labels",
+        )
+        balance = balance or loaded.config.class_balance
+        return _result(loaded.votes, labels, loaded.truth, loaded.given, balance, paths)
     config = load_config(run)
     balance = balance or config.class_balance
     found = load_votes(run, config)

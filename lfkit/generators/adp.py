@@ -130,6 +130,19 @@ class Adp(JointGenerator):
         """(m, m) Φ̄: how far functions vary together."""
         return self.trust_.phi.detach().double().cpu().numpy()
 
+    def relabel(
+        self, images: NDArray[np.uint8], votes: Votes, proba: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], str]:
+        """Mix the word of Θ and Φ into the labels, as far as seeds bear it out."""
+        share = float(self.trust_.mixture)
+        mixed = self.trust_.mixed(proba, self.predict_proba(images, votes))
+        if not share:
+            return mixed, (
+                "the labels it learned from, unchanged: no held-out seeds bear out "
+                "what Θ and Φ would add"
+            )
+        return mixed, f"Θ and Φ, with a weight of {share:g} that held-out seeds chose"
+
     def _draw(
         self, classes: NDArray[np.int64], generator: torch.Generator
     ) -> tuple[torch.Tensor, NDArray[np.float64], NDArray[np.float64]]:

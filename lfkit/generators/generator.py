@@ -230,6 +230,17 @@ class JointGenerator(BaseEstimator, ABC):
         self._check_fitted()
         return self._predict_proba(np.asarray(images), votes)
 
+    def relabel(
+        self, images: NDArray[np.uint8], votes: Votes, proba: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], str]:
+        """Label the images it learned from anew, (n, k), and say by what.
+
+        Parameters
+        ----------
+        proba : (n, k) the labels it learned from.
+        """
+        return self.predict_proba(images), "the network that learned from its images"
+
     def save(self, directory: Path) -> None:
         """Write config.json and weights.safetensors."""
         from safetensors.torch import save

@@ -11,6 +11,7 @@ import tarfile
 import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lfkit.generators.generator import Samples
+from lfkit.labeling.evaluation import cpu_count
 from lfkit.store import write_atomically
 
 _PARTS = ".parts"
@@ -94,8 +96,8 @@ class FolderWriter(Writer):
     def write(self, number: int, start: int, made: Samples) -> None:
         """Write a block; its first image is number `start`."""
         (self.out / "images").mkdir(exist_ok=True)
-        for offset, pixels in enumerate(made.images):
-            (self.out / self._path(start + offset)).write_bytes(_png(pixels))
+        for offset, png in enumerate(_pngs(made.images)):
+            (self.out / self._path(start + offset)).write_bytes(png)
         self._keep(number, proba=made.proba, confidence=made.confidence)
 
     def _join(self, blocks: Iterator[dict[str, NDArray[Any]]]) -> list[Path]:
@@ -162,8 +164,8 @@ class ParquetWriter(Writer):
         with pq.ParquetWriter(partial, pa.schema(fields)) as file:
             for block in blocks:
                 images = [
-                    {"bytes": _png(pixels), "path": f"{start + i:07d}.png"}
-                    for i, pixels in enumerate(block["images"])
+                    {"bytes": png, "path": f"{start + i:07d}.png"}
+                    for i, png in enumerate(_pngs(block["images"]))
                 ]
                 columns = [
                     pa.array(images, kind),
@@ -187,8 +189,8 @@ class WebDatasetWriter(Writer):
             buffer = io.BytesIO()
             with tarfile.open(fileobj=buffer, mode="w") as shard:
                 for block in blocks_of_shard:
-                    for i, pixels in enumerate(block["images"]):
-                        self._add(shard, number, pixels, block, i)
+                    for i, png in enumerate(_pngs(block["images"])):
+                        self._add(shard, number, png, block, i)
                         number += 1
             paths.append(self.out / f"shard-{len(paths):06d}.tar")
             write_atomically(paths[-1], buffer.getvalue())
@@ -198,7 +200,7 @@ class WebDatasetWriter(Writer):
         self,
         shard: tarfile.TarFile,
         number: int,
-        pixels: NDArray[np.uint8],
+        png: bytes,
         block: dict[str, NDArray[Any]],
         i: int,
     ) -> None:
@@ -208,7 +210,7 @@ class WebDatasetWriter(Writer):
             "confidence": round(float(block["confidence"][i]), 4),
         }
         contents = {
-            "png": _png(pixels),
+            "png": png,
             "cls": str(int(proba.argmax())).encode(),
             "json": json.dumps(told).encode(),
         }
@@ -229,6 +231,12 @@ FORMATS: dict[str, type[Writer]] = {
 def _batches(found: Iterator[Any], size: int) -> Iterator[list[Any]]:
     while batch := list(itertools.islice(found, size)):
         yield batch
+
+
+def _pngs(images: NDArray[np.uint8]) -> list[bytes]:
+    """Encode images on all cores."""
+    with ThreadPoolExecutor(cpu_count()) as threads:
+        return [*threads.map(_png, images, chunksize=16)]
 
 
 def _png(pixels: NDArray[np.uint8]) -> bytes:
