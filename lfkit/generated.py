@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lfkit.errors import DataError, InputError
 from lfkit.metrics.image_set import ImageSet
 
-_SAMPLES, _LOG = "samples.npz", "log.jsonl"
+_SAMPLES, _LOG, _TRUST = "samples.npz", "log.jsonl", "trust.json"
 _MOST_OFF = 0.02  # from 1, of a row that is rounded
 
 
@@ -28,11 +29,15 @@ class Generated:
     name : the generator's, or the file's.
     images : with their labels.
     log : one dict of numbers per line of its training's log; [] without one.
+    confidence : (n,) how far each label is to be trusted, if the file says so.
+    trust : what it learned of the functions: names, theta (m,), phi (m, m); or None.
     """
 
     name: str
     images: ImageSet
     log: list[dict[str, Any]] = field(default_factory=list)
+    confidence: NDArray[np.float64] | None = None
+    trust: dict[str, Any] | None = None
 
 
 def load_generated(path: Path, n_classes: int, name: str | None = None) -> Generated:
@@ -85,7 +90,15 @@ def load_generated(path: Path, n_classes: int, name: str | None = None) -> Gener
             f"{path}: proba of row {row} is {proba[row].tolist()}; expected shares "
             "that sum to 1, or zeros for no label."
         )
-    return Generated(name, images)
+    confidence = held.get("confidence")
+    if confidence is not None and (
+        confidence.shape != (len(images),) or confidence.dtype.kind not in "fiu"
+    ):
+        raise DataError(
+            f"{path} has a `confidence` of shape {confidence.shape}; expected one "
+            f"number for each of the {len(images)} images."
+        )
+    return Generated(name, images, confidence=confidence)
 
 
 def all_sets(run: Path, n_classes: int, files: Sequence[Path]) -> list[Generated]:
@@ -110,7 +123,8 @@ def generators_of(run: Path, n_classes: int) -> list[Generated]:
     for folder in sorted((run / "models").glob("*/")):
         if (folder / _SAMPLES).exists():
             known = load_generated(folder / _SAMPLES, n_classes, folder.name)
-            found.append(Generated(known.name, known.images, _log(folder / _LOG)))
+            log, trust = _log(folder / _LOG), _trust(folder / _TRUST)
+            found.append(replace(known, log=log, trust=trust))
     return found
 
 
@@ -124,3 +138,13 @@ def _log(path: Path) -> list[dict[str, Any]]:
         except ValueError:
             continue  # the last line of a run that was killed
     return [line for line in lines if isinstance(line, dict)]
+
+
+def _trust(path: Path) -> dict[str, Any] | None:
+    try:
+        found = json.loads(path.read_text())
+        m = len(found["names"])
+        is_whole = np.shape(found["theta"]) == (m,) and np.shape(found["phi"]) == (m, m)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # a generator that knows no functions, or an older one
+    return found if is_whole else None

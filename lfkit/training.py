@@ -92,6 +92,13 @@ def train_generator(
             else lambda done, total: progress(f"training {name}", done, total),
         )
         _save_samples(generator, folder, loaded.config.class_names)
+        if hasattr(generator, "theta_"):
+            trust = {
+                "names": list(material.votes.names),
+                "theta": generator.theta_.tolist(),
+                "phi": generator.phi_.tolist(),
+            }
+            write_atomically(folder / "trust.json", to_json(trust).encode())
         generator.save(folder)  # last: what has a config.json is finished
     return _summary(generator, name, folder, steps, finished)
 
@@ -343,7 +350,7 @@ def _summary(
     generator: Any, name: str, folder: Path, steps: int, finished: bool
 ) -> dict[str, Any]:
     names = ["config.json", "weights.safetensors", "samples.npz", "grid.png"]
-    names += ["log.jsonl", "curves.png"]
+    names += ["trust.json", "log.jsonl", "curves.png"]
     return {
         "generator": name,
         "steps": steps,

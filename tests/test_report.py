@@ -141,12 +141,17 @@ def test_the_log_of_a_generator_is_drawn_as_curves(lfkit, run, generated):
         json.dumps({"step": s, "loss_d": 1 / (1 + s), "share": 0.5}) for s in range(9)
     ]
     (model / "log.jsonl").write_text("\n".join([*lines, '{"step": 9, "lo']))
+    trust = {"names": ["one_hole", "two_holes"], "theta": [0.25, 0.75]}
+    trust["phi"] = [[1.0, 0.2], [0.2, 1.0]]
+    (model / "trust.json").write_text(json.dumps(trust))
     try:
         _, page = reported(lfkit, run)
     finally:
         shutil.rmtree(run / "models")
     assert 'aria-label="loss_d"' in page
     assert 'aria-label="share"' in page
+    assert page.index("two_holes</td>") < page.index("one_hole</td>")
+    assert "75.0 %" in page
 
 
 @pytest.mark.parametrize(
@@ -168,6 +173,14 @@ def test_the_log_of_a_generator_is_drawn_as_curves(lfkit, run, generated):
         (
             {"images": np.zeros((2, 8, 8), np.uint8), "labels": ["a", "b"]},
             "has `labels` of type <U1; expected whole numbers, the classes",
+        ),
+        (
+            {
+                "images": np.zeros((2, 8, 8), np.uint8),
+                "labels": [0, 1],
+                "confidence": [0.5],
+            },
+            "has a `confidence` of shape (1,); expected one number for each of the 2",
         ),
         (
             {"images": np.zeros((2, 8, 8)), "labels": [0, 1]},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -48,7 +48,7 @@ class Doctor:
         )
         self.warnings: dict[str, str] = {}
         self._say = say
-        self._last: deque[Mapping[str, float]] = deque(maxlen=_WINDOW)
+        self._last: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=_WINDOW))
 
     @property
     def path(self) -> Path:
@@ -93,9 +93,8 @@ class Doctor:
         self.folder.mkdir(parents=True, exist_ok=True)
         with self.path.open("a") as file:
             file.write(json.dumps(line) + "\n")
-        self._last.append(line)
-        if len(self._last) == _WINDOW:
-            self._judge(step)
+        self._remember(line)
+        self._judge(step)
         if step % _DRAW_EVERY == 0 or step == self.n_steps:
             draw_curves(self._lines(), self.folder / "curves.png")
 
@@ -108,7 +107,9 @@ class Doctor:
         partial = self.path.with_suffix(".partial")
         partial.write_text(text)
         os.replace(partial, self.path)
-        self._last = deque(kept[-_WINDOW:], maxlen=_WINDOW)
+        self._last.clear()
+        for line in kept:
+            self._remember(line)
 
     def _lines(self) -> list[dict[str, Any]]:
         lines = []
@@ -136,7 +137,7 @@ class Doctor:
                 "generator learns little; try a smaller rate_d, or r1_gamma 1.",
             )
         share = mean("largest_share_by_vote")
-        if share * len(self.class_names) > _UNEVEN and share > 0.3:
+        if share > max(_UNEVEN / len(self.class_names), 0.3):
             self._warn(
                 "shares",
                 f"the functions give {share:.0%} of the generated images one class: "
@@ -165,9 +166,14 @@ class Doctor:
                 "its labels will be worse than a plain vote.",
             )
 
+    def _remember(self, line: Mapping[str, float]) -> None:
+        for name, value in line.items():
+            self._last[name].append(value)
+
     def _mean(self, name: str) -> float:
-        values = [line[name] for line in self._last if name in line]
-        return float(np.mean(values)) if values else float("nan")
+        """Average the last notes of a figure; NaN before there are enough."""
+        values = self._last[name]
+        return float(np.mean(values)) if len(values) == _WINDOW else float("nan")
 
     def _warn(self, kind: str, text: str) -> None:
         # One warning of a kind: the figures in it change from note to note.

@@ -100,7 +100,9 @@ def line_chart(
 def _short(value: float, percent: bool) -> str:
     if percent:
         return f"{100 * value:.0f} %"
-    return f"{value / 1000:,.3g}k" if abs(value) >= 1e4 else f"{value:,.3g}"
+    if abs(value) >= 1e4:
+        return f"{value / 1000:,.3g}k"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def _padded(low: float, high: float, share: float) -> tuple[float, float]:

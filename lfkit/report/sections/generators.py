@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,7 +15,8 @@ from lfkit.report.sections.section import Material, Section
 
 _PER_CLASS, _N_NEIGHBORS = 10, 20
 _MOST_CLASSES = 40
-_MOST_CURVES, _MOST_POINTS = 6, 400
+_MOST_CURVES, _MOST_POINTS = 9, 400
+_MOST_FUNCTIONS, _MOST_BARS, _LEAST_DRAWN = 120, 16, 0.05
 _CHUNK_NUMBERS = 2**24  # of real images held at once: 64 MB
 
 
@@ -50,6 +52,7 @@ def _part(material: Material, found: Generated) -> dict[str, Any]:
         "n": len(found.images),
         "rows": rows,
         "curves": _curves(found.log),
+        "trust": _trust(found.trust),
         "neighbors": _neighbors(material, found, rng),
     }
 
@@ -59,19 +62,47 @@ def _tiles(
 ) -> list[dict[str, str]]:
     proba = found.images.proba
     assert proba is not None, "generated images have labels"
+    sure = proba.max(axis=1) if found.confidence is None else found.confidence
     return [
         {
             "src": data_uri(pixels),
             "mark": "",
-            "title": f"{name}, confidence {proba[row].max():.0%}",
-            "text": f"{proba[row].max():.0%}",
+            "title": f"{name}, confidence {sure[row]:.0%}",
+            "text": f"{sure[row]:.0%}",
         }
         for row, pixels in zip(rows.tolist(), found.images.pixels(rows), strict=True)
     ]
 
 
+def _trust(trust: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Give what it learned of the functions: Θ as bars, Φ as a map."""
+    if trust is None or not 1 < len(trust["names"]) <= _MOST_FUNCTIONS:
+        return None
+    theta, phi = np.asarray(trust["theta"]), np.asarray(trust["phi"])
+    order = np.argsort(-theta, kind="stable")
+    bars = [
+        {
+            "name": trust["names"][j],
+            "share": float(theta[j]),
+            "width": float(theta[j] / theta.max()),
+        }
+        for j in order[:_MOST_BARS].tolist()
+    ]
+    drawn = phi[np.ix_(order, order)]
+    # What all pairs have in common would paint the whole map.
+    apart = drawn - np.median(drawn[np.triu_indices(len(drawn), 1)])
+    np.fill_diagonal(apart, 0)
+    largest = max(float(np.abs(apart).max()), 1e-9)
+    cells = [
+        (j, i, "with" if apart[i, j] > 0 else "against", f"{value:.2f}")
+        for (i, j), value in np.ndenumerate(np.abs(apart) / largest)
+        if value >= _LEAST_DRAWN
+    ]
+    return {"bars": bars, "m": len(theta), "cells": cells}
+
+
 def _curves(log: list[dict[str, Any]]) -> list[Any]:
-    """Draw the numbers of the log over the steps: losses together, others alone."""
+    """Draw the log over the steps: losses together, real beside generated."""
     names = {name for line in log for name in line} - {"step", "time", "seconds"}
     series = {}
     for name in sorted(names):
@@ -83,12 +114,14 @@ def _curves(log: list[dict[str, Any]]) -> list[Any]:
         every = max(1, len(points) // _MOST_POINTS)
         if len(points) > 1:
             series[name] = [*points[:-1:every], points[-1]]
-    losses = {name: found for name, found in series.items() if "loss" in name}
-    groups = [losses] if losses else []
-    groups += [{name: series[name]} for name in series if name not in losses]
+    groups: dict[str, dict[str, Any]] = {"losses": {}}
+    for name, found in series.items():
+        # What is told of real images and of generated ones is read side by side.
+        kind = "losses" if "loss" in name else re.sub("^(real|made|fake)_", "", name)
+        groups.setdefault(kind, {})[name] = found
     return [
         line_chart(group, x_title="step", y_title=", ".join(group))
-        for group in groups[:_MOST_CURVES]
+        for group in [group for group in groups.values() if group][:_MOST_CURVES]
     ]
 
 
