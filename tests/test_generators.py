@@ -63,6 +63,20 @@ def trained():
     return {name: fitted(name) for name in GENERATORS}
 
 
+class Notes:
+    """A journal that remembers."""
+
+    def __init__(self):
+        self.steps, self.figures = [], []
+
+    def note(self, step, figures):
+        self.steps.append(step)
+        self.figures.append(figures)
+
+    def rewind(self, step):
+        pass
+
+
 def equal(one, other):
     return (
         np.array_equal(one.images, other.images)
@@ -117,11 +131,44 @@ def test_stopped_training_ends_in_the_same_bits(name, trained, tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         fitted(name, checkpoints=Stopping(tmp_path, every=10))
-    resumed = fitted(name, checkpoints=CheckpointFolder(tmp_path, every=10))
+    notes = Notes()
+    folder = CheckpointFolder(tmp_path, every=10)
+    resumed = fitted(name, checkpoints=folder, journal=notes)
+    assert notes.steps == [30, 40]  # what was done before is not done again
     assert equal(resumed.sample(50), trained[name].sample(50))
     for key, value in trained[name]._modules().items():
         for part, tensor in value.state_dict().items():
             assert torch.equal(tensor, resumed._modules()[key].state_dict()[part]), part
+
+
+def test_pairs_chosen_anew_outlive_a_stop(tmp_path):
+    images, truth, votes = toys()
+    rng = np.random.default_rng(0)
+    unsure = rng.dirichlet([1, 1], size=64)
+    seeds = {"seed_rows": np.arange(20), "seed_labels": truth[:20]}
+    votes = Votes(
+        votes.hard, votes.names, 2, seed_out_of_fold=votes.rows(np.arange(20)), **seeds
+    )
+
+    class Stopping(CheckpointFolder):
+        def save(self, arrays):
+            super().save(arrays)
+            if int(arrays["step"]) == 40:
+                raise KeyboardInterrupt
+
+    def fit(checkpoints=None):
+        made = make("adp", n_steps=60, images_first=0.0)
+        made.set_params(refresh_every=7, lf_every=2, anchor=0.0)
+        return made.fit(
+            images, votes, proba=unsure, lfs=LFS, seed_proba=unsure[:20],
+            checkpoints=checkpoints,
+        )  # fmt: skip
+
+    whole = fit()
+    assert whole.trust_.mixture > 0
+    with pytest.raises(KeyboardInterrupt):
+        fit(Stopping(tmp_path, every=10))
+    assert equal(fit(CheckpointFolder(tmp_path, every=10)).sample(50), whole.sample(50))
 
 
 def test_damaged_checkpoint_falls_back_to_the_one_before(trained, tmp_path):
@@ -132,7 +179,10 @@ def test_damaged_checkpoint_falls_back_to_the_one_before(trained, tmp_path):
         "step-00000040.safetensors",
     ]
     paths[-1].write_bytes(paths[-1].read_bytes()[:1000])
-    resumed = fitted("adp", checkpoints=CheckpointFolder(tmp_path, every=10))
+    notes = Notes()
+    folder = CheckpointFolder(tmp_path, every=10)
+    resumed = fitted("adp", checkpoints=folder, journal=notes)
+    assert notes.steps == [40]
     assert equal(resumed.sample(50), trained["adp"].sample(50))
 
 
@@ -242,18 +292,10 @@ def test_two_classes_that_one_function_tells_apart_are_learned(name):
 
 def test_labels_alone_tell_nothing_where_classes_are_drawn_as_they_are():
     images, truth, votes = toys(n=400)
-    lines = []
-
-    class Notes:
-        def note(self, step, figures):
-            lines.append(figures)
-
-        def rewind(self, step):
-            pass
-
+    notes = Notes()
     made = make("two-stage", n_steps=200, batch=32)
-    made.fit(images, votes, proba=np.eye(2)[truth], journal=Notes())
-    assert 0.5 <= lines[-1]["labels_only_accuracy"] < 0.55
+    made.fit(images, votes, proba=np.eye(2)[truth], journal=notes)
+    assert 0.5 <= notes.figures[-1]["labels_only_accuracy"] < 0.55
 
 
 class Breaking(TwoStage):

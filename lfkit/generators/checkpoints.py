@@ -40,7 +40,8 @@ class CheckpointFolder:
     def save(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Keep a state; those before the last are deleted."""
         name = f"step-{int(arrays['step']):08d}.safetensors"
-        whole = {key: np.ascontiguousarray(value) for key, value in arrays.items()}
+        # `ascontiguousarray` would make rows of numbers: (1,) of ().
+        whole = {key: np.asarray(value, order="C") for key, value in arrays.items()}
         write_atomically(self.folder / name, save(whole))
         # After a rollback, what was saved later is no longer the newest.
         for path in self._paths():

@@ -151,7 +151,7 @@ class PairGan:
 
     def pairs_changed(self) -> None:
         """Take note of new labels of real images."""
-        self.shares = self.real.shares()
+        self.shares.copy_(self.real.shares())
 
     def step(self, now: Moment) -> dict[str, torch.Tensor]:
         """Take one step; returns losses and what the discriminator believed."""
@@ -183,7 +183,8 @@ class PairGan:
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """Give all that the next step depends on."""
-        return {"made_shares": self.made_shares} | named_tensors(
+        shares = {"shares": self.shares, "made_shares": self.made_shares}
+        return shares | named_tensors(
             {
                 "maker": self.maker,
                 "judge": self.judge,
