@@ -138,7 +138,8 @@ def relabel(
     found, reason = generator.relabel(pixels, loaded.votes, before.proba)
     # Seeds are known, and what cannot be read is not looked at.
     proba = np.where((before.is_seed | ~readable)[:, None], before.proba, found)
-    unlabeled = ~proba.any(axis=1) | (before.labels == ABSTAIN) & ~readable
+    # What was left without a label, for want of precision or votes, stays so.
+    unlabeled = ~proba.any(axis=1) | (before.labels == ABSTAIN)
     labels = np.where(unlabeled, ABSTAIN, proba.argmax(axis=1))
     return loaded, replace(
         before, labels=labels, proba=proba, chosen=name, reason=reason

@@ -61,9 +61,11 @@ def train_generator(
     generator = make_generator(name, settings or {})
     loaded = load_run(run)
     folder = run / "models" / name
-    if restart and folder.exists():
-        shutil.rmtree(folder)
+    if max_minutes is not None and not 0 < max_minutes < np.inf:
+        raise InputError(f"max_minutes is {max_minutes:g}; give a number above 0.")
     material = run_material(loaded, progress)
+    if restart and folder.exists():  # not before all that can be wrong was looked at
+        shutil.rmtree(folder)
     asked = {
         "generator": name,
         "params": _params(generator) | {"max_minutes": max_minutes},
@@ -286,8 +288,6 @@ def _steps(
 ) -> int:
     if max_minutes is None:
         return int(generator.plan.n_steps)
-    if not 0 < max_minutes < np.inf:
-        raise InputError(f"max_minutes is {max_minutes:g}; give a number above 0.")
     seconds = generator.seconds_per_step(
         material.pixels, material.votes, proba=material.proba, lfs=material.lfs
     )

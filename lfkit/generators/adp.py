@@ -135,12 +135,12 @@ class Adp(JointGenerator):
     ) -> tuple[NDArray[np.float64], str]:
         """Mix the word of Θ and Φ into the labels, as far as seeds bear it out."""
         share = float(self.trust_.mixture)
-        mixed = self.trust_.mixed(proba, self.predict_proba(images, votes))
         if not share:
-            return mixed, (
+            return proba, (
                 "the labels it learned from, unchanged: no held-out seeds bear out "
                 "what Θ and Φ would add"
             )
+        mixed = self.trust_.mixed(proba, self.predict_proba(images, votes))
         return mixed, f"Θ and Φ, with a weight of {share:g} that held-out seeds chose"
 
     def _draw(

@@ -498,7 +498,11 @@ def _checked(
     if not known.any():
         raise DataError("no image has a label; a generator of pairs needs some.")
     shares = known.sum(axis=0) if class_prior is None else np.asarray(class_prior)
-    prior = np.asarray(shares, np.float64) / np.sum(shares)
+    # A class that no image is labeled with is never seen, whatever the posteriors hint.
+    named = np.unique(known.argmax(axis=1)[known.any(axis=1)])
+    prior = np.zeros(known.shape[1])
+    prior[named] = np.asarray(shares, np.float64)[named]
+    prior /= prior.sum()
     held_out = None if seed_proba is None else np.asarray(seed_proba, np.float64)
     return Task(images, votes, known, prior, tuple(lfs), held_out)
 

@@ -95,7 +95,7 @@ class LiteralAdp:
 
     def step(self, now: Moment) -> dict[str, torch.Tensor]:
         """Take k discriminator steps and one of the generator."""
-        asked, plan = self.asked, self.asked.plan
+        asked = self.asked
         for optimizer in (self.g_optimizer, self.d_optimizer, self.phi_optimizer):
             for group in optimizer.param_groups:
                 group["lr"] = group["rate"] * now.haste
@@ -118,14 +118,13 @@ class LiteralAdp:
         rows = self._rows(now, 0)
         return figures | {
             "theta_perplexity": perplexity(theta),
-            "n_lfs": torch.tensor(float(theta.shape[1])),
+            "n_lfs": torch.full_like(theta[0, 0].detach(), theta.shape[1]),
             "real_label_peak": self.real.labels[rows].amax(dim=1).mean(),
             "made_label_peak": label.amax(dim=1).mean(),
             "largest_share_by_vote": shares.max(),
             "real_spread": self.real.pixels[rows].float().div(255).std(dim=0).mean(),
             "made_spread": images.std(dim=0).mean(),
             "lfs_agree_with_label": (voted == label.argmax(dim=1)).float().mean(),
-            "pair_batches": torch.tensor(float(plan.batch)),
         }
 
     def tensors(self) -> dict[str, torch.Tensor]:

@@ -162,7 +162,7 @@ def _first_look(
         known = torch.from_numpy(np.array(proba[start : start + len(part)], np.float32))
         says = part.sum(dim=2)
         right += torch.einsum("nmk,nk->m", part, known).double()
-        said += says.sum(dim=0).double()
+        said += (says * (known.sum(dim=1, keepdim=True) > 0)).sum(dim=0).double()
         both += (says.T @ says).double()
         equal += (agreement(part) * (says.T @ says)).double()
     # As if each had been right once and wrong k - 1 times before.
