@@ -31,7 +31,7 @@ def aggregated(
     weights = theta.expand(votes.shape[:2])
     if dependencies is not None:
         weights = torch.einsum(
-            "ni,nij->nj",
+            "ni,nji->nj",
             weights,
             dependencies.expand(len(votes), *votes.shape[1:2] * 2),
         )
