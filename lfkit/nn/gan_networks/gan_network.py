@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -58,7 +59,7 @@ class Common(nn.Module):
         return self.layers(z)
 
 
-class ImageGenerator(nn.Module):
+class ImageGenerator(nn.Module, ABC):
     """Makes images of noise.
 
     Attributes
@@ -69,11 +70,11 @@ class ImageGenerator(nn.Module):
     z_dim: int
     n_common: int = N_COMMON
 
+    @abstractmethod
     def forward(
         self, z: torch.Tensor, condition: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Make (n, c, h, w) images in [0, 1]; and the common block's (n, 128)."""
-        raise NotImplementedError
 
 
 class Body(nn.Module):
