@@ -102,7 +102,8 @@ class Bench:
     def row(self, name):
         """Train a row and score it, as far as that is not done."""
         options = self.options
-        key = f"{name} | {options.steps} steps | seed {options.seed}"
+        key = f"{name} | {options.steps} steps | seed {options.seed} | {options.test}"
+        key += f" | {options.samples} samples | judge of {options.judge_steps} steps"
         known = self.rows()
         if key in known:
             return
@@ -123,12 +124,14 @@ class Bench:
         m = self.material
         if (folder / "config.json").exists():
             generator = type(generator).load(folder, device=generator.device)
-            if generator.needs_functions:
+            if generator.functions == "must":
                 generator.bind(m.lfs, m.votes)
             return generator, json.loads((folder / "told.json").read_text())
         doctor = Doctor(folder, self.names, options.steps, print)
         given = {"proba": m.proba, "lfs": m.lfs}
-        step = generator.seconds_per_step(m.pixels, m.votes, **given)
+        of_images, of_pairs = generator.seconds_per_step(m.pixels, m.votes, **given)
+        first = generator.plan.first_pair / options.steps
+        is_resumed = (folder / "state").exists()
         _, seconds = timed(
             lambda: generator.fit(
                 m.pixels,
@@ -148,9 +151,9 @@ class Bench:
             "steps": options.steps,
             "seed": options.seed,
             "settings": settings,
-            "minutes": seconds / 60,
-            "steps_per_s": 1 / step,
-            "lf_share": self.lf_share(generator, step),
+            "minutes": None if is_resumed else seconds / 60,
+            "steps_per_s": 1 / (first * of_images + (1 - first) * of_pairs),
+            "lf_share": self.lf_share(generator, of_pairs),
             "theta_perplexity": float(np.mean(trust)) if trust else None,
             "n_lfs": len(m.votes.names),
             "warnings": list(doctor.warnings.values()),
@@ -163,17 +166,20 @@ class Bench:
         return generator, told
 
     def lf_share(self, generator, step):
-        """Time the functions on one batch, beside a step that calls none."""
-        if generator.needs_functions:  # in every step, or never
-            return None
-        if not getattr(generator, "trust", False):
+        """Time the functions on one batch, as a share of a step on pairs."""
+        if generator.functions == "must" and hasattr(generator, "n_discriminator"):
+            calls = generator.n_discriminator + generator.fresh_batch
+            n = generator.plan.batch
+        elif getattr(generator, "trust", False):
+            calls, n = 1 / generator.lf_every, generator.lf_batch
+        else:
             return 0.0
-        images = torch.rand(64, *np.roll(self.source.shape, 1))
-        block = BatchVotes(self.material.lfs, len(self.names))
+        device = generator.device
+        images = torch.rand(n, *np.roll(self.source.shape, 1)).to(device)
+        block = BatchVotes(self.material.lfs, len(self.names), device)
         block(images)
         _, seconds = timed(lambda: [block(images) for _ in range(5)])
-        votes = seconds / 5 / getattr(generator, "lf_every", 1)
-        return votes / (votes + step)
+        return seconds / 5 * calls / step
 
     @property
     def evaluation(self):

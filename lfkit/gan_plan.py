@@ -2,7 +2,34 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+
+from lfkit.errors import InputError
+
+NETWORKS = ("dcgan", "cogan", "sngan")
+LABELS = ("condition", "head", "none")
+JOINS = ("projection", "concat")
+LOSSES = ("non-saturating", "saturating", "hinge")
+POLICIES = ("color", "translation", "cutout")
+
+_Bounds = tuple[float, float]
+_NUMBERS: dict[str, _Bounds] = {  # both ends are allowed
+    "n_steps": (1, math.inf),
+    "images_first": (0, 1),
+    "batch": (2, math.inf),  # normalised over the batch
+    "z_dim": (1, math.inf),
+    "rate_g": (0, 1),
+    "rate_d": (0, 1),
+    "rate_head": (0, 1),
+    "beta1": (0, 0.999),
+    "decay_from": (0, 1),
+    "average": (0, 0.99999),
+    "r1_gamma": (0, math.inf),
+    "r1_every": (1, math.inf),
+    "pair_weight": (0, 1),
+    "reader_steps": (1, math.inf),
+}
 
 
 @dataclass(frozen=True)
@@ -52,7 +79,38 @@ class GanPlan:
     pair_weight: float = 0.5
     reader_steps: int = 600
 
+    def __post_init__(self) -> None:
+        """Refuse what no training can be done with."""
+        for name, allowed in (
+            ("network", NETWORKS),
+            ("labels", LABELS),
+            ("join", JOINS),
+            ("loss", LOSSES),
+        ):
+            check_choice(name, getattr(self, name), allowed)
+        for policy in self.augment:
+            check_choice("augment", policy, POLICIES)
+        for name, (least, most) in _NUMBERS.items():
+            check_number(name, getattr(self, name), least, most)
+        if self.width is not None:
+            check_number("width", self.width, 4)
+
     @property
     def first_pair(self) -> int:
         """The step from which pairs are judged."""
         return 0 if self.labels == "none" else round(self.n_steps * self.images_first)
+
+
+def check_choice(name: str, value: object, allowed: tuple[object, ...]) -> None:
+    """Refuse what is not among the values of a setting."""
+    if value not in allowed:
+        known = ", ".join(map(str, allowed))
+        raise InputError(f"{name} is {value!r}; choose from {known}.")
+
+
+def check_number(name: str, value: float, least: float, most: float = math.inf) -> None:
+    """Refuse a number outside of a setting's bounds, both of which are allowed."""
+    if least <= value <= most and math.isfinite(value):
+        return
+    bounds = f"{least:g} or more" if most == math.inf else f"{least:g} to {most:g}"
+    raise InputError(f"{name} is {value:g}; give {bounds}.")

@@ -11,20 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from lfkit.errors import InputError, RunError
 from lfkit.json_text import to_json
 from lfkit.labels import Labels
 from lfkit.loaded_run import LoadedRun, load_run
 from lfkit.store import write_atomically
-from lfkit.training import fitted_functions, read_all
+from lfkit.training import best_device, fitted_functions, read_all
 from lfkit.votes import ABSTAIN
 
 Progress = Callable[[str, int, int], None]
 
-# The fractional parts of its multiples fill [0, 1] more evenly than random numbers.
-_GOLDEN = 0.6180339887498949
+_MOST_IMAGES = 1e12
 _MANIFEST = "manifest.json"
 
 
@@ -83,7 +82,7 @@ def generate(
     _bind(generator, name, loaded, order, progress)
     wanted = _wanted(order, names, generator)
     manifest = _manifest(order, run, name, folder, names)
-    finished = _finished(order.out, manifest)
+    finished = _finished(order, manifest)
     if finished is not None:
         return finished
     order.out.mkdir(parents=True, exist_ok=True)
@@ -97,13 +96,14 @@ def generate(
             size = min(BLOCK, order.n - start)
             labels = writer.written(number)
             if labels is None:
+                # Always a whole block: how many are asked for changes no image.
                 made = generator.block(
                     number,
-                    None if wanted is None else wanted(start, size),
+                    None if wanted is None else wanted[start : start + BLOCK],
                     random_state=order.seed,
                     min_confidence=order.min_confidence,
-                    size=size,
-                )
+                    class_names=names,
+                ).rows(slice(size))
                 labels = made.labels
                 if writing is not None:
                     writing.result()
@@ -134,8 +134,14 @@ def relabel(
     name, folder = _trained(run, name)
     generator = _load(name, folder)
     before = loaded.labels
-    pixels, readable = read_all(loaded.open_images(), progress)
-    found, reason = generator.relabel(pixels, loaded.votes, before.proba)
+    readable = np.ones(len(before.proba), bool)
+
+    def read() -> NDArray[np.uint8]:
+        pixels, could = read_all(loaded.open_images(), progress)
+        readable[:] = could
+        return pixels
+
+    found, reason = generator.relabel(read, loaded.votes, before.proba)
     # Seeds are known, and what cannot be read is not looked at.
     proba = np.where((before.is_seed | ~readable)[:, None], before.proba, found)
     # What was left without a label, for want of precision or votes, stays so.
@@ -171,12 +177,9 @@ def _trained(run: Path, name: str) -> tuple[str, Path]:
 
 
 def _load(name: str, folder: Path) -> Any:
-    import torch
-
     from lfkit.generators import GENERATORS
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    return GENERATORS[name].load(folder, device=device)
+    return GENERATORS[name].load(folder, device=best_device())
 
 
 def _bind(
@@ -188,14 +191,14 @@ def _bind(
 ) -> None:
     """Give the generator the functions, if it wants any."""
     wants = order.revote or order.min_confidence > 0
-    if not hasattr(generator, "bind"):
+    if generator.functions == "never":
         if wants:
             raise InputError(
                 f"{name} knows no labeling functions, so no image has a confidence of "
                 "its own; leave --revote and --min-confidence out, or use `adp`."
             )
         return
-    if not wants and not generator.needs_functions:
+    if not wants and generator.functions != "must":
         return
     lfs = fitted_functions(loaded, loaded.open_images(), progress)
     if not lfs:
@@ -208,8 +211,10 @@ def _bind(
 
 def _wanted(
     order: Order, names: Sequence[str], generator: Any
-) -> Callable[[int, int], NDArray[np.int64]] | None:
-    """Tell which class each image is to have; None: what comes."""
+) -> NDArray[np.int64] | None:
+    """Tell which class each image is to have, to whole blocks; None: what comes."""
+    from lfkit.generators.generator import BLOCK
+
     k = len(names)
     if not (order.classes or order.balanced or order.shares):
         if not generator.is_conditional:
@@ -247,16 +252,23 @@ def _wanted(
             f"class {unknowable[0]!r} cannot be generated: no image was labeled so. "
             "Leave it out."
         )
-    edges = np.cumsum(shares / shares.sum())
-    offset = np.random.default_rng(order.seed).random()
+    return evenly(shares, -(-order.n // BLOCK) * BLOCK)
 
-    def classes(start: int, size: int) -> NDArray[np.int64]:
-        # Every stretch has nearly the shares asked for, however many are made.
-        places = (offset + np.arange(start, start + size) * _GOLDEN) % 1
-        found = np.searchsorted(edges, places, side="right")
-        return np.minimum(found, int(np.flatnonzero(shares)[-1])).astype(np.int64)
 
-    return classes
+def evenly(shares: ArrayLike, n: int) -> NDArray[np.int64]:
+    """List n classes so that every beginning has the shares, to within one image.
+
+    The j-th image of a class with the share p is due at (j + 1/2) / p (Webster's
+    method); n changes nothing of the beginning.
+    """
+    known = np.asarray(shares, np.float64) / np.sum(shares)
+    known[known < 1 / _MOST_IMAGES] = 0  # never due
+    counts = np.where(known > 0, np.ceil(known * n) + 1, 0).astype(np.int64)
+    classes = np.repeat(np.arange(len(known)), counts)
+    place = np.arange(len(classes)) - np.repeat(np.cumsum(counts) - counts, counts)
+    due = (place + 0.5) / known[classes]
+    # Those due at the same time come in the order of the classes.
+    return classes[np.lexsort((classes, due))][:n]
 
 
 def _manifest(
@@ -279,11 +291,12 @@ def _manifest(
     }
 
 
-def _finished(out: Path, manifest: dict[str, Any]) -> dict[str, Any] | None:
+def _finished(order: Order, manifest: dict[str, Any]) -> dict[str, Any] | None:
     """Give the summary of a folder that is done; refuse one that holds other things."""
+    out = order.out
     path = out / _MANIFEST
     if not path.exists():
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        if out.exists() and (not out.is_dir() or any(map(_is_foreign, out.iterdir()))):
             raise RunError(
                 f"{out} exists and holds something else; give --out a new folder."
             )
@@ -305,4 +318,17 @@ def _finished(out: Path, manifest: dict[str, Any]) -> dict[str, Any] | None:
                 f"{out} holds images made with {what}; give --out a new folder, or "
                 "delete this one."
             )
-    return known.get("written")
+    summary: dict[str, Any] | None = known.get("written")
+    if summary is None:
+        return None
+    files = [out / Path(file).name for file in summary["files"]]
+    for file in files:
+        n_left = len(list(file.iterdir())) if file.is_dir() else order.n
+        if not file.exists() or n_left < order.n:
+            return None  # deleted since: they are made again
+    return summary | {"out": str(out), "files": [*map(str, files)]}
+
+
+def _is_foreign(path: Path) -> bool:
+    """Tell what a killed `lfkit generate` cannot have left beside no manifest."""
+    return not (path.name.startswith(f".{_MANIFEST}") and path.suffix == ".partial")

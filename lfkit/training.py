@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields, replace
 from pathlib import Path
@@ -30,6 +31,7 @@ Progress = Callable[[str, int, int], None]
 
 _MOST_BYTES = 8e9  # of images in memory at once
 _READ_AT_ONCE = 1024
+_TIMED_IMAGES = 64
 _KEPT_SAMPLES = 2000  # for `lfkit report` and `lfkit evaluate`
 
 
@@ -64,6 +66,7 @@ def train_generator(
     if max_minutes is not None and not 0 < max_minutes < np.inf:
         raise InputError(f"max_minutes is {max_minutes:g}; give a number above 0.")
     material = run_material(loaded, progress)
+    generator.check(has_functions=bool(material.lfs))
     if restart and folder.exists():  # not before all that can be wrong was looked at
         shutil.rmtree(folder)
     asked = {
@@ -81,6 +84,8 @@ def train_generator(
     if not finished:
         doctor = Doctor(folder, loaded.config.class_names, steps, say)
         doctor.first_look(material.votes, material.proba)
+        if generator.functions != "never":
+            _warn_of_slow(material, loaded, say)
         generator.fit(
             material.pixels,
             material.votes,
@@ -93,6 +98,7 @@ def train_generator(
             if progress is None
             else lambda done, total: progress(f"training {name}", done, total),
         )
+        doctor.last_look(generator.faults())
         _save_samples(generator, folder, loaded.config.class_names)
         if hasattr(generator, "theta_"):
             trust = {
@@ -113,7 +119,7 @@ def make_generator(name: str, settings: Mapping[str, Any]) -> Any:
         raise InputError(
             f"there is no generator {name!r}; choose from {', '.join(GENERATORS)}."
         )
-    made = GENERATORS[name](device=_best_device())
+    made = GENERATORS[name](device=best_device())
     own = made.get_params(deep=False)
     of_plan = {field.name: field for field in fields(GanPlan)}
     for key, value in settings.items():
@@ -155,8 +161,19 @@ class Material:
     def fingerprint(self) -> str:
         """Name images, votes and labels by their content."""
         digest = hashlib.blake2b(digest_size=16)
-        for array in (self.pixels, self.votes.hard, self.proba):
-            digest.update(np.ascontiguousarray(array).data)
+        votes = self.votes
+        for array in (
+            self.pixels,
+            votes.hard,
+            votes.soft,
+            votes.seed_rows,
+            votes.seed_out_of_fold and votes.seed_out_of_fold.hard,
+            self.proba,
+            self.seed_proba,
+        ):
+            if array is not None:
+                digest.update(np.ascontiguousarray(array).data)
+            digest.update(b"/")
         return digest.hexdigest()
 
 
@@ -213,19 +230,26 @@ def run_material(loaded: LoadedRun, progress: Progress | None = None) -> Materia
         seed_proba = aggregator.fit(votes).out_of_fold_proba(votes)
     if not readable.all():
         rows = np.flatnonzero(readable)
+        if seed_proba is not None and votes.seed_rows is not None:
+            seed_proba = seed_proba[np.isin(votes.seed_rows, rows)]
         pixels, votes, proba = pixels[rows], _rows(votes, rows), proba[rows]
     return Material(pixels, votes, proba, lfs, seed_proba)
 
 
 def _rows(votes: Votes, rows: NDArray[np.int64]) -> Votes:
-    """Leave images out; the seeds' own votes stay."""
+    """Leave images out; the seeds' own votes stay, if they can be read."""
+    found = votes.rows(rows)
+    if votes.seed_rows is None:
+        return found
+    kept = np.isin(votes.seed_rows, rows)
+    held_out, labels = votes.seed_out_of_fold, votes.seed_labels
     return replace(
-        votes.rows(rows),
-        seed_labels=votes.seed_labels,
-        seed_rows=None
-        if votes.seed_rows is None
-        else np.searchsorted(rows, votes.seed_rows),
-        seed_out_of_fold=votes.seed_out_of_fold,
+        found,
+        seed_labels=None if labels is None else np.asarray(labels)[kept],
+        seed_rows=np.searchsorted(rows, votes.seed_rows[kept]),
+        seed_out_of_fold=None
+        if held_out is None
+        else held_out.rows(np.flatnonzero(kept)),
     )
 
 
@@ -288,12 +312,41 @@ def _steps(
 ) -> int:
     if max_minutes is None:
         return int(generator.plan.n_steps)
-    seconds = generator.seconds_per_step(
+    of_images, of_pairs = generator.seconds_per_step(
         material.pixels, material.votes, proba=material.proba, lfs=material.lfs
     )
+    first = generator.plan.first_pair / generator.plan.n_steps
+    seconds = first * of_images + (1 - first) * of_pairs
     steps = max(20, int(max_minutes * 60 / seconds) // 10 * 10)
     say(f"{max_minutes:g} minutes are {steps:,} steps of {seconds * 1000:.0f} ms")
     return steps
+
+
+def _warn_of_slow(
+    material: Material, loaded: LoadedRun, say: Callable[[str], None]
+) -> None:
+    """Tell what functions cost that take one image a call."""
+    import torch
+
+    from lfkit.lf_block import BatchVotes
+
+    block = BatchVotes(material.lfs, len(loaded.config.class_names), best_device())
+    if not block.per_image:
+        return
+    shown = torch.from_numpy(material.pixels[:_TIMED_IMAGES].copy())
+    shown = shown.permute(0, 3, 1, 2).float().div(255).to(block.device)
+    block(shown[:1])  # what is loaded once is loaded
+    started = time.perf_counter()
+    block(shown)
+    seconds = time.perf_counter() - started
+    names = ", ".join(block.per_image[:3])
+    more = len(block.per_image) - 3
+    say(
+        f"{names}{f' and {more} more' if more > 0 else ''} take one image a call, on "
+        f"the CPU: a vote of all functions on {len(shown)} images takes "
+        f"{seconds:.2g} s. With batched=True it is quicker; a larger lf_every asks "
+        "less often."
+    )
 
 
 def _params(generator: Any) -> dict[str, Any]:
@@ -325,7 +378,8 @@ def _as_type_of(known: Any, value: Any, name: str) -> Any:
     return value
 
 
-def _best_device() -> str:
+def best_device() -> str:
+    """Name a GPU if torch sees one, else the CPU."""
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"

@@ -19,14 +19,15 @@ FINE = {
     "made_label_peak": 1.0,
     "labels_only_accuracy": 0.51,
     "theta_perplexity": 9.0,
-    "n_lfs": 10.0,
 }
 NAMES = tuple("abcdefghij")
+VOTES = Votes(np.arange(500)[:, None] % 10 + np.zeros(10, int), NAMES, 10)
 
 
 def told(tmp_path, **figures):
     said = []
     doctor = Doctor(tmp_path, NAMES, 2000, said.append)
+    doctor.first_look(VOTES, np.eye(10)[VOTES.hard[:, 0]])
     for step in range(10, 1010, 10):
         doctor.note(step, FINE | figures)
     return said
@@ -74,6 +75,17 @@ def test_first_look_names_classes_and_silence(tmp_path):
     assert "no image is labeled cow: it will not be generated" in said[0]
     assert "few images are labeled dog (5)" in said[1]
     assert "no function votes on 70% of the images" in said[2]
+
+
+def test_functions_that_fail_on_generated_images_are_named(tmp_path):
+    said = []
+    doctor = Doctor(tmp_path, NAMES, 100, said.append)
+    doctor.last_look({f"f{j}": (3, "raised ValueError: no") for j in range(7)})
+    assert len(said) == 6
+    assert said[0] == (
+        "f0 raised ValueError: no (on 3 generated images): it abstained there."
+    )
+    assert said[-1] == "2 more functions failed on generated images."
 
 
 def test_lines_after_a_rollback_are_taken_back(tmp_path):

@@ -8,9 +8,10 @@ import torch
 from torch import nn
 
 from lfkit.errors import InputError
-from lfkit.nn.diffaugment import POLICIES, diffaugment
+from lfkit.gan_plan import LOSSES, POLICIES
+from lfkit.nn.diffaugment import diffaugment
 from lfkit.nn.ema import Average
-from lfkit.nn.losses import LOSSES, d_loss, g_loss, gradient_penalty, r1_penalty
+from lfkit.nn.losses import d_loss, g_loss, gradient_penalty, r1_penalty
 from lfkit.nn.spectral import spectral
 
 
@@ -149,7 +150,7 @@ def test_augmentation_repeats_with_its_generator_and_lets_gradients_through(poli
 
 def test_unknown_augmentation_is_named():
     with pytest.raises(
-        InputError, match=r"no augmentation 'mirror'; choose from color"
+        InputError, match=r"augment is 'mirror'; choose from color, translation"
     ):
         diffaugment(torch.zeros(1, 1, 8, 8), ["mirror"], drawn())
 
@@ -165,7 +166,7 @@ def test_unknown_loss_is_refused(loss):
     with pytest.raises(InputError) as caught:
         loss()
     assert str(caught.value) == (
-        "there is no loss 'hnge'; choose from non-saturating, saturating, hinge."
+        "loss is 'hnge'; choose from non-saturating, saturating, hinge."
     )
 
 

@@ -1,5 +1,7 @@
 """Every generator: what it promises, whatever it is made of."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -7,9 +9,11 @@ from sklearn.exceptions import NotFittedError
 
 from lfkit import ABSTAIN, Votes, feature, labeling_function
 from lfkit.errors import DataError, InputError, RunError, TrainingError
-from lfkit.gan_plan import GanPlan
+from lfkit.gan_plan import NETWORKS, GanPlan
 from lfkit.generators import GENERATORS, Adp, TwoStage, Vote
 from lfkit.generators.checkpoints import CheckpointFolder
+from lfkit.generators.doctor import Doctor
+from lfkit.nn.gan_networks import GAN_NETWORKS
 
 PLAN = {"n_steps": 40, "batch": 8, "width": 24, "z_dim": 8, "reader_steps": 30}
 
@@ -81,7 +85,7 @@ def equal(one, other):
     return (
         np.array_equal(one.images, other.images)
         and np.array_equal(one.proba, other.proba)
-        and np.array_equal(one.confidence, other.confidence)
+        and np.array_equal(one.confidence, other.confidence, equal_nan=True)
     )
 
 
@@ -91,7 +95,10 @@ def test_samples_are_images_with_labels(name, trained):
     assert made.images.shape == (300, 8, 8, 1)
     assert made.images.dtype == np.uint8
     np.testing.assert_allclose(made.proba.sum(axis=1), 1, atol=1e-5)
-    assert ((made.confidence >= 0) & (made.confidence <= 1)).all()
+    if trained[name].functions == "never":  # nobody can tell
+        assert np.isnan(made.confidence).all()
+    else:
+        assert ((made.confidence >= 0) & (made.confidence <= 1)).all()
     assert len(trained[name].sample(0)) == 0
 
 
@@ -110,7 +117,7 @@ def test_same_seed_same_images_however_many(name, trained):
 def test_a_saved_generator_makes_the_same_images(name, trained, tmp_path):
     trained[name].save(tmp_path)
     loaded = GENERATORS[name].load(tmp_path)
-    if loaded.needs_functions:
+    if loaded.functions == "must":
         with pytest.raises(InputError, match="without its labeling functions"):
             loaded.sample(1)
         loaded.bind(LFS, toys()[2])
@@ -216,7 +223,7 @@ def test_generator_that_cannot_be_asked_waits_for_a_class(trained):
 
 
 def test_what_never_comes_is_said(trained):
-    with pytest.raises(InputError, match=r"0 of 5 images with a confidence of 1\.1"):
+    with pytest.raises(InputError, match=r"0 of 256 images with a confidence of 1\.1"):
         trained["adp"].sample(5, min_confidence=1.1)
     with pytest.raises(InputError, match=r"classes go from 0 to 2; expected 0 to 1"):
         trained["adp"].sample(2, classes=[0, 2])
@@ -332,11 +339,60 @@ def test_training_that_breaks_goes_back_and_on():
     assert made.sample(20).images.std() > 0
 
 
+def test_weights_that_break_in_the_last_step_are_taken_back():
+    class Late(Breaking):
+        def _begin(self, task):
+            gan = TwoStage._begin(self, task)
+            step = gan.step
+
+            def stepped(now):
+                figures = step(now)
+                if now.step == 39 and not self.n_breaks:
+                    self.n_breaks += 1
+                    with torch.no_grad():  # the loss does not tell of it any more
+                        next(gan.average.module.parameters()).fill_(float("nan"))
+                return figures
+
+            gan.step = stepped
+            return gan
+
+    images, truth, votes = toys()
+    made = Late(GanPlan(**{**vars(TwoStage().plan), **PLAN}))
+    made.fit(images, votes, proba=np.eye(2)[truth])
+    assert made.n_breaks == 1
+    assert made.sample(20).images.std() > 0
+
+
+def test_killed_right_after_a_checkpoint_no_line_is_lost(tmp_path):
+    class Killed(CheckpointFolder):
+        def save(self, arrays):
+            super().save(arrays)
+            if int(arrays["step"]) == 30:
+                raise KeyboardInterrupt
+
+    def log(folder):
+        return [json.loads(line)["step"] for line in folder.read_text().splitlines()]
+
+    images, truth, votes = toys()
+    given = {"proba": np.eye(2)[truth]}
+    doctor = Doctor(tmp_path, ("left", "right"), 40)
+    with pytest.raises(KeyboardInterrupt):
+        make("two-stage").fit(
+            images, votes, **given, journal=doctor,
+            checkpoints=Killed(tmp_path / "state", every=10),
+        )  # fmt: skip
+    make("two-stage").fit(
+        images, votes, **given, journal=Doctor(tmp_path, ("left", "right"), 40),
+        checkpoints=CheckpointFolder(tmp_path / "state", every=10),
+    )  # fmt: skip
+    assert log(tmp_path / "log.jsonl") == [10, 20, 30, 40]
+
+
 def test_training_that_always_breaks_is_given_up():
     images, truth, votes = toys()
     made = breaking()
     made.always = True
-    with pytest.raises(TrainingError, match=r"losses are not finite, 3 times again"):
+    with pytest.raises(TrainingError, match="weights are not finite, 3 times"):
         made.fit(images, votes, proba=np.eye(2)[truth])
     assert made.n_breaks == 4
 
@@ -363,7 +419,10 @@ def test_wrong_input_is_told_in_one_sentence(change, sentence):
     [
         ({"noise": "loud"}, {}, "noise is 'loud'; choose from gate"),
         ({"gate": 0.0}, {}, "gate is 0; give a share above 0"),
-        ({}, {"labels": "none"}, "makes images without labels"),
+        ({}, {"labels": "none"}, r"plan.labels of Adp is 'none'; choose from cond"),
+        ({"lf_every": 0}, {}, "lf_every is 0; give 1 or more"),
+        ({"refresh_every": 0}, {}, "refresh_every is 0; give 1 or more"),
+        ({"anchor": -1.0}, {}, "anchor is -1; give 0 or more"),
     ],
 )
 def test_wrong_settings_of_adp_are_told(settings, plan, sentence):
@@ -372,6 +431,78 @@ def test_wrong_settings_of_adp_are_told(settings, plan, sentence):
         make("adp", **plan).set_params(**settings).fit(
             images, votes, proba=np.eye(2)[truth]
         )
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"network": "sgan"}, "network is 'sgan'; choose from dcgan, cogan, sngan"),
+        ({"labels": "soft"}, "labels is 'soft'; choose from condition, head, none"),
+        ({"join": "sum"}, "join is 'sum'; choose from projection, concat"),
+        ({"augment": ("flip",)}, "augment is 'flip'; choose from color, translation"),
+        ({"batch": 1}, "batch is 1; give 2 or more"),
+        ({"n_steps": 0}, "n_steps is 0; give 1 or more"),
+        ({"z_dim": 0}, "z_dim is 0; give 1 or more"),
+        ({"width": 0}, "width is 0; give 4 or more"),
+        ({"r1_every": 0}, "r1_every is 0; give 1 or more"),
+        ({"r1_gamma": float("nan")}, "r1_gamma is nan; give 0 or more"),
+        ({"images_first": 1.5}, "images_first is 1.5; give 0 to 1"),
+    ],
+)
+def test_plan_that_makes_no_sense_is_refused(settings, sentence):
+    with pytest.raises(InputError) as caught:
+        GanPlan(**settings)
+    assert sentence in str(caught.value)
+
+
+def test_names_of_a_plan_are_those_that_there_are():
+    assert tuple(GAN_NETWORKS) == NETWORKS
+    for name in NETWORKS:
+        GanPlan(network=name)
+
+
+@pytest.mark.parametrize(
+    ("name", "labels"),
+    [("two-stage", "none"), ("vote", "condition"), ("adp-paper", "head")],
+)
+def test_labels_that_a_generator_cannot_use_are_refused(name, labels):
+    images, truth, votes = toys()
+    with pytest.raises(InputError, match=rf"plan.labels of .* is '{labels}'; choose"):
+        make(name, labels=labels).fit(images, votes, proba=np.eye(2)[truth], lfs=LFS)
+
+
+def test_confidence_is_not_asked_of_who_cannot_tell(trained):
+    with pytest.raises(InputError, match="TwoStage cannot tell how sure its labels"):
+        trained["two-stage"].sample(5, min_confidence=0.5)
+    with pytest.raises(InputError, match="lets no labeling function vote"):
+        trained["two-stage"].bind(LFS, toys()[2])
+
+
+def test_failing_functions_are_counted():
+    @labeling_function(classes=[0], batched=True)
+    def raises(images):
+        raise RuntimeError("no such thing")
+
+    images, truth, votes = toys()
+    hard = np.column_stack([votes.hard, np.full(len(truth), ABSTAIN)])
+    votes = Votes(hard, [*votes.names, "raises"], 2)
+    made = make("adp").set_params(lf_every=2)
+    made.fit(images, votes, proba=np.eye(2)[truth], lfs=[*LFS, raises])
+    n, why = made.faults()["raises"]
+    assert n > 100
+    assert why == "raised RuntimeError: no such thing"
+
+
+def test_steps_are_timed_with_and_without_pairs():
+    images, truth, votes = toys()
+    of_images, of_pairs = make("adp").seconds_per_step(
+        images, votes, proba=np.eye(2)[truth], lfs=LFS
+    )
+    assert 0 < of_images < of_pairs
+    one, other = make("two-stage").seconds_per_step(
+        images, votes, proba=np.eye(2)[truth]
+    )
+    assert one == other
 
 
 def test_vote_needs_functions():
@@ -391,5 +522,8 @@ def test_folder_of_another_generator_is_refused(trained, tmp_path):
     trained["adp"].save(tmp_path)
     with pytest.raises(RunError, match="holds a Adp of format 1; expected TwoStage"):
         TwoStage.load(tmp_path)
+    (tmp_path / "weights.safetensors").write_bytes(b"broken")
+    with pytest.raises(RunError, match=r"is damaged .* `lfkit train` with --restart"):
+        Adp.load(tmp_path)
     with pytest.raises(RunError, match="holds no finished generator"):
         Vote.load(tmp_path / "nothing")

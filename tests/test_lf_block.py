@@ -202,6 +202,32 @@ def test_trust_learns_whom_to_believe_and_is_mixed_in_as_seeds_bear_it_out():
     assert np.mean(mixed.argmax(axis=1) == truth) > 0.85
 
 
+def test_few_seeds_bear_out_nothing():
+    votes, truth = made_votes()
+    trust = Trust(votes, np.eye(3)[truth])
+    doubtful = np.full((600, 3), 1 / 3)
+    rows = np.arange(9)
+    assert trust.choose_mixture(votes.rows(rows), doubtful[rows], truth[rows]) == 0
+    rows = np.arange(200)
+    assert trust.choose_mixture(votes.rows(rows), doubtful[rows], truth[rows]) > 0
+
+
+def test_silence_is_no_evidence():
+    votes = Votes(np.array([[0, 0], [0, 1], [-1, -1]]), ("f", "g"), 3)
+    trust = Trust(votes, np.array([[0.8, 0.1, 0.1]] * 3))
+    np.testing.assert_allclose(trust.labels(votes)[2], [0.8, 0.1, 0.1], atol=1e-6)
+    np.testing.assert_allclose(trust.evidence(votes)[2], 1 / 3)
+
+
+def test_vote_for_a_set_of_classes_is_shared_among_them():
+    allowed = np.zeros((2, 1, 3), bool)
+    allowed[0, 0, [0, 2]] = True
+    allowed[1, 0, 1] = True
+    votes = Votes(np.array([[-1], [1]]), ("f",), 3, allowed=allowed)
+    found = rows_of(votes, slice(None))[:, 0]
+    torch.testing.assert_close(found, torch.tensor([[0.5, 0, 0.5], [0, 1.0, 0]]))
+
+
 def test_what_seeds_do_not_bear_out_changes_nothing():
     votes, truth = made_votes(accuracies=(0.3, 0.35, 0.3))
     known = 0.9 * np.eye(3)[truth] + 0.1 / 3

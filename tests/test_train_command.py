@@ -15,8 +15,12 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from safetensors.numpy import load_file
+
+from lfkit.generation import evenly
 
 FUNCTIONS = """
 from lfkit import ABSTAIN, feature, labeling_function
@@ -162,9 +166,9 @@ def test_classes_and_shares_are_what_was_asked_for(lfkit, trained_run, tmp_path)
         return json.loads(done.out)["classes"]
 
     assert counts("--class", "right") == {"left": 0, "right": 100}
-    assert abs(counts("--balanced")["left"] - 50) <= 1
-    assert abs(counts("--shares", "1,3")["left"] - 25) <= 1
-    assert abs(counts("--shares", "0,1")["left"]) == 0
+    assert counts("--balanced") == {"left": 50, "right": 50}
+    assert counts("--shares", "1,3") == {"left": 25, "right": 75}
+    assert counts("--shares", "0,1") == {"left": 0, "right": 100}
 
 
 def test_confidence_by_the_functions_vote_on_each_image(lfkit, trained_run, tmp_path):
@@ -226,7 +230,11 @@ def test_folders_that_hold_something_else_are_left_alone(lfkit, trained_run, tmp
         (["--resume", "--restart"], "give --resume or --restart, not both"),
         (["--max-minutes", 0], "max_minutes is 0; give a number above 0"),
         (["--seed", -1], "--seed is -1; give a whole number"),
-        (["--set", "loss=wrong", *TOY], "there is no loss 'wrong'; choose from"),
+        (["--set", "loss=wrong", *TOY], "loss is 'wrong'; choose from"),
+        (["--set", "network=sgan"], "network is 'sgan'; choose from dcgan, cogan"),
+        (["--set", "random_state=3"], "random_state is set by --seed"),
+        (["--set", "n_steps=3", "--steps", 5], "give n_steps, --steps or"),
+        (["--with", "two-stage", "--set", "labels=none"], "plan.labels of TwoStage is"),
     ],
 )
 def test_wrong_settings_are_told(lfkit, run, arguments, sentence):
@@ -255,6 +263,80 @@ def test_other_settings_or_labels_need_a_restart(lfkit, run):
     (run / "models" / "adp" / "asked.json").write_text("{")
     broken = lfkit("train", run, "--steps", 20, *TOY)
     assert "cannot be read" in broken.err
+
+
+def test_typo_in_a_setting_leaves_nothing_behind(lfkit, run):
+    wrong = lfkit("train", run, "--steps", 10, "--set", "noise=loud", *TOY)
+    assert (wrong.code, "noise is 'loud'" in wrong.err) == (2, True)
+    assert lfkit("train", run, "--steps", 10, *TOY).code == 0
+
+
+def test_what_is_damaged_or_deleted_is_made_again(lfkit, trained_run, tmp_path):
+    def made(*arguments):
+        done = lfkit("generate", trained_run, "-n", 600, "--out", tmp_path / "a",
+                     "--format", "npz", *arguments)  # fmt: skip
+        assert done.code == 0, done.err
+        return (tmp_path / "a" / "generated.npz").read_bytes()
+
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / ".manifest.json.77.partial").write_text("{")
+    whole = made()
+    (tmp_path / "a" / "generated.npz").unlink()
+    (tmp_path / "a" / ".parts").mkdir()
+    (tmp_path / "a" / ".parts" / "0000001.npz").write_bytes(b"PK no archive")
+    assert made() == whole
+
+
+def test_confidence_nobody_knows_is_left_empty(lfkit, run, tmp_path):
+    assert lfkit("train", run, "--with", "two-stage", "--steps", 10, *TOY).code == 0
+    done = lfkit("generate", run, "-n", 5, "--out", tmp_path / "a")
+    assert done.code == 0, done.err
+    table = (tmp_path / "a" / "metadata.csv").read_text().splitlines()
+    rows = [*csv.DictReader(table)]
+    assert [row["confidence"] for row in rows] == [""] * 5
+    done = lfkit("generate", run, "-n", 5, "--format", "webdataset", "--out",
+                 tmp_path / "b")  # fmt: skip
+    with tarfile.open(tmp_path / "b" / "shard-000000.tar") as shard:
+        told = json.load(shard.extractfile("0000000.json"))
+    assert told["confidence"] is None
+    assert lfkit("report", run).code == 0
+
+
+def test_how_many_are_asked_for_changes_no_image(lfkit, trained_run, tmp_path):
+    def images(n):
+        done = lfkit("generate", trained_run, "-n", n, "--format", "npz", "--out",
+                     tmp_path / str(n), "--min-confidence", 0.5)  # fmt: skip
+        assert done.code == 0, done.err
+        with np.load(tmp_path / str(n) / "generated.npz") as arrays:
+            return arrays["images"]
+
+    assert np.array_equal(images(20), images(270)[:20])
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(st.floats(0, 1), min_size=1, max_size=12).filter(lambda s: sum(s) > 0.01),
+    st.integers(1, 700),
+)
+def test_every_beginning_has_the_shares_asked_for(shares, n):
+    labels = evenly(shares, n)
+    assert np.array_equal(labels, evenly(shares, n + 300)[:n])
+    counts = np.bincount(labels, minlength=len(shares))
+    exact = n * np.array(shares) / sum(shares)
+    assert (abs(counts - exact) <= 1 + len(shares) / 2).all()
+    assert (counts[np.array(shares) == 0] == 0).all()
+
+
+def test_balanced_is_exact():
+    counts = np.bincount(evenly(np.ones(10), 1000))
+    assert counts.tolist() == [100] * 10
+
+
+def test_slow_functions_are_told_of(lfkit, run):
+    done = lfkit("train", run, "--steps", 10, *TOY)
+    assert "bright_last_column_is_right take one image a call" in " ".join(
+        done.err.split()
+    )
 
 
 def test_folder_that_is_no_run_is_told(lfkit, tmp_path):

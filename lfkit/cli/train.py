@@ -61,6 +61,10 @@ def train(
     if seed < 0:
         raise InputError(f"--seed is {seed}; give a whole number from 0 on.")
     chosen = read_settings(config, settings or [])
+    if "random_state" in chosen:
+        raise InputError("random_state is set by --seed; leave it out of the settings.")
+    if "n_steps" in chosen and (steps is not None or max_minutes is not None):
+        raise InputError("give n_steps, --steps or --max-minutes, only one of them.")
     chosen["random_state"] = seed
     if steps is not None:
         chosen["n_steps"] = steps

@@ -5,30 +5,29 @@ Pal & Balasubramanian, CVPR 2018.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lfkit.errors import InputError
-from lfkit.gan_plan import GanPlan
-from lfkit.generators.generator import JointGenerator, Task
+from lfkit.gan_plan import GanPlan, check_choice, check_number
+from lfkit.generators.gan_generator import GanGenerator
+from lfkit.generators.task import Task
 from lfkit.votes import Votes
 
 if TYPE_CHECKING:
     import torch
 
     from lfkit.generators.anchored import AnchoredAdp
-    from lfkit.generators.made import Made
-    from lfkit.labeling.labeling_function import LabelingFunction
     from lfkit.lf_block import Trust
 
 _PLAN = GanPlan()
 NOISE = ("gate", "confusion", "none")
 
 
-class Adp(JointGenerator):
+class Adp(GanGenerator):
     """Learns pairs of images and labels from weak labels alone, in two stages.
 
     First images, without labels; then pairs, of a generator that is told the class and
@@ -50,6 +49,9 @@ class Adp(JointGenerator):
     anchor : the price of moving Θ and Φ away from the label model.
     refresh_every : steps after which the real pairs are chosen anew.
     """
+
+    label_kinds: ClassVar[tuple[str, ...]] = ("condition", "head")
+    functions: ClassVar[Literal["never", "may", "must"]] = "may"
 
     def __init__(
         self,
@@ -81,44 +83,39 @@ class Adp(JointGenerator):
         """True if it is told the class; with a label head it tells it itself."""
         return self.plan.labels == "condition"
 
-    def bind(self, lfs: Sequence[LabelingFunction], votes: Votes) -> None:
-        """Let the functions vote on what is generated: the confidence of each image.
+    def faults(self) -> Mapping[str, tuple[int, str]]:
+        """Give function → generated images on which it failed in `fit`, and why."""
+        return self._faults
 
-        Without it an image is as trusted as its class.
-        """
-        from lfkit.lf_block import BatchVotes
+    def _check_settings(self) -> None:
+        check_choice("noise", self.noise, NOISE)
+        if not 0 < self.gate <= 1:
+            raise InputError(f"gate is {self.gate:g}; give a share above 0, at most 1.")
+        for name in ("lf_every", "lf_batch", "refresh_every"):
+            check_number(name, getattr(self, name), 1)
+        check_number("anchor", self.anchor, 0)
 
-        self._block = BatchVotes(lfs, votes.n_classes, self.device)
+    @property
+    def _period(self) -> int:
+        return self.lf_every
 
     def _begin(self, task: Task) -> AnchoredAdp:
         from lfkit.generators.anchored import AnchoredAdp
 
-        if self.noise not in NOISE:
-            raise InputError(
-                f"noise is {self.noise!r}; choose from {', '.join(NOISE)}."
-            )
-        if not 0 < self.gate <= 1:
-            raise InputError(f"gate is {self.gate:g}; give a share above 0, at most 1.")
-        if self.plan.labels == "none":
-            raise InputError(
-                "plan.labels is 'none', which makes images without labels; `adp` needs "
-                "'condition' or 'head'. For images alone use `vote`."
-            )
         return AnchoredAdp(task, self)
 
     def _finish(self, trained: AnchoredAdp, task: Task) -> None:
-        from lfkit.generators.made import Made
-
-        made = Made(task.shape, task.proba.shape[1], self.plan, self.device)
+        made = self._new_made(task.shape, task.n_classes)
         made.maker.load_state_dict(trained.gan.average.module.state_dict())
         trained.judge_mixture()
         made.learn_to_read(trained.mixed_task(), self.random_state)
+        self._faults: dict[str, tuple[int, str]] = {}
         if trained.block is not None:
             made.check_agreement(trained.block, trained.trust, task, self.random_state)
-        self.made_: Made = made
+            self._faults = trained.block.failures()
+        self.made_ = made
         self.trust_: Trust = trained.trust
         self.lf_names_ = task.votes.names
-        self.prior_ = task.prior
 
     @property
     def theta_(self) -> NDArray[np.float64]:
@@ -131,7 +128,10 @@ class Adp(JointGenerator):
         return self.trust_.phi.detach().double().cpu().numpy()
 
     def relabel(
-        self, images: NDArray[np.uint8], votes: Votes, proba: NDArray[np.float64]
+        self,
+        read: Callable[[], NDArray[np.uint8]],
+        votes: Votes,
+        proba: NDArray[np.float64],
     ) -> tuple[NDArray[np.float64], str]:
         """Mix the word of Θ and Φ into the labels, as far as seeds bear it out."""
         share = float(self.trust_.mixture)
@@ -140,7 +140,7 @@ class Adp(JointGenerator):
                 "the labels it learned from, unchanged: no held-out seeds bear out "
                 "what Θ and Φ would add"
             )
-        mixed = self.trust_.mixed(proba, self.predict_proba(images, votes))
+        mixed = self.trust_.mixed(proba, self.trust_.evidence(votes))
         return mixed, f"Θ and Φ, with a weight of {share:g} that held-out seeds chose"
 
     def _draw(
@@ -150,7 +150,7 @@ class Adp(JointGenerator):
 
         images, proba = self.made_.draw(classes, generator)
         labels = proba.argmax(axis=1)
-        if not hasattr(self, "_block"):
+        if self._block is None:
             return images, proba, self.made_.confidence(labels)
         with torch.no_grad():
             voted = self.trust_(self._block(images)).double().cpu().numpy()
@@ -170,19 +170,17 @@ class Adp(JointGenerator):
         return self.trust_.labels(votes)
 
     def _modules(self) -> Mapping[str, torch.nn.Module]:
-        return self.made_.modules() | {"trust": self.trust_}
+        return {**super()._modules(), "trust": self.trust_}
 
     def _settings(self) -> dict[str, Any]:
-        return self.made_.settings() | {"lfs": list(self.lf_names_)}
+        return super()._settings() | {"lfs": list(self.lf_names_)}
 
     def _restore(self, settings: Mapping[str, Any]) -> None:
-        from lfkit.generators.made import Made
         from lfkit.lf_block import Trust
 
+        super()._restore(settings)
         self.lf_names_ = tuple(settings["lfs"])
         k, m = len(self.prior_), len(self.lf_names_)
-        self.made_ = Made(self.shape_, k, self.plan, self.device)
-        self.made_.restore(settings)
         silent = np.full((1, m), -1, np.int16)
         self.trust_ = Trust(
             Votes(silent, self.lf_names_, k), np.full((1, k), 1 / k)

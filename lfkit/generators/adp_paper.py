@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lfkit.errors import InputError
-from lfkit.gan_plan import GanPlan
-from lfkit.generators.generator import JointGenerator, Task
+from lfkit.gan_plan import GanPlan, check_choice, check_number
+from lfkit.generators.gan_generator import GanGenerator
+from lfkit.generators.task import Task
 from lfkit.votes import Votes
 
 if TYPE_CHECKING:
     import torch
 
     from lfkit.generators.literal import LiteralAdp, LiteralMaker
-    from lfkit.generators.made import Made
-    from lfkit.labeling.labeling_function import LabelingFunction
 
 # Section 4.3: Adam with rate 1e-4 and β₁ .5, batches of 128.
 _PLAN = GanPlan(
@@ -32,7 +30,7 @@ _PLAN = GanPlan(
 )
 
 
-class AdpPaper(JointGenerator):
+class AdpPaper(GanGenerator):
     """Learns Θ and Φ per image by fooling two discriminators, word for word.
 
     Pal & Balasubramanian, Adversarial Data Programming, CVPR 2018, Algorithms 1 and 2.
@@ -57,7 +55,9 @@ class AdpPaper(JointGenerator):
     prior_weight : price of class shares unlike those of the real labels.
     """
 
-    needs_functions: ClassVar[bool] = True
+    # The label is what the functions say: the networks are told none.
+    label_kinds: ClassVar[tuple[str, ...]] = ("none",)
+    functions: ClassVar[Literal["never", "may", "must"]] = "must"
 
     def __init__(
         self,
@@ -95,51 +95,36 @@ class AdpPaper(JointGenerator):
         """False: the functions tell what was made."""
         return False
 
-    def bind(self, lfs: Sequence[LabelingFunction], votes: Votes) -> None:
-        """Give it the functions, without which it has no labels."""
-        from lfkit.lf_block import BatchVotes
+    def faults(self) -> Mapping[str, tuple[int, str]]:
+        """Give function → generated images on which it failed in `fit`, and why."""
+        return self._faults
 
-        self._block = BatchVotes(lfs, votes.n_classes, self.device)
+    def _check_settings(self) -> None:
+        check_choice("dependencies", self.dependencies, ("algorithm-1", "agreement"))
+        check_choice("dependencies_of", self.dependencies_of, ("fake", "real"))
+        check_choice("equation", self.equation, (7, 9))
+        check_number("n_discriminator", self.n_discriminator, 1)
+        for name in ("theta_anchor", "prior_weight"):
+            check_number(name, getattr(self, name), 0)
 
     def _begin(self, task: Task) -> LiteralAdp:
         from lfkit.generators.literal import LiteralAdp
 
-        if not task.lfs:
-            raise InputError(
-                "`adp-paper` labels what it generates by the labeling functions, and "
-                "none were given; pass lfs, or use `two-stage`."
-            )
-        for name, allowed in (
-            ("dependencies", ("algorithm-1", "agreement")),
-            ("dependencies_of", ("fake", "real")),
-            ("equation", (7, 9)),
-        ):
-            if getattr(self, name) not in allowed:
-                raise InputError(
-                    f"{name} is {getattr(self, name)!r}; choose from "
-                    f"{', '.join(map(str, allowed))}."
-                )
-        if self.n_discriminator < 1:
-            raise InputError(
-                f"n_discriminator is {self.n_discriminator}; give 1 or more."
-            )
         return LiteralAdp(task, self)
 
     def _finish(self, trained: LiteralAdp, task: Task) -> None:
         from lfkit.generators.literal import LiteralMaker
-        from lfkit.generators.made import Made
 
         averaged = trained.average.module
         assert isinstance(averaged, LiteralMaker)
         self.maker_: LiteralMaker = averaged
-        made = Made(task.shape, task.proba.shape[1], self.plan, self.device)
-        made.maker.images.load_state_dict(self.maker_.images.state_dict())
-        made.learn_to_read(task, self.random_state)
-        self.made_: Made = made
+        self.made_ = self._new_made(task.shape, task.n_classes)
+        self.made_.maker.images.load_state_dict(self.maker_.images.state_dict())
+        self.made_.learn_to_read(task, self.random_state)
         self.lf_names_ = task.votes.names
         self.theta_ = trained.mean_theta.double().cpu().numpy()
         self.phi_ = trained.mean_phi.double().cpu().numpy()
-        self.prior_ = task.prior
+        self._faults = trained.block.failures()
         self.bind(task.lfs, task.votes)
 
     def _draw(
@@ -149,11 +134,7 @@ class AdpPaper(JointGenerator):
 
         from lfkit.lf_block import aggregated, row_stochastic
 
-        if not hasattr(self, "_block"):
-            raise InputError(
-                "`adp-paper` was loaded without its labeling functions; call bind "
-                "first."
-            )
+        block = self.bound
         z = torch.randn(
             len(classes), self.plan.z_dim, generator=generator, device=self.device
         )
@@ -161,7 +142,7 @@ class AdpPaper(JointGenerator):
         with torch.no_grad():
             images, theta, phi = self.maker_(z)
             prior = torch.from_numpy(self.prior_.astype(np.float32)).to(z.device)
-            label = aggregated(self._block(images), theta, row_stochastic(phi), prior)
+            label = aggregated(block(images), theta, row_stochastic(phi), prior)
         proba = label.double().cpu().numpy()
         return images, proba, proba.max(axis=1)
 
@@ -189,7 +170,7 @@ class AdpPaper(JointGenerator):
         return {"literal": self.maker_, "reader": self.made_.reader}
 
     def _settings(self) -> dict[str, Any]:
-        return {
+        return super()._settings() | {
             "lfs": list(self.lf_names_),
             "theta": self.theta_.tolist(),
             "phi": self.phi_.tolist(),
@@ -199,8 +180,8 @@ class AdpPaper(JointGenerator):
         import torch
 
         from lfkit.generators.literal import LiteralMaker
-        from lfkit.generators.made import Made
 
+        super()._restore(settings)
         self.lf_names_ = tuple(settings["lfs"])
         self.theta_ = np.asarray(settings["theta"])
         self.phi_ = np.asarray(settings["phi"])
@@ -208,4 +189,3 @@ class AdpPaper(JointGenerator):
         self.maker_ = LiteralMaker(self.shape_, len(self.lf_names_), self, nothing).to(
             self.device
         )
-        self.made_ = Made(self.shape_, len(self.prior_), self.plan, self.device)

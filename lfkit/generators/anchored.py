@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from lfkit.generators.generator import Task
+from lfkit.generators.task import Task
 from lfkit.lf_block import BatchVotes, Trust
 from lfkit.lf_block.trust import rows_of
 from lfkit.nn import Moment, PairGan, Real
@@ -33,7 +33,7 @@ class AnchoredAdp:
 
     def __init__(self, task: Task, asked: Adp) -> None:
         self.task, self.asked = task, asked
-        device, k = asked.device, task.proba.shape[1]
+        device, k = asked.device, task.n_classes
         self.trust = Trust(task.votes, task.proba).to(device)
         self.optimizer = torch.optim.Adam(
             self.trust.parameters(), lr=_TRUST_RATE, fused=True
@@ -42,6 +42,10 @@ class AnchoredAdp:
         self.block = (
             BatchVotes(task.lfs, k, device) if task.lfs and asked.trust else None
         )
+        # Seeds judge what Θ and Φ add: these must not have learned from them.
+        seeds = task.votes.seed_rows
+        rows = np.arange(len(task.images))
+        self.others = rows if seeds is None else np.setdiff1d(rows, seeds)
         self.real = Real(task.images, k, device)
         self._choose_pairs()
         self.gan = PairGan(
@@ -89,7 +93,7 @@ class AnchoredAdp:
         meant = meant[:n].detach()
         votes = block(made)
         rng = np.random.default_rng([self.asked.random_state, 6, now.step])
-        rows = np.sort(rng.integers(len(self.task.images), size=4 * n))
+        rows = np.sort(rng.choice(self.others, size=4 * n))
         real_votes = rows_of(self.task.votes, rows).to(made.device)
         known = torch.from_numpy(self.task.proba[rows].astype(np.float32))
         loss = self.trust.loss(votes, meant, self.asked.anchor)
@@ -116,7 +120,7 @@ class AnchoredAdp:
         """Give the label model's posteriors with the block's word, and that word."""
         if not self.asked.trust:
             return self.task.proba, None
-        voted = self.trust.labels(self.task.votes)
+        voted = self.trust.evidence(self.task.votes)
         mixed = self.trust.mixed(self.task.proba, voted)
         mixed[~self.task.is_labeled] = 0
         return mixed, voted

@@ -21,6 +21,7 @@ _FEW_SAMPLES = 20  # labeled images of a class: a generator will repeat them
 _FLAT = 0.15  # of the real images' spread: the generated ones are all alike
 _CERTAIN = 0.98  # of the discriminator
 _UNEVEN = 2.5  # times what is expected of the largest class
+_MOST_FAULTS = 5  # functions named
 _NARROW = 0.3  # of the functions share the trust
 
 
@@ -47,6 +48,7 @@ class Doctor:
             n_steps,
         )
         self.warnings: dict[str, str] = {}
+        self._n_lfs = 0
         self._say = say
         self._last: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=_WINDOW))
 
@@ -57,6 +59,7 @@ class Doctor:
 
     def first_look(self, votes: Votes, proba: NDArray[np.float64]) -> None:
         """Warn of classes and functions that no training can mend."""
+        self._n_lfs = len(votes.names)
         labels = proba.argmax(axis=1)[proba.any(axis=1)]
         counts = np.bincount(labels, minlength=len(self.class_names))
         absent = [
@@ -97,6 +100,17 @@ class Doctor:
         self._judge(step)
         if step % _DRAW_EVERY == 0 or step == self.n_steps:
             draw_curves(self._lines(), self.folder / "curves.png")
+
+    def last_look(self, faults: Mapping[str, tuple[int, str]]) -> None:
+        """Name the functions that failed on generated images."""
+        for name, (n, why) in list(faults.items())[:_MOST_FAULTS]:
+            self._warn(
+                f"fault of {name}",
+                f"{name} {why} (on {n:,} generated images): it abstained there.",
+            )
+        if len(faults) > _MOST_FAULTS:
+            more = len(faults) - _MOST_FAULTS
+            self._warn("faults", f"{more} more functions failed on generated images.")
 
     def rewind(self, step: int) -> None:
         """Drop the lines after a step."""
@@ -158,11 +172,11 @@ class Doctor:
                 f"labels alone tell real pairs from generated ones in {told:.0%} of "
                 "cases: the discriminator need not look at the images.",
             )
-        alike, n_lfs = mean("theta_perplexity"), mean("n_lfs")
+        alike, n_lfs = mean("theta_perplexity"), self._n_lfs
         if alike < _NARROW * n_lfs:
             self._warn(
                 "trust",
-                f"the trust Θ has collapsed onto {alike:.1f} of {n_lfs:.0f} functions; "
+                f"the trust Θ has collapsed onto {alike:.1f} of {n_lfs} functions; "
                 "its labels will be worse than a plain vote.",
             )
 
@@ -191,7 +205,7 @@ def draw_curves(lines: Sequence[Mapping[str, Any]], path: Path) -> None:
     from lfkit.store import write_atomically
 
     names = [name for name in dict.fromkeys(n for line in lines for n in line)]
-    names = [name for name in names if name not in ("step", "n_lfs")]
+    names = [name for name in names if name != "step"]
     if not names:
         return
     columns = min(3, len(names))

@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
-from lfkit.errors import DataError, InputError, RunError
-from lfkit.gan_plan import GanPlan
+from lfkit.errors import InputError, RunError
+from lfkit.gan_plan import GanPlan, check_choice
+from lfkit.generators.samples import Samples, Wanted, joined, none_of
+from lfkit.generators.task import Task, checked_task
 from lfkit.images import to_pixels
 from lfkit.store import write_atomically
 from lfkit.votes import Votes
@@ -34,65 +36,6 @@ _MOST_TRIES = 40
 _FORMAT = 1
 
 
-@dataclass(frozen=True, eq=False)
-class Samples:
-    """Generated images.
-
-    Attributes
-    ----------
-    images : (n, h, w, c) uint8.
-    proba : (n, k) posterior over the classes.
-    confidence : (n,) how likely the label is right, by what the generator knows.
-    """
-
-    images: NDArray[np.uint8]
-    proba: NDArray[np.float32]
-    confidence: NDArray[np.float32]
-
-    @property
-    def labels(self) -> NDArray[np.int64]:
-        """(n,) the likeliest classes."""
-        return self.proba.argmax(axis=1)
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def rows(self, rows: NDArray[Any]) -> Samples:
-        """Give some of the images."""
-        return Samples(self.images[rows], self.proba[rows], self.confidence[rows])
-
-
-@dataclass(frozen=True, eq=False)
-class Task:
-    """What a generator learns from, checked.
-
-    Attributes
-    ----------
-    images : (n, h, w, c) uint8.
-    proba : (n, k) label posteriors; rows of zeros = no label.
-    prior : (k,) shares of the classes.
-    seed_proba : (s, k) held-out posteriors of the seeds, or None.
-    """
-
-    images: NDArray[np.uint8]
-    votes: Votes
-    proba: NDArray[np.float64]
-    prior: NDArray[np.float64]
-    lfs: tuple[LabelingFunction, ...]
-    seed_proba: NDArray[np.float64] | None
-
-    @property
-    def is_labeled(self) -> NDArray[np.bool_]:
-        """(n,) which images have a label."""
-        return np.asarray(self.proba.any(axis=1))
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """(h, w, c) of the images."""
-        _, h, w, c = self.images.shape
-        return h, w, c
-
-
 class JointGenerator(BaseEstimator, ABC):
     """A model of images and labels together.
 
@@ -104,6 +47,9 @@ class JointGenerator(BaseEstimator, ABC):
     shape_ : (h, w, c) of the images.
     prior_ : (k,) shares of the classes; 0: it knows no such class.
     """
+
+    label_kinds: ClassVar[tuple[str, ...]]  # the values of `plan.labels` it can use
+    functions: ClassVar[Literal["never", "may", "must"]] = "never"  # vote on its images
 
     plan: GanPlan
     random_state: int
@@ -136,7 +82,8 @@ class JointGenerator(BaseEstimator, ABC):
         """
         from lfkit.nn import run_steps
 
-        task = _checked(images, votes, proba, lfs, class_prior, seed_proba)
+        self.check(has_functions=bool(lfs))
+        task = checked_task(images, votes, proba, lfs, class_prior, seed_proba)
         trained = self._begin(task)
         run_steps(
             trained,
@@ -147,10 +94,21 @@ class JointGenerator(BaseEstimator, ABC):
             journal=journal,
             progress=progress,
         )
-        self._finish(trained, task)
-        self.shape_ = task.shape
         self.prior_ = task.prior
+        self._finish(trained, task)
+        self.shape_ = task.shape  # last: what has a shape is fitted
         return self
+
+    def check(self, *, has_functions: bool) -> None:
+        """Refuse settings that make no sense, before anything is begun."""
+        name = type(self).__name__
+        check_choice(f"plan.labels of {name}", self.plan.labels, self.label_kinds)
+        if self.functions == "must" and not has_functions:
+            raise InputError(
+                f"{name} labels what it generates by the labeling functions, and none "
+                "were given; pass lfs, or use `two-stage`."
+            )
+        self._check_settings()
 
     def seconds_per_step(
         self,
@@ -159,12 +117,25 @@ class JointGenerator(BaseEstimator, ABC):
         *,
         proba: ArrayLike,
         lfs: Sequence[LabelingFunction] = (),
-    ) -> float:
-        """Time a few steps of a training that is then thrown away."""
+    ) -> tuple[float, float]:
+        """Time a few steps of a training that is then thrown away.
+
+        Returns
+        -------
+        seconds of a step on images alone, and of one on pairs.
+        """
         from lfkit.nn import seconds_per_step
 
-        task = _checked(images, votes, proba, lfs, None, None)
-        return seconds_per_step(self._begin(task), self.device)
+        self.check(has_functions=bool(lfs))
+        task = checked_task(images, votes, proba, lfs, None, None)
+        trained, first = self._begin(task), self.plan.first_pair
+        if not 0 < first < self.plan.n_steps:
+            seconds = seconds_per_step(trained, 0, self._period, self.device)
+            return seconds, seconds
+        return (
+            seconds_per_step(trained, 0, 1, self.device),
+            seconds_per_step(trained, first + 1, self._period, self.device),
+        )
 
     def sample(
         self,
@@ -181,6 +152,9 @@ class JointGenerator(BaseEstimator, ABC):
         classes : (n,) the class of each; None: drawn by their shares.
         min_confidence : images below it are made again.
         """
+        self._check_fitted()
+        if n < 1:
+            return none_of(self.shape_, len(self.prior_))
         wanted = None if classes is None else np.asarray(classes, np.int64)
         parts = [
             self.block(
@@ -188,11 +162,10 @@ class JointGenerator(BaseEstimator, ABC):
                 None if wanted is None else wanted[start : start + BLOCK],
                 random_state=random_state,
                 min_confidence=min_confidence,
-                size=min(BLOCK, n - start),
             )
             for number, start in enumerate(range(0, n, BLOCK))
         ]
-        return joined(parts, self.shape_, len(self.prior_))
+        return joined(parts).rows(slice(n))
 
     def block(
         self,
@@ -201,27 +174,31 @@ class JointGenerator(BaseEstimator, ABC):
         *,
         random_state: int = 0,
         min_confidence: float = 0.0,
-        size: int = BLOCK,
+        class_names: Sequence[str] = (),
     ) -> Samples:
-        """Make one block of at most 256 images, always the same for its number.
+        """Make one block of 256 images, always the same for its number.
 
         Parameters
         ----------
-        classes : (b,) the class of each; None: `size` of them, drawn by their shares.
+        classes : (b,) the class of each; None: 256, drawn by their shares.
+        class_names : to speak of them.
         """
         self._check_fitted()
         if classes is not None:
             self._check_classes(classes)
-            size = len(classes)
-        kept = _Wanted(classes, size)
-        tries = self._blocks(number, classes, random_state)
-        for tried, made in enumerate(tries):
-            kept.take(made, min_confidence)
+        size = BLOCK if classes is None else len(classes)
+        kept = Wanted(classes, size, min_confidence)
+        for made in self._blocks(number, classes, random_state):
+            if min_confidence and np.isnan(made.confidence).all():
+                raise InputError(
+                    f"{type(self).__name__} cannot tell how sure its labels are: no "
+                    "labeling function votes on its images. Leave min_confidence out, "
+                    "or call bind."
+                )
+            kept.take(made)
             if kept.is_full:
                 return kept.samples
-            if tried >= _MOST_TRIES:
-                break
-        raise self._out_of_reach(kept, classes, min_confidence)
+        raise _out_of_reach(kept, class_names)
 
     def predict_proba(
         self, images: NDArray[np.uint8], votes: Votes | None = None
@@ -231,15 +208,19 @@ class JointGenerator(BaseEstimator, ABC):
         return self._predict_proba(np.asarray(images), votes)
 
     def relabel(
-        self, images: NDArray[np.uint8], votes: Votes, proba: NDArray[np.float64]
+        self,
+        read: Callable[[], NDArray[np.uint8]],
+        votes: Votes,
+        proba: NDArray[np.float64],
     ) -> tuple[NDArray[np.float64], str]:
         """Label the images it learned from anew, (n, k), and say by what.
 
         Parameters
         ----------
+        read : gives the images, if they are needed.
         proba : (n, k) the labels it learned from.
         """
-        return self.predict_proba(images), "the network that learned from its images"
+        return self.predict_proba(read()), "the network that learned from its images"
 
     def save(self, directory: Path) -> None:
         """Write config.json and weights.safetensors."""
@@ -270,13 +251,17 @@ class JointGenerator(BaseEstimator, ABC):
         from safetensors import SafetensorError
         from safetensors.torch import load
 
+        if not (directory / "config.json").exists():
+            raise RunError(
+                f"{directory} holds no finished generator; train it with `lfkit train`."
+            )
         try:
             config = json.loads((directory / "config.json").read_text())
             tensors = load((directory / "weights.safetensors").read_bytes())
         except (OSError, ValueError, SafetensorError) as error:
             raise RunError(
-                f"{directory} holds no finished generator ({error}); train it with "
-                "`lfkit train`."
+                f"the generator in {directory} is damaged ({error}); train it anew: "
+                "`lfkit train` with --restart."
             ) from error
         if config.get("generator") != cls.__name__ or config.get("format") != _FORMAT:
             raise RunError(
@@ -302,8 +287,6 @@ class JointGenerator(BaseEstimator, ABC):
         return made
 
     # What members write.
-
-    needs_functions: ClassVar[bool] = False  # to label what it generates
 
     @property
     @abstractmethod
@@ -344,6 +327,29 @@ class JointGenerator(BaseEstimator, ABC):
     @abstractmethod
     def _restore(self, settings: Mapping[str, Any]) -> None:
         """Take up `_settings` and make modules for weights to be put in."""
+
+    # What members may write.
+
+    def bind(self, lfs: Sequence[LabelingFunction], votes: Votes) -> None:
+        """Give it the functions, and their votes on the real images.
+
+        Code is not saved: after `load` a generator knows no function.
+        """
+        raise InputError(
+            f"{type(self).__name__} lets no labeling function vote on its images."
+        )
+
+    def faults(self) -> Mapping[str, tuple[int, str]]:
+        """Give function → generated images on which it failed in `fit`, and why."""
+        return {}
+
+    def _check_settings(self) -> None:
+        """Refuse settings of its own that make no sense."""
+
+    @property
+    def _period(self) -> int:
+        """Steps after which what a step costs comes again."""
+        return 1
 
     # Shared.
 
@@ -393,129 +399,16 @@ class JointGenerator(BaseEstimator, ABC):
                 "that label. Write a labeling function that names it, or leave it out."
             )
 
-    def _out_of_reach(
-        self, kept: _Wanted, classes: NDArray[np.int64] | None, confidence: float
-    ) -> InputError:
-        of = "images" if classes is None else f"images of class {kept.scarcest}"
-        bar = f" with a confidence of {confidence:g} or more" if confidence else ""
-        return InputError(
-            f"only {kept.n_taken} of {kept.size} {of}{bar} came up among "
-            f"{kept.n_seen:,} that were made; ask for less confidence, leave the class "
-            "out, or train longer."
-        )
 
-
-class _Wanted:
-    """Fills a block with images that fit."""
-
-    def __init__(self, classes: NDArray[np.int64] | None, size: int) -> None:
-        self.classes, self.size = classes, size
-        self.n_seen = 0
-        self._filled = np.zeros(size, bool)
-        self._rows: list[Samples] = []
-        self._places: list[NDArray[np.int64]] = []
-
-    @property
-    def is_full(self) -> bool:
-        return bool(self._filled.all())
-
-    @property
-    def n_taken(self) -> int:
-        return int(self._filled.sum())
-
-    @property
-    def scarcest(self) -> int:
-        """A class that is still missing."""
-        assert self.classes is not None
-        return int(self.classes[~self._filled][0])
-
-    @property
-    def samples(self) -> Samples:
-        order = np.argsort(np.concatenate(self._places), kind="stable")
-        parts = self._rows
-        return Samples(
-            np.concatenate([part.images for part in parts])[order],
-            np.concatenate([part.proba for part in parts])[order],
-            np.concatenate([part.confidence for part in parts])[order],
-        )
-
-    def take(self, made: Samples, min_confidence: float) -> None:
-        """Put images in the places that are still free, in their order."""
-        self.n_seen += len(made)
-        fit = made.confidence >= min_confidence
-        places, rows = [], []
-        for label in [None] if self.classes is None else np.unique(self.classes):
-            free = ~self._filled
-            right = fit
-            if self.classes is not None:
-                free = free & (self.classes == label)
-                right = fit & (made.labels == label)
-            found = np.flatnonzero(right)
-            place = np.flatnonzero(free)[: len(found)]
-            places.append(place)
-            rows.append(found[: len(place)])
-        chosen = np.concatenate(places)
-        self._filled[chosen] = True
-        self._places.append(chosen)
-        self._rows.append(made.rows(np.concatenate(rows)))
-
-
-def joined(parts: Sequence[Samples], shape: Sequence[int], n_classes: int) -> Samples:
-    """Put blocks together; of none, an empty one."""
-    if not parts:
-        return Samples(
-            np.zeros((0, *shape), np.uint8),
-            np.zeros((0, n_classes), np.float32),
-            np.zeros(0, np.float32),
-        )
-    return Samples(
-        np.concatenate([part.images for part in parts]),
-        np.concatenate([part.proba for part in parts]),
-        np.concatenate([part.confidence for part in parts]),
+def _out_of_reach(kept: Wanted, class_names: Sequence[str]) -> InputError:
+    label, n_found, n_asked = kept.missing()
+    of = "images"
+    if label is not None:
+        name = repr(class_names[label]) if class_names else str(label)
+        of = f"images of class {name}"
+    sure = kept.min_confidence
+    bar = f" with a confidence of {sure:g} or more" if sure else ""
+    return InputError(
+        f"only {n_found} of {n_asked} {of}{bar} came up among {kept.n_seen:,} that "
+        "were made; ask for less confidence, leave the class out, or train longer."
     )
-
-
-def _checked(
-    images: NDArray[np.uint8],
-    votes: Votes,
-    proba: ArrayLike,
-    lfs: Sequence[LabelingFunction],
-    class_prior: ArrayLike | None,
-    seed_proba: ArrayLike | None,
-) -> Task:
-    images, known = np.asarray(images), np.asarray(proba, np.float64)
-    _check_images(images)
-    if known.shape != (len(images), votes.n_classes):
-        raise DataError(
-            f"proba has the shape {known.shape}; expected {len(images)} rows, one per "
-            f"image, of {votes.n_classes} classes."
-        )
-    if len(votes) != len(images):
-        raise DataError(
-            f"there are votes on {len(votes)} images, and {len(images)} images; give "
-            "one row of votes per image."
-        )
-    if not known.any():
-        raise DataError("no image has a label; a generator of pairs needs some.")
-    shares = known.sum(axis=0) if class_prior is None else np.asarray(class_prior)
-    # A class that no image is labeled with is never seen, whatever the posteriors hint.
-    named = np.unique(known.argmax(axis=1)[known.any(axis=1)])
-    prior = np.zeros(known.shape[1])
-    prior[named] = np.asarray(shares, np.float64)[named]
-    prior /= prior.sum()
-    held_out = None if seed_proba is None else np.asarray(seed_proba, np.float64)
-    return Task(images, votes, known, prior, tuple(lfs), held_out)
-
-
-def _check_images(images: NDArray[Any]) -> None:
-    if images.ndim != 4 or images.dtype != np.uint8:
-        raise DataError(
-            f"images must be (n, h, w, c) uint8, got {images.dtype} of shape "
-            f"{images.shape}."
-        )
-    if len(images) < 2 or min(images.shape[1:3]) < 8:
-        raise DataError(
-            f"there are {len(images)} images of {images.shape[1]}x{images.shape[2]} "
-            "pixels; a generator needs two or more, of 8x8 or more. Give --size to "
-            "`lfkit apply` to enlarge them."
-        )

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from lfkit.generators.generator import Samples
+from lfkit.generators.samples import Samples
 from lfkit.store import write_atomically
 
 _PER_ROW = 12

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from lfkit.generators.generator import Task
+from lfkit.generators.task import Task
 from lfkit.lf_block import (
     BatchVotes,
     DependencyJudge,
@@ -67,7 +67,7 @@ class LiteralAdp:
 
     def __init__(self, task: Task, asked: AdpPaper) -> None:
         self.task, self.asked = task, asked
-        plan, device, k = asked.plan, asked.device, task.proba.shape[1]
+        plan, device, k = asked.plan, asked.device, task.n_classes
         drawn = torch.Generator().manual_seed(mixed_seed(asked.random_state, 0))
         m = len(task.lfs)
         self.maker = LiteralMaker(task.shape, m, asked, drawn).to(device)
@@ -118,7 +118,6 @@ class LiteralAdp:
         rows = self._rows(now, 0)
         return figures | {
             "theta_perplexity": perplexity(theta),
-            "n_lfs": torch.full_like(theta[0, 0].detach(), theta.shape[1]),
             "real_label_peak": self.real.labels[rows].amax(dim=1).mean(),
             "made_label_peak": label.amax(dim=1).mean(),
             "largest_share_by_vote": shares.max(),

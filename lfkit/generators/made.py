@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from lfkit.gan_plan import GanPlan
-from lfkit.generators.generator import BLOCK, Task
+from lfkit.generators.generator import BLOCK
+from lfkit.generators.task import Task
 from lfkit.images import to_pixels
 from lfkit.lf_block import BatchVotes
 from lfkit.nn import Maker, SmallConvNet, TrainingPlan, look, make_images, train
@@ -20,6 +21,7 @@ from lfkit.nn.loop import mixed_seed
 _READER_WIDTH = 24
 # Images the reader learns from; as many real ones as generated ones.
 _MOST_READ = 20_000
+_MOST_BYTES = 500_000_000
 _CHECKED_BLOCKS = 8  # of 256 images: how sure a label of each class is
 
 
@@ -73,8 +75,9 @@ class Made:
         """Train a network on real images with their labels and on generated pairs."""
         rng = np.random.default_rng([random_state, 3])
         labeled = np.flatnonzero(task.proba.any(axis=1))
-        rows = np.sort(rng.permutation(labeled)[:_MOST_READ])
-        blocks = range(-(-min(len(rows), _MOST_READ) // BLOCK))
+        most = max(BLOCK, min(_MOST_READ, _MOST_BYTES // task.images[0].size))
+        rows = np.sort(rng.permutation(labeled)[:most])
+        blocks = range(-(-len(rows) // BLOCK))
         pixels, labels = [task.images[rows]], [task.proba[rows]]
         for number in blocks:
             images, made = self._drawn(task, random_state, 4, number)
@@ -140,5 +143,8 @@ class Made:
         self.agreement = np.asarray(settings["agreement"], np.float64)
 
     def confidence(self, labels: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Say how often images of these classes are what they should be, (n,)."""
-        return np.nan_to_num(self.agreement[labels], nan=1.0)
+        """Say how often images of these classes are what they should be, (n,).
+
+        NaN where no function was asked.
+        """
+        return self.agreement[labels]

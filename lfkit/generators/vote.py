@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lfkit.errors import InputError
 from lfkit.gan_plan import GanPlan
-from lfkit.generators.generator import JointGenerator, Task
+from lfkit.generators.gan_generator import GanGenerator
+from lfkit.generators.task import Task
 from lfkit.labels import make_aggregator
 from lfkit.votes import ABSTAIN, Votes
 
 if TYPE_CHECKING:
     import torch
 
-    from lfkit.generators.made import Made
     from lfkit.labeling.labeling_function import LabelingFunction
     from lfkit.nn import PairGan
 
 _PLAN = GanPlan(labels="none")
 
 
-class Vote(JointGenerator):
+class Vote(GanGenerator):
     """Learns images without any label; the functions then label what it makes.
 
     What the labels of generated images are worth without joint training. After `load`
@@ -35,7 +34,8 @@ class Vote(JointGenerator):
     aggregator : how the votes on a generated image become its label.
     """
 
-    needs_functions: ClassVar[bool] = True
+    label_kinds: ClassVar[tuple[str, ...]] = ("none",)
+    functions: ClassVar[Literal["never", "may", "must"]] = "must"
 
     def __init__(
         self,
@@ -57,47 +57,33 @@ class Vote(JointGenerator):
 
     def bind(self, lfs: Sequence[LabelingFunction], votes: Votes) -> None:
         """Give it the functions and their votes on the real images."""
-        from lfkit.lf_block import BatchVotes
-
-        self._block = BatchVotes(lfs, votes.n_classes, self.device)
+        super().bind(lfs, votes)
         self._is_soft = votes.soft is not None
         self._by_votes = make_aggregator(self.aggregator, None).fit(votes)
 
     def _begin(self, task: Task) -> PairGan:
         from lfkit.nn import PairGan, Real
 
-        if not task.lfs:
-            raise InputError(
-                "`vote` labels what it generates by the labeling functions, and none "
-                "were given; pass lfs, or use `two-stage`."
-            )
-        real = Real(task.images, task.proba.shape[1], self.device)
+        real = Real(task.images, task.n_classes, self.device)
         return PairGan(real, task.shape, self.plan, self.random_state, self.device)
 
     def _finish(self, trained: PairGan, task: Task) -> None:
-        from lfkit.generators.made import Made
-
-        made = Made(task.shape, task.proba.shape[1], trained.plan, self.device)
-        made.maker.load_state_dict(trained.average.module.state_dict())
-        made.learn_to_read(task, self.random_state)
-        self.made_: Made = made
-        self.prior_ = task.prior
+        self.made_ = self._new_made(task.shape, task.n_classes)
+        self.made_.maker.load_state_dict(trained.average.module.state_dict())
+        self.made_.learn_to_read(task, self.random_state)
         self.bind(task.lfs, task.votes)
 
     def _draw(
         self, classes: NDArray[np.int64], generator: torch.Generator
     ) -> tuple[torch.Tensor, NDArray[np.float64], NDArray[np.float64]]:
-        if not hasattr(self, "_block"):
-            raise InputError(
-                "`vote` was loaded without its labeling functions; call bind first."
-            )
+        block = self.bound
         images, _ = self.made_.draw(classes, generator)
-        weights = self._block(images).cpu().numpy()
+        weights = block(images).cpu().numpy()
         silent = weights.sum(axis=2) == 0
         votes = Votes(
             np.where(silent, ABSTAIN, weights.argmax(axis=2)).astype(np.int16),
-            tuple(lf.name for lf in self._block.lfs),
-            self._block.n_classes,
+            tuple(lf.name for lf in block.lfs),
+            block.n_classes,
             soft=weights.astype(np.float16) if self._is_soft else None,
         )
         proba = self._by_votes.predict_proba(votes)
@@ -109,15 +95,3 @@ class Vote(JointGenerator):
         if votes is not None and hasattr(self, "_by_votes"):
             return self._by_votes.predict_proba(votes)
         return self.made_.read(images)
-
-    def _modules(self) -> Mapping[str, torch.nn.Module]:
-        return self.made_.modules()
-
-    def _settings(self) -> dict[str, Any]:
-        return self.made_.settings()
-
-    def _restore(self, settings: Mapping[str, Any]) -> None:
-        from lfkit.generators.made import Made
-
-        self.made_ = Made(self.shape_, len(self.prior_), self.plan, self.device)
-        self.made_.restore(settings)

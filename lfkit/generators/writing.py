@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lfkit.generators.generator import Samples
+from lfkit.generators.samples import Samples
 from lfkit.labeling.evaluation import cpu_count
 from lfkit.store import write_atomically
 
@@ -49,8 +49,12 @@ class Writer(ABC):
         path = self._part(number)
         if not path.exists():
             return None
-        with np.load(path, allow_pickle=False) as arrays:
-            return arrays["proba"].argmax(axis=1)
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                whole = {name: arrays[name] for name in arrays.files}
+            return whole["proba"].argmax(axis=1)
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            return None  # damaged: it is made again
 
     def write(self, number: int, start: int, made: Samples) -> None:
         """Write a block; its first image is number `start`."""
@@ -107,7 +111,8 @@ class FolderWriter(Writer):
         number = 0
         for block in blocks:
             for proba, sure in zip(block["proba"], block["confidence"], strict=True):
-                rows.writerow([self._path(number), self._name(proba), f"{sure:.4f}"])
+                told = "" if np.isnan(sure) else f"{sure:.4f}"
+                rows.writerow([self._path(number), self._name(proba), told])
                 number += 1
         path = self.out / "metadata.csv"
         write_atomically(path, table.getvalue().encode())
@@ -205,9 +210,10 @@ class WebDatasetWriter(Writer):
         i: int,
     ) -> None:
         proba = block["proba"][i]
+        sure = float(block["confidence"][i])
         told = {
             "label": self._name(proba),
-            "confidence": round(float(block["confidence"][i]), 4),
+            "confidence": None if np.isnan(sure) else round(sure, 4),
         }
         contents = {
             "png": png,

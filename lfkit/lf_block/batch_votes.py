@@ -83,6 +83,10 @@ class BatchVotes:
         torch.set_num_threads(threads_before)
         return torch.cat(found)
 
+    def failures(self) -> dict[str, tuple[int, str]]:
+        """Give name → images on which it failed so far, and its first failure."""
+        return {name: (n, self.messages[name]) for name, n in self.faults.items()}
+
     def failed(self, name: str, n: int, why: str) -> None:
         """Count failures of a function or feature."""
         with self._lock:

@@ -18,6 +18,8 @@ _ROWS_AT_ONCE = 4096  # (rows, m, k) in memory: 11 MB with 66 functions of 10 cl
 _FLOOR = 1e-4  # of a share: a class that no function names is not impossible
 # How much of the block's word is mixed into the label model's, to choose from.
 _MIXTURES = (0.0, 0.25, 0.5, 1.0, 2.0)
+_FEWEST_SEEDS = 10  # fewer bear out nothing
+_SURE = 2.0  # standard errors of a gain
 
 
 class Trust(nn.Module):
@@ -102,6 +104,17 @@ class Trust(nn.Module):
         parts = [self(part.to(device)).cpu() for part in weights_of(votes)]
         return torch.cat(parts).double().numpy()
 
+    @torch.no_grad()
+    def evidence(self, votes: Votes) -> NDArray[np.float64]:
+        """Say what the votes alone say, (n, k): even where no function votes."""
+        device, k = self.theta_raw.device, votes.n_classes
+        found = []
+        for part in weights_of(votes):
+            said = self(part.to(device)).cpu().double().numpy()
+            silent = (part.sum(dim=(1, 2)) == 0).numpy()
+            found.append(np.where(silent[:, None], 1 / k, said))
+        return np.concatenate(found) if found else np.zeros((0, k))
+
     def mixed(
         self, proba: NDArray[np.floating], labels: NDArray[np.floating]
     ) -> NDArray[np.float64]:
@@ -119,16 +132,19 @@ class Trust(nn.Module):
         proba : (s, k) the label model's posteriors of the seeds, likewise held out.
         seeds : (s,) their classes.
         """
-        labels = self.labels(votes)
-        rows = np.arange(len(seeds))
+        labels, rows = self.evidence(votes), np.arange(len(seeds))
+        self.mixture.fill_(0.0)
+        if len(seeds) < _FEWEST_SEEDS:
+            return 0.0
         losses = {
             share: -np.log(_mixed(proba, labels, share)[rows, seeds])
             for share in _MIXTURES
         }
         best = min(_MIXTURES, key=lambda share: float(losses[share].mean()))
         gain = losses[0.0] - losses[best]
-        error = float(gain.std()) / max(len(gain), 1) ** 0.5
-        self.mixture.fill_(best if gain.mean() > error else 0.0)
+        error = float(gain.std(ddof=1)) / len(gain) ** 0.5
+        if gain.mean() > _SURE * error:
+            self.mixture.fill_(best)
         return float(self.mixture)
 
 
@@ -143,6 +159,10 @@ def rows_of(votes: Votes, rows: slice | NDArray[np.int64]) -> torch.Tensor:
     hard = torch.from_numpy(np.asarray(votes.hard[rows], np.int64))
     found = F.one_hot(hard.clamp_min(0), votes.n_classes).float()
     found = found * (hard != ABSTAIN)[..., None]
+    if votes.allowed is not None:  # a set of classes: its parts are equally likely
+        sets = torch.from_numpy(np.asarray(votes.allowed[rows], np.float32))
+        size = sets.sum(dim=2, keepdim=True)
+        found = torch.where(size > 1, sets / size.clamp_min(1), found)
     if votes.soft is not None:
         soft = torch.from_numpy(np.asarray(votes.soft[rows], np.float32))
         total = soft.sum(dim=2, keepdim=True)

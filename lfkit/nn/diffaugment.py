@@ -7,9 +7,7 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 
-from lfkit.errors import InputError
-
-POLICIES = ("color", "translation", "cutout")
+from lfkit.gan_plan import POLICIES, check_choice
 
 
 def diffaugment(
@@ -28,12 +26,8 @@ def diffaugment(
     policy : some of POLICIES, in this order.
     strength : 0 = unchanged.
     """
-    unknown = sorted(set(policy) - set(POLICIES))
-    if unknown:
-        raise InputError(
-            f"there is no augmentation {unknown[0]!r}; choose from "
-            f"{', '.join(POLICIES)}."
-        )
+    for name in policy:
+        check_choice("augment", name, POLICIES)
     if not strength:
         return images
     if "color" in policy:

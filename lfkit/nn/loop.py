@@ -111,29 +111,40 @@ def run_steps(
         done += 1
         if done % LOG_EVERY and done < n_steps:
             continue
-        figures = _means(sums)
-        if not all(map(np.isfinite, figures.values())):
-            done = course.undo(done, n_steps)
-            if journal is not None:
-                journal.rewind(done)
-        else:
-            course.keep(done, n_steps)
-            if journal is not None:
-                journal.note(done, figures)
+        figures, sums = _means(sums), {}
+        is_good = all(map(np.isfinite, figures.values()))
+        # Noted before it is kept: killed in between, the note is taken back and made
+        # again; the other way round it would be lost.
+        if is_good and journal is not None:
+            journal.note(done, figures)
+        if is_good and course.keep(done, n_steps):
             if progress is not None:
                 progress(done, n_steps)
-        sums = {}
+            continue
+        done = course.undo(done, n_steps)
+        if journal is not None:
+            journal.rewind(done)
 
 
-def seconds_per_step(trained: Trainable, device: str = "cpu") -> float:
-    """Time a few steps of something that is then thrown away."""
-    for step in range(_UNTIMED_STEPS + _TIMED_STEPS):
-        if step == _UNTIMED_STEPS:
+def seconds_per_step(
+    trained: Trainable, first: int = 0, period: int = 1, device: str = "cpu"
+) -> float:
+    """Time a few steps of something that is then thrown away.
+
+    Parameters
+    ----------
+    first : the number of the first of them.
+    period : steps after which costs come again: a multiple of it is timed.
+    """
+    n_timed = -(-_TIMED_STEPS // period) * period
+    for number in range(_UNTIMED_STEPS + n_timed):
+        if number == _UNTIMED_STEPS:
             started = time.perf_counter()
+        step = first + number
         trained.step(Moment(step, _drawn(0, step, 0, device)))
         if device != "cpu":
             torch.cuda.synchronize()
-    return (time.perf_counter() - started) / _TIMED_STEPS
+    return (time.perf_counter() - started) / n_timed
 
 
 def mixed_seed(random_state: int, *numbers: int) -> int:
@@ -161,28 +172,30 @@ class _Course:
         self.retries = int(kept["retries"])
         return self._restore()
 
-    def keep(self, done: int, n_steps: int) -> None:
-        """Keep the state of now, if it is time to."""
+    def keep(self, done: int, n_steps: int) -> bool:
+        """Keep the state of now, if it is time to; False: it is broken."""
         every = _SAFE_EVERY if self.checkpoints is None else self.checkpoints.every
         every = -(-every // LOG_EVERY) * LOG_EVERY
         if done % every and done < n_steps:
-            return
+            return True
         arrays = self._arrays(done)
         # Losses tell of broken weights only a step later.
         if not all(np.isfinite(array).all() for array in arrays.values()):
-            return
+            return False
         self._good = arrays
         if self.checkpoints is not None:
             self.checkpoints.save(arrays)
+        return True
 
     def undo(self, done: int, n_steps: int) -> int:
         """Go back to the last good state; returns how many steps are done."""
         self.retries += 1
         if self.retries > _MOST_RETRIES:
             raise TrainingError(
-                f"the training broke at step {done} of {n_steps}: its losses are not "
-                f"finite, {_MOST_RETRIES} times again with smaller learning rates; "
-                "what was good is kept. Train with a smaller learning rate."
+                f"the training broke at step {done} of {n_steps}: its losses or "
+                f"weights are not finite, {_MOST_RETRIES} times again with smaller "
+                "learning rates; what was good is kept. Train with a smaller learning "
+                "rate."
             )
         first = self._restore()
         self._good["retries"] = np.asarray(self.retries)

@@ -7,9 +7,7 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 
-from lfkit.errors import InputError
-
-LOSSES = ("non-saturating", "saturating", "hinge")
+from lfkit.gan_plan import LOSSES, check_choice
 
 Discriminate = Callable[[torch.Tensor], torch.Tensor]
 
@@ -29,7 +27,7 @@ def d_loss(
     kind : one of LOSSES; "saturating" differs for the generator only.
     weight : (n,) of the real ones; where all are 0 the real side costs nothing.
     """
-    _check_kind(kind)
+    check_choice("loss", kind, LOSSES)
     if kind == "hinge":
         of_real, of_fake = F.relu(1 - real), F.relu(1 + fake)
     else:
@@ -41,7 +39,7 @@ def d_loss(
 
 def g_loss(fake: torch.Tensor, kind: str) -> torch.Tensor:
     """Give the generator's loss, (), of (n,) logits."""
-    _check_kind(kind)
+    check_choice("loss", kind, LOSSES)
     if kind == "hinge":
         return -fake.mean()
     if kind == "saturating":
@@ -78,12 +76,9 @@ def gradient_penalty(
     return (slopes.norm(dim=1) - 1).square().mean()
 
 
-def _check_kind(kind: str) -> None:
-    if kind not in LOSSES:
-        raise InputError(f"there is no loss {kind!r}; choose from {', '.join(LOSSES)}.")
-
-
 def _slopes(discriminate: Discriminate, images: torch.Tensor) -> torch.Tensor:
     scores = discriminate(images)
-    (slopes,) = torch.autograd.grad(scores.sum(), images, create_graph=True)
+    # As in `backward`: the quickest kernels add up in any order.
+    with torch.backends.cudnn.flags(benchmark=False, deterministic=True):
+        (slopes,) = torch.autograd.grad(scores.sum(), images, create_graph=True)
     return slopes.flatten(1)

@@ -110,7 +110,9 @@ class Real(nn.Module):
         """Give the classes' shares of the pairs, (k,); 0 where no pair names one."""
         total = (self.labels * self.weights[:, None]).sum(dim=0)
         if not bool((self.noise == torch.eye(len(total), device=total.device)).all()):
-            total = torch.linalg.lstsq(self.noise.T, total).solution.clamp_min(0)
+            # On the CPU: a class without images makes the matrix singular.
+            inverse = torch.linalg.pinv(self.noise.T.double().cpu()).to(total)
+            total = (inverse @ total).clamp_min(0)
         return total / total.sum().clamp_min(1e-12)
 
 
@@ -279,11 +281,16 @@ class PairGan:
         # Half of the total variation above chance is what labels alone can tell.
         far = (self.made_shares - self.shares @ self.real.noise).abs().sum() / 2
         shown = self.real.weights[rows]
-        peaks = self.real.labels[rows].amax(dim=1) * shown
+        peaks = (self.real.labels[rows].amax(dim=1) * shown).sum()
+        of_made = label.amax(dim=1).mean()
+        # A batch in which no real image has a label tells of no difference.
+        of_real = torch.where(
+            shown.sum() > 0, peaks / shown.sum().clamp_min(1e-6), of_made
+        )
         return figures | {
             "labels_only_accuracy": 0.5 + far / 2,
-            "real_label_peak": peaks.sum() / shown.sum().clamp_min(1e-6),
-            "made_label_peak": label.amax(dim=1).mean(),
+            "real_label_peak": of_real,
+            "made_label_peak": of_made,
         }
 
     def _condition(self, classes: torch.Tensor | None) -> torch.Tensor | None:

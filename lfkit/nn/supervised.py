@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -14,6 +13,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from lfkit.nn.augment import Augmentation, augment
+from lfkit.nn.ema import Average
 from lfkit.nn.loop import (
     Checkpoints,
     Moment,
@@ -104,8 +104,7 @@ def train(
         checkpoints=checkpoints,
         progress=progress,
     )
-    learner.averaged.eval()
-    return learner.averaged
+    return cast(Network, learner.average.module)
 
 
 def seconds_per_training_step(
@@ -117,7 +116,8 @@ def seconds_per_training_step(
 ) -> float:
     """Time a few steps of a training that is then thrown away."""
     batches = _Batches(pixels, targets, None, None, plan, 0)
-    return seconds_per_step(_Learner(pixels.shape[1:], batches, device), device)
+    learner = _Learner(pixels.shape[1:], batches, device)
+    return seconds_per_step(learner, device=device)
 
 
 class _Batches:
@@ -172,7 +172,7 @@ class _Learner:
         )
         # mypy knows no overload of `to` with a memory format.
         self.network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.averaged = copy.deepcopy(self.network).requires_grad_(False)
+        self.average = Average(self.network, plan.average)
         # What is new learns faster than what knows ImageNet.
         new = set(self.network.head.parameters()) if plan.pretrained else set()
         groups = [
@@ -216,15 +216,14 @@ class _Learner:
         with torch.backends.cudnn.flags(benchmark=False, deterministic=True):
             loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
-        # A short memory at first: the first weights are noise.
-        memory = min(self.plan.average, now.step / (now.step + 9))
-        _average(self.averaged, self.network, memory)
+        # From the second step on: the first weights are noise.
+        self.average.update(self.network, now.step - 1)
         return {"loss": loss}
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """Give all that the next step depends on."""
         return named_tensors(
-            {"network": self.network, "averaged": self.averaged},
+            {"network": self.network, "averaged": self.average.module},
             {"optimizer": self.optimizer},
         )
 
@@ -233,19 +232,6 @@ def steps_within(plan: TrainingPlan, seconds: float, per_step: float) -> Trainin
     """Cut a plan's steps to those that fit in some seconds; at least 50."""
     fitting = int(seconds / max(per_step, 1e-9))
     return replace(plan, n_steps=max(50, min(plan.n_steps, fitting)))
-
-
-@torch.no_grad()
-def _average(averaged: Network, network: Network, decay: float) -> None:
-    """Move the averaged weights and statistics towards the network's."""
-    pairs = zip(
-        averaged.state_dict().values(), network.state_dict().values(), strict=True
-    )
-    for kept, new in pairs:
-        if kept.is_floating_point():
-            kept.lerp_(new, 1 - decay)
-        else:
-            kept.copy_(new)
 
 
 def _rate(plan: TrainingPlan, step: int) -> float:

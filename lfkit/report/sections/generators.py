@@ -63,14 +63,15 @@ def _tiles(
     proba = found.images.proba
     assert proba is not None, "generated images have labels"
     sure = proba.max(axis=1) if found.confidence is None else found.confidence
+    told = ["" if np.isnan(sure[row]) else f"{sure[row]:.0%}" for row in rows]
     return [
         {
             "src": data_uri(pixels),
             "mark": "",
-            "title": f"{name}, confidence {sure[row]:.0%}",
-            "text": f"{sure[row]:.0%}",
+            "title": f"{name}, confidence {text or 'not known'}",
+            "text": text,
         }
-        for row, pixels in zip(rows.tolist(), found.images.pixels(rows), strict=True)
+        for text, pixels in zip(told, found.images.pixels(rows), strict=True)
     ]
 
 

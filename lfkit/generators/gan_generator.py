@@ -1,0 +1,70 @@
+"""What the generators share that end as a maker of images and a reader of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lfkit.errors import InputError
+from lfkit.generators.generator import JointGenerator
+from lfkit.votes import Votes
+
+if TYPE_CHECKING:
+    import torch
+
+    from lfkit.generators.made import Made
+    from lfkit.labeling.labeling_function import LabelingFunction
+    from lfkit.lf_block import BatchVotes
+
+
+class GanGenerator(JointGenerator):
+    """A `JointGenerator` around a `Made`; members say how it is trained."""
+
+    made_: Made
+    _block: BatchVotes | None = None
+
+    def bind(self, lfs: Sequence[LabelingFunction], votes: Votes) -> None:
+        """Give it the functions, and their votes on the real images.
+
+        Code is not saved: after `load` a generator knows no function.
+        """
+        from lfkit.lf_block import BatchVotes
+
+        if self.functions == "never":
+            raise InputError(
+                f"{type(self).__name__} lets no labeling function vote on its images."
+            )
+        self._block = BatchVotes(lfs, votes.n_classes, self.device)
+
+    @property
+    def bound(self) -> BatchVotes:
+        """The functions that `bind` gave."""
+        if self._block is None:
+            raise InputError(
+                f"this {type(self).__name__} was loaded without its labeling "
+                "functions; call bind first."
+            )
+        return self._block
+
+    def _new_made(self, shape: tuple[int, int, int], n_classes: int) -> Made:
+        from lfkit.generators.made import Made
+
+        return Made(shape, n_classes, self.plan, self.device)
+
+    def _predict_proba(
+        self, images: NDArray[np.uint8], votes: Votes | None
+    ) -> NDArray[np.float64]:
+        return self.made_.read(images)
+
+    def _modules(self) -> Mapping[str, torch.nn.Module]:
+        return self.made_.modules()
+
+    def _settings(self) -> dict[str, Any]:
+        return self.made_.settings()
+
+    def _restore(self, settings: Mapping[str, Any]) -> None:
+        self.made_ = self._new_made(self.shape_, len(self.prior_))
+        self.made_.restore(settings)
