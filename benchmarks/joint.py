@@ -45,6 +45,7 @@ _REPAIRED = {
 ROWS = {
     "adp": ("adp", {}),
     "adp, no Θ and Φ": ("adp", {"trust": False}),
+    "adp, surrogate": ("adp", {"surrogate": True}),
     "adp, label head": ("adp", {"labels": "head", "noise": "none"}),
     "two-stage": ("two-stage", {}),
     "vote": ("vote", {}),
@@ -171,7 +172,7 @@ class Bench:
             calls = generator.n_discriminator + generator.fresh_batch
             n = generator.plan.batch
         elif getattr(generator, "trust", False):
-            calls, n = 1 / generator.lf_every, generator.lf_batch
+            calls, n = 1 / generator.votes_every, generator.lf_batch
         else:
             return 0.0
         device = generator.device

@@ -48,6 +48,7 @@ def test_healthy_training_is_left_alone(tmp_path):
         ({"largest_share_by_vote": 0.4}, "give 40% of the generated images one class"),
         ({"made_label_peak": 0.6}, "not equally sure (1.00 and 0.60)"),
         ({"labels_only_accuracy": 0.8}, "labels alone tell real pairs from generated"),
+        ({"surrogate_agrees_on_made": 0.4}, "foresees 40% of the functions' votes"),
         ({"theta_perplexity": 1.2}, "has collapsed onto 1.2 of 10 functions"),
     ],
 )

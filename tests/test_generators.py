@@ -275,6 +275,51 @@ def test_adp_trains_with_every_kind_of_noise_and_label(noise, labels):
     assert len(made.sample(10)) == 10
 
 
+@pytest.mark.parametrize("labels", ["condition", "head"])
+def test_surrogate_foresees_votes_and_teaches_the_generator(labels, tmp_path):
+    images, truth, votes = toys(n=200)
+    given = {"proba": np.eye(2)[truth], "lfs": LFS}
+
+    def trained_with(**settings):
+        notes = Notes()
+        made = make("adp", labels=labels, n_steps=200, batch=16)
+        made.set_params(surrogate=True, surrogate_every=10, **settings)
+        made.fit(images, votes, journal=notes, **given)
+        return made, notes.figures
+
+    made, figures = trained_with()
+    assert figures[-1]["surrogate_agrees_on_real"] > 0.9
+    assert figures[-1]["surrogate_agrees_on_made"] > 0.5
+    assert figures[-1]["consistency_loss"] < figures[10]["consistency_loss"]
+    without, figures = trained_with(consistency=0.0)
+    assert "consistency_loss" not in figures[-1]
+    assert not equal(made.sample(20), without.sample(20))
+    if labels == "head":
+        without_images, _ = trained_with(image_gradient=False)
+        assert not equal(made.sample(20), without_images.sample(20))
+
+
+def test_stopped_training_with_a_surrogate_ends_in_the_same_bits(tmp_path):
+    class Stopping(CheckpointFolder):
+        def save(self, arrays):
+            super().save(arrays)
+            if int(arrays["step"]) == 30:
+                raise KeyboardInterrupt
+
+    images, truth, votes = toys()
+    given = {"proba": np.eye(2)[truth], "lfs": LFS}
+    settings = {"surrogate": True, "surrogate_every": 4}
+    whole = make("adp").set_params(**settings).fit(images, votes, **given)
+    with pytest.raises(KeyboardInterrupt):
+        make("adp").set_params(**settings).fit(
+            images, votes, **given, checkpoints=Stopping(tmp_path, every=10)
+        )
+    resumed = make("adp").set_params(**settings)
+    resumed.fit(images, votes, **given, checkpoints=CheckpointFolder(tmp_path))
+    assert equal(whole.sample(20), resumed.sample(20))
+    assert np.array_equal(whole.theta_, resumed.theta_)
+
+
 def test_adp_trains_without_functions_and_without_trust():
     images, truth, votes = toys()
     made = make("adp", n_steps=20).fit(images, votes, proba=np.eye(2)[truth])
@@ -423,6 +468,8 @@ def test_wrong_input_is_told_in_one_sentence(change, sentence):
         ({"lf_every": 0}, {}, "lf_every is 0; give 1 or more"),
         ({"refresh_every": 0}, {}, "refresh_every is 0; give 1 or more"),
         ({"anchor": -1.0}, {}, "anchor is -1; give 0 or more"),
+        ({"surrogate": True, "trust": False}, {}, "nobody asks what the functions"),
+        ({"surrogate": True, "image_gradient": False}, {}, "loss changes nothing"),
     ],
 )
 def test_wrong_settings_of_adp_are_told(settings, plan, sentence):

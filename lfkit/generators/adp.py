@@ -46,6 +46,10 @@ class Adp(GanGenerator):
     trust : whether Θ and Φ take part.
     lf_every, lf_batch : the functions vote on so many of the generated images, every
         so many steps.
+    surrogate : distil the functions into a small network while training: they then
+        vote only every `surrogate_every` steps, to keep it honest, and what it says
+        they would say of an image, `consistency` times, adds to the generator's loss.
+    image_gradient : that loss reaches the image, not the label head alone.
     anchor : the price of moving Θ and Φ away from the label model.
     refresh_every : steps after which the real pairs are chosen anew.
     """
@@ -62,6 +66,10 @@ class Adp(GanGenerator):
         trust: bool = True,
         lf_every: int = 8,
         lf_batch: int = 64,
+        surrogate: bool = False,
+        surrogate_every: int = 64,
+        consistency: float = 0.5,
+        image_gradient: bool = True,
         anchor: float = 0.3,
         refresh_every: int = 1000,
         random_state: int = 0,
@@ -73,6 +81,10 @@ class Adp(GanGenerator):
         self.trust = trust
         self.lf_every = lf_every
         self.lf_batch = lf_batch
+        self.surrogate = surrogate
+        self.surrogate_every = surrogate_every
+        self.consistency = consistency
+        self.image_gradient = image_gradient
         self.anchor = anchor
         self.refresh_every = refresh_every
         self.random_state = random_state
@@ -91,13 +103,31 @@ class Adp(GanGenerator):
         check_choice("noise", self.noise, NOISE)
         if not 0 < self.gate <= 1:
             raise InputError(f"gate is {self.gate:g}; give a share above 0, at most 1.")
-        for name in ("lf_every", "lf_batch", "refresh_every"):
+        for name in ("lf_every", "lf_batch", "surrogate_every", "refresh_every"):
             check_number(name, getattr(self, name), 1)
-        check_number("anchor", self.anchor, 0)
+        for name in ("anchor", "consistency"):
+            check_number(name, getattr(self, name), 0)
+        if self.surrogate and not self.trust:
+            raise InputError(
+                "surrogate is true and trust false: without Θ and Φ nobody asks what "
+                "the functions would say. Set trust to true, or surrogate to false."
+            )
+        useless = self.consistency and not self.image_gradient
+        if self.surrogate and useless and self.is_conditional:
+            raise InputError(
+                "image_gradient is false and the generator is told the class, so the "
+                "consistency loss changes nothing; set consistency to 0, or "
+                "image_gradient to true, or plan.labels to 'head'."
+            )
+
+    @property
+    def votes_every(self) -> int:
+        """Steps between two votes of the functions on generated images."""
+        return self.surrogate_every if self.surrogate else self.lf_every
 
     @property
     def _period(self) -> int:
-        return self.lf_every
+        return self.votes_every
 
     def _begin(self, task: Task) -> AnchoredAdp:
         from lfkit.generators.anchored import AnchoredAdp

@@ -10,10 +10,12 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
+from lfkit.generators.distilled import Distilled
 from lfkit.generators.task import Task
 from lfkit.lf_block import BatchVotes, Trust
 from lfkit.lf_block.trust import rows_of
 from lfkit.nn import Moment, PairGan, Real
+from lfkit.nn.pair_gan import Regularizer
 from lfkit.nn.state import begin_state, named_tensors
 
 if TYPE_CHECKING:
@@ -45,20 +47,34 @@ class AnchoredAdp:
         # Seeds judge what Θ and Φ add: these must not have learned from them.
         seeds = task.votes.seed_rows
         rows = np.arange(len(task.images))
-        self.others = rows if seeds is None else np.setdiff1d(rows, seeds)
+        others = rows if seeds is None else np.setdiff1d(rows, seeds)
+        self.others = others if len(others) else rows
         self.real = Real(task.images, k, device)
         self._choose_pairs()
+        self.surrogate: Distilled | None = None
+        regularizer: Regularizer | None = None
+        if self.block is not None and asked.surrogate:
+            self.surrogate = Distilled(task, asked, self.real, self.trust)
+            if asked.consistency:
+                regularizer = self.surrogate.disagreement
         self.gan = PairGan(
-            self.real, task.shape, asked.plan, asked.random_state, device
+            self.real,
+            task.shape,
+            asked.plan,
+            asked.random_state,
+            device,
+            regularizer,
         )
 
     def step(self, now: Moment) -> dict[str, torch.Tensor]:
         """Take one step of the pair of networks; now and then one of Θ and Φ."""
         asked, first = self.asked, self.asked.plan.first_pair
         figures = self.gan.step(now)
+        if self.surrogate is not None and self.surrogate.is_due(now):
+            figures |= self.surrogate.learn(now)
         if now.step < first:
             return figures
-        if self.block is not None and now.step % asked.lf_every == 0:
+        if self.block is not None and now.step % asked.votes_every == 0:
             figures |= self._trust_step(self.block, now)
         if asked.trust and now.step > first and now.step % asked.refresh_every == 0:
             self.judge_mixture()
@@ -68,9 +84,10 @@ class AnchoredAdp:
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """Give all that the next step depends on."""
-        return self.gan.tensors() | named_tensors(
+        found = self.gan.tensors() | named_tensors(
             {"trust": self.trust}, {"trust_optimizer": self.optimizer}
         )
+        return found if self.surrogate is None else found | self.surrogate.tensors()
 
     def judge_mixture(self) -> None:
         """Let the seeds decide how much Θ and Φ add to the label model."""
@@ -92,6 +109,9 @@ class AnchoredAdp:
         assert meant is not None
         meant = meant[:n].detach()
         votes = block(made)
+        figures = {}
+        if self.surrogate is not None:
+            figures = self.surrogate.check(made, votes, now)
         rng = np.random.default_rng([self.asked.random_state, 6, now.step])
         rows = np.sort(rng.choice(self.others, size=4 * n))
         real_votes = rows_of(self.task.votes, rows).to(made.device)
@@ -109,7 +129,7 @@ class AnchoredAdp:
             voted = self.trust(votes).argmax(dim=1)
             agrees = (voted == meant.argmax(dim=1)).float().mean()
             classes = F.one_hot(voted, meant.shape[1]).float().mean(dim=0)
-        return {
+        return figures | {
             "trust_loss": loss,
             "theta_perplexity": self.trust.perplexity,
             "lfs_agree_with_label": agrees,

@@ -21,6 +21,7 @@ _FEW_SAMPLES = 20  # labeled images of a class: a generator will repeat them
 _FLAT = 0.15  # of the real images' spread: the generated ones are all alike
 _CERTAIN = 0.98  # of the discriminator
 _UNEVEN = 2.5  # times what is expected of the largest class
+_POOR_STAND_IN = 0.6
 _MOST_FAULTS = 5  # functions named
 _NARROW = 0.3  # of the functions share the trust
 
@@ -171,6 +172,14 @@ class Doctor:
                 "labels",
                 f"labels alone tell real pairs from generated ones in {told:.0%} of "
                 "cases: the discriminator need not look at the images.",
+            )
+        foreseen = mean("surrogate_agrees_on_made")
+        if foreseen < _POOR_STAND_IN:
+            self._warn(
+                "surrogate",
+                f"the surrogate foresees {foreseen:.0%} of the functions' votes on "
+                "generated images: what it says of them misleads; set surrogate_every "
+                "lower, or surrogate to false.",
             )
         alike, n_lfs = mean("theta_perplexity"), self._n_lfs
         if alike < _NARROW * n_lfs:

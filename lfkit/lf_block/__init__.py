@@ -12,4 +12,5 @@ from lfkit.lf_block.heads import DependencyJudge as DependencyJudge
 from lfkit.lf_block.heads import ParameterHeads as ParameterHeads
 from lfkit.lf_block.labels import aggregated as aggregated
 from lfkit.lf_block.labels import perplexity as perplexity
+from lfkit.lf_block.surrogate import Surrogate as Surrogate
 from lfkit.lf_block.trust import Trust as Trust

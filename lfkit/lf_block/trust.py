@@ -74,9 +74,17 @@ class Trust(nn.Module):
         """How many functions share the trust."""
         return perplexity(self.theta)
 
-    def forward(self, votes: torch.Tensor) -> torch.Tensor:
-        """Label by equation 9, (n, m, k) votes → (n, k)."""
-        return aggregated(votes, self.theta, row_stochastic(self.phi), self.prior)
+    def forward(self, votes: torch.Tensor, *, fixed: bool = False) -> torch.Tensor:
+        """Label by equation 9, (n, m, k) votes → (n, k).
+
+        Parameters
+        ----------
+        fixed : no gradient reaches Θ and Φ.
+        """
+        theta, phi = self.theta, row_stochastic(self.phi)
+        if fixed:
+            theta, phi = theta.detach(), phi.detach()
+        return aggregated(votes, theta, phi, self.prior)
 
     def loss(
         self, votes: torch.Tensor, target: torch.Tensor, anchor: float

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -116,8 +116,19 @@ class Real(nn.Module):
         return total / total.sum().clamp_min(1e-12)
 
 
+# (images, labels) of a generated batch → what is added to the generator's loss.
+Regularizer = Callable[
+    [torch.Tensor, torch.Tensor], tuple[torch.Tensor, dict[str, torch.Tensor]]
+]
+
+
 class PairGan:
-    """One step: the discriminator, then the generator on the same generated batch."""
+    """One step: the discriminator, then the generator on the same generated batch.
+
+    Parameters
+    ----------
+    regularizer : adds to the generator's loss where pairs are judged.
+    """
 
     def __init__(
         self,
@@ -126,7 +137,9 @@ class PairGan:
         plan: GanPlan,
         random_state: int,
         device: str,
+        regularizer: Regularizer | None = None,
     ) -> None:
+        self.regularizer = regularizer
         self.real, self.plan, self.device = real, plan, device
         self.random_state = random_state
         k = real.labels.shape[1]
@@ -176,11 +189,12 @@ class PairGan:
             assert classes is not None
             label = self._seen(classes, now) if self.maker.head is None else made
         figures = self._judge_step(real, fake.detach(), label, rows, paired, now)
-        figures |= self._maker_step(fake, label, paired, now)
+        meant = classes if self.maker.head is None else made
+        figures |= self._maker_step(fake, label, meant, paired, now)
         figures |= self._looks(real, fake.detach(), label, rows)
         self.average.update(self.maker, now.step)
         self.made = fake.detach()
-        self.made_classes = classes if self.maker.head is None else made
+        self.made_classes = meant
         return figures
 
     def tensors(self) -> dict[str, torch.Tensor]:
@@ -242,6 +256,7 @@ class PairGan:
         self,
         fake: torch.Tensor,
         label: torch.Tensor | None,
+        meant: torch.Tensor | None,
         paired: bool,
         now: Moment,
     ) -> dict[str, torch.Tensor]:
@@ -257,10 +272,16 @@ class PairGan:
         if paired:
             of_pairs = g_loss(pairs.float(), plan.loss)
             loss = (1 - plan.pair_weight) * loss + plan.pair_weight * of_pairs
+        figures = {"g_loss": loss}
+        if paired and self.regularizer is not None:
+            assert meant is not None
+            term, told = self.regularizer(fake, meant)
+            loss = loss + term
+            figures |= told
         self.g_optimizer.zero_grad(set_to_none=True)
         backward(loss)
         self.g_optimizer.step()
-        return {"g_loss": loss}
+        return figures
 
     @torch.no_grad()
     def _looks(
