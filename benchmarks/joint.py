@@ -23,17 +23,18 @@ from lfkit.generators.grid import write_grid
 from lfkit.json_text import to_json
 from lfkit.lf_block import BatchVotes
 from lfkit.loaded_run import load_run
+from lfkit.material import run_material
 from lfkit.metrics import ImageSet
 from lfkit.metrics.training import Recipe, draw_pairs, train_and_test
 from lfkit.run import versions
 from lfkit.store import write_atomically
-from lfkit.training import make_generator, run_material
+from lfkit.training import make_generator
 
 # Row → generator and what is set other than by default.
-_SMALL = {"network": "dcgan", "batch": 64, "z_dim": 64}
+SMALL = {"network": "dcgan", "batch": 64, "z_dim": 64}
 # Functions vote once a step, on the batch that both networks see: three times as quick.
-_ONCE = {"n_discriminator": 1, "fresh_batch": False}
-_REPAIRED = {
+ONCE = {"n_discriminator": 1, "fresh_batch": False}
+REPAIRED = {
     "soft_labels": True,
     "image_term": True,
     "dependencies": "agreement",
@@ -50,12 +51,12 @@ ROWS = {
     "two-stage": ("two-stage", {}),
     "vote": ("vote", {}),
     "paper": ("adp-paper", {}),
-    "paper, small": ("adp-paper", _SMALL | _ONCE),
+    "paper, small": ("adp-paper", SMALL | ONCE),
     "paper, small, no D_LFB": (
         "adp-paper",
-        _SMALL | _ONCE | {"judge_dependencies": False},
+        SMALL | ONCE | {"judge_dependencies": False},
     ),
-    "paper, small, repaired": ("adp-paper", _SMALL | _ONCE | _REPAIRED),
+    "paper, small, repaired": ("adp-paper", SMALL | ONCE | REPAIRED),
 }
 # The network as printed takes two seconds a step on a CPU.
 _BY_DEFAULT = [name for name in ROWS if name != "paper"]
@@ -66,17 +67,7 @@ RECIPE = Recipe(n_steps=1000, n_trainings=1, n_images=N_SAMPLES)
 
 def main(arguments=None):
     """Train and score the rows that are asked for, and print all there are."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("run", type=Path, help="a folder of `lfkit apply`")
-    parser.add_argument("--test", required=True, help="labeled images held out of all")
-    parser.add_argument("--out", type=Path, default=Path("joint"))
-    parser.add_argument("--rows", default=";".join(_BY_DEFAULT), help="separated by ;")
-    parser.add_argument("--steps", type=int, default=8000)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--samples", type=int, default=N_SAMPLES)
-    parser.add_argument("--judge-steps", type=int)
-    parser.add_argument("--train-only", action="store_true", help="score later")
-    options = parser.parse_args(arguments)
+    options = read_arguments(arguments, _BY_DEFAULT, "joint", 8000, N_SAMPLES)
     bench = Bench(options)
     for name in options.rows.split(";"):
         bench.row(name.strip())
@@ -84,16 +75,35 @@ def main(arguments=None):
     print(table(bench.rows()))
 
 
+def read_arguments(arguments, rows, out, steps, samples):
+    """Read what both benchmarks of generators take."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("run", type=Path, help="a folder of `lfkit apply`")
+    parser.add_argument("--test", required=True, help="labeled images held out of all")
+    parser.add_argument("--out", type=Path, default=Path(out))
+    parser.add_argument("--rows", default=";".join(rows), help="separated by ;")
+    parser.add_argument("--steps", type=int, default=steps)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--samples", type=int, default=samples)
+    parser.add_argument("--judge-steps", type=int)
+    parser.add_argument("--train-only", action="store_true", help="score later")
+    return parser.parse_args(arguments)
+
+
 class Bench:
     """A run, what its generators are trained on, and where rows are kept."""
 
     def __init__(self, options):
-        self.options, self.out = options, options.out
+        self.options, self.out, self.known = options, options.out, ROWS
         self.loaded = load_run(options.run)
         self.source = self.loaded.open_images()
         self.material = run_material(self.loaded)
         self.names = self.loaded.config.class_names
         self._evaluation = None
+
+    def material_of(self, name):
+        """Give what a row is trained on."""
+        return self.material
 
     def rows(self):
         """Give what is known of every row."""
@@ -118,11 +128,11 @@ class Bench:
     def trained(self, name):
         """Train a row, or load it; gives the generator and what training told."""
         options = self.options
-        of, settings = ROWS[name]
+        of, settings = self.known[name]
         settings = settings | {"n_steps": options.steps, "random_state": options.seed}
         generator = make_generator(of, settings)
         folder = self.out / f"{name}-{options.steps}-{options.seed}".replace(" ", "_")
-        m = self.material
+        m = self.material_of(name)
         if (folder / "config.json").exists():
             generator = type(generator).load(folder, device=generator.device)
             if generator.functions == "must":
@@ -154,7 +164,7 @@ class Bench:
             "settings": settings,
             "minutes": None if is_resumed else seconds / 60,
             "steps_per_s": 1 / (first * of_images + (1 - first) * of_pairs),
-            "lf_share": self.lf_share(generator, of_pairs),
+            "lf_share": self.lf_share(generator, m, of_pairs),
             "theta_perplexity": float(np.mean(trust)) if trust else None,
             "n_lfs": len(m.votes.names),
             "warnings": list(doctor.warnings.values()),
@@ -166,7 +176,7 @@ class Bench:
         write_grid(generator.sample(1000), self.names, folder / "grid.png")
         return generator, told
 
-    def lf_share(self, generator, step):
+    def lf_share(self, generator, m, step):
         """Time the functions on one batch, as a share of a step on pairs."""
         if generator.functions == "must" and hasattr(generator, "n_discriminator"):
             calls = generator.n_discriminator + generator.fresh_batch
@@ -177,7 +187,7 @@ class Bench:
             return 0.0
         device = generator.device
         images = torch.rand(n, *np.roll(self.source.shape, 1)).to(device)
-        block = BatchVotes(self.material.lfs, len(self.names), device)
+        block = BatchVotes(m.lfs, len(self.names), device)
         block(images)
         _, seconds = timed(lambda: [block(images) for _ in range(5)])
         return seconds / 5 * calls / step
@@ -204,7 +214,7 @@ class Bench:
         )
         judged = evaluation.tools.judge(made.images).argmax(axis=1)
         shares = np.bincount(judged, minlength=k) / len(judged)
-        block = BatchVotes(self.material.lfs, k)
+        block = BatchVotes(self.material_of(name).lfs, k)
         shown = torch.from_numpy(made.images[:N_VOTED]).permute(0, 3, 1, 2) / 255
         voted = block(shown).sum(dim=1).argmax(dim=1).numpy()
         tools = evaluation.tools

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,11 +17,10 @@ from lfkit.errors import InputError, RunError
 from lfkit.json_text import to_json
 from lfkit.labels import Labels
 from lfkit.loaded_run import LoadedRun, load_run
+from lfkit.material import Progress, fitted_functions, read_all
 from lfkit.store import write_atomically
-from lfkit.training import best_device, fitted_functions, read_all
+from lfkit.training import best_device
 from lfkit.votes import ABSTAIN
-
-Progress = Callable[[str, int, int], None]
 
 _MOST_IMAGES = 1e12
 _MANIFEST = "manifest.json"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import time
@@ -12,25 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from lfkit.aggregators import Aggregator
-from lfkit.errors import DataError, InputError, RunError
+from lfkit.errors import InputError, RunError
 from lfkit.gan_plan import GanPlan
-from lfkit.images import ImageSource
 from lfkit.json_text import to_json
-from lfkit.labeling.applier import LFApplier
-from lfkit.labeling.labeling_function import LabelingFunction
-from lfkit.labeling.loading import load_lfs
-from lfkit.labels import make_aggregator
 from lfkit.loaded_run import LoadedRun, load_run
-from lfkit.store import RunStore, write_atomically
-from lfkit.votes import ABSTAIN, Votes
+from lfkit.material import Material, Progress, run_material
+from lfkit.store import write_atomically
 
-Progress = Callable[[str, int, int], None]
-
-_MOST_BYTES = 8e9  # of images in memory at once
-_READ_AT_ONCE = 1024
 _TIMED_IMAGES = 64
 _KEPT_SAMPLES = 2000  # for `lfkit report` and `lfkit evaluate`
 
@@ -65,7 +53,8 @@ def train_generator(
     folder = run / "models" / name
     if max_minutes is not None and not 0 < max_minutes < np.inf:
         raise InputError(f"max_minutes is {max_minutes:g}; give a number above 0.")
-    material = run_material(loaded, progress)
+    real_labels = getattr(generator, "real_labels", "model")
+    material = run_material(loaded, progress, real_labels)
     generator.check(has_functions=bool(material.lfs))
     if restart and folder.exists():  # not before all that can be wrong was looked at
         shutil.rmtree(folder)
@@ -134,146 +123,6 @@ def make_generator(name: str, settings: Mapping[str, Any]) -> Any:
                 f"{name} has no setting {key!r}; choose from {', '.join(known)}."
             )
     return made
-
-
-class Material:
-    """What a generator is trained on.
-
-    Attributes
-    ----------
-    pixels : (n, h, w, c) of the images that can be read.
-    proba : (n, k) label posteriors; zeros where there is no label.
-    lfs : fitted; empty if the votes came from a file.
-    seed_proba : (s, k) held-out posteriors of the seeds, or None.
-    """
-
-    def __init__(
-        self,
-        pixels: NDArray[np.uint8],
-        votes: Votes,
-        proba: NDArray[np.float64],
-        lfs: tuple[LabelingFunction, ...],
-        seed_proba: NDArray[np.float64] | None,
-    ) -> None:
-        self.pixels, self.votes, self.proba = pixels, votes, proba
-        self.lfs, self.seed_proba = lfs, seed_proba
-
-    def fingerprint(self) -> str:
-        """Name images, votes and labels by their content."""
-        digest = hashlib.blake2b(digest_size=16)
-        votes = self.votes
-        for array in (
-            self.pixels,
-            votes.hard,
-            votes.soft,
-            votes.seed_rows,
-            votes.seed_out_of_fold and votes.seed_out_of_fold.hard,
-            self.proba,
-            self.seed_proba,
-        ):
-            if array is not None:
-                digest.update(np.ascontiguousarray(array).data)
-            digest.update(b"/")
-        return digest.hexdigest()
-
-
-def fitted_functions(
-    loaded: LoadedRun, source: ImageSource, progress: Progress | None
-) -> tuple[LabelingFunction, ...]:
-    """Fit the run's functions as `lfkit apply` did; everything is in its store."""
-    config = loaded.config
-    if not config.specs:
-        return ()
-    applier = LFApplier(
-        load_lfs(config.specs, kinds=config.kinds).lfs,
-        n_classes=len(config.class_names),
-    )
-    votes = loaded.votes
-    applier.apply(
-        source,
-        seed_rows=votes.seed_rows,
-        seed_labels=votes.seed_labels,
-        random_state=config.seed,
-        store=RunStore(loaded.folder),
-        progress=progress,
-    )
-    before = {lf.name: lf.key for lf in config.lfs}
-    now = {lf.name: applier.lf_keys_[lf.name] for lf in applier.lfs_}
-    changed = [name for name, key in before.items() if now.get(name) != key]
-    if changed or len(now) != len(before):
-        name = (changed or sorted(set(now) - set(before)))[0]
-        raise RunError(
-            f"labeling function {name!r} is no longer what voted in {loaded.folder}; "
-            "run `lfkit apply` again: what is already computed is kept."
-        )
-    return tuple(applier.lfs_)
-
-
-def run_material(loaded: LoadedRun, progress: Progress | None = None) -> Material:
-    """Read what generators of a run are trained on."""
-    source = loaded.open_images(
-        None
-        if progress is None
-        else lambda done, total: progress("reading the files", done, total)
-    )
-    lfs = fitted_functions(loaded, source, progress)
-    pixels, readable = read_all(source, progress)
-    votes, labels = loaded.votes, loaded.labels
-    proba = np.where((labels.labels == ABSTAIN)[:, None], 0.0, labels.proba)
-    seed_proba = None
-    if not loaded.config.refine and votes.seed_out_of_fold is not None:
-        # Refined labels have learned from the votes on every image: mixing votes into
-        # them again would count these twice.
-        aggregator: Aggregator = make_aggregator(
-            loaded.config.aggregator, loaded.config.class_balance
-        )
-        seed_proba = aggregator.fit(votes).out_of_fold_proba(votes)
-    if not readable.all():
-        rows = np.flatnonzero(readable)
-        if seed_proba is not None and votes.seed_rows is not None:
-            seed_proba = seed_proba[np.isin(votes.seed_rows, rows)]
-        pixels, votes, proba = pixels[rows], _rows(votes, rows), proba[rows]
-    return Material(pixels, votes, proba, lfs, seed_proba)
-
-
-def _rows(votes: Votes, rows: NDArray[np.int64]) -> Votes:
-    """Leave images out; the seeds' own votes stay, if they can be read."""
-    found = votes.rows(rows)
-    if votes.seed_rows is None:
-        return found
-    kept = np.isin(votes.seed_rows, rows)
-    held_out, labels = votes.seed_out_of_fold, votes.seed_labels
-    return replace(
-        found,
-        seed_labels=None if labels is None else np.asarray(labels)[kept],
-        seed_rows=np.searchsorted(rows, votes.seed_rows[kept]),
-        seed_out_of_fold=None
-        if held_out is None
-        else held_out.rows(np.flatnonzero(kept)),
-    )
-
-
-def read_all(
-    source: ImageSource, progress: Progress | None = None
-) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """Read all images into memory, (n, h, w, c), and tell which could be read, (n,)."""
-    n, size = len(source), int(np.prod(source.shape))
-    if n * size > _MOST_BYTES:
-        raise DataError(
-            f"{source.name} has {n:,} images of {source.shape[0]}x{source.shape[1]} "
-            f"pixels, {n * size / 1e9:.0f} GB; a generator holds them in memory, "
-            f"{_MOST_BYTES / 1e9:.0f} GB at most. Give --size to `lfkit apply`."
-        )
-    pixels = np.zeros((n, *source.shape), np.uint8)
-    readable = np.ones(n, bool)
-    for start in range(0, n, _READ_AT_ONCE):
-        rows = np.arange(start, min(start + _READ_AT_ONCE, n))
-        read = source.read(rows)
-        pixels[rows] = read.pixels
-        readable[[start + position for position in read.problems]] = False
-        if progress is not None:
-            progress("reading the images", int(rows[-1]) + 1, n)
-    return pixels, readable
 
 
 def _known_steps(folder: Path, asked: Mapping[str, Any]) -> int | None:

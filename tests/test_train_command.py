@@ -265,6 +265,25 @@ def test_other_settings_or_labels_need_a_restart(lfkit, run):
     assert "cannot be read" in broken.err
 
 
+def test_method_as_printed_pairs_images_with_true_labels(lfkit, run, tmp_path):
+    arguments = ["--with", "adp-paper", "--steps", 5, "--set", "batch=8"]
+    arguments += ["--set", "width=16", "--set", "reader_steps=5"]
+    true = [*arguments, "--set", "real_labels=true"]
+    done = lfkit("train", run, *true)
+    assert done.code == 2
+    assert "have no true labels; set real_labels to 'model'" in " ".join(
+        done.err.split()
+    )
+    lfkit("apply", "digits", "--lfs", "lf_library.digits", "--kinds", "heuristic",
+          "--seeds-per-class", 2, "--out", tmp_path / "digits")  # fmt: skip
+    done = lfkit("train", tmp_path / "digits", *true)
+    assert done.code == 0, done.err
+    seeds = [*arguments, "--set", "real_labels=seeds", "--restart"]
+    done = lfkit("train", tmp_path / "digits", *seeds)
+    assert done.code == 0, done.err
+    assert "few images are labeled 0 (2)" in done.err
+
+
 def test_typo_in_a_setting_leaves_nothing_behind(lfkit, run):
     wrong = lfkit("train", run, "--steps", 10, "--set", "noise=loud", *TOY)
     assert (wrong.code, "noise is 'loud'" in wrong.err) == (2, True)

@@ -41,6 +41,8 @@ class AdpPaper(GanGenerator):
 
     Parameters
     ----------
+    real_labels : whose labels `lfkit train` pairs real images with: "true", as in the
+        paper, of a data set that has them; "seeds", only theirs; "model", the run's.
     n_discriminator : steps of D for each of G.
     fresh_batch : G is judged on a batch of its own, for which functions vote again.
     soft_labels : real labels as the label model's posteriors, not one-hot: the labels
@@ -63,6 +65,7 @@ class AdpPaper(GanGenerator):
         self,
         plan: GanPlan = _PLAN,
         *,
+        real_labels: str = "model",
         n_discriminator: int = 2,
         fresh_batch: bool = True,
         soft_labels: bool = False,
@@ -77,6 +80,7 @@ class AdpPaper(GanGenerator):
         device: str = "cpu",
     ) -> None:
         self.plan = plan
+        self.real_labels = real_labels
         self.n_discriminator = n_discriminator
         self.fresh_batch = fresh_batch
         self.soft_labels = soft_labels
@@ -103,6 +107,7 @@ class AdpPaper(GanGenerator):
         check_choice("dependencies", self.dependencies, ("algorithm-1", "agreement"))
         check_choice("dependencies_of", self.dependencies_of, ("fake", "real"))
         check_choice("equation", self.equation, (7, 9))
+        check_choice("real_labels", self.real_labels, ("model", "true", "seeds"))
         check_number("n_discriminator", self.n_discriminator, 1)
         for name in ("theta_anchor", "prior_weight"):
             check_number(name, getattr(self, name), 0)

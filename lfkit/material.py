@@ -1,0 +1,194 @@
+"""What generators of a run are trained on, read from its folder."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lfkit.aggregators import Aggregator
+from lfkit.errors import DataError, RunError
+from lfkit.images import ImageSource
+from lfkit.labeling.applier import LFApplier
+from lfkit.labeling.labeling_function import LabelingFunction
+from lfkit.labeling.loading import load_lfs
+from lfkit.labels import make_aggregator
+from lfkit.loaded_run import LoadedRun
+from lfkit.store import RunStore
+from lfkit.votes import ABSTAIN, Votes
+
+Progress = Callable[[str, int, int], None]
+
+_MOST_BYTES = 8e9  # of images in memory at once
+_READ_AT_ONCE = 1024
+
+
+class Material:
+    """What a generator is trained on.
+
+    Attributes
+    ----------
+    pixels : (n, h, w, c) of the images that can be read.
+    proba : (n, k) label posteriors; zeros where there is no label.
+    lfs : fitted; empty if the votes came from a file.
+    seed_proba : (s, k) held-out posteriors of the seeds, or None.
+    """
+
+    def __init__(
+        self,
+        pixels: NDArray[np.uint8],
+        votes: Votes,
+        proba: NDArray[np.float64],
+        lfs: tuple[LabelingFunction, ...],
+        seed_proba: NDArray[np.float64] | None,
+    ) -> None:
+        self.pixels, self.votes, self.proba = pixels, votes, proba
+        self.lfs, self.seed_proba = lfs, seed_proba
+
+    def fingerprint(self) -> str:
+        """Name images, votes and labels by their content."""
+        digest = hashlib.blake2b(digest_size=16)
+        votes = self.votes
+        for array in (
+            self.pixels,
+            votes.hard,
+            votes.soft,
+            votes.seed_rows,
+            votes.seed_out_of_fold and votes.seed_out_of_fold.hard,
+            self.proba,
+            self.seed_proba,
+        ):
+            if array is not None:
+                digest.update(np.ascontiguousarray(array).data)
+            digest.update(b"/")
+        return digest.hexdigest()
+
+
+def fitted_functions(
+    loaded: LoadedRun, source: ImageSource, progress: Progress | None
+) -> tuple[LabelingFunction, ...]:
+    """Fit the run's functions as `lfkit apply` did; everything is in its store."""
+    config = loaded.config
+    if not config.specs:
+        return ()
+    applier = LFApplier(
+        load_lfs(config.specs, kinds=config.kinds).lfs,
+        n_classes=len(config.class_names),
+    )
+    votes = loaded.votes
+    applier.apply(
+        source,
+        seed_rows=votes.seed_rows,
+        seed_labels=votes.seed_labels,
+        random_state=config.seed,
+        store=RunStore(loaded.folder),
+        progress=progress,
+    )
+    before = {lf.name: lf.key for lf in config.lfs}
+    now = {lf.name: applier.lf_keys_[lf.name] for lf in applier.lfs_}
+    changed = [name for name, key in before.items() if now.get(name) != key]
+    if changed or len(now) != len(before):
+        name = (changed or sorted(set(now) - set(before)))[0]
+        raise RunError(
+            f"labeling function {name!r} is no longer what voted in {loaded.folder}; "
+            "run `lfkit apply` again: what is already computed is kept."
+        )
+    return tuple(applier.lfs_)
+
+
+def run_material(
+    loaded: LoadedRun,
+    progress: Progress | None = None,
+    real_labels: str = "model",
+) -> Material:
+    """Read what generators of a run are trained on.
+
+    Parameters
+    ----------
+    real_labels : "model": the run's labels; "true": the true ones, of every image
+        whose truth is known; "seeds": of the seeds only.
+    """
+    if real_labels == "true" and (loaded.scored < 0).all():
+        raise DataError(
+            f"the images of {loaded.folder} have no true labels; set real_labels to "
+            "'model' or 'seeds'."
+        )
+    source = loaded.open_images(
+        None
+        if progress is None
+        else lambda done, total: progress("reading the files", done, total)
+    )
+    lfs = fitted_functions(loaded, source, progress)
+    pixels, readable = read_all(source, progress)
+    votes, labels = loaded.votes, loaded.labels
+    proba = np.where((labels.labels == ABSTAIN)[:, None], 0.0, labels.proba)
+    if real_labels != "model":
+        proba = _one_hot(loaded, true=real_labels == "true")
+    seed_proba = None
+    if not loaded.config.refine and votes.seed_out_of_fold is not None:
+        # Refined labels have learned from the votes on every image: mixing votes into
+        # them again would count these twice.
+        aggregator: Aggregator = make_aggregator(
+            loaded.config.aggregator, loaded.config.class_balance
+        )
+        seed_proba = aggregator.fit(votes).out_of_fold_proba(votes)
+    if not readable.all():
+        rows = np.flatnonzero(readable)
+        if seed_proba is not None and votes.seed_rows is not None:
+            seed_proba = seed_proba[np.isin(votes.seed_rows, rows)]
+        pixels, votes, proba = pixels[rows], _rows(votes, rows), proba[rows]
+    return Material(pixels, votes, proba, lfs, seed_proba)
+
+
+def _one_hot(loaded: LoadedRun, *, true: bool) -> NDArray[np.float64]:
+    """Give known classes as posteriors, (n, k); zeros where none is known."""
+    votes, labels = loaded.votes, np.full(len(loaded.truth), ABSTAIN)
+    if true:
+        labels = loaded.truth.copy()
+    if votes.seed_rows is not None:
+        labels[votes.seed_rows] = votes.seed_labels
+    proba = np.eye(len(loaded.config.class_names))[np.maximum(labels, 0)]
+    return np.where((labels == ABSTAIN)[:, None], 0.0, proba)
+
+
+def _rows(votes: Votes, rows: NDArray[np.int64]) -> Votes:
+    """Leave images out; the seeds' own votes stay, if they can be read."""
+    found = votes.rows(rows)
+    if votes.seed_rows is None:
+        return found
+    kept = np.isin(votes.seed_rows, rows)
+    held_out, labels = votes.seed_out_of_fold, votes.seed_labels
+    return replace(
+        found,
+        seed_labels=None if labels is None else np.asarray(labels)[kept],
+        seed_rows=np.searchsorted(rows, votes.seed_rows[kept]),
+        seed_out_of_fold=None
+        if held_out is None
+        else held_out.rows(np.flatnonzero(kept)),
+    )
+
+
+def read_all(
+    source: ImageSource, progress: Progress | None = None
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Read all images into memory, (n, h, w, c), and tell which could be read, (n,)."""
+    n, size = len(source), int(np.prod(source.shape))
+    if n * size > _MOST_BYTES:
+        raise DataError(
+            f"{source.name} has {n:,} images of {source.shape[0]}x{source.shape[1]} "
+            f"pixels, {n * size / 1e9:.0f} GB; a generator holds them in memory, "
+            f"{_MOST_BYTES / 1e9:.0f} GB at most. Give --size to `lfkit apply`."
+        )
+    pixels = np.zeros((n, *source.shape), np.uint8)
+    readable = np.ones(n, bool)
+    for start in range(0, n, _READ_AT_ONCE):
+        rows = np.arange(start, min(start + _READ_AT_ONCE, n))
+        read = source.read(rows)
+        pixels[rows] = read.pixels
+        readable[[start + position for position in read.problems]] = False
+        if progress is not None:
+            progress("reading the images", int(rows[-1]) + 1, n)
+    return pixels, readable
