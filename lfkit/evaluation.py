@@ -100,6 +100,7 @@ class Evaluation:
         """Compute metrics of one set; gives the scores, and why others are missing."""
         self.check(found)
         real = self.real if self.test is None else self.test
+        tools = replace(self.tools, checkpoint=found.checkpoint)
         scores: list[Score] = []
         missing: dict[str, str] = {}
         for place, name in enumerate(names):
@@ -108,12 +109,19 @@ class Evaluation:
             metric = METRICS[name]()
             # What is trained on real images is trained on the run's.
             against = self.real if metric.slow else real
-            why_not = metric.why_not(found.images, against, self.tools)
+            why_not = metric.why_not(found.images, against, tools)
             if why_not is not None:
                 missing[name] = why_not
                 continue
-            scores += metric.score(found.images, against, self.tools)
-        named = [replace(score, metric=self._with_names(score)) for score in scores]
+            scores += metric.score(found.images, against, tools)
+        named = [
+            replace(
+                score,
+                metric=self._with_names(score.metric),
+                note=self._with_names(score.note),
+            )
+            for score in scores
+        ]
         if self.progress is not None:
             self.progress(f"scoring {found.name}", len(names), len(names))
         return named, missing
@@ -127,11 +135,13 @@ class Evaluation:
                 "that shape, or apply with --size and --color."
             )
 
-    def _with_names(self, score: Score) -> str:
+    def _with_names(self, text: str) -> str:
         """Put a class's name in the place of its number."""
         names = self.run.config.class_names
         return re.sub(
-            r"class (\d+)$", lambda found: f"class {names[int(found[1])]}", score.metric
+            r"class (\d+)(\.?)$",
+            lambda found: f"class {names[int(found[1])]}{found[2]}",
+            text,
         )
 
     def _held_out(self, name: str, k: int) -> ImageSet:

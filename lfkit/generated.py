@@ -30,6 +30,7 @@ class Generated:
     images : with their labels.
     log : one dict of numbers per line of its training's log; [] without one.
     confidence : (n,) how far each label is to be trusted, if the file says so.
+    checkpoint : of its training, for the protocols of scores: "last", or "".
     trust : what it learned of the functions: names, theta (m,), phi (m, m); or None.
     """
 
@@ -38,6 +39,7 @@ class Generated:
     log: list[dict[str, Any]] = field(default_factory=list)
     confidence: NDArray[np.float64] | None = None
     trust: dict[str, Any] | None = None
+    checkpoint: str = ""
 
 
 def load_generated(path: Path, n_classes: int, name: str | None = None) -> Generated:
@@ -124,7 +126,7 @@ def generators_of(run: Path, n_classes: int) -> list[Generated]:
         if (folder / _SAMPLES).exists():
             known = load_generated(folder / _SAMPLES, n_classes, folder.name)
             log, trust = _log(folder / _LOG), _trust(folder / _TRUST)
-            found.append(replace(known, log=log, trust=trust))
+            found.append(replace(known, log=log, trust=trust, checkpoint="last"))
     return found
 
 

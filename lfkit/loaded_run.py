@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,8 @@ class LoadedRun:
     truth : (n,) true classes, -1 where unknown.
     given : (n,) images not to be scored: seeds, copies of them, unreadable ones.
     stored : what `apply` wrote into summary.json; {} without one.
+    own_truth : true labels are the data's own, not a file's: `stored` was scored by
+        them.
     """
 
     folder: Path
@@ -49,6 +51,7 @@ class LoadedRun:
     truth: NDArray[np.int64]
     given: NDArray[np.bool_]
     stored: dict[str, Any]
+    own_truth: bool = True
 
     @property
     def scored(self) -> NDArray[np.int64]:
@@ -141,5 +144,16 @@ def load_run(folder: Path, labels: Path | None = None) -> LoadedRun:
         load_labels(folder, config),
         truth,
         not_scored(index, votes),
-        stored,
+        stored if labels is None else _unscored(stored),
+        labels is None,
     )
+
+
+def _unscored(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what `apply` scored by other true labels than those given now."""
+    kept = dict(stored)
+    kept["floors"] = [f | {"accuracy": None} for f in stored.get("floors", [])]
+    if report := stored.get("refinement"):
+        stages = [stage | {"accuracy": None} for stage in report["stages"]]
+        kept["refinement"] = report | {"stages": stages}
+    return kept

@@ -171,6 +171,19 @@ def test_analyze_takes_labels_from_a_file(lfkit, photos, tmp_path):
     assert "1  bright labeled as dark" in done.out
 
 
+def test_floors_are_not_judged_by_labels_they_were_not_scored_by(
+    lfkit, photos, tmp_path
+):
+    run = tmp_path / "run"
+    lfkit("apply", photos, "--lfs", tmp_path / "my_lfs.py", "--out", run,
+          "--seeds-per-class", 2)  # fmt: skip
+    assert "of the time (on other images)" in lfkit("diagnose", run).out
+    (tmp_path / "truth.csv").write_text("image_id,label\ndark/000.png,bright\n")
+    done = lfkit("diagnose", run, "--labels", tmp_path / "truth.csv")
+    assert done.code == 0
+    assert "on other images" not in done.out
+
+
 def test_aggregate_puts_other_labels_beside_those_of_the_run(lfkit, photos, tmp_path):
     run = tmp_path / "run"
     lfkit("apply", photos, "--lfs", tmp_path / "my_lfs.py", "--out", run)

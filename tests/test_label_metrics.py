@@ -81,7 +81,7 @@ def test_macro_and_classes_by_hand():
     never = scores["label fidelity of class 3"]
     assert np.isnan(never.value)
     assert never.error is None
-    assert never.note == "No image has the label 3."
+    assert never.note == "No image is of class 3."
 
 
 def test_dropped_classes_move_the_marginal_distance_exactly_and_nothing_else():

@@ -121,7 +121,9 @@ def test_from_a_folder_of_images_to_labeled_images(lfkit, run, tmp_path):
     assert manifest["generator"] == "adp"
     assert manifest["asked"]["n"] == 300
     # What was made is found by the commands that score and show it.
-    assert lfkit("evaluate", run, "--metrics", "fid", "--judge-steps", 20).code == 0
+    done = lfkit("evaluate", run, "--metrics", "fid", "--judge-steps", 20, "--json")
+    assert done.code == 0, done.err
+    assert "checkpoint last" in done.out
     assert lfkit("report", run).code == 0
     assert "Generated images" in (run / "report.html").read_text()
 

@@ -53,9 +53,7 @@ def report(
             scores["labels"] = {"rows": rows}
             if labels is None:
                 save_scores(run, {"labels": scores["labels"]})
-        material = Material(
-            loaded, Album(source), sets, scores, own_truth=labels is None
-        )
+        material = Material(loaded, Album(source), sets, scores)
         sections = write_report(material, path, bars)
     if as_json:
         typer.echo(to_json({"report": str(path), "sections": sections}))

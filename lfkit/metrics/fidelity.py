@@ -144,7 +144,7 @@ def _agreement(
         value, error, note = float(per_class[c]), float(errors[c]), ""
         of_class = replace(protocol, n_generated=int(given[c]))
         if not known[c]:
-            value, note = float("nan"), f"No image has the label {c}."
+            value, note = float("nan"), f"No image is of class {c}."
         scores.append(
             Score(
                 f"label fidelity of class {c}",

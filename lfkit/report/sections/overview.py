@@ -40,7 +40,7 @@ class Overview(Section):
         chosen, asked = summary["chosen"], summary["aggregator"]
         how = chosen if chosen == asked else f"{chosen}, chosen by {asked}"
         notes = list(summary.get("notes", []))
-        if not material.own_truth and material.run.stored.get("floors"):
+        if not material.run.own_truth and material.run.stored.get("floors"):
             notes.append(
                 "Floors are left out: these classifiers were not scored by the true "
                 "labels given here"

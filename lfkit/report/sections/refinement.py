@@ -49,5 +49,5 @@ class RefinementStages(Section):
             "stages": stages,
             "note": report["note"],
             "chart": chart,
-            "own_truth": material.own_truth,
+            "own_truth": material.run.own_truth,
         }

@@ -24,14 +24,12 @@ class Material:
     album : pictures of the run's images.
     generated : sets of generated images with their labels.
     scores : what `lfkit evaluate` wrote into scores.json; {} without it.
-    own_truth : the true classes are those that `lfkit apply` scored by.
     """
 
     run: LoadedRun
     album: Album
     generated: list[Generated] = field(default_factory=list)
     scores: dict[str, Any] = field(default_factory=dict)
-    own_truth: bool = True
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -48,14 +46,7 @@ class Material:
     def stored(self) -> dict[str, Any]:
         """What `lfkit apply` found, without what it scored by other true classes."""
         stored = self.run.stored
-        if self.own_truth:
-            return stored
-        kept = stored | {"floors": []}
-        report = stored.get("refinement")
-        if report:
-            stages = [stage | {"accuracy": None} for stage in report["stages"]]
-            kept["refinement"] = report | {"stages": stages}
-        return kept
+        return stored if self.run.own_truth else stored | {"floors": []}
 
     @cached_property
     def reference(self) -> NDArray[np.int64]:
