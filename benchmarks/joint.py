@@ -47,6 +47,11 @@ ROWS = {
     "adp": ("adp", {}),
     "adp, no Θ and Φ": ("adp", {"trust": False}),
     "adp, surrogate": ("adp", {"surrogate": True}),
+    "adp, surrogate, no gate": ("adp", {"surrogate": True, "noise": "none"}),
+    "adp, surrogate, no gate, pairs at once": (
+        "adp",
+        {"surrogate": True, "noise": "none", "images_first": 0.0},
+    ),
     "adp, label head": ("adp", {"labels": "head", "noise": "none"}),
     "two-stage": ("two-stage", {}),
     "vote": ("vote", {}),

@@ -286,6 +286,25 @@ def test_method_as_printed_pairs_images_with_true_labels(lfkit, run, tmp_path):
     assert "few images are labeled 0 (2)" in done.err
 
 
+def test_pictures_and_curves_are_kept_while_training(lfkit, run):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    done = lfkit("train", run, "--steps", 1000, "--tensorboard", *TOY)
+    assert done.code == 0, done.err
+    folder = run / "models" / "adp"
+    grids = sorted((folder / "grids").iterdir())
+    assert [path.name for path in grids] == ["step-000500.png", "step-001000.png"]
+    # Before pairs are judged nothing has a label, hence no names beside the rows.
+    widths = [
+        np.asarray(Image.open(io.BytesIO(p.read_bytes()))).shape[1] for p in grids
+    ]
+    assert widths[0] < widths[1]
+    events = EventAccumulator(str(folder / "tensorboard")).Reload()
+    assert "g_loss" in events.Tags()["scalars"]
+    assert [event.step for event in events.Scalars("g_loss")][-1] == 1000
+    assert len(events.Images("samples")) == 2
+
+
 def test_typo_in_a_setting_leaves_nothing_behind(lfkit, run):
     wrong = lfkit("train", run, "--steps", 10, "--set", "noise=loud", *TOY)
     assert (wrong.code, "noise is 'loud'" in wrong.err) == (2, True)

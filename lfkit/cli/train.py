@@ -40,6 +40,9 @@ def train(
         bool,
         typer.Option("--resume", help="Go on, and fail if there is nothing to go on."),
     ] = False,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Write event files, too.")
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the result as JSON.")
     ] = False,
@@ -80,6 +83,7 @@ def train(
                 settings=chosen,
                 max_minutes=max_minutes,
                 restart=restart,
+                tensorboard=tensorboard,
                 say=lambda text: None if as_json else bars.say(text),
                 progress=bars,
             )

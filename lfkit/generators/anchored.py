@@ -82,6 +82,12 @@ class AnchoredAdp:
             self.gan.pairs_changed()
         return figures
 
+    def show(
+        self, classes: torch.Tensor, generator: torch.Generator, *, paired: bool
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Make images of classes (n,) as the averaged generator does by now."""
+        return self.gan.show(classes, generator, paired=paired)
+
     def tensors(self) -> dict[str, torch.Tensor]:
         """Give all that the next step depends on."""
         found = self.gan.tensors() | named_tensors(

@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 from lfkit.errors import InputError
 from lfkit.generators.generator import JointGenerator
+from lfkit.generators.samples import Samples
+from lfkit.generators.task import Task
+from lfkit.images import to_pixels
 from lfkit.votes import Votes
 
 if TYPE_CHECKING:
@@ -18,6 +21,9 @@ if TYPE_CHECKING:
     from lfkit.generators.made import Made
     from lfkit.labeling.labeling_function import LabelingFunction
     from lfkit.lf_block import BatchVotes
+
+
+_SHOWN = 12  # images of each class
 
 
 class GanGenerator(JointGenerator):
@@ -53,6 +59,25 @@ class GanGenerator(JointGenerator):
         from lfkit.generators.made import Made
 
         return Made(shape, n_classes, self.plan, self.device)
+
+    def _preview(self, trained: Any, task: Task, step: int) -> Samples:
+        import torch
+
+        from lfkit.nn.loop import mixed_seed
+
+        # The same noise each time: one sees the same images become better.
+        seed = mixed_seed(self.random_state, 10)
+        drawn = torch.Generator(self.device).manual_seed(seed)
+        known = np.repeat(np.flatnonzero(task.prior > 0), _SHOWN)
+        classes = torch.from_numpy(known).to(self.device)
+        images, labels = trained.show(
+            classes, drawn, paired=step > self.plan.first_pair
+        )
+        proba = np.zeros((len(known), task.n_classes), np.float32)
+        if labels is not None:
+            proba = labels.float().cpu().numpy()
+        nobody = np.full(len(known), np.nan, np.float32)
+        return Samples(to_pixels(images), proba, nobody)
 
     def _predict_proba(
         self, images: NDArray[np.uint8], votes: Votes | None

@@ -126,6 +126,21 @@ class LiteralAdp:
             "lfs_agree_with_label": (voted == label.argmax(dim=1)).float().mean(),
         }
 
+    @torch.no_grad()
+    def show(
+        self, classes: torch.Tensor, generator: torch.Generator, *, paired: bool
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Make as many images as classes, with the labels they get, by equation 9."""
+        z = torch.randn(
+            len(classes),
+            self.asked.plan.z_dim,
+            generator=generator,
+            device=self.asked.device,
+        )
+        images, theta, phi = self.average.module(z)
+        votes = self.block(images)
+        return images, aggregated(votes, theta, row_stochastic(phi), self.prior)
+
     def tensors(self) -> dict[str, torch.Tensor]:
         """Give all that the next step depends on."""
         return {

@@ -85,11 +85,16 @@ def run_steps(
     checkpoints: Checkpoints | None = None,
     journal: Journal | None = None,
     progress: Callable[[int, int], None] | None = None,
+    watch: Callable[[int], None] | None = None,
 ) -> None:
     """Take the steps that are left.
 
     Numbers that are not finite undo everything since the last checkpoint; the steps are
     then taken with other draws and half the learning rates.
+
+    Parameters
+    ----------
+    watch : called with the steps done, whenever there is a note.
 
     Raises
     ------
@@ -117,6 +122,8 @@ def run_steps(
         # again; the other way round it would be lost.
         if is_good and journal is not None:
             journal.note(done, figures)
+        if is_good and watch is not None:
+            watch(done)
         if is_good and course.keep(done, n_steps):
             if progress is not None:
                 progress(done, n_steps)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -196,6 +196,22 @@ class PairGan:
         self.made = fake.detach()
         self.made_classes = meant
         return figures
+
+    def show(
+        self, classes: torch.Tensor, generator: torch.Generator, *, paired: bool
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Make images of classes (n,) as the averaged generator does by now.
+
+        Labels are None where there are none, or before pairs are judged.
+        """
+        z = torch.randn(
+            len(classes), self.plan.z_dim, generator=generator, device=self.device
+        )
+        k = self.maker.n_classes
+        asked = F.one_hot(classes, k).float() if paired else None
+        maker = cast(Maker, self.average.module)
+        images, made = make_images(maker, z, self._condition(asked))
+        return images, made if paired else None
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """Give all that the next step depends on."""
