@@ -23,6 +23,7 @@ from lfkit.store import write_atomically
 if TYPE_CHECKING:
     from lfkit.generators import Samples
     from lfkit.generators.tensorboard import TensorBoard
+    from lfkit.nn import Journal
 
 _TIMED_IMAGES = 64
 _KEPT_SAMPLES = 2000  # for `lfkit report` and `lfkit evaluate`
@@ -55,7 +56,11 @@ def train_generator(
     from lfkit.generators.checkpoints import CheckpointFolder
     from lfkit.generators.doctor import Doctor
     from lfkit.generators.tensorboard import TensorBoard
+    from lfkit.nn import ranks
 
+    of_all = ranks()
+    if not of_all.is_first:  # it only lends a hand
+        say, progress, tensorboard = _nothing, None, False
     generator = make_generator(name, settings or {})
     loaded = load_run(run)
     folder = run / "models" / name
@@ -64,31 +69,41 @@ def train_generator(
     real_labels = getattr(generator, "real_labels", "model")
     material = run_material(loaded, progress, real_labels)
     generator.check(has_functions=bool(material.lfs))
-    if restart and folder.exists():  # not before all that can be wrong was looked at
+    # Not before all that can be wrong was looked at.
+    if restart and folder.exists() and of_all.is_first:
         shutil.rmtree(folder)
+    of_all.wait()
     asked = {
         "generator": name,
         "params": _params(generator) | {"max_minutes": max_minutes},
         "material": material.fingerprint(),
     }
     steps = _known_steps(folder, asked)
+    of_all.wait()  # until all have read what one is to write
     if steps is None:
-        steps = _steps(generator, material, max_minutes, say)
+        steps = of_all.agreed(_steps(generator, material, max_minutes, say))
         note = asked | {"n_steps": steps}
-        write_atomically(folder / "asked.json", to_json(note, indent=1).encode())
+        if of_all.is_first:
+            write_atomically(folder / "asked.json", to_json(note, indent=1).encode())
     generator.plan = replace(generator.plan, n_steps=steps)
     finished = (folder / "config.json").exists()
+    of_all.wait()
     if not finished:
         names = loaded.config.class_names
         doctor = Doctor(folder, names, steps, say)
         doctor.first_look(material.votes, material.proba)
-        if generator.functions != "never":
+        if of_all.is_first and generator.functions != "never":
             _warn_of_slow(material, loaded, say)
         with ExitStack() as opened:
-            board = None
+            board: TensorBoard | None = None
+            journal: Journal = doctor
             if tensorboard:
-                board = TensorBoard(folder / "tensorboard", doctor)
+                journal = board = TensorBoard(folder / "tensorboard", doctor)
                 opened.callback(board.close)
+
+            def show(step: int, shown: Samples) -> None:
+                _show(shown, names, folder, step, board)
+
             generator.fit(
                 material.pixels,
                 material.votes,
@@ -96,15 +111,20 @@ def train_generator(
                 lfs=material.lfs,
                 seed_proba=material.seed_proba,
                 checkpoints=CheckpointFolder(folder / "state"),
-                journal=doctor if board is None else board,
-                preview=lambda step, shown: _show(shown, names, folder, step, board),
+                journal=journal if of_all.is_first else None,
+                preview=show if of_all.is_first else None,
                 progress=None
                 if progress is None
                 else lambda done, total: progress(f"training {name}", done, total),
             )
         doctor.last_look(generator.faults())
-        _save(generator, folder, names, material.votes.names)
+        if of_all.is_first:
+            _save(generator, folder, names, material.votes.names)
     return _summary(generator, name, folder, steps, finished)
+
+
+def _nothing(text: str) -> None:
+    """Say nothing."""
 
 
 def make_generator(name: str, settings: Mapping[str, Any]) -> Any:
@@ -235,9 +255,13 @@ def _as_type_of(known: Any, value: Any, name: str) -> Any:
 
 
 def best_device() -> str:
-    """Name a GPU if torch sees one, else the CPU."""
+    """Name this process's GPU, or one if torch sees any, else the CPU."""
     import torch
 
+    from lfkit.nn import ranks
+
+    if ranks().count > 1:
+        return ranks().device
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 

@@ -460,6 +460,59 @@ def test_killed_generation_ends_with_the_same_files(trained_run, tmp_path):
     assert len(list((broken / "images").iterdir())) == 8000
 
 
+def in_two_processes(made_run, run, *more):
+    if not run.exists():
+        shutil.copytree(made_run, run)
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        "-m",
+        "lfkit",
+        "train",
+        run,
+        "--steps",
+        "60",
+        "--set",
+        "surrogate=true",
+        "--set",
+        "surrogate_every=4",
+        *TOY,
+        *more,
+    ]
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=200,
+        env=os.environ | {"OMP_NUM_THREADS": "1"}, check=False,
+    )  # fmt: skip
+
+
+def test_two_processes_train_the_same_networks(made_run, tmp_path):
+    done = in_two_processes(made_run, tmp_path / "a")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("adp is trained, 60 steps.") == 1
+    folder = tmp_path / "a" / "models" / "adp"
+    lines = (folder / "log.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [10, 20, 30, 40, 50, 60]
+    weights = load_file(folder / "weights.safetensors")
+    assert all(np.isfinite(value).all() for value in weights.values())
+
+
+@pytest.mark.slow
+def test_processes_train_alike_each_time_and_share_a_batch(made_run, tmp_path):
+    for name in "ab":
+        assert in_two_processes(made_run, tmp_path / name).returncode == 0
+    whole, again = (content(tmp_path / name / "models") for name in "ab")
+    assert whole["adp/weights.safetensors"] == again["adp/weights.safetensors"]
+    odd = in_two_processes(made_run, tmp_path / "c", "--set", "batch=7")
+    assert odd.returncode != 0
+    assert "batch is 7 and there are 2 processes; give a multiple of 2" in " ".join(
+        odd.stderr.split()
+    )
+
+
 def test_ctrl_c_says_how_to_go_on(run):
     process = subprocess.Popen(
         [sys.executable, "-c", START, "train", run, "--steps", "100000", *TOY],

@@ -48,10 +48,13 @@ def train(
     ] = False,
 ) -> None:
     """Train a generator on a run; the same command goes on after a stop."""
+    from contextlib import ExitStack
+
     from lfkit.cli.options import read_settings
     from lfkit.cli.progress import Bars
     from lfkit.errors import InputError, RunError
     from lfkit.json_text import to_json
+    from lfkit.nn import ranks
     from lfkit.store import locked
     from lfkit.training import train_generator
 
@@ -75,8 +78,12 @@ def train(
         raise RunError(f"{run} is no run folder; make one with `lfkit apply`.")
     if resume and not (run / "models" / name / "asked.json").exists():
         raise RunError(f"{run} has no training of {name!r} to go on with.")
+    is_first = ranks().is_first  # of several processes; the others lend a hand
     try:
-        with locked(run), Bars(quiet=as_json) as bars:
+        with ExitStack() as opened:
+            if is_first:
+                opened.enter_context(locked(run))
+            bars = opened.enter_context(Bars(quiet=as_json or not is_first))
             result = train_generator(
                 run,
                 name,
@@ -95,6 +102,8 @@ def train(
             err=True,
         )
         raise typer.Exit(130) from None
+    if not is_first:
+        return
     if as_json:
         typer.echo(to_json(result))
         return

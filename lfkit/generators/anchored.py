@@ -15,7 +15,7 @@ from lfkit.generators.task import Task
 from lfkit.lf_block import BatchVotes, Trust
 from lfkit.lf_block.trust import rows_of
 from lfkit.nn import Moment, PairGan, Real
-from lfkit.nn.pair_gan import Regularizer
+from lfkit.nn.pair_gan import Regularizer, backward
 from lfkit.nn.state import begin_state, named_tensors
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ class AnchoredAdp:
             real_votes, known.to(made.device), self.asked.anchor
         )
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        backward(loss, self.trust)
         for group in self.optimizer.param_groups:
             group["lr"] = _TRUST_RATE * now.haste
         self.optimizer.step()

@@ -13,6 +13,8 @@ from lfkit.lf_block import Surrogate, Trust
 from lfkit.lf_block.trust import rows_of
 from lfkit.nn import Moment, Real
 from lfkit.nn.loop import mixed_seed
+from lfkit.nn.pair_gan import backward
+from lfkit.nn.ranks import ranks
 from lfkit.nn.state import begin_state, named_tensors
 
 if TYPE_CHECKING:
@@ -70,11 +72,11 @@ class Distilled:
         self.network.train()
         loss = self.network.loss(torch.cat([images, made]), torch.cat([votes, said]))
         self.optimizer.zero_grad(set_to_none=True)
-        with torch.backends.cudnn.flags(benchmark=False, deterministic=True):
-            loss.backward()  # type: ignore[no-untyped-call]
+        backward(loss, self.network)
         for group in self.optimizer.param_groups:
             group["lr"] = _RATE * now.haste
         self.optimizer.step()
+        ranks().average_statistics(self.network.network)
         return {"surrogate_loss": loss}
 
     def check(
@@ -86,7 +88,7 @@ class Distilled:
             "surrogate_agrees_on_real": self.network.agreement(images, said),
             "surrogate_agrees_on_made": self.network.agreement(made, votes),
         }
-        self.network.remember(made, votes)
+        self.network.remember(ranks().whole(made), ranks().whole(votes))
         return figures
 
     def disagreement(

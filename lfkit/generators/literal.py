@@ -26,7 +26,8 @@ from lfkit.nn.ema import Average
 from lfkit.nn.gan_networks import GAN_NETWORKS
 from lfkit.nn.loop import mixed_seed
 from lfkit.nn.losses import d_loss, g_loss
-from lfkit.nn.pair_gan import adam, backward
+from lfkit.nn.pair_gan import adam, backward, check_batch
+from lfkit.nn.ranks import ranks
 from lfkit.nn.state import named_tensors
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class LiteralAdp:
     def __init__(self, task: Task, asked: AdpPaper) -> None:
         self.task, self.asked = task, asked
         plan, device, k = asked.plan, asked.device, task.n_classes
+        check_batch(plan.batch)
         drawn = torch.Generator().manual_seed(mixed_seed(asked.random_state, 0))
         m = len(task.lfs)
         self.maker = LiteralMaker(task.shape, m, asked, drawn).to(device)
@@ -108,11 +110,14 @@ class LiteralAdp:
         if asked.fresh_batch or made is None:
             made = self._made(now)
         figures |= self._maker_step(made)
+        ranks().average_statistics(self.maker)
         self.average.update(self.maker, now.step)
         images, theta, phi, votes, label = made
         with torch.no_grad():
-            self.mean_theta.lerp_(theta.mean(dim=0), 0.02)
-            self.mean_phi.lerp_(phi.mean(dim=0), 0.02)
+            means = theta.mean(dim=0), phi.mean(dim=0)
+            ranks().average(means)
+            self.mean_theta.lerp_(means[0], 0.02)
+            self.mean_phi.lerp_(means[1], 0.02)
             voted = votes.sum(dim=1).argmax(dim=1)
             shares = torch.bincount(voted, minlength=len(self.prior)) / len(voted)
         rows = self._rows(now, 0)
@@ -166,7 +171,7 @@ class LiteralAdp:
         z = torch.randn(
             plan.batch, plan.z_dim, generator=now.generator, device=self.asked.device
         )
-        images, theta, phi = self.maker(z)
+        images, theta, phi = self.maker(ranks().part(z))
         votes = self.block(images)  # no gradient passes a labeling function
         used = row_stochastic(phi) if self.asked.equation == 9 else None
         return images, theta, phi, votes, aggregated(votes, theta, used, self.prior)
@@ -188,7 +193,7 @@ class LiteralAdp:
         if asked.image_term:
             loss = (loss + d_loss(alone[:n], alone[n:], plan.loss)) / 2
         self.d_optimizer.zero_grad(set_to_none=True)
-        backward(loss)
+        backward(loss, self.judge)
         self.d_optimizer.step()
         figures = {
             "d_loss": loss,
@@ -203,7 +208,7 @@ class LiteralAdp:
             scores = self.dependency_judge(torch.cat([seen, made_phi]))
             loss = d_loss(scores[: len(seen)], scores[len(seen) :], plan.loss)
             self.phi_optimizer.zero_grad(set_to_none=True)
-            backward(loss)
+            backward(loss, self.dependency_judge)
             self.phi_optimizer.step()
             figures["dependency_loss"] = loss
         return figures
@@ -229,7 +234,7 @@ class LiteralAdp:
             away = (mean * (mean / self.prior.clamp_min(1e-6)).log()).sum()
             loss = loss + asked.prior_weight * away
         self.g_optimizer.zero_grad(set_to_none=True)
-        backward(loss)
+        backward(loss, self.maker)
         self.g_optimizer.step()
         self.dependency_judge.requires_grad_(True)
         return {"g_loss": loss}
@@ -244,8 +249,8 @@ class LiteralAdp:
     def _rows(self, now: Moment, turn: int) -> torch.Tensor:
         n, batch = len(self.real.pixels), self.asked.plan.batch
         rng = np.random.default_rng([self.asked.random_state, 2, now.step, turn])
-        rows = rng.integers(n, size=batch)
-        return torch.from_numpy(rows).to(self.asked.device)
+        rows = torch.from_numpy(rng.integers(n, size=batch))
+        return ranks().part(rows).to(self.asked.device)
 
 
 def _grouped(phi: torch.Tensor) -> torch.Tensor:

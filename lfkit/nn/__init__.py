@@ -17,6 +17,8 @@ from lfkit.nn.pair_gan import make_images as make_images
 from lfkit.nn.pretrained import FineTuned as FineTuned
 from lfkit.nn.pretrained import Network as Network
 from lfkit.nn.pretrained import make_network as make_network
+from lfkit.nn.ranks import Ranks as Ranks
+from lfkit.nn.ranks import ranks as ranks
 from lfkit.nn.supervised import FINE_TUNING as FINE_TUNING
 from lfkit.nn.supervised import TrainingPlan as TrainingPlan
 from lfkit.nn.supervised import seconds_per_training_step as seconds_per_training_step

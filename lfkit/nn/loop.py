@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from lfkit.errors import TrainingError
+from lfkit.nn.ranks import ranks
 
 # Reading a figure waits for the device: once in so many steps.
 LOG_EVERY = 10
@@ -190,8 +191,7 @@ class _Course:
         if not all(np.isfinite(array).all() for array in arrays.values()):
             return False
         self._good = arrays
-        if self.checkpoints is not None:
-            self.checkpoints.save(arrays)
+        self._save()
         return True
 
     def undo(self, done: int, n_steps: int) -> int:
@@ -206,9 +206,13 @@ class _Course:
             )
         first = self._restore()
         self._good["retries"] = np.asarray(self.retries)
-        if self.checkpoints is not None and first:
-            self.checkpoints.save(self._good)
+        if first:
+            self._save()
         return first
+
+    def _save(self) -> None:
+        if self.checkpoints is not None and ranks().is_first:
+            self.checkpoints.save(self._good)
 
     def _arrays(self, done: int) -> dict[str, NDArray[Any]]:
         arrays = {"step": np.asarray(done), "retries": np.asarray(self.retries)}
@@ -238,7 +242,11 @@ def _drawn(random_state: int, step: int, retries: int, device: str) -> torch.Gen
 
 
 def _means(found: Mapping[str, list[torch.Tensor]]) -> dict[str, float]:
+    """Average over the steps, and over the processes: all must judge alike."""
     if not found:
         return {}
-    means = [torch.stack(values).float().mean() for values in found.values()]
-    return dict(zip(found, torch.stack(means).tolist(), strict=True))
+    means = torch.stack(
+        [torch.stack(values).float().mean() for values in found.values()]
+    )
+    ranks().average([means])
+    return dict(zip(found, means.tolist(), strict=True))

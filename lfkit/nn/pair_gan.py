@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import nn
 
+from lfkit.errors import InputError
 from lfkit.gan_plan import GanPlan
 from lfkit.nn.diffaugment import diffaugment
 from lfkit.nn.discriminator import Discriminator
@@ -19,6 +20,7 @@ from lfkit.nn.gan_networks import GAN_NETWORKS
 from lfkit.nn.layers import drawn_linear
 from lfkit.nn.loop import Moment, mixed_seed
 from lfkit.nn.losses import d_loss, g_loss, r1_penalty
+from lfkit.nn.ranks import ranks
 from lfkit.nn.state import begin_state, named_tensors
 
 
@@ -140,6 +142,7 @@ class PairGan:
         regularizer: Regularizer | None = None,
     ) -> None:
         self.regularizer = regularizer
+        check_batch(plan.batch)
         self.real, self.plan, self.device = real, plan, device
         self.random_state = random_state
         k = real.labels.shape[1]
@@ -174,13 +177,16 @@ class PairGan:
         paired = plan.labels != "none" and now.step >= plan.first_pair
         self._set_rates(now)
         self.maker.train()
-        rows = self._rows(now.step)
+        of_all = ranks()
+        rows = of_all.part(self._rows(now.step))
         real = self.real.pixels[rows].float().div_(255)
         real = real.contiguous(memory_format=torch.channels_last)
-        z = torch.randn(
-            plan.batch, plan.z_dim, generator=now.generator, device=self.device
+        z = of_all.part(
+            torch.randn(
+                plan.batch, plan.z_dim, generator=now.generator, device=self.device
+            )
         )
-        classes = self._classes(now) if paired else None
+        classes = of_all.part(self._classes(now)) if paired else None
         with _autocast(self.device):
             fake, made = self.maker(z, self._condition(classes))
         fake = fake.float()
@@ -192,6 +198,7 @@ class PairGan:
         meant = classes if self.maker.head is None else made
         figures |= self._maker_step(fake, label, meant, paired, now)
         figures |= self._looks(real, fake.detach(), label, rows)
+        of_all.average_statistics(self.maker)
         self.average.update(self.maker, now.step)
         self.made = fake.detach()
         self.made_classes = meant
@@ -264,7 +271,7 @@ class PairGan:
             loss = loss + penalty * plan.r1_every
             figures["r1"] = penalty
         self.d_optimizer.zero_grad(set_to_none=True)
-        backward(loss)
+        backward(loss, self.judge)
         self.d_optimizer.step()
         return {"d_loss": loss, **figures}
 
@@ -295,7 +302,7 @@ class PairGan:
             loss = loss + term
             figures |= told
         self.g_optimizer.zero_grad(set_to_none=True)
-        backward(loss)
+        backward(loss, self.maker)
         self.g_optimizer.step()
         return figures
 
@@ -314,7 +321,9 @@ class PairGan:
         }
         if label is None:
             return figures
-        self.made_shares.lerp_(label.mean(dim=0), 0.02)
+        mean = label.mean(dim=0)
+        ranks().average([mean])
+        self.made_shares.lerp_(mean, 0.02)
         # Half of the total variation above chance is what labels alone can tell.
         far = (self.made_shares - self.shares @ self.real.noise).abs().sum() / 2
         shown = self.real.weights[rows]
@@ -368,6 +377,16 @@ class PairGan:
                 group["lr"] = group["rate"] * now.haste * (1 - 0.9 * late)
 
 
+def check_batch(batch: int) -> None:
+    """Refuse a batch that the processes cannot share."""
+    count = ranks().count
+    if batch % count or batch < 2 * count:
+        raise InputError(
+            f"batch is {batch} and there are {count} processes; give a multiple of "
+            f"{count}, {2 * count} or more."
+        )
+
+
 def make_images(
     maker: Maker, z: torch.Tensor, condition: torch.Tensor | None
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
@@ -395,8 +414,9 @@ def _autocast(device: str) -> torch.autocast:
     return torch.autocast(kind, torch.bfloat16, enabled=kind != "cpu")
 
 
-def backward(loss: torch.Tensor) -> None:
-    """Find the gradients, the same each time."""
+def backward(loss: torch.Tensor, module: nn.Module) -> None:
+    """Find a module's gradients, the same each time, over all processes."""
     # The quickest kernels add up in any order.
     with torch.backends.cudnn.flags(benchmark=False, deterministic=True):
         loss.backward()  # type: ignore[no-untyped-call]
+    ranks().average_gradients(module.parameters())
