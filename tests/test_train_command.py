@@ -267,7 +267,9 @@ def test_other_settings_or_labels_need_a_restart(lfkit, run):
     assert "cannot be read" in broken.err
 
 
-def test_method_as_printed_pairs_images_with_true_labels(lfkit, run, tmp_path):
+def test_method_as_printed_pairs_images_with_true_labels(
+    lfkit, run, made_run, tmp_path
+):
     arguments = ["--with", "adp-paper", "--steps", 5, "--set", "batch=8"]
     arguments += ["--set", "width=16", "--set", "reader_steps=5"]
     true = [*arguments, "--set", "real_labels=true"]
@@ -276,14 +278,19 @@ def test_method_as_printed_pairs_images_with_true_labels(lfkit, run, tmp_path):
     assert "have no true labels; set real_labels to 'model'" in " ".join(
         done.err.split()
     )
-    lfkit("apply", "digits", "--lfs", "lf_library.digits", "--kinds", "heuristic",
-          "--seeds-per-class", 2, "--out", tmp_path / "digits")  # fmt: skip
-    done = lfkit("train", tmp_path / "digits", *true)
+    photos = run.parent / "named"
+    for number, path in enumerate(sorted((made_run.parent / "photos").iterdir())):
+        folder = photos / ("left", "right")[number % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, folder)
+    lfkit("apply", photos, "--lfs", made_run.parent / "functions.py",
+          "--seeds-per-class", 2, "--out", tmp_path / "named-run")  # fmt: skip
+    done = lfkit("train", tmp_path / "named-run", *true)
     assert done.code == 0, done.err
     seeds = [*arguments, "--set", "real_labels=seeds", "--restart"]
-    done = lfkit("train", tmp_path / "digits", *seeds)
+    done = lfkit("train", tmp_path / "named-run", *seeds)
     assert done.code == 0, done.err
-    assert "few images are labeled 0 (2)" in done.err
+    assert "few images are labeled left (2), right (2)" in " ".join(done.err.split())
 
 
 def test_pictures_and_curves_are_kept_while_training(lfkit, run):
