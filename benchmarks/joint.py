@@ -52,6 +52,7 @@ ROWS = {
         "adp",
         {"surrogate": True, "noise": "none", "images_first": 0.0},
     ),
+    "adp, pairs at once": ("adp", {"images_first": 0.0}),
     "adp, label head": ("adp", {"labels": "head", "noise": "none"}),
     "two-stage": ("two-stage", {}),
     "vote": ("vote", {}),
