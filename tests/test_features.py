@@ -179,6 +179,21 @@ def test_outline_of_a_letter_t():
     assert top[[0, 8, 13]].round().tolist() == [28, 6, 6]
 
 
+@pytest.mark.parametrize(
+    ("declare", "sentence"),
+    [
+        (lambda: hog(cell=8), "cell of hog is 8; images are seen at 28x28 here, so"),
+        (lambda: hog(cell=0), "it must be one of 1, 2, 4, 7, 14, 28"),
+        (lambda: hog(cell=14, block=3), "hog has block 3 and bins 9; with cell 14"),
+        (lambda: thumbnail(5), "side of thumbnail is 5"),
+    ],
+)
+def test_sizes_that_do_not_fit_are_refused_where_they_are_written(declare, sentence):
+    with pytest.raises(lfkit.errors.DeclarationError) as caught:
+        declare()
+    assert sentence in str(caught.value)
+
+
 @pytest.mark.reference
 def test_moments_are_those_of_opencv():
     for image in DIGITS28:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
+from lfkit.errors import DeclarationError
 from lfkit.features.feature import feature
 
 SIDE = 28
@@ -58,6 +59,16 @@ def silhouette(gray: torch.Tensor) -> torch.Tensor:
 
 def _brighter_than(gray: torch.Tensor, share: float) -> torch.Tensor:
     return (gray > share * gray.amax(dim=(1, 2), keepdim=True)).to(gray.dtype)
+
+
+def check_divisor(what: str, number: int) -> None:
+    """Refuse a number of pixels or cells that does not divide the working side."""
+    if number < 1 or SIDE % number:
+        known = ", ".join(str(n) for n in range(1, SIDE + 1) if SIDE % n == 0)
+        raise DeclarationError(
+            f"{what} is {number}; images are seen at {SIDE}x{SIDE} here, so it must be "
+            f"one of {known}."
+        )
 
 
 def grid_means(maps: torch.Tensor, cells: int) -> torch.Tensor:

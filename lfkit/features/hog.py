@@ -6,8 +6,9 @@ import math
 
 import torch
 
+from lfkit.errors import DeclarationError
 from lfkit.features.feature import Feature, feature
-from lfkit.features.gray import SIDE, gray28, grid_means
+from lfkit.features.gray import SIDE, check_divisor, gray28, grid_means
 
 _EPS = 1e-5
 _CLIP = 0.2
@@ -31,6 +32,12 @@ def hog(*, cell: int = 7, bins: int = 9, block: int = 2) -> Feature:
     Feature `hog<cell>`: (n, blocks * blocks * block * block * bins),
     where blocks = 28 / cell - block + 1.
     """
+    check_divisor("cell of hog", cell)
+    if not 1 <= block <= SIDE // cell or bins < 1:
+        raise DeclarationError(
+            f"hog has block {block} and bins {bins}; with cell {cell} a block has 1 to "
+            f"{SIDE // cell} cells a side, and there is at least one bin."
+        )
 
     @feature(name=f"hog{cell}", batched=True, of=[gray28])
     def oriented_gradients(gray: torch.Tensor) -> torch.Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from lfkit.features.feature import Feature, feature
-from lfkit.features.gray import gray28, grid_means
+from lfkit.features.gray import check_divisor, gray28, grid_means
 
 
 def thumbnail(side: int = 7) -> Feature:
@@ -13,6 +13,7 @@ def thumbnail(side: int = 7) -> Feature:
 
     Working size 28x28, so `side` divides 28.
     """
+    check_divisor("side of thumbnail", side)
 
     @feature(name=f"thumbnail{side}", batched=True, of=[gray28])
     def pixels(gray: torch.Tensor) -> torch.Tensor:

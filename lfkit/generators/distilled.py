@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _RATE = 2e-3
 _BATCH = 32  # real images, and as many generated ones
-_TAUGHT_EVERY = 2  # steps on images alone; on pairs, every `_TAUGHT_LATER`
+_TAUGHT_EVERY = 2  # steps at first, and on images alone; then every `_TAUGHT_LATER`
 _TAUGHT_LATER = 8
 _REMEMBERED = 8  # batches of generated images that the functions voted on
 _HELD_OUT = 0.05  # of the real images, never shown: how well it does is measured there
@@ -62,7 +62,8 @@ class Distilled:
 
     def is_due(self, now: Moment) -> bool:
         """Tell whether it learns in this step."""
-        is_early = now.step < self.asked.plan.first_pair
+        plan = self.asked.plan
+        is_early = now.step < max(plan.first_pair, plan.n_steps // 4)
         return now.step % (_TAUGHT_EVERY if is_early else _TAUGHT_LATER) == 0
 
     def learn(self, now: Moment) -> dict[str, torch.Tensor]:
