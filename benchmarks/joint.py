@@ -43,19 +43,21 @@ REPAIRED = {
     "theta_anchor": 0.3,
     "prior_weight": 1.0,
 }
+_AT_ONCE = {"images_first": 0.0}
 ROWS = {
     "adp": ("adp", {}),
     "adp, no Θ and Φ": ("adp", {"trust": False}),
-    "adp, surrogate": ("adp", {"surrogate": True}),
-    "adp, surrogate, no gate": ("adp", {"surrogate": True, "noise": "none"}),
-    "adp, surrogate, no gate, pairs at once": (
-        "adp",
-        {"surrogate": True, "noise": "none", "images_first": 0.0},
-    ),
-    "adp, pairs at once": ("adp", {"images_first": 0.0}),
-    "adp, label head": ("adp", {"labels": "head", "noise": "none"}),
     "two-stage": ("two-stage", {}),
     "vote": ("vote", {}),
+    "adp, label head": ("adp", {"labels": "head", "noise": "none"}),
+    "adp, surrogate": ("adp", {"surrogate": True}),
+    "adp, surrogate, no gate": ("adp", {"surrogate": True, "noise": "none"}),
+    "adp, pairs at once": ("adp", _AT_ONCE),
+    "adp, pairs at once, no Θ and Φ": ("adp", _AT_ONCE | {"trust": False}),
+    "adp, pairs at once, surrogate, no gate": (
+        "adp",
+        _AT_ONCE | {"surrogate": True, "noise": "none"},
+    ),
     "paper": ("adp-paper", {}),
     "paper, small": ("adp-paper", SMALL | ONCE),
     "paper, small, no D_LFB": (

@@ -30,10 +30,23 @@ LEAST = {
     "fashion": (50, 6, 1),
     "natural": (46, 18, 2),
 }
+# A minute or two of votes each; what reads no images is tested of every library.
+LONG = ("street_digits", "natural")
+
+
+def marked(name, *more):
+    """Mark what applies a library that takes long."""
+    marks = [pytest.mark.slow] if name in LONG else []
+    return pytest.param(name, *more, marks=marks)
+
+
 every_library = pytest.mark.parametrize("name", LIBRARIES)
+every_applied_library = pytest.mark.parametrize(
+    "name", [marked(name) for name in LIBRARIES]
+)
 every_function = pytest.mark.parametrize(
     ("name", "lf"),
-    [(name, lf) for name, library in LIBRARIES.items() for lf in library.LFS],
+    [marked(name, lf) for name, library in LIBRARIES.items() for lf in library.LFS],
     ids=lambda value: getattr(value, "name", value),
 )
 
@@ -122,7 +135,7 @@ def test_function_beats_chance_where_it_votes(name, lf):
     assert right > 1.15 / len(LIBRARIES[name].CLASSES)
 
 
-@every_library
+@every_applied_library
 def test_no_two_functions_are_the_same(name):
     votes, _ = applied(name)
     table = np.triu(agreements(votes), 1)
@@ -130,7 +143,7 @@ def test_no_two_functions_are_the_same(name):
     assert not alike
 
 
-@every_library
+@every_applied_library
 def test_errors_are_hardly_correlated(name):
     votes, truth = applied(name)
     assert mean_error_correlation(votes, truth) <= 0.30
@@ -139,10 +152,10 @@ def test_errors_are_hardly_correlated(name):
 @pytest.mark.parametrize(
     ("name", "majority", "weighted"),
     [
-        ("digits", 0.94, 0.94),
-        ("street_digits", 0.55, 0.60),
-        ("fashion", 0.77, 0.79),
-        ("natural", 0.40, 0.42),
+        marked("digits", 0.94, 0.94),
+        marked("street_digits", 0.55, 0.60),
+        marked("fashion", 0.77, 0.79),
+        marked("natural", 0.40, 0.42),
     ],
 )
 def test_labels_are_as_right_as_the_readme_says(name, majority, weighted):

@@ -152,7 +152,10 @@ class Doctor:
                 "generator learns little; try a smaller rate_d, or r1_gamma 1.",
             )
         share = mean("largest_share_by_vote")
-        if share > max(_UNEVEN / len(self.class_names), 0.3):
+        # At first nothing can be recognised, and functions say the same of all of it.
+        if step >= self.n_steps // 4 and share > max(
+            _UNEVEN / len(self.class_names), 0.3
+        ):
             self._warn(
                 "shares",
                 f"the functions give {share:.0%} of the generated images one class: "
