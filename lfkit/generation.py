@@ -153,6 +153,12 @@ def relabel(
 
 def _trained(run: Path, name: str) -> tuple[str, Path]:
     """Find the generator that is asked for, or the only one there is."""
+    from lfkit.generators import GENERATORS
+
+    if name and name not in GENERATORS:
+        raise InputError(
+            f"there is no generator {name!r}; choose from {', '.join(GENERATORS)}."
+        )
     trained = sorted(
         path.parent.name for path in (run / "models").glob("*/config.json")
     )

@@ -66,9 +66,9 @@ def train_generator(
     folder = run / "models" / name
     if max_minutes is not None and not 0 < max_minutes < np.inf:
         raise InputError(f"max_minutes is {max_minutes:g}; give a number above 0.")
+    generator.check(has_functions=bool(loaded.config.specs))
     real_labels = getattr(generator, "real_labels", "model")
     material = run_material(loaded, progress, real_labels)
-    generator.check(has_functions=bool(material.lfs))
     # Not before all that can be wrong was looked at.
     if restart and folder.exists() and of_all.is_first:
         shutil.rmtree(folder)

@@ -191,6 +191,7 @@ def test_confidence_by_the_functions_vote_on_each_image(lfkit, trained_run, tmp_
         (["-n", 5, "--shares", "0,0"], "--shares must be numbers from 0 on"),
         (["-n", 5, "--shares", "a"], "--shares 'a' is no list of shares"),
         (["-n", 5, "--with", "vote"], "has no trained 'vote'; run `lfkit train"),
+        (["-n", 5, "--with", "gan"], "there is no generator 'gan'; choose from adp"),
         (["-n", 5, "--min-confidence", "1.5"], "--min-confidence is 1.5; give a share"),
         (["-n", 5, "--seed", "-1"], "--seed is -1; give a whole number"),
     ],
