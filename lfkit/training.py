@@ -228,7 +228,8 @@ def _warn_of_slow(
 def _params(generator: Any) -> dict[str, Any]:
     params = dict(generator.get_params(deep=False))
     plan = asdict(params.pop("plan"))
-    return plan | params
+    # Which of several GPUs it is makes no difference.
+    return plan | params | {"device": params["device"].split(":")[0]}
 
 
 def _as_type_of(known: Any, value: Any, name: str) -> Any:

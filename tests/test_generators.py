@@ -320,6 +320,26 @@ def test_stopped_training_with_a_surrogate_ends_in_the_same_bits(tmp_path):
     assert np.array_equal(whole.theta_, resumed.theta_)
 
 
+@pytest.mark.parametrize("name", GENERATORS)
+def test_what_is_made_is_shown_while_it_learns(name, monkeypatch):
+    monkeypatch.setattr("lfkit.generators.generator.PREVIEW_EVERY", 20)
+    shown = {}
+    made = fitted(name, preview=shown.__setitem__)
+    assert list(shown) == [20, 40]
+    assert shown[40].images.shape == (24, 8, 8, 1)
+    is_named = shown[40].proba.any(axis=1)
+    assert is_named.all() if name != "vote" else not is_named.any()
+    assert equal(made.sample(10), fitted(name).sample(10))
+
+
+def test_surrogate_of_no_functions_is_refused():
+    images, truth, votes = toys()
+    with pytest.raises(InputError, match="there are no functions to distil"):
+        make("adp").set_params(surrogate=True).fit(
+            images, votes, proba=np.eye(2)[truth]
+        )
+
+
 def test_adp_trains_without_functions_and_without_trust():
     images, truth, votes = toys()
     made = make("adp", n_steps=20).fit(images, votes, proba=np.eye(2)[truth])
@@ -476,7 +496,7 @@ def test_wrong_settings_of_adp_are_told(settings, plan, sentence):
     images, truth, votes = toys()
     with pytest.raises(InputError, match=sentence):
         make("adp", **plan).set_params(**settings).fit(
-            images, votes, proba=np.eye(2)[truth]
+            images, votes, proba=np.eye(2)[truth], lfs=LFS
         )
 
 

@@ -99,7 +99,7 @@ class Adp(GanGenerator):
         """Give function → generated images on which it failed in `fit`, and why."""
         return self._faults
 
-    def _check_settings(self) -> None:
+    def _check_settings(self, has_functions: bool) -> None:
         check_choice("noise", self.noise, NOISE)
         if not 0 < self.gate <= 1:
             raise InputError(f"gate is {self.gate:g}; give a share above 0, at most 1.")
@@ -107,6 +107,11 @@ class Adp(GanGenerator):
             check_number(name, getattr(self, name), 1)
         for name in ("anchor", "consistency"):
             check_number(name, getattr(self, name), 0)
+        if self.surrogate and not has_functions:
+            raise InputError(
+                "surrogate is true, and there are no functions to distil: their votes "
+                "came from a file. Set surrogate to false."
+            )
         if self.surrogate and not self.trust:
             raise InputError(
                 "surrogate is true and trust false: without Θ and Φ nobody asks what "

@@ -103,7 +103,7 @@ class AdpPaper(GanGenerator):
         """Give function → generated images on which it failed in `fit`, and why."""
         return self._faults
 
-    def _check_settings(self) -> None:
+    def _check_settings(self, has_functions: bool) -> None:
         check_choice("dependencies", self.dependencies, ("algorithm-1", "agreement"))
         check_choice("dependencies_of", self.dependencies_of, ("fake", "real"))
         check_choice("equation", self.equation, (7, 9))

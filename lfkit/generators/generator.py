@@ -118,7 +118,7 @@ class JointGenerator(BaseEstimator, ABC):
                 f"{name} labels what it generates by the labeling functions, and none "
                 "were given; pass lfs, or use `two-stage`."
             )
-        self._check_settings()
+        self._check_settings(has_functions)
 
     def seconds_per_step(
         self,
@@ -357,7 +357,7 @@ class JointGenerator(BaseEstimator, ABC):
         """Give function → generated images on which it failed in `fit`, and why."""
         return {}
 
-    def _check_settings(self) -> None:
+    def _check_settings(self, has_functions: bool) -> None:
         """Refuse settings of its own that make no sense."""
 
     @property
