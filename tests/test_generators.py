@@ -561,11 +561,24 @@ def test_failing_functions_are_counted():
 
 
 def test_steps_are_timed_with_and_without_pairs():
+    asked = []
+
+    @labeling_function(classes=[0], batched=True)
+    def counts(images):
+        asked.append(len(images))
+        return np.full(len(images), ABSTAIN)
+
     images, truth, votes = toys()
-    of_images, of_pairs = make("adp").seconds_per_step(
-        images, votes, proba=np.eye(2)[truth], lfs=LFS
+    hard = np.column_stack([votes.hard, np.full(len(truth), ABSTAIN)])
+    votes = Votes(hard, [*votes.names, "counts"], 2)
+    adp = make("adp")
+    of_images, of_pairs = adp.seconds_per_step(
+        images, votes, proba=np.eye(2)[truth], lfs=[*LFS, counts]
     )
-    assert 0 < of_images < of_pairs
+    assert of_images > 0
+    assert of_pairs > 0
+    # The functions' part in a step's cost is in it: they voted on generated images.
+    assert asked
     one, other = make("two-stage").seconds_per_step(
         images, votes, proba=np.eye(2)[truth]
     )

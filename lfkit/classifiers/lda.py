@@ -99,7 +99,8 @@ class _Scatter:
         self.fourth_moment = 0.0
         row, label = np.nonzero(shares)
         self.in_rows = len(row) < self.n_features
-        matrix = np.zeros((self.n_features, self.n_features))
+        size = 0 if self.in_rows else self.n_features
+        matrix = np.zeros((size, size))
         chunks = []
         for start in range(0, len(row), CHUNK_ROWS):
             part = slice(start, start + CHUNK_ROWS)
