@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from lfkit.errors import InputError
 
-NETWORKS = ("dcgan", "cogan", "sngan")
+NETWORKS = ("dcgan", "cogan", "sngan", "biggan")
 LABELS = ("condition", "head", "none")
-JOINS = ("projection", "concat")
-LOSSES = ("non-saturating", "saturating", "hinge")
+JOINS = ("projection", "concat", "classifier", "multi-hinge")
+LOSSES = ("non-saturating", "saturating", "hinge", "wasserstein")
+JUDGES_OF_PIXELS = ("biggan",)
 POLICIES = ("color", "translation", "cutout")
 
 _Bounds = tuple[float, float]
@@ -27,6 +28,12 @@ _NUMBERS: dict[str, _Bounds] = {  # both ends are allowed
     "average": (0, 0.99999),
     "r1_gamma": (0, math.inf),
     "r1_every": (1, math.inf),
+    "gp_weight": (0, math.inf),
+    "cutmix": (0, math.inf),
+    "n_discriminator": (1, math.inf),
+    "draw_factor": (1, math.inf),
+    "n_codes": (0, math.inf),
+    "code_weight": (0, math.inf),
     "pair_weight": (0, 1),
     "reader_steps": (1, math.inf),
 }
@@ -44,13 +51,26 @@ class GanPlan:
     network : a name of GAN_NETWORKS; `width` None is its own default.
     labels : "condition": the generator is told the class; "head": it tells the class
         of what it made; "none": images only.
-    join : how the discriminator sees labels, "projection" or "concat".
-    loss : "non-saturating", "saturating" or "hinge".
+    head_on : what a label head sees: "common", the common block; "maps", the last
+        maps of the image, through two layers with dropout (JGAN).
+    join : what the discriminator does with labels. "projection", "concat": it judges
+        pairs; "classifier": it names the class, of real images and for generated ones
+        (AC-GAN); "multi-hinge": it has two scores for each class, real and generated.
+    loss : "non-saturating", "saturating", "hinge" or "wasserstein".
     rate_g, rate_d, rate_head : of Adam; they fall to a tenth after `decay_from`, a
         share of the steps.
     average : decay of the moving average of the generator, which is what is kept.
     r1_gamma : of the penalty on the discriminator's gradient at real images, every
         `r1_every` steps; 0 = none.
+    gp_weight : of the gradient penalty between real and generated images; 0 = none.
+    cutmix : price of judging the pixels of a mixed image unlike those of the two that
+        it is made of; for a network that judges pixels.
+    spectral_norm : keep the discriminator's layers at norm 1.
+    n_discriminator : its updates for each of the generator.
+    draw_factor, stratify : draw so many times as many generated images, and keep those
+        that fool the discriminator best, of each class its share.
+    n_codes, code_weight : continuous codes that the generator is told, and the price
+        of their not being found in its images (InfoGAN).
     augment : policies of DiffAugment. None by default: in short trainings translation
         and cutout cost 3 points of label fidelity.
     pair_weight : of the judgement on pairs; the rest is the judgement on images.
@@ -65,6 +85,7 @@ class GanPlan:
     width: int | None = None
     z_dim: int = 64
     labels: str = "condition"
+    head_on: str = "common"
     join: str = "projection"
     loss: str = "non-saturating"
     rate_g: float = 2e-4
@@ -75,6 +96,14 @@ class GanPlan:
     average: float = 0.995
     r1_gamma: float = 0.0
     r1_every: int = 16
+    gp_weight: float = 0.0
+    cutmix: float = 0.0
+    spectral_norm: bool = True
+    n_discriminator: int = 1
+    draw_factor: int = 1
+    stratify: bool = True
+    n_codes: int = 0
+    code_weight: float = 0.25
     augment: tuple[str, ...] = ()
     pair_weight: float = 0.5
     reader_steps: int = 600
@@ -84,6 +113,7 @@ class GanPlan:
         for name, allowed in (
             ("network", NETWORKS),
             ("labels", LABELS),
+            ("head_on", ("common", "maps")),
             ("join", JOINS),
             ("loss", LOSSES),
         ):
@@ -94,6 +124,30 @@ class GanPlan:
             check_number(name, getattr(self, name), least, most)
         if self.width is not None:
             check_number("width", self.width, 4)
+        for is_senseless, reason in self._contradictions():
+            if is_senseless:
+                raise InputError(reason)
+
+    def _contradictions(self) -> tuple[tuple[bool, str], ...]:
+        """Give combinations of settings that make no sense, and why."""
+        return (
+            (
+                self.loss == "wasserstein" and not self.gp_weight,
+                "loss is 'wasserstein' and gp_weight 0: without a penalty nothing "
+                "bounds the critic's scores. Set gp_weight, to 10 as a rule.",
+            ),
+            (
+                self.loss == "wasserstein" and self.join == "multi-hinge",
+                "loss is 'wasserstein' and join 'multi-hinge': a critic has no margin "
+                "to keep. Set join to 'classifier', or loss to 'hinge'.",
+            ),
+            (
+                self.cutmix > 0 and self.network not in JUDGES_OF_PIXELS,
+                f"cutmix is {self.cutmix:g} and network {self.network!r}, whose "
+                "discriminator does not judge pixels. Set network to "
+                f"{JUDGES_OF_PIXELS[0]!r}, or cutmix to 0.",
+            ),
+        )
 
     @property
     def first_pair(self) -> int:

@@ -138,10 +138,10 @@ def make_generator(name: str, settings: Mapping[str, Any]) -> Any:
     made = GENERATORS[name](device=best_device())
     own = made.get_params(deep=False)
     of_plan = {field.name: field for field in fields(GanPlan)}
+    planned = {}
     for key, value in settings.items():
         if key in of_plan:
-            value = _as_type_of(getattr(made.plan, key), value, key)
-            made.plan = replace(made.plan, **{key: value})
+            planned[key] = _as_type_of(getattr(made.plan, key), value, key)
         elif key in own and key not in ("plan", "device"):
             made.set_params(**{key: _as_type_of(own[key], value, key)})
         else:
@@ -149,6 +149,8 @@ def make_generator(name: str, settings: Mapping[str, Any]) -> Any:
             raise InputError(
                 f"{name} has no setting {key!r}; choose from {', '.join(known)}."
             )
+    # All at once: some make sense together only.
+    made.plan = replace(made.plan, **planned)
     return made
 
 

@@ -61,6 +61,12 @@ class ShrinkageLDA(Classifier):
             log_prior = np.log(self.class_prior_)  # -inf: no example of the class
         self._intercepts = log_prior - 0.5 * (self.means_.T * directions).sum(axis=0)
 
+    @property
+    def linear_(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Weights of rows, (d, k), and constants, (k,): posteriors are a softmax."""
+        weights = self._scale[:, None].astype(np.float64) * self._coefficients
+        return weights, self._intercepts - self._center @ weights
+
     def _predict_proba(self, rows: NDArray[np.float32]) -> NDArray[np.float64]:
         scores = self._standardised(rows) @ self._coefficients  # (n, k)
         return softmax(scores.astype(np.float64) + self._intercepts, axis=1)

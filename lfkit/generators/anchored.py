@@ -14,8 +14,9 @@ from lfkit.generators.distilled import Distilled
 from lfkit.generators.task import Task
 from lfkit.lf_block import BatchVotes, Trust
 from lfkit.lf_block.trust import rows_of
-from lfkit.nn import Moment, PairGan, Real
-from lfkit.nn.pair_gan import Regularizer, backward
+from lfkit.nn import Extras, Moment, PairGan, Real
+from lfkit.nn.optimizing import backward
+from lfkit.nn.pair_gan import Regularizer
 from lfkit.nn.state import begin_state, named_tensors
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class AnchoredAdp:
             asked.plan,
             asked.random_state,
             device,
-            regularizer,
+            Extras(regularizer),
         )
 
     def step(self, now: Moment) -> dict[str, torch.Tensor]:
@@ -111,9 +112,9 @@ class AnchoredAdp:
     def _trust_step(self, block: BatchVotes, now: Moment) -> dict[str, torch.Tensor]:
         """Learn from votes whose right answer is known, made and real."""
         n = self.asked.lf_batch
-        made, meant = self.gan.made[:n], self.gan.made_classes
+        made, meant = self.gan.made.images[:n], self.gan.made.meant
         assert meant is not None
-        meant = meant[:n].detach()
+        meant = meant[:n]
         votes = block(made)
         figures = {}
         if self.surrogate is not None:

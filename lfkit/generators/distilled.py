@@ -13,7 +13,7 @@ from lfkit.lf_block import Surrogate, Trust
 from lfkit.lf_block.trust import rows_of
 from lfkit.nn import Moment, Real
 from lfkit.nn.loop import mixed_seed
-from lfkit.nn.pair_gan import backward
+from lfkit.nn.optimizing import backward
 from lfkit.nn.ranks import ranks
 from lfkit.nn.state import begin_state, named_tensors
 

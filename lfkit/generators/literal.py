@@ -26,7 +26,7 @@ from lfkit.nn.ema import Average
 from lfkit.nn.gan_networks import GAN_NETWORKS
 from lfkit.nn.loop import mixed_seed
 from lfkit.nn.losses import d_loss, g_loss
-from lfkit.nn.pair_gan import adam, backward, check_batch
+from lfkit.nn.optimizing import adam, backward, check_batch
 from lfkit.nn.ranks import ranks
 from lfkit.nn.state import named_tensors
 
@@ -185,7 +185,7 @@ class LiteralAdp:
         rows = self._rows(now, turn)
         real = self.real.pixels[rows].float().div_(255)
         weights = self.real.weights[rows]
-        alone, pairs = self.judge(
+        alone, pairs, _ = self.judge(
             torch.cat([real, images]), torch.cat([self.real.labels[rows], label])
         )
         n = len(rows)
@@ -218,7 +218,7 @@ class LiteralAdp:
         plan, asked = self.asked.plan, self.asked
         self.judge.eval().requires_grad_(False)
         self.dependency_judge.requires_grad_(False)
-        alone, pairs = self.judge(images, label)
+        alone, pairs, _ = self.judge(images, label)
         loss = g_loss(pairs, plan.loss)
         if asked.image_term:
             loss = (loss + g_loss(alone, plan.loss)) / 2

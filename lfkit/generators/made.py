@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,10 +15,18 @@ from lfkit.generators.generator import BLOCK
 from lfkit.generators.task import Task
 from lfkit.images import to_pixels
 from lfkit.lf_block import BatchVotes
-from lfkit.nn import Maker, SmallConvNet, TrainingPlan, look, make_images, train
+from lfkit.nn import (
+    Maker,
+    Reader,
+    SmallConvNet,
+    TrainingPlan,
+    look,
+    make_images,
+    train,
+)
 from lfkit.nn.loop import mixed_seed
 
-_READER_WIDTH = 24
+READER_WIDTH = 24
 # Images the reader learns from; as many real ones as generated ones.
 _MOST_READ = 20_000
 _MOST_BYTES = 500_000_000
@@ -31,10 +39,13 @@ class Made:
     Parameters
     ----------
     shape : (h, w, c).
+    n_labels, group : width and kind of a label, of `Maker`; None: classes.
+    reader : names the class of real images; None: a network of its own.
 
     Attributes
     ----------
     maker : makes images.
+    decoded : turns labels that it makes, (n, n_labels), into classes, (n, k).
     reader : names the class of a real image, or None before `learn_to_read`.
     agreement : (k,) how often the functions' vote is what an image was made to be.
     """
@@ -45,31 +56,45 @@ class Made:
         n_classes: int,
         plan: GanPlan,
         device: str,
+        *,
+        n_labels: int | None = None,
+        group: int | None = None,
+        reader: Reader | None = None,
     ) -> None:
         self.shape, self.n_classes = shape, n_classes
         self.plan, self.device = plan, device
+        self.n_labels = n_classes if n_labels is None else n_labels
         nothing = torch.Generator().manual_seed(0)
-        self.maker = Maker(shape, n_classes, plan, nothing).to(device)
-        self.reader = SmallConvNet(
-            shape, n_classes, width=_READER_WIDTH, generator=nothing
+        self.maker = Maker(
+            shape,
+            self.n_labels,
+            plan,
+            nothing,
+            group=self.n_labels if group is None else group,
         ).to(device)
+        own = SmallConvNet(shape, n_classes, width=READER_WIDTH, generator=nothing)
+        self.reader: SmallConvNet | Reader = own if reader is None else reader
+        self.reader.to(device)
+        self.decoded: Callable[[torch.Tensor], torch.Tensor] = lambda labels: labels
         self.agreement = np.full(n_classes, np.nan)
 
     def draw(
         self, classes: NDArray[np.int64], generator: torch.Generator
     ) -> tuple[torch.Tensor, NDArray[np.float64]]:
         """Make images of these classes, (b, c, h, w) in [0, 1], and labels (b, k)."""
-        z = torch.randn(
-            len(classes), self.plan.z_dim, generator=generator, device=self.device
-        )
-        condition = None
-        if self.plan.labels == "condition":
+        n, plan = len(classes), self.plan
+        z = torch.randn(n, plan.z_dim, generator=generator, device=self.device)
+        condition, codes = None, None
+        if plan.labels == "condition":
             rows = torch.from_numpy(classes).to(self.device)
             condition = F.one_hot(rows, self.n_classes).float()
-        images, made = make_images(self.maker, z, condition)
+        if plan.n_codes:
+            drawn = torch.rand(n, plan.n_codes, generator=generator, device=self.device)
+            codes = drawn * 2 - 1
+        images, made = make_images(self.maker, z, condition, codes)
         if made is None:
-            return images, np.zeros((len(classes), self.n_classes))
-        return images, made.double().cpu().numpy()
+            return images, np.zeros((n, self.n_classes))
+        return images, self.decoded(made).double().cpu().numpy()
 
     def learn_to_read(self, task: Task, random_state: int) -> None:
         """Train a network on real images with their labels and on generated pairs."""
@@ -87,7 +112,7 @@ class Made:
         found = train(
             np.concatenate(pixels),
             np.concatenate(labels),
-            plan=TrainingPlan(n_steps=self.plan.reader_steps, width=_READER_WIDTH),
+            plan=TrainingPlan(n_steps=self.plan.reader_steps, width=READER_WIDTH),
             random_state=random_state,
             device=self.device,
         )

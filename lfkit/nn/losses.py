@@ -23,13 +23,15 @@ def d_loss(
 
     Parameters
     ----------
-    real, fake : (n,) logits.
+    real, fake : (n,) logits, or (n, h, w) of pixels.
     kind : one of LOSSES; "saturating" differs for the generator only.
     weight : (n,) of the real ones; where all are 0 the real side costs nothing.
     """
     check_choice("loss", kind, LOSSES)
     if kind == "hinge":
         of_real, of_fake = F.relu(1 - real), F.relu(1 + fake)
+    elif kind == "wasserstein":
+        of_real, of_fake = -real, fake
     else:
         of_real, of_fake = F.softplus(-real), F.softplus(fake)
     if weight is None:
@@ -38,9 +40,9 @@ def d_loss(
 
 
 def g_loss(fake: torch.Tensor, kind: str) -> torch.Tensor:
-    """Give the generator's loss, (), of (n,) logits."""
+    """Give the generator's loss, (), of (n,) logits, or (n, h, w) of pixels."""
     check_choice("loss", kind, LOSSES)
-    if kind == "hinge":
+    if kind in ("hinge", "wasserstein"):
         return -fake.mean()
     if kind == "saturating":
         return -F.softplus(fake).mean()  # log(1 - sigmoid(D)), as first printed

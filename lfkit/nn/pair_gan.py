@@ -2,121 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any, cast
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
-from torch import nn
 
-from lfkit.errors import InputError
 from lfkit.gan_plan import GanPlan
+from lfkit.nn.chosen import most_convincing
 from lfkit.nn.diffaugment import diffaugment
-from lfkit.nn.discriminator import Discriminator
+from lfkit.nn.discriminator import Discriminator, Judged
 from lfkit.nn.ema import Average
 from lfkit.nn.gan_networks import GAN_NETWORKS
-from lfkit.nn.layers import drawn_linear
 from lfkit.nn.loop import Moment, mixed_seed
-from lfkit.nn.losses import d_loss, g_loss, r1_penalty
+from lfkit.nn.losses import d_loss, g_loss
+from lfkit.nn.maker import Maker, autocast, make_images
+from lfkit.nn.optimizing import adam, backward, check_batch
+from lfkit.nn.pair_losses import d_pair_loss, g_pair_loss
+from lfkit.nn.penalties import weighted_penalties
 from lfkit.nn.ranks import ranks
-from lfkit.nn.state import begin_state, named_tensors
-
-
-class Maker(nn.Module):
-    """The generator with its label head, if it has one."""
-
-    def __init__(
-        self,
-        shape: tuple[int, int, int],
-        n_classes: int,
-        plan: GanPlan,
-        generator: torch.Generator,
-    ) -> None:
-        super().__init__()
-        self.n_classes = n_classes
-        self.images = GAN_NETWORKS[plan.network].make_generator(
-            shape,
-            n_classes=n_classes if plan.labels == "condition" else 0,
-            z_dim=plan.z_dim,
-            width=plan.width,
-            generator=generator,
-        )
-        self.head = None
-        if plan.labels == "head":
-            self.head = nn.Sequential(
-                drawn_linear(self.images.n_common, 128, generator),
-                nn.LeakyReLU(0.2),
-                drawn_linear(128, n_classes, generator, scale=0.02),
-            )
-
-    def forward(
-        self, z: torch.Tensor, condition: torch.Tensor | None
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Make images (n, c, h, w) in [0, 1] and, with a head, their labels (n, k)."""
-        images, common = self.images(z, condition)
-        if self.head is None:
-            return images, condition
-        return images, F.softmax(self.head(common), dim=1)
-
-
-class Real(nn.Module):
-    """Real images on the device, with the labels that pairs are made of.
-
-    Labels and weights may change while training goes on, and are part of its state.
-
-    Parameters
-    ----------
-    pixels : (n, h, w, c) uint8.
-    n_classes : k.
-    """
-
-    pixels: torch.Tensor
-    labels: torch.Tensor
-    weights: torch.Tensor
-    noise: torch.Tensor
-
-    def __init__(self, pixels: NDArray[np.uint8], n_classes: int, device: str) -> None:
-        super().__init__()
-        images = torch.from_numpy(np.ascontiguousarray(pixels)).to(device)
-        images = images.permute(0, 3, 1, 2).contiguous()
-        self.register_buffer("pixels", images, persistent=False)
-        n = len(pixels)
-        self.register_buffer("labels", torch.zeros(n, n_classes, device=device))
-        self.register_buffer("weights", torch.zeros(n, device=device))
-        self.register_buffer("noise", torch.eye(n_classes, device=device))
-
-    def set_pairs(
-        self,
-        labels: NDArray[np.floating],
-        weights: NDArray[np.floating],
-        noise: NDArray[np.floating] | None = None,
-    ) -> None:
-        """Say how real images are paired.
-
-        Parameters
-        ----------
-        labels : (n, k), one-hot or soft.
-        weights : (n,); 0 = the image is judged without a label.
-        noise : (k, k), P(label of a pair | class), rows summing to 1: the class of a
-            generated image is shown to the discriminator through it, as the label of
-            a real one is (Thekumparampil et al. 2018, arXiv:1811.03205).
-        """
-        self.labels.copy_(torch.from_numpy(np.asarray(labels, np.float32)))
-        self.weights.copy_(torch.from_numpy(np.asarray(weights, np.float32)))
-        if noise is not None:
-            self.noise.copy_(torch.from_numpy(np.asarray(noise, np.float32)))
-
-    def shares(self) -> torch.Tensor:
-        """Give the classes' shares of the pairs, (k,); 0 where no pair names one."""
-        total = (self.labels * self.weights[:, None]).sum(dim=0)
-        if not bool((self.noise == torch.eye(len(total), device=total.device)).all()):
-            # On the CPU: a class without images makes the matrix singular.
-            inverse = torch.linalg.pinv(self.noise.T.double().cpu()).to(total)
-            total = (inverse @ total).clamp_min(0)
-        return total / total.sum().clamp_min(1e-12)
-
+from lfkit.nn.real import Real
+from lfkit.nn.spectral import without_spectral
+from lfkit.nn.state import named_tensors
 
 # (images, labels) of a generated batch → what is added to the generator's loss.
 Regularizer = Callable[
@@ -124,13 +33,80 @@ Regularizer = Callable[
 ]
 
 
+@dataclass(frozen=True)
+class Extras:
+    """What a method adds to the step that all share.
+
+    Attributes
+    ----------
+    regularizer : adds to the generator's loss where pairs are judged.
+    rows : draws which real images are shown: a number, and how many → (batch,).
+    labels : gives labels (n, k) and weights (n,) of real images, of their rows and
+        pixels (n, c, h, w), and figures; None: those of `Real`.
+    keeps_judge : the discriminator is averaged, too, and kept.
+    learns_from_made : a classifier learns the classes of generated images, too.
+    """
+
+    regularizer: Regularizer | None = None
+    rows: Callable[[int, int], torch.Tensor] | None = None
+    labels: (
+        Callable[
+            [torch.Tensor, torch.Tensor, Moment],
+            tuple[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]],
+        ]
+        | None
+    ) = None
+    keeps_judge: bool = False
+    learns_from_made: bool = False
+
+
+@dataclass(frozen=True)
+class MadeBatch:
+    """Generated images.
+
+    Attributes
+    ----------
+    images : (n, c, h, w) in [0, 1].
+    meant : (n, k) labels they were made to have; None before pairs are judged.
+    shown : (n, k) the same as the discriminator sees them.
+    codes : (n, n_codes), or None.
+    """
+
+    images: torch.Tensor
+    meant: torch.Tensor | None
+    shown: torch.Tensor | None
+    codes: torch.Tensor | None
+
+    def rows(self, rows: torch.Tensor) -> MadeBatch:
+        """Take some of them."""
+        parts = (self.images, self.meant, self.shown, self.codes)
+        return MadeBatch(*(None if part is None else part[rows] for part in parts))  # type: ignore[arg-type]
+
+    def detached(self) -> MadeBatch:
+        """Take them as they are: no gradient passes."""
+        parts = (self.images, self.meant, self.shown, self.codes)
+        return MadeBatch(*(None if part is None else part.detach() for part in parts))  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class RealBatch:
+    """Real images (n, c, h, w), their labels (n, k), and weights (n,) of these."""
+
+    images: torch.Tensor
+    labels: torch.Tensor
+    weights: torch.Tensor
+
+
 class PairGan:
     """One step: the discriminator, then the generator on the same generated batch.
 
-    Parameters
+    Attributes
     ----------
-    regularizer : adds to the generator's loss where pairs are judged.
+    made : the generated batch of the last step, detached.
+    judge_average : the averaged discriminator, if it is kept.
     """
+
+    made: MadeBatch
 
     def __init__(
         self,
@@ -139,24 +115,31 @@ class PairGan:
         plan: GanPlan,
         random_state: int,
         device: str,
-        regularizer: Regularizer | None = None,
+        extras: Extras = Extras(),
     ) -> None:
-        self.regularizer = regularizer
+        self.extras = extras
         check_batch(plan.batch)
         self.real, self.plan, self.device = real, plan, device
         self.random_state = random_state
-        k = real.labels.shape[1]
+        n_labels = real.labels.shape[1]
         drawn = torch.Generator().manual_seed(mixed_seed(random_state, 0))
-        self.maker = Maker(shape, k, plan, drawn)
+        self.maker = Maker(shape, n_labels, plan, drawn, group=real.group)
         body = GAN_NETWORKS[plan.network].make_body(
             shape, width=plan.width, generator=drawn
         )
         join = "none" if plan.labels == "none" else plan.join
-        self.judge = Discriminator(body, k, join=join, generator=drawn)
+        self.judge = Discriminator(
+            body, n_labels, join=join, generator=drawn, n_codes=plan.n_codes
+        )
+        if not plan.spectral_norm:
+            without_spectral(self.judge)
         for network in (self.maker, self.judge):
             # mypy knows no overload of `to` with a memory format.
             network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = Average(self.maker, plan.average)
+        self.judge_average: Average | None = None
+        if extras.keeps_judge:
+            self.judge_average = Average(self.judge, plan.average)
         groups = [{"params": [*self.maker.images.parameters()], "rate": plan.rate_g}]
         if self.maker.head is not None:
             heads = [*self.maker.head.parameters()]
@@ -173,36 +156,77 @@ class PairGan:
 
     def step(self, now: Moment) -> dict[str, torch.Tensor]:
         """Take one step; returns losses and what the discriminator believed."""
-        plan = self.plan
+        plan, of_all = self.plan, ranks()
         paired = plan.labels != "none" and now.step >= plan.first_pair
         self._set_rates(now)
         self.maker.train()
-        of_all = ranks()
-        rows = of_all.part(self._rows(now.step))
-        real = self.real.pixels[rows].float().div_(255)
-        real = real.contiguous(memory_format=torch.channels_last)
-        z = of_all.part(
-            torch.randn(
-                plan.batch, plan.z_dim, generator=now.generator, device=self.device
-            )
-        )
-        classes = of_all.part(self._classes(now)) if paired else None
-        with _autocast(self.device):
-            fake, made = self.maker(z, self._condition(classes))
-        fake = fake.float()
-        label = None
-        if paired:
-            assert classes is not None
-            label = self._seen(classes, now) if self.maker.head is None else made
-        figures = self._judge_step(real, fake.detach(), label, rows, paired, now)
-        meant = classes if self.maker.head is None else made
-        figures |= self._maker_step(fake, label, meant, paired, now)
-        figures |= self._looks(real, fake.detach(), label, rows)
+        for turn in range(plan.n_discriminator):
+            made = self._make(now, paired)
+            real, figures = self._show(now, turn, paired)
+            figures |= self._judge_step(real, made.detached(), paired, now)
+        figures |= self._maker_step(made, paired, now)
+        figures |= self._looks(real, made.detached())
         of_all.average_statistics(self.maker)
         self.average.update(self.maker, now.step)
-        self.made = fake.detach()
-        self.made_classes = meant
+        if self.judge_average is not None:
+            self.judge_average.update(self.judge, now.step)
+        self.made = made.detached()
         return figures
+
+    def _make(self, now: Moment, paired: bool) -> MadeBatch:
+        """Generate a batch: drawn anew, of the classes that real pairs have."""
+        plan, of_all = self.plan, ranks()
+        z = of_all.part(self._normal(plan.batch * plan.draw_factor, now.generator))
+        classes = None
+        if paired and plan.labels == "condition":
+            classes = of_all.part(self._classes(now))
+        if classes is not None and plan.draw_factor > 1:
+            classes = classes.repeat_interleave(plan.draw_factor, dim=0)
+        codes = None
+        if plan.n_codes:
+            drawn = torch.rand(
+                len(z), plan.n_codes, generator=now.generator, device=self.device
+            )
+            codes = drawn * 2 - 1
+        with autocast(self.device):
+            images, made = self.maker(z, classes, codes, now.generator)
+        images = images.float()
+        batch = MadeBatch(images, None, None, codes)
+        if paired:
+            if self.maker.head is None:
+                assert classes is not None
+                shown = self._seen(classes, now)
+                batch = MadeBatch(images, classes, shown, codes)
+            else:
+                assert made is not None
+                batch = MadeBatch(images, made.float(), made.float(), codes)
+        return batch if plan.draw_factor == 1 else self._best(batch)
+
+    def _best(self, batch: MadeBatch) -> MadeBatch:
+        """Keep what fools the discriminator best, one in `draw_factor`."""
+        self.judge.eval()
+        with torch.no_grad(), autocast(self.device):
+            scores = self.judge.score(batch.images.detach()).float()
+        classes = None
+        if self.plan.stratify and batch.meant is not None:
+            classes = batch.meant.argmax(dim=1)
+        return batch.rows(most_convincing(scores, self.plan.draw_factor, classes))
+
+    def _show(
+        self, now: Moment, turn: int, paired: bool
+    ) -> tuple[RealBatch, dict[str, torch.Tensor]]:
+        """Take the next real images, and their labels."""
+        number = now.step * self.plan.n_discriminator + turn
+        draw = self.extras.rows or self._rows
+        rows = ranks().part(draw(number, self.plan.batch))
+        images = self.real.pixels[rows].float().div_(255)
+        images = images.contiguous(memory_format=torch.channels_last)
+        figures: dict[str, torch.Tensor] = {}
+        if paired and self.extras.labels is not None:
+            labels, weights, figures = self.extras.labels(rows, images, now)
+        else:
+            labels, weights = self.real.labels[rows], self.real.weights[rows]
+        return RealBatch(images, labels * (weights > 0)[:, None], weights), figures
 
     def show(
         self, classes: torch.Tensor, generator: torch.Generator, *, paired: bool
@@ -211,123 +235,136 @@ class PairGan:
 
         Labels are None where there are none, or before pairs are judged.
         """
-        z = torch.randn(
-            len(classes), self.plan.z_dim, generator=generator, device=self.device
-        )
-        k = self.maker.n_classes
-        asked = F.one_hot(classes, k).float() if paired else None
+        z = self._normal(len(classes), generator)
+        asked = None
+        if paired and self.plan.labels == "condition":
+            asked = F.one_hot(classes, self.maker.n_labels).float()
+        codes = z.new_zeros(len(z), self.plan.n_codes) if self.plan.n_codes else None
         maker = cast(Maker, self.average.module)
-        images, made = make_images(maker, z, self._condition(asked))
+        images, made = make_images(maker, z, asked, codes)
         return images, made if paired else None
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """Give all that the next step depends on."""
         shares = {"shares": self.shares, "made_shares": self.made_shares}
+        modules = {
+            "maker": self.maker,
+            "judge": self.judge,
+            "average": self.average.module,
+            "real": self.real,
+        }
+        if self.judge_average is not None:
+            modules["judge_average"] = self.judge_average.module
         return shares | named_tensors(
-            {
-                "maker": self.maker,
-                "judge": self.judge,
-                "average": self.average.module,
-                "real": self.real,
-            },
-            {"g_optimizer": self.g_optimizer, "d_optimizer": self.d_optimizer},
+            modules, {"g_optimizer": self.g_optimizer, "d_optimizer": self.d_optimizer}
         )
 
     def _judge_step(
-        self,
-        real: torch.Tensor,
-        fake: torch.Tensor,
-        label: torch.Tensor | None,
-        rows: torch.Tensor,
-        paired: bool,
-        now: Moment,
+        self, real: RealBatch, made: MadeBatch, paired: bool, now: Moment
     ) -> dict[str, torch.Tensor]:
-        plan = self.plan
+        plan, n = self.plan, len(real.images)
         self.judge.train().requires_grad_(True)
-        images = torch.cat([real, fake])
+        images = torch.cat([real.images, made.images])
         if plan.augment:
             images = diffaugment(images, plan.augment, now.generator)
-        labels, weights = None, None
+        labels = None
         if paired:
-            assert label is not None
-            weights = self.real.weights[rows]
-            known = self.real.labels[rows] * (weights > 0)[:, None]
-            labels = torch.cat([known, label.detach()])
-        with _autocast(self.device):
-            alone, pairs = self.judge(images, labels)
-        n = len(real)
-        alone, pairs = alone.float(), pairs.float()
+            assert made.shown is not None
+            labels = torch.cat([real.labels, made.shown])
+        with autocast(self.device):
+            told = self.judge(images, labels)
+        alone, pairs = told.alone.float(), told.pairs.float()
         loss = d_loss(alone[:n], alone[n:], plan.loss)
         figures = {
             "real_score": torch.sigmoid(alone[:n]).mean(),
             "fake_score": torch.sigmoid(alone[n:]).mean(),
         }
         if paired:
-            of_pairs = d_loss(pairs[:n], pairs[n:], plan.loss, weight=weights)
+            assert made.shown is not None
+            of_pairs = d_pair_loss(
+                pairs[:n],
+                pairs[n:],
+                real.labels,
+                made.shown,
+                real.weights,
+                join=plan.join,
+                kind=plan.loss,
+                learns_from_made=self.extras.learns_from_made,
+            )
             loss = (1 - plan.pair_weight) * loss + plan.pair_weight * of_pairs
             figures["pair_loss"] = of_pairs
-        if plan.r1_gamma and now.step % plan.r1_every == 0:
-            penalty = r1_penalty(lambda x: self.judge(x)[0], real, plan.r1_gamma)
-            loss = loss + penalty * plan.r1_every
-            figures["r1"] = penalty
+        if plan.n_codes:
+            lost = self._lost_codes(told.seen[n:], made)
+            loss = loss + plan.code_weight * lost
+            figures["code_loss"] = lost
+        penalties = weighted_penalties(
+            self.judge,
+            plan,
+            now,
+            real=(real.images, images[:n], alone[:n]),
+            made=(made.images, images[n:], alone[n:]),
+        )
+        loss = loss + sum(penalties.values())
         self.d_optimizer.zero_grad(set_to_none=True)
         backward(loss, self.judge)
         self.d_optimizer.step()
-        return {"d_loss": loss, **figures}
+        return {"d_loss": loss, **figures, **penalties}
 
     def _maker_step(
-        self,
-        fake: torch.Tensor,
-        label: torch.Tensor | None,
-        meant: torch.Tensor | None,
-        paired: bool,
-        now: Moment,
+        self, made: MadeBatch, paired: bool, now: Moment
     ) -> dict[str, torch.Tensor]:
         plan = self.plan
         # No weight of the discriminator needs a gradient here, nor its vectors a turn.
         self.judge.eval().requires_grad_(False)
-        images = fake
+        images = made.images
         if plan.augment:
-            images = diffaugment(fake, plan.augment, now.generator)
-        with _autocast(self.device):
-            alone, pairs = self.judge(images, label)
-        loss = g_loss(alone.float(), plan.loss)
+            images = diffaugment(images, plan.augment, now.generator)
+        with autocast(self.device):
+            told: Judged = self.judge(images, made.shown)
+        loss = g_loss(told.alone.float(), plan.loss)
         if paired:
-            of_pairs = g_loss(pairs.float(), plan.loss)
+            assert made.shown is not None
+            of_pairs = g_pair_loss(
+                told.pairs.float(), made.shown, join=plan.join, kind=plan.loss
+            )
             loss = (1 - plan.pair_weight) * loss + plan.pair_weight * of_pairs
+        if plan.n_codes:
+            loss = loss + plan.code_weight * self._lost_codes(told.seen, made)
         figures = {"g_loss": loss}
-        if paired and self.regularizer is not None:
-            assert meant is not None
-            term, told = self.regularizer(fake, meant)
+        if paired and self.extras.regularizer is not None:
+            assert made.meant is not None
+            term, others = self.extras.regularizer(made.images, made.meant)
             loss = loss + term
-            figures |= told
+            figures |= others
         self.g_optimizer.zero_grad(set_to_none=True)
         backward(loss, self.maker)
         self.g_optimizer.step()
         return figures
 
+    def _lost_codes(self, seen: torch.Tensor, made: MadeBatch) -> torch.Tensor:
+        """Give the mean squared error of codes found in generated images, ()."""
+        assert self.judge.of_codes is not None
+        assert made.codes is not None
+        found: torch.Tensor = self.judge.of_codes(seen.float())
+        return (found - made.codes).square().mean()
+
     @torch.no_grad()
-    def _looks(
-        self,
-        real: torch.Tensor,
-        fake: torch.Tensor,
-        label: torch.Tensor | None,
-        rows: torch.Tensor,
-    ) -> dict[str, torch.Tensor]:
+    def _looks(self, real: RealBatch, made: MadeBatch) -> dict[str, torch.Tensor]:
         """Tell what a doctor wants to know: variety, and labels on their own."""
         figures = {
-            "real_spread": real.std(dim=0).mean(),
-            "made_spread": fake.std(dim=0).mean(),
+            "real_spread": real.images.std(dim=0).mean(),
+            "made_spread": made.images.std(dim=0).mean(),
         }
-        if label is None:
+        label = made.shown
+        if label is None or not self.real.are_classes:
             return figures
         mean = label.mean(dim=0)
         ranks().average([mean])
         self.made_shares.lerp_(mean, 0.02)
         # Half of the total variation above chance is what labels alone can tell.
         far = (self.made_shares - self.shares @ self.real.noise).abs().sum() / 2
-        shown = self.real.weights[rows]
-        peaks = (self.real.labels[rows].amax(dim=1) * shown).sum()
+        shown = real.weights
+        peaks = (real.labels.amax(dim=1) * shown).sum()
         of_made = label.amax(dim=1).mean()
         # A batch in which no real image has a label tells of no difference.
         of_real = torch.where(
@@ -338,9 +375,6 @@ class PairGan:
             "real_label_peak": of_real,
             "made_label_peak": of_made,
         }
-
-    def _condition(self, classes: torch.Tensor | None) -> torch.Tensor | None:
-        return None if self.plan.labels != "condition" else classes
 
     def _classes(self, now: Moment) -> torch.Tensor:
         """Draw classes as real pairs have them, one-hot: labels alone tell nothing."""
@@ -354,8 +388,12 @@ class PairGan:
         drawn = torch.multinomial(classes @ self.real.noise, 1, generator=now.generator)
         return F.one_hot(drawn[:, 0], classes.shape[1]).float()
 
-    def _rows(self, step: int) -> torch.Tensor:
-        n, batch = len(self.real.pixels), self.plan.batch
+    def _normal(self, n: int, generator: torch.Generator) -> torch.Tensor:
+        return torch.randn(n, self.plan.z_dim, generator=generator, device=self.device)
+
+    def _rows(self, step: int, batch: int) -> torch.Tensor:
+        """Take the next rows of a new order of all images every epoch."""
+        n = len(self.real.pixels)
         per_epoch = max(1, n // batch)
         epoch, place = divmod(step, per_epoch)
         if epoch != self._epoch:
@@ -375,48 +413,3 @@ class PairGan:
         for optimizer in (self.g_optimizer, self.d_optimizer):
             for group in optimizer.param_groups:
                 group["lr"] = group["rate"] * now.haste * (1 - 0.9 * late)
-
-
-def check_batch(batch: int) -> None:
-    """Refuse a batch that the processes cannot share."""
-    count = ranks().count
-    if batch % count or batch < 2 * count:
-        raise InputError(
-            f"batch is {batch} and there are {count} processes; give a multiple of "
-            f"{count}, {2 * count} or more."
-        )
-
-
-def make_images(
-    maker: Maker, z: torch.Tensor, condition: torch.Tensor | None
-) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Make images without learning from it: (n, c, h, w) in [0, 1] and labels."""
-    maker.eval()
-    with torch.no_grad(), _autocast(z.device.type):
-        images, made = maker(z, condition)
-    return images.float(), made
-
-
-def adam(
-    weights: Iterable[torch.Tensor] | list[dict[str, Any]], rate: float, plan: GanPlan
-) -> torch.optim.Adam:
-    """Make an optimizer whose state can be written over; groups hold their `rate`."""
-    groups = [*weights]
-    if not isinstance(groups[0], dict):
-        groups = [{"params": groups, "rate": rate}]
-    optimizer = torch.optim.Adam(groups, lr=rate, betas=(plan.beta1, 0.999), fused=True)
-    begin_state(optimizer)
-    return optimizer
-
-
-def _autocast(device: str) -> torch.autocast:
-    kind = torch.device(device).type
-    return torch.autocast(kind, torch.bfloat16, enabled=kind != "cpu")
-
-
-def backward(loss: torch.Tensor, module: nn.Module) -> None:
-    """Find a module's gradients, the same each time, over all processes."""
-    # The quickest kernels add up in any order.
-    with torch.backends.cudnn.flags(benchmark=False, deterministic=True):
-        loss.backward()  # type: ignore[no-untyped-call]
-    ranks().average_gradients(module.parameters())

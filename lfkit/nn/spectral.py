@@ -70,3 +70,12 @@ class Spectral(nn.Module):
 def spectral(layer: nn.Conv2d | nn.Linear, generator: torch.Generator) -> Spectral:
     """Divide a layer's weight by its largest singular value."""
     return Spectral(layer, generator)
+
+
+def without_spectral(module: nn.Module) -> None:
+    """Put the bare layers in the place of those with norm 1, in all that is inside."""
+    for name, child in module.named_children():
+        if isinstance(child, Spectral):
+            setattr(module, name, child.layer)
+        else:
+            without_spectral(child)

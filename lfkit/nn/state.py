@@ -8,10 +8,19 @@ import torch
 from torch import nn
 
 
-def begin_state(optimizer: torch.optim.Adam | torch.optim.AdamW) -> None:
-    """Make the moments now, not at the first step: a checkpoint is copied into them."""
+def begin_state(optimizer: torch.optim.Optimizer) -> None:
+    """Make the moments now, not at the first step: a checkpoint is copied into them.
+
+    Parameters
+    ----------
+    optimizer : Adam, AdamW, or SGD with momentum.
+    """
     for group in optimizer.param_groups:
         for weight in group["params"]:
+            if isinstance(optimizer, torch.optim.SGD):
+                moment = torch.zeros_like(weight)
+                optimizer.state[weight] = {"momentum_buffer": moment}
+                continue
             device = weight.device if group["fused"] or group["capturable"] else "cpu"
             optimizer.state[weight] = {
                 "step": torch.zeros((), device=device),

@@ -14,7 +14,6 @@ from lfkit.nn.gan_networks.gan_network import (
     GanNetwork,
     ImageGenerator,
     Shape,
-    cropped,
     start_sides,
 )
 from lfkit.nn.layers import drawn_linear
@@ -53,17 +52,17 @@ class CoganGenerator(ImageGenerator):
             inside, outside = outside, max(16, outside // 2)
             side = (3, 3) if as_printed else (4, 4)
             layers += _layer(inside, outside, side, 2, 1, generator)
-        last = (6, 6) if as_printed else (3, 3)
-        layers.append(_transposed(outside, shape[2], last, 1, 1, generator))
         self.layers = nn.Sequential(*layers)
+        self.n_maps = outside
+        last = (6, 6) if as_printed else (3, 3)
+        self.painted = _transposed(outside, shape[2], last, 1, 1, generator)
 
-    def forward(
-        self, z: torch.Tensor, condition: torch.Tensor | None = None
+    def maps(
+        self, z: torch.Tensor, condition: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Make (n, c, h, w) images in [0, 1]; and the common block's (n, 128)."""
+        """Make the last maps, as large as the image, and the common block's."""
         common = self.common(z, condition)
-        maps = self.layers(common[:, :, None, None])
-        return torch.sigmoid(cropped(maps, self.shape)), common
+        return self.layers(common[:, :, None, None]), common
 
 
 class CoganBody(Body):

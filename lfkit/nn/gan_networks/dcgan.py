@@ -14,7 +14,6 @@ from lfkit.nn.gan_networks.gan_network import (
     GanNetwork,
     ImageGenerator,
     Shape,
-    cropped,
     n_doublings,
     start_sides,
 )
@@ -56,24 +55,26 @@ class DcganGenerator(ImageGenerator):
         )
         layers: list[nn.Module] = []
         inside = self.width
-        for number in range(doublings):
-            is_last = number == doublings - 1
-            outside = shape[2] if is_last else max(_LEAST_WIDTH, inside // 2)
-            layers.append(_doubling(inside, outside, generator, bias=is_last))
-            if not is_last:
-                layers += [nn.BatchNorm2d(outside), nn.ReLU()]
+        for _ in range(doublings - 1):
+            outside = max(_LEAST_WIDTH, inside // 2)
+            layers += [
+                _doubling(inside, outside, generator, bias=False),
+                nn.BatchNorm2d(outside),
+                nn.ReLU(),
+            ]
             inside = outside
         self.layers = nn.Sequential(*layers)
+        self.n_maps = inside
+        self.painted = _doubling(inside, shape[2], generator, bias=True)
 
-    def forward(
-        self, z: torch.Tensor, condition: torch.Tensor | None = None
+    def maps(
+        self, z: torch.Tensor, condition: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Make (n, c, h, w) images in [0, 1]; and the common block's (n, 128)."""
+        """Make the last maps, half as large as the image, and the common block's."""
         common = self.common(z, condition)
         maps = self.first(torch.cat([common, z], dim=1))
         maps = maps.view(-1, self.width, *self.start)
-        maps = maps.contiguous(memory_format=torch.channels_last)
-        return torch.sigmoid(cropped(self.layers(maps), self.shape)), common
+        return self.layers(maps.contiguous(memory_format=torch.channels_last)), common
 
 
 class DcganBody(Body):

@@ -64,23 +64,55 @@ class ImageGenerator(nn.Module, ABC):
 
     Attributes
     ----------
+    shape : (h, w, c).
     z_dim, n_common : width of the noise, and of what the common block gives.
+    n_maps : how many maps the image is painted from.
+    painted : turns them into logits of pixels, of the image's size or larger.
     """
 
+    shape: Shape
     z_dim: int
+    n_maps: int
+    painted: nn.Module
     n_common: int = N_COMMON
 
     @abstractmethod
+    def maps(
+        self, z: torch.Tensor, condition: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Make the last maps, (n, n_maps, ·, ·); and the common block's (n, 128)."""
+
+    def paint(self, maps: torch.Tensor) -> torch.Tensor:
+        """Make (n, c, h, w) images in [0, 1] of the last maps."""
+        return torch.sigmoid(cropped(self.painted(maps), self.shape))
+
     def forward(
         self, z: torch.Tensor, condition: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Make (n, c, h, w) images in [0, 1]; and the common block's (n, 128)."""
+        maps, common = self.maps(z, condition)
+        return self.paint(maps), common
 
 
-class Body(nn.Module):
-    """Looks at images, (n, c, h, w) in [0, 1] → (n, n_features)."""
+class Body(nn.Module, ABC):
+    """Looks at images, (n, c, h, w) in [0, 1].
+
+    Attributes
+    ----------
+    n_features : d.
+    judges_pixels : it also gives a logit for each pixel.
+    """
 
     n_features: int
+    judges_pixels: bool = False
+
+    @abstractmethod
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Return features, (n, d)."""
+
+    def look(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Return features, (n, d), and logits of the pixels, (n, h, w), or None."""
+        return self(images), None
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,6 @@ from lfkit.nn.gan_networks.gan_network import (
     GanNetwork,
     ImageGenerator,
     Shape,
-    cropped,
     n_doublings,
     start_sides,
 )
@@ -50,22 +49,19 @@ class SnganGenerator(ImageGenerator):
         self.blocks = nn.Sequential(
             *(_Up(self.width, generator) for _ in range(doublings))
         )
-        self.last = nn.Sequential(
-            nn.BatchNorm2d(self.width),
-            nn.ReLU(),
-            _convolution(self.width, shape[2], 3, generator),
-        )
+        self.end = nn.BatchNorm2d(self.width)
+        self.n_maps = self.width
+        self.painted = _convolution(self.width, shape[2], 3, generator)
 
-    def forward(
-        self, z: torch.Tensor, condition: torch.Tensor | None = None
+    def maps(
+        self, z: torch.Tensor, condition: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Make (n, c, h, w) images in [0, 1]; and the common block's (n, 128)."""
+        """Make the last maps, as large as the image, and the common block's."""
         common = self.common(z, condition)
         maps = self.first(torch.cat([common, z], dim=1))
         maps = maps.view(-1, self.width, *self.start)
         maps = maps.contiguous(memory_format=torch.channels_last)
-        images = self.last(self.blocks(maps))
-        return torch.sigmoid(cropped(images, self.shape)), common
+        return F.relu(self.end(self.blocks(maps))), common
 
 
 class SnganBody(Body):

@@ -1,0 +1,60 @@
+"""A discriminator that names classes, and generated images chosen to fool it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lfkit.gan_plan import GanPlan
+from lfkit.generators.classified_generator import JudgedGenerator
+from lfkit.generators.task import Task
+
+if TYPE_CHECKING:
+    from lfkit.nn import PairGan
+
+_PLAN = GanPlan(images_first=0.0, join="classifier", draw_factor=4)
+
+
+class Acgan(JudgedGenerator):
+    """Learns classes from labeled images, and images from all of them.
+
+    Odena et al. 2017, arXiv:1610.09585, without the classifier's loss on generated
+    images, as active learning for class-conditional GANs has it (Xie & Huang 2019);
+    that paper's adversarial sampling is the plan's `draw_factor`, 4 as there. Which
+    images a person should label next, `lfkit active` asks its classifier. As in the
+    paper also with `network=sngan`, or as WGAN-GP: `loss=wasserstein gp_weight=10
+    spectral_norm=false n_discriminator=5`.
+
+    Parameters
+    ----------
+    real_labels : "model": the run's; "seeds": only theirs; "true", for comparison;
+        "none" is not for a classifier.
+    """
+
+    paper = "ALCG (Xie & Huang 2019)"
+    needs = "labels of some images"
+    gives = "a classifier of real images"
+
+    def __init__(
+        self,
+        plan: GanPlan = _PLAN,
+        *,
+        real_labels: str = "model",
+        random_state: int = 0,
+        device: str = "cpu",
+    ) -> None:
+        self.plan = plan
+        self.real_labels = real_labels
+        self.random_state = random_state
+        self.device = device
+
+    def _begin(self, task: Task) -> PairGan:
+        from lfkit.nn import Extras, PairGan
+
+        return PairGan(
+            self._real(task),
+            task.shape,
+            self.plan,
+            self.random_state,
+            self.device,
+            Extras(keeps_judge=True),
+        )

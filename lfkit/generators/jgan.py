@@ -1,0 +1,192 @@
+"""Images and labels of one noise: labels are made, never told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lfkit.classifiers import ShrinkageLDA
+from lfkit.gan_plan import GanPlan, check_choice, check_number
+from lfkit.generators.gan_generator import GanGenerator
+from lfkit.generators.task import Task
+
+if TYPE_CHECKING:
+    import torch
+
+    from lfkit.generators.made import Made
+    from lfkit.nn import PairGan
+
+_PLAN = GanPlan(images_first=0.0, labels="head", head_on="maps", loss="hinge")
+TARGETS = ("classes", "votes", "features")
+_MOST_DECODED = 20_000  # images that a decoder learns from
+
+
+class JGan(GanGenerator):
+    """Makes a label beside each image, on the last maps the image is painted from.
+
+    Park 2019, arXiv:1905.11574: the discriminator is that of a conditional GAN; labels
+    that are wrong, or no classes at all, then cost less, since none is asked for. In
+    the paper's use of features, the labels of generated images are decoded: a linear
+    classifier on the run's labels of real ones.
+
+    Parameters
+    ----------
+    targets : what a label is. "classes"; "votes": of every function, or its silence;
+        "features": of EfficientNet-Lite0, their first `n_components` directions.
+    soft : classes as posteriors, on both sides of one kind; else one-hot, as in the
+        paper.
+    real_labels : "model": the run's; "seeds": only theirs; "true".
+    """
+
+    label_kinds: ClassVar[tuple[str, ...]] = ("head",)
+    paper = "JGAN (Park 2019)"
+    needs = "labels, votes, or features"
+    gives = "a label head: labels it was not asked for"
+
+    def __init__(
+        self,
+        plan: GanPlan = _PLAN,
+        *,
+        targets: str = "classes",
+        soft: bool = True,
+        n_components: int = 32,
+        real_labels: str = "model",
+        random_state: int = 0,
+        device: str = "cpu",
+    ) -> None:
+        self.plan = plan
+        self.targets = targets
+        self.soft = soft
+        self.n_components = n_components
+        self.real_labels = real_labels
+        self.random_state = random_state
+        self.device = device
+
+    @property
+    def is_conditional(self) -> bool:
+        """False: a class is waited for."""
+        return False
+
+    def _check_settings(self, has_functions: bool) -> None:
+        check_choice("targets", self.targets, TARGETS)
+        check_choice("real_labels", self.real_labels, ("model", "true", "seeds"))
+        check_number("n_components", self.n_components, 1)
+
+    def _begin(self, task: Task) -> PairGan:
+        from lfkit.nn import PairGan, Real
+
+        rows, group = self._label_rows(task)
+        self._width = rows.shape[1], group
+        self._decoder_ = (
+            self._decoder(rows, task) if self.targets != "classes" else None
+        )
+        real = Real(task.images, rows.shape[1], self.device, group, fixed=True)
+        used = task.is_labeled if self.targets == "classes" else np.ones(len(rows))
+        real.set_pairs(rows, used.astype(np.float64))
+        return PairGan(real, task.shape, self.plan, self.random_state, self.device)
+
+    def _finish(self, trained: PairGan, task: Task) -> None:
+        self.made_ = self._new_made(task.shape, task.n_classes)
+        self.made_.maker.load_state_dict(trained.average.module.state_dict())
+        self.made_.learn_to_read(task, self.random_state)
+
+    def _draw(
+        self, classes: NDArray[np.int64], generator: torch.Generator
+    ) -> tuple[torch.Tensor, NDArray[np.float64], NDArray[np.float64]]:
+        images, labels = self.made_.draw(classes, generator)
+        return images, labels, labels.max(axis=1)
+
+    def _label_rows(self, task: Task) -> tuple[NDArray[np.float32], int]:
+        """Give the labels of real images, (n, d), and how many numbers sum to 1."""
+        k = task.n_classes
+        if self.targets == "votes":
+            from lfkit.lf_block.trust import weights_of
+
+            parts = []
+            for part in weights_of(task.votes):
+                silent = (1 - part.sum(dim=2, keepdim=True)).clamp_min(0)
+                parts.append(np.concatenate([part, silent], axis=2))
+            rows = np.concatenate(parts)
+            return rows.reshape(len(rows), -1), k + 1
+        if self.targets == "features":
+            return _whitened(task.images, self.n_components, self.device), 0
+        if self.soft:
+            return task.proba.astype(np.float32), k
+        named = np.eye(k, dtype=np.float32)[task.proba.argmax(axis=1)]
+        return named * task.is_labeled[:, None], k
+
+    def _decoder(self, rows: NDArray[np.float32], task: Task) -> torch.nn.Linear:
+        """Fit what tells the class of a label that is none."""
+        import torch
+
+        rng = np.random.default_rng([self.random_state, 8])
+        known = rng.permutation(np.flatnonzero(task.is_labeled))[:_MOST_DECODED]
+        model = ShrinkageLDA().fit(rows[known], task.proba[known])
+        weights, constants = model.linear_
+        found = _linear(rows.shape[1], task.n_classes).to(self.device)
+        with torch.no_grad():
+            found.weight.copy_(torch.from_numpy(weights.T.copy()))
+            found.bias.copy_(torch.from_numpy(constants))
+        return found
+
+    def _new_made(self, shape: tuple[int, int, int], n_classes: int) -> Made:
+        from lfkit.generators.made import Made
+
+        n_labels, group = self._width
+        made = Made(
+            shape, n_classes, self.plan, self.device, n_labels=n_labels, group=group
+        )
+        decoder = self._decoder_
+        if decoder is not None:
+            made.decoded = lambda labels: _classes(decoder, labels)
+        return made
+
+    def _modules(self) -> Mapping[str, torch.nn.Module]:
+        found = dict(super()._modules())
+        return found if self._decoder_ is None else found | {"decoder": self._decoder_}
+
+    def _settings(self) -> dict[str, Any]:
+        return super()._settings() | {"width": list(self._width)}
+
+    def _restore(self, settings: Mapping[str, Any]) -> None:
+        n_labels, group = settings["width"]
+        self._width = n_labels, group
+        self._decoder_ = None
+        if self.targets != "classes":
+            self._decoder_ = _linear(n_labels, len(self.prior_)).to(self.device)
+        super()._restore(settings)
+
+
+def _whitened(
+    images: NDArray[np.uint8], n_components: int, device: str
+) -> NDArray[np.float32]:
+    """Give frozen features by their first directions, each of variance 1, (n, d)."""
+    from sklearn.decomposition import PCA
+
+    from lfkit.embeddings.imagenet import efficientnet_features
+    from lfkit.features.feature import extract
+
+    features = extract([efficientnet_features], images, device=device)
+    rows = features[efficientnet_features]
+    most = min(n_components, *rows.shape)
+    found = PCA(most, whiten=True, svd_solver="covariance_eigh").fit_transform(rows)
+    return np.asarray(found, np.float32)
+
+
+def _linear(inside: int, outside: int) -> torch.nn.Linear:
+    import torch
+    from torch.nn.utils import skip_init
+
+    layer: torch.nn.Linear = skip_init(  # type: ignore[no-untyped-call]
+        torch.nn.Linear, inside, outside
+    )
+    return layer.requires_grad_(False)
+
+
+def _classes(decoder: torch.nn.Linear, labels: torch.Tensor) -> torch.Tensor:
+    import torch
+
+    return torch.softmax(decoder(labels.float()), dim=1)
