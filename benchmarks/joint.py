@@ -58,6 +58,10 @@ ROWS = {
         "adp",
         _AT_ONCE | {"surrogate": True, "noise": "none"},
     ),
+    "jgan": ("jgan", {}),
+    "ss-infogan": ("ss-infogan", {}),
+    "acgan": ("acgan", {}),
+    "self-labeling": ("self-labeling", {}),
     "paper": ("adp-paper", {}),
     "paper, small": ("adp-paper", SMALL | ONCE),
     "paper, small, no D_LFB": (

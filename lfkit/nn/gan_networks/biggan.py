@@ -83,7 +83,8 @@ class UnetBody(Body):
     ) -> None:
         super().__init__()
         width = width or _WIDTH
-        n_halvings = min(3, n_doublings(shape, 3))
+        # Two at least: with one, 8x8 images were judged by their strokes alone.
+        n_halvings = max(2, min(3, n_doublings(shape, 3)))
         widths = [width * 2**n for n in range(n_halvings)]
         self.down = nn.ModuleList(
             _Down(inside, outside, generator, is_first=number == 0)
@@ -98,7 +99,9 @@ class UnetBody(Body):
         self.up = nn.ModuleList()
         for seen, outside in zip(beside[::-1], [*widths[:-1][::-1], 1], strict=True):
             layer = drawn_convolution(inside + seen, outside, 3, generator)
-            self.up.append(spectral(layer, generator))
+            is_last = len(self.up) == n_halvings - 1
+            # Logits of norm 1 would never reach the margin of a hinge.
+            self.up.append(layer if is_last else spectral(layer, generator))
             inside = outside
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
@@ -125,7 +128,7 @@ class UnetBody(Body):
         return maps, F.relu(maps[-1]).mean(dim=(2, 3)) * _SCALE
 
 
-_SCALE = 8.0  # of the mean over places: a sum's gradients, of 8x8 places
+_SCALE = 64.0  # of the mean over places: a sum, as over 8x8 of them
 
 
 class _Up(nn.Module):
