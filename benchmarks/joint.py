@@ -190,8 +190,8 @@ class Bench:
 
     def lf_share(self, generator, m, step):
         """Time the functions on one batch, as a share of a step on pairs."""
-        if generator.functions == "must" and hasattr(generator, "n_discriminator"):
-            calls = generator.n_discriminator + generator.fresh_batch
+        if generator.functions == "must" and hasattr(generator, "fresh_batch"):
+            calls = generator.plan.n_discriminator + generator.fresh_batch
             n = generator.plan.batch
         elif getattr(generator, "trust", False):
             calls, n = 1 / generator.votes_every, generator.lf_batch

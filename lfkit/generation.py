@@ -125,6 +125,27 @@ def generate(
     return summary
 
 
+def traverse(run: Path, name: str, code: int, out: Path, seed: int = 0) -> Path:
+    """Draw what a continuous code of a trained generator does; gives the picture.
+
+    Parameters
+    ----------
+    code : its number, from 1.
+    """
+    from lfkit.generators.gan_generator import GanGenerator
+    from lfkit.generators.grid import write_grid
+
+    loaded = load_run(run)
+    name, folder = _trained(run, name)
+    generator = _load(name, folder)
+    assert isinstance(generator, GanGenerator)
+    shown = generator.traverse(code - 1, random_state=seed)
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / f"code-{code}.png"
+    write_grid(shown, loaded.config.class_names, path)
+    return path
+
+
 def relabel(
     run: Path, name: str, progress: Progress | None = None
 ) -> tuple[LoadedRun, Labels]:

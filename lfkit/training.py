@@ -113,14 +113,19 @@ def train_generator(
                 checkpoints=CheckpointFolder(folder / "state"),
                 journal=journal if of_all.is_first else None,
                 preview=show if of_all.is_first else None,
-                progress=None
-                if progress is None
-                else lambda done, total: progress(f"training {name}", done, total),
+                progress=_named(progress, f"training {name}"),
+                reading=_named(progress, "learning to name real images"),
             )
         doctor.last_look(generator.faults())
         if of_all.is_first:
             _save(generator, folder, names, material.votes.names)
     return _summary(generator, name, folder, steps, finished)
+
+
+def _named(progress: Progress | None, stage: str) -> Callable[[int, int], None] | None:
+    if progress is None:
+        return None
+    return lambda done, total: progress(stage, done, total)
 
 
 def _nothing(text: str) -> None:

@@ -12,8 +12,10 @@ from lfkit.cli.analyze import Run
 
 def generate(
     run: Run,
-    n: Annotated[int, typer.Option("-n", help="How many images.", metavar="N")],
     out: Annotated[Path, typer.Option(help="A new folder.", metavar="FOLDER")],
+    n: Annotated[
+        int | None, typer.Option("-n", help="How many images.", metavar="N")
+    ] = None,
     name: Annotated[
         str, typer.Option("--with", help="The generator, if the run has several.")
     ] = "",
@@ -45,6 +47,15 @@ def generate(
             "--revote", help="The functions vote on every image, for its confidence."
         ),
     ] = False,
+    code: Annotated[
+        int | None,
+        typer.Option(
+            "--traverse",
+            help="Draw what a continuous code of the generator does, 1 or more, in the "
+            "place of images.",
+            metavar="CODE",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Other seed, other images.")] = 0,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the result as JSON.")
@@ -60,6 +71,14 @@ def generate(
 
     if seed < 0:
         raise InputError(f"--seed is {seed}; give a whole number from 0 on.")
+    if code is not None:
+        from lfkit.generation import traverse
+
+        path = traverse(run, name, code, out, seed)
+        typer.echo(to_json({"files": [str(path)]}) if as_json else path)
+        return
+    if n is None:
+        raise InputError("give -n, the number of images; or --traverse, a code.")
     order = Order(
         n=n,
         out=out,

@@ -289,7 +289,13 @@ def _generator_rows(specs: Sequence[str], kinds: Sequence[str]) -> list[dict[str
     from lfkit.generators import GENERATORS
 
     return [
-        {"name": name, "what it does": _first_line(kind)}
+        {
+            "name": name,
+            "what it does": _first_line(kind),
+            "paper": kind.paper,
+            "needs": kind.needs,
+            "gives": kind.gives,
+        }
         for name, kind in GENERATORS.items()
     ]
 

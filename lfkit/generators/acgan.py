@@ -21,8 +21,8 @@ class Acgan(JudgedGenerator):
     images, as active learning for class-conditional GANs has it (Xie & Huang 2019).
     That paper's adversarial sampling is `draw_factor=4`, and off: on digits it cost 20
     points of fidelity in 2,000 steps. Which images a person should label next, `lfkit
-    active` asks its classifier. As in the paper also with `network=sngan`, or as WGAN-GP: `loss=wasserstein gp_weight=10
-    spectral_norm=false n_discriminator=5`.
+    active` asks its classifier. As in the paper also with `network=sngan`, or as
+    WGAN-GP: `loss=wasserstein gp_weight=10 spectral_norm=false n_discriminator=5`.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ class Acgan(JudgedGenerator):
 
     paper = "ALCG (Xie & Huang 2019)"
     needs = "labels of some images"
-    gives = "a classifier of real images"
+    gives = "images of the class asked for, labels of real images"
 
     def __init__(
         self,

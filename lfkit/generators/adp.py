@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from lfkit.errors import InputError
 from lfkit.gan_plan import GanPlan, check_choice, check_number
 from lfkit.generators.gan_generator import GanGenerator
-from lfkit.generators.task import Task
+from lfkit.generators.task import Progress, Task
 from lfkit.votes import Votes
 
 if TYPE_CHECKING:
@@ -54,6 +54,9 @@ class Adp(GanGenerator):
     refresh_every : steps after which the real pairs are chosen anew.
     """
 
+    paper = "ADP (Pal & Balasubramanian 2018), as it works"
+    needs = "labels, functions or their votes"
+    gives = "labeled images, trust in functions (Θ, Φ), labels of real images"
     label_kinds: ClassVar[tuple[str, ...]] = ("condition", "head")
     functions: ClassVar[Literal["never", "may", "must"]] = "may"
 
@@ -139,11 +142,13 @@ class Adp(GanGenerator):
 
         return AnchoredAdp(task, self)
 
-    def _finish(self, trained: AnchoredAdp, task: Task) -> None:
+    def _finish(
+        self, trained: AnchoredAdp, task: Task, progress: Progress | None
+    ) -> None:
         made = self._new_made(task.shape, task.n_classes)
         made.maker.load_state_dict(trained.gan.average.module.state_dict())
         trained.judge_mixture()
-        made.learn_to_read(trained.mixed_task(), self.random_state)
+        made.learn_to_read(trained.mixed_task(), self.random_state, progress)
         self._faults: dict[str, tuple[int, str]] = {}
         if trained.block is not None:
             made.check_agreement(trained.block, trained.trust, task, self.random_state)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lfkit.gan_plan import GanPlan, check_choice, check_number
 from lfkit.generators.gan_generator import GanGenerator
-from lfkit.generators.task import Task
+from lfkit.generators.task import Progress, Task
 from lfkit.votes import Votes
 
 if TYPE_CHECKING:
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from lfkit.generators.literal import LiteralAdp, LiteralMaker
 
-# Section 4.3: Adam with rate 1e-4 and β₁ .5, batches of 128.
+# Section 4.3: Adam with rate 1e-4 and β₁ .5, batches of 128, two steps of D for one
+# of G.
 _PLAN = GanPlan(
     labels="none",
     network="cogan",
@@ -27,6 +28,7 @@ _PLAN = GanPlan(
     join="concat",
     rate_g=1e-4,
     rate_d=1e-4,
+    n_discriminator=2,
 )
 
 
@@ -43,7 +45,6 @@ class AdpPaper(GanGenerator):
     ----------
     real_labels : whose labels `lfkit train` pairs real images with: "true", as in the
         paper, of a data set that has them; "seeds", only theirs; "model", the run's.
-    n_discriminator : steps of D for each of G.
     fresh_batch : G is judged on a batch of its own, for which functions vote again.
     soft_labels : real labels as the label model's posteriors, not one-hot: the labels
         of both sides are then of one kind.
@@ -57,6 +58,11 @@ class AdpPaper(GanGenerator):
     prior_weight : price of class shares unlike those of the real labels.
     """
 
+    paper = "ADP (Pal & Balasubramanian 2018), as printed"
+    needs = "labels, functions"
+    gives = "images labeled by the functions, Θ and Φ"
+    joins = ("projection", "concat")
+    unused = ("augment", "r1_gamma", "gp_weight", "cutmix", "draw_factor", "n_codes")
     # The label is what the functions say: the networks are told none.
     label_kinds: ClassVar[tuple[str, ...]] = ("none",)
     functions: ClassVar[Literal["never", "may", "must"]] = "must"
@@ -66,7 +72,6 @@ class AdpPaper(GanGenerator):
         plan: GanPlan = _PLAN,
         *,
         real_labels: str = "model",
-        n_discriminator: int = 2,
         fresh_batch: bool = True,
         soft_labels: bool = False,
         image_term: bool = False,
@@ -81,7 +86,6 @@ class AdpPaper(GanGenerator):
     ) -> None:
         self.plan = plan
         self.real_labels = real_labels
-        self.n_discriminator = n_discriminator
         self.fresh_batch = fresh_batch
         self.soft_labels = soft_labels
         self.image_term = image_term
@@ -108,7 +112,6 @@ class AdpPaper(GanGenerator):
         check_choice("dependencies_of", self.dependencies_of, ("fake", "real"))
         check_choice("equation", self.equation, (7, 9))
         check_choice("real_labels", self.real_labels, ("model", "true", "seeds"))
-        check_number("n_discriminator", self.n_discriminator, 1)
         for name in ("theta_anchor", "prior_weight"):
             check_number(name, getattr(self, name), 0)
 
@@ -117,7 +120,9 @@ class AdpPaper(GanGenerator):
 
         return LiteralAdp(task, self)
 
-    def _finish(self, trained: LiteralAdp, task: Task) -> None:
+    def _finish(
+        self, trained: LiteralAdp, task: Task, progress: Progress | None
+    ) -> None:
         from lfkit.generators.literal import LiteralMaker
 
         averaged = trained.average.module
@@ -125,7 +130,7 @@ class AdpPaper(GanGenerator):
         self.maker_: LiteralMaker = averaged
         self.made_ = self._new_made(task.shape, task.n_classes)
         self.made_.maker.images.load_state_dict(self.maker_.images.state_dict())
-        self.made_.learn_to_read(task, self.random_state)
+        self.made_.learn_to_read(task, self.random_state, progress)
         self.lf_names_ = task.votes.names
         self.theta_ = trained.mean_theta.double().cpu().numpy()
         self.phi_ = trained.mean_phi.double().cpu().numpy()

@@ -11,7 +11,7 @@ from scipy.optimize import linear_sum_assignment
 
 from lfkit.gan_plan import check_choice
 from lfkit.generators.gan_generator import GanGenerator
-from lfkit.generators.task import Task
+from lfkit.generators.task import Progress, Task
 from lfkit.images import to_pixels
 from lfkit.votes import Votes
 
@@ -69,10 +69,13 @@ class ClassifiedGenerator(GanGenerator):
     def _draw(
         self, classes: NDArray[np.int64], generator: torch.Generator
     ) -> tuple[torch.Tensor, NDArray[np.float64], NDArray[np.float64]]:
-        images, _ = self.made_.draw(self.code_of_class_[classes], generator)
+        images, _ = self.made_.draw(self._told(classes), generator)
         sure = self._predict_proba(to_pixels(images), None)
         each = np.arange(len(classes))
         return images, np.eye(len(self.prior_))[classes], sure[each, classes]
+
+    def _told(self, classes: NDArray[np.int64]) -> NDArray[np.int64]:
+        return np.asarray(self.code_of_class_[classes])
 
     def _predict_proba(
         self, images: NDArray[np.uint8], votes: Votes | None
@@ -90,6 +93,8 @@ class ClassifiedGenerator(GanGenerator):
 class JudgedGenerator(ClassifiedGenerator):
     """A `ClassifiedGenerator` whose discriminator names the classes."""
 
+    joins: ClassVar[tuple[str, ...]] = ("classifier", "multi-hinge")
+
     def _new_made(self, shape: tuple[int, int, int], n_classes: int) -> Any:
         from lfkit.generators.made import Made
         from lfkit.nn import Reader
@@ -97,7 +102,7 @@ class JudgedGenerator(ClassifiedGenerator):
         reader = Reader(shape, n_classes, self.plan)
         return Made(shape, n_classes, self.plan, self.device, reader=reader)
 
-    def _finish(self, trained: Any, task: Task) -> None:
+    def _finish(self, trained: Any, task: Task, progress: Progress | None) -> None:
         from lfkit.nn import Reader
 
         self.made_ = self._new_made(task.shape, task.n_classes)

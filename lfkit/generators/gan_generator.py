@@ -55,6 +55,47 @@ class GanGenerator(JointGenerator):
             )
         return self._block
 
+    def traverse(self, code: int, *, random_state: int = 0) -> Samples:
+        """Make images that differ in one continuous code only, -1 to 1.
+
+        Parameters
+        ----------
+        code : its number, from 0; images have it where the plan has `n_codes`.
+
+        Returns
+        -------
+        Twelve images of each class, of the same noise; the other codes are 0.
+        """
+        import torch
+
+        self._check_fitted()
+        n = self.plan.n_codes
+        if not n:
+            raise InputError(
+                f"{type(self).__name__} was trained without continuous codes; train "
+                "`ss-infogan`, or any generator with --set n_codes=2."
+            )
+        if not 0 <= code < n:
+            raise InputError(
+                f"code {code + 1} was asked for, and there are {n}; give 1 to {n}."
+            )
+        known = np.flatnonzero(self.prior_ > 0)
+        classes = np.repeat(known, _SHOWN)
+        drawn = torch.Generator(self.device).manual_seed(random_state)
+        z = torch.randn(
+            len(known), self.plan.z_dim, generator=drawn, device=self.device
+        ).repeat_interleave(_SHOWN, dim=0)
+        codes = z.new_zeros(len(z), n)
+        codes[:, code] = torch.linspace(-1, 1, _SHOWN).repeat(len(known)).to(z)
+        images, _ = self.made_.make(self._told(classes), z, codes)
+        nobody = np.full(len(classes), np.nan, np.float32)
+        labels = np.eye(len(self.prior_), dtype=np.float32)[classes]
+        return Samples(to_pixels(images), labels, nobody)
+
+    def _told(self, classes: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Give what the generator is told to make classes, (b,)."""
+        return classes
+
     def _new_made(self, shape: tuple[int, int, int], n_classes: int) -> Made:
         from lfkit.generators.made import Made
 

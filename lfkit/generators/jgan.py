@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from lfkit.classifiers import ShrinkageLDA
 from lfkit.gan_plan import GanPlan, check_choice, check_number
 from lfkit.generators.gan_generator import GanGenerator
-from lfkit.generators.task import Task
+from lfkit.generators.task import Progress, Task
 
 if TYPE_CHECKING:
     import torch
@@ -44,10 +44,10 @@ class JGan(GanGenerator):
     real_labels : "model": the run's; "seeds": only theirs; "true".
     """
 
-    label_kinds: ClassVar[tuple[str, ...]] = ("head",)
     paper = "JGAN (Park 2019)"
-    needs = "labels, votes, or features"
-    gives = "a label head: labels it was not asked for"
+    needs = "labels, or votes"
+    gives = "labels it was not asked for, by a label head"
+    label_kinds: ClassVar[tuple[str, ...]] = ("head",)
 
     def __init__(
         self,
@@ -91,10 +91,10 @@ class JGan(GanGenerator):
         real.set_pairs(rows, used.astype(np.float64))
         return PairGan(real, task.shape, self.plan, self.random_state, self.device)
 
-    def _finish(self, trained: PairGan, task: Task) -> None:
+    def _finish(self, trained: PairGan, task: Task, progress: Progress | None) -> None:
         self.made_ = self._new_made(task.shape, task.n_classes)
         self.made_.maker.load_state_dict(trained.average.module.state_dict())
-        self.made_.learn_to_read(task, self.random_state)
+        self.made_.learn_to_read(task, self.random_state, progress)
 
     def _draw(
         self, classes: NDArray[np.int64], generator: torch.Generator

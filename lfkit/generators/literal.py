@@ -28,6 +28,7 @@ from lfkit.nn.loop import mixed_seed
 from lfkit.nn.losses import d_loss, g_loss
 from lfkit.nn.optimizing import adam, backward, check_batch
 from lfkit.nn.ranks import ranks
+from lfkit.nn.spectral import without_spectral
 from lfkit.nn.state import named_tensors
 
 if TYPE_CHECKING:
@@ -77,6 +78,8 @@ class LiteralAdp:
             task.shape, width=plan.width, generator=drawn
         )
         self.judge = Discriminator(body, k, join=plan.join, generator=drawn).to(device)
+        if not plan.spectral_norm:
+            without_spectral(self.judge)
         literal = asked.dependencies == "algorithm-1"
         self.dependency_judge = DependencyJudge(m, drawn, literal=literal).to(device)
         self.average = Average(self.maker, plan.average)
@@ -104,7 +107,7 @@ class LiteralAdp:
         self.maker.train()
         figures: dict[str, torch.Tensor] = {}
         made = None
-        for turn in range(asked.n_discriminator):
+        for turn in range(asked.plan.n_discriminator):
             made = self._made(now)
             figures = self._judge_step(now, turn, made)
         if asked.fresh_batch or made is None:

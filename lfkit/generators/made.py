@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from lfkit.gan_plan import GanPlan
 from lfkit.generators.generator import BLOCK
-from lfkit.generators.task import Task
+from lfkit.generators.task import Progress, Task
 from lfkit.images import to_pixels
 from lfkit.lf_block import BatchVotes
 from lfkit.nn import (
@@ -84,19 +84,28 @@ class Made:
         """Make images of these classes, (b, c, h, w) in [0, 1], and labels (b, k)."""
         n, plan = len(classes), self.plan
         z = torch.randn(n, plan.z_dim, generator=generator, device=self.device)
-        condition, codes = None, None
-        if plan.labels == "condition":
-            rows = torch.from_numpy(classes).to(self.device)
-            condition = F.one_hot(rows, self.n_classes).float()
+        codes = None
         if plan.n_codes:
             drawn = torch.rand(n, plan.n_codes, generator=generator, device=self.device)
             codes = drawn * 2 - 1
+        return self.make(classes, z, codes)
+
+    def make(
+        self, classes: NDArray[np.int64], z: torch.Tensor, codes: torch.Tensor | None
+    ) -> tuple[torch.Tensor, NDArray[np.float64]]:
+        """Make images of classes (b,), noise (b, z_dim) and codes (b, n_codes)."""
+        condition = None
+        if self.plan.labels == "condition":
+            rows = torch.from_numpy(classes).to(self.device)
+            condition = F.one_hot(rows, self.n_classes).float()
         images, made = make_images(self.maker, z, condition, codes)
         if made is None:
-            return images, np.zeros((n, self.n_classes))
+            return images, np.zeros((len(classes), self.n_classes))
         return images, self.decoded(made).double().cpu().numpy()
 
-    def learn_to_read(self, task: Task, random_state: int) -> None:
+    def learn_to_read(
+        self, task: Task, random_state: int, progress: Progress | None = None
+    ) -> None:
         """Train a network on real images with their labels and on generated pairs."""
         rng = np.random.default_rng([random_state, 3])
         labeled = np.flatnonzero(task.proba.any(axis=1))
@@ -115,6 +124,7 @@ class Made:
             plan=TrainingPlan(n_steps=self.plan.reader_steps, width=READER_WIDTH),
             random_state=random_state,
             device=self.device,
+            progress=progress,
         )
         assert isinstance(found, SmallConvNet)
         self.reader = found

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from lfkit.gan_plan import GanPlan, check_number
 from lfkit.generators.classified_generator import ClassifiedGenerator
-from lfkit.generators.task import Task
+from lfkit.generators.task import Progress, Task
 
 if TYPE_CHECKING:
     from lfkit.generators.self_labeled import SelfLabeled
@@ -43,7 +43,7 @@ class SelfLabeling(ClassifiedGenerator):
 
     paper = "self-labeling (Watanabe & Favaro 2021)"
     needs = "labels of any share of the images, or none"
-    gives = "a teacher that labels real images"
+    gives = "images of the class asked for, labels of real images"
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ class SelfLabeling(ClassifiedGenerator):
 
         return SelfLabeled(task, self, self._real(task))
 
-    def _finish(self, trained: Any, task: Task) -> None:
+    def _finish(self, trained: Any, task: Task, progress: Progress | None) -> None:
         self.made_ = self._new_made(task.shape, task.n_classes)
         self.made_.maker.load_state_dict(trained.gan.average.module.state_dict())
         self.made_.reader.load_state_dict(trained.average.module.state_dict())

@@ -44,7 +44,7 @@ class SsInfoGan(JudgedGenerator):
 
     paper = "ss-InfoGAN (Spurr et al. 2017)"
     needs = "labels of a few images, or none"
-    gives = "codes to traverse, a classifier of real images"
+    gives = "images of the class asked for, codes, labels of real images"
 
     def __init__(
         self,

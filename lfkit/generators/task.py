@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,9 @@ from lfkit.votes import Votes
 
 if TYPE_CHECKING:
     from lfkit.labeling.labeling_function import LabelingFunction
+
+
+Progress = Callable[[int, int], None]  # (done, of how many)
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from lfkit.gan_plan import GanPlan
 from lfkit.generators.gan_generator import GanGenerator
-from lfkit.generators.task import Task
+from lfkit.generators.task import Progress, Task
 
 if TYPE_CHECKING:
     import torch
@@ -31,6 +31,9 @@ class TwoStage(GanGenerator):
     plan : how it is trained; pairs are judged from the first step on.
     """
 
+    paper = "projection GAN (Miyato & Koyama 2018)"
+    needs = "labels"
+    gives = "images of the class asked for"
     label_kinds: ClassVar[tuple[str, ...]] = ("condition",)
 
     def __init__(
@@ -58,10 +61,10 @@ class TwoStage(GanGenerator):
         real.set_pairs(named, task.is_labeled.astype(np.float64))
         return PairGan(real, task.shape, self.plan, self.random_state, self.device)
 
-    def _finish(self, trained: PairGan, task: Task) -> None:
+    def _finish(self, trained: PairGan, task: Task, progress: Progress | None) -> None:
         self.made_ = self._new_made(task.shape, task.n_classes)
         self.made_.maker.load_state_dict(trained.average.module.state_dict())
-        self.made_.learn_to_read(task, self.random_state)
+        self.made_.learn_to_read(task, self.random_state, progress)
 
     def _draw(
         self, classes: NDArray[np.int64], generator: torch.Generator

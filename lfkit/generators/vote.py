@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lfkit.gan_plan import GanPlan
 from lfkit.generators.gan_generator import GanGenerator
-from lfkit.generators.task import Task
+from lfkit.generators.task import Progress, Task
 from lfkit.labels import make_aggregator
 from lfkit.votes import ABSTAIN, Votes
 
@@ -34,6 +34,9 @@ class Vote(GanGenerator):
     aggregator : how the votes on a generated image become its label.
     """
 
+    paper = ""
+    needs = "functions"
+    gives = "images labeled by the functions"
     label_kinds: ClassVar[tuple[str, ...]] = ("none",)
     functions: ClassVar[Literal["never", "may", "must"]] = "must"
 
@@ -67,10 +70,10 @@ class Vote(GanGenerator):
         real = Real(task.images, task.n_classes, self.device)
         return PairGan(real, task.shape, self.plan, self.random_state, self.device)
 
-    def _finish(self, trained: PairGan, task: Task) -> None:
+    def _finish(self, trained: PairGan, task: Task, progress: Progress | None) -> None:
         self.made_ = self._new_made(task.shape, task.n_classes)
         self.made_.maker.load_state_dict(trained.average.module.state_dict())
-        self.made_.learn_to_read(task, self.random_state)
+        self.made_.learn_to_read(task, self.random_state, progress)
         self.bind(task.lfs, task.votes)
 
     def _draw(

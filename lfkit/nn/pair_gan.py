@@ -20,7 +20,7 @@ from lfkit.nn.loop import Moment, mixed_seed
 from lfkit.nn.losses import d_loss, g_loss
 from lfkit.nn.maker import Maker, autocast, make_images
 from lfkit.nn.optimizing import adam, backward, check_batch
-from lfkit.nn.pair_losses import d_pair_loss, g_pair_loss
+from lfkit.nn.pair_losses import d_pair_loss, g_pair_loss, information
 from lfkit.nn.penalties import weighted_penalties
 from lfkit.nn.ranks import ranks
 from lfkit.nn.real import Real
@@ -331,6 +331,10 @@ class PairGan:
         if plan.n_codes:
             loss = loss + plan.code_weight * self._lost_codes(told.seen, made)
         figures = {"g_loss": loss}
+        if paired and plan.join == "classifier":
+            assert made.shown is not None
+            scores, shown = told.pairs.detach().float(), made.shown.detach()
+            figures["class_information"] = information(scores, shown)
         if paired and self.extras.regularizer is not None:
             assert made.meant is not None
             term, others = self.extras.regularizer(made.images, made.meant)

@@ -52,6 +52,20 @@ def g_pair_loss(
     return g_loss(fake, kind)
 
 
+def information(scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Bound from below what generated images tell of their class, (), in nats.
+
+    Chen et al. 2016, arXiv:1606.03657, equation 5: H(c) + E[log Q(c|x)].
+
+    Parameters
+    ----------
+    scores, labels : (n, k), logits of Q and classes, one-hot.
+    """
+    shares = labels.mean(dim=0)
+    entropy = -torch.xlogy(shares, shares).sum()
+    return entropy - _entropy(scores, labels).mean()
+
+
 def multi_hinge(scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Give max(0, 1 + the highest other score - the label's), (n,).
 
