@@ -5,12 +5,14 @@ import io
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import tarfile
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -21,6 +23,7 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 from lfkit.generation import evenly
+from lfkit.generators import GENERATORS
 
 FUNCTIONS = """
 from lfkit import ABSTAIN, feature, labeling_function
@@ -554,3 +557,55 @@ def test_generators_are_listed(lfkit):
     done = lfkit("list", "generators")
     for name in ("adp", "adp-paper", "two-stage", "vote"):
         assert f"\n{name} " in done.out
+
+
+def test_a_generator_is_one_file_and_one_line(lfkit, made_run, tmp_path, monkeypatch):
+    page = (Path(__file__).parents[1] / "docs" / "generators.md").read_text()
+    code = re.search(r"```python\n(.*?)```", page, re.DOTALL).group(1)
+    namespace = {"__name__": "conditional"}
+    exec(code, namespace)
+    monkeypatch.setitem(GENERATORS, "conditional", namespace["ConditionalGan"])
+    run = tmp_path / "run"
+    shutil.copytree(made_run, run)
+    done = lfkit("train", run, "--with", "conditional", "--steps", 300, *TOY)
+    assert done.code == 0, done.err
+    assert "conditional" in lfkit("list", "generators").out
+    done = lfkit(
+        "generate", run, "-n", 60, "--with", "conditional", "--out", tmp_path / "made",
+        "--format", "npz",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    with np.load(tmp_path / "made" / "generated.npz") as found:
+        images, labels = found["images"], found["proba"].argmax(axis=1)
+    left, right = images[:, :, :4], images[:, :, 4:]
+    sides = left.mean(axis=(1, 2, 3)) < right.mean(axis=(1, 2, 3))
+    assert np.mean(sides == labels) > 0.9
+
+
+def test_what_a_code_does_is_drawn(lfkit, made_run, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(made_run, run)
+    done = lfkit("train", run, "--with", "ss-infogan", "--steps", 20, *TOY)
+    assert done.code == 0, done.err
+    out = tmp_path / "codes"
+    done = lfkit("generate", run, "--traverse", 2, "--out", out)
+    assert done.code == 0, done.err
+    assert done.out.strip().endswith("code-2.png")
+    with Image.open(out / "code-2.png") as picture:
+        assert picture.width > 400
+    done = lfkit("generate", run, "--traverse", 3, "--out", out)
+    assert done.code == 2
+    assert "code 3 was asked for, and there are 2; give 1 to 2." in done.err
+    done = lfkit("generate", run, "--out", out)
+    assert done.code == 2
+    assert "give -n, the number of images; or --traverse, a code." in done.err
+
+
+def test_list_tells_what_generators_need_and_give(lfkit):
+    found = json.loads(lfkit("list", "generators", "--json").out)
+    assert {row["name"] for row in found} == set(GENERATORS)
+    for row in found:
+        assert row["needs"]
+        assert row["gives"]
+    papers = {row["name"]: row["paper"] for row in found}
+    assert papers["jgan"] == "JGAN (Park 2019)"
