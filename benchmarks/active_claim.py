@@ -14,10 +14,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+from lfkit.active import Inquiry, learn_actively
 
 from benchmarks.common import machine, markdown
 from benchmarks.joint import macro
-from lfkit.active import Inquiry, learn_actively
 from lfkit.evaluation import Evaluation
 from lfkit.generated import Generated
 from lfkit.generators import Acgan
