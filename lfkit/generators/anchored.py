@@ -15,8 +15,8 @@ from lfkit.generators.task import Task
 from lfkit.lf_block import BatchVotes, Trust
 from lfkit.lf_block.trust import rows_of
 from lfkit.nn import Extras, Moment, PairGan, Real
+from lfkit.nn.batches import Regularizer
 from lfkit.nn.optimizing import backward
-from lfkit.nn.pair_gan import Regularizer
 from lfkit.nn.state import begin_state, named_tensors
 
 if TYPE_CHECKING:

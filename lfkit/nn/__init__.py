@@ -2,6 +2,7 @@
 
 from lfkit.nn.augment import Augmentation as Augmentation
 from lfkit.nn.augment import augment as augment
+from lfkit.nn.batches import Extras as Extras
 from lfkit.nn.loop import Checkpoints as Checkpoints
 from lfkit.nn.loop import Journal as Journal
 from lfkit.nn.loop import Moment as Moment
@@ -12,7 +13,6 @@ from lfkit.nn.maker import Maker as Maker
 from lfkit.nn.maker import make_images as make_images
 from lfkit.nn.networks import SmallConvNet as SmallConvNet
 from lfkit.nn.networks import look as look
-from lfkit.nn.pair_gan import Extras as Extras
 from lfkit.nn.pair_gan import PairGan as PairGan
 from lfkit.nn.pretrained import FineTuned as FineTuned
 from lfkit.nn.pretrained import Network as Network

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
@@ -11,6 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from lfkit.gan_plan import GanPlan
+from lfkit.nn.batches import Extras, MadeBatch, RealBatch
 from lfkit.nn.chosen import most_convincing
 from lfkit.nn.diffaugment import diffaugment
 from lfkit.nn.discriminator import Discriminator, Judged
@@ -26,75 +25,6 @@ from lfkit.nn.ranks import ranks
 from lfkit.nn.real import Real
 from lfkit.nn.spectral import without_spectral
 from lfkit.nn.state import named_tensors
-
-# (images, labels) of a generated batch → what is added to the generator's loss.
-Regularizer = Callable[
-    [torch.Tensor, torch.Tensor], tuple[torch.Tensor, dict[str, torch.Tensor]]
-]
-
-
-@dataclass(frozen=True)
-class Extras:
-    """What a method adds to the step that all share.
-
-    Attributes
-    ----------
-    regularizer : adds to the generator's loss where pairs are judged.
-    rows : draws which real images are shown: a number, and how many → (batch,).
-    labels : gives labels (n, k) and weights (n,) of real images, of their rows and
-        pixels (n, c, h, w), and figures; None: those of `Real`.
-    keeps_judge : the discriminator is averaged, too, and kept.
-    learns_from_made : a classifier learns the classes of generated images, too.
-    """
-
-    regularizer: Regularizer | None = None
-    rows: Callable[[int, int], torch.Tensor] | None = None
-    labels: (
-        Callable[
-            [torch.Tensor, torch.Tensor, Moment],
-            tuple[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]],
-        ]
-        | None
-    ) = None
-    keeps_judge: bool = False
-    learns_from_made: bool = False
-
-
-@dataclass(frozen=True)
-class MadeBatch:
-    """Generated images.
-
-    Attributes
-    ----------
-    images : (n, c, h, w) in [0, 1].
-    meant : (n, k) labels they were made to have; None before pairs are judged.
-    shown : (n, k) the same as the discriminator sees them.
-    codes : (n, n_codes), or None.
-    """
-
-    images: torch.Tensor
-    meant: torch.Tensor | None
-    shown: torch.Tensor | None
-    codes: torch.Tensor | None
-
-    def rows(self, rows: torch.Tensor) -> MadeBatch:
-        """Take some of them."""
-        parts = (self.images, self.meant, self.shown, self.codes)
-        return MadeBatch(*(None if part is None else part[rows] for part in parts))  # type: ignore[arg-type]
-
-    def detached(self) -> MadeBatch:
-        """Take them as they are: no gradient passes."""
-        parts = (self.images, self.meant, self.shown, self.codes)
-        return MadeBatch(*(None if part is None else part.detach() for part in parts))  # type: ignore[arg-type]
-
-
-@dataclass(frozen=True)
-class RealBatch:
-    """Real images (n, c, h, w), their labels (n, k), and weights (n,) of these."""
-
-    images: torch.Tensor
-    labels: torch.Tensor
-    weights: torch.Tensor
 
 
 class PairGan:
@@ -161,7 +91,9 @@ class PairGan:
         self._set_rates(now)
         self.maker.train()
         for turn in range(plan.n_discriminator):
-            made = self._make(now, paired)
+            # The generator learns from the last batch only.
+            with torch.set_grad_enabled(turn == plan.n_discriminator - 1):
+                made = self._make(now, paired)
             real, figures = self._show(now, turn, paired)
             figures |= self._judge_step(real, made.detached(), paired, now)
         figures |= self._maker_step(made, paired, now)
@@ -185,9 +117,12 @@ class PairGan:
         codes = None
         if plan.n_codes:
             drawn = torch.rand(
-                len(z), plan.n_codes, generator=now.generator, device=self.device
+                plan.batch * plan.draw_factor,
+                plan.n_codes,
+                generator=now.generator,
+                device=self.device,
             )
-            codes = drawn * 2 - 1
+            codes = of_all.part(drawn * 2 - 1)
         with autocast(self.device):
             images, made = self.maker(z, classes, codes, now.generator)
         images = images.float()
