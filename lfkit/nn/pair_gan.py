@@ -45,9 +45,9 @@ class PairGan:
         plan: GanPlan,
         random_state: int,
         device: str,
-        extras: Extras = Extras(),
+        extras: Extras | None = None,
     ) -> None:
-        self.extras = extras
+        self.extras = extras = extras or Extras()
         check_batch(plan.batch)
         self.real, self.plan, self.device = real, plan, device
         self.random_state = random_state
