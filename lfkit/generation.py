@@ -19,7 +19,7 @@ from lfkit.labels import Labels
 from lfkit.loaded_run import LoadedRun, load_run
 from lfkit.material import Progress, fitted_functions, read_all
 from lfkit.store import write_atomically
-from lfkit.training import best_device
+from lfkit.training import ACTIVE, best_device
 from lfkit.votes import ABSTAIN
 
 _MOST_IMAGES = 1e12
@@ -176,7 +176,7 @@ def _trained(run: Path, name: str) -> tuple[str, Path]:
     """Find the generator that is asked for, or the only one there is."""
     from lfkit.generators import GENERATORS
 
-    if name and name not in GENERATORS:
+    if name and name.removesuffix(ACTIVE) not in GENERATORS:
         raise InputError(
             f"there is no generator {name!r}; choose from {', '.join(GENERATORS)}."
         )
@@ -188,7 +188,7 @@ def _trained(run: Path, name: str) -> tuple[str, Path]:
         raise RunError(
             f"{run} has no trained {name!r}"
             + (": its training has not ended" if begun else "")
-            + f"; run `lfkit train {run} --with {name}`."
+            + f"; run `lfkit {_maker(name)} {run} --with {name.removesuffix(ACTIVE)}`."
         )
     if not trained:
         raise RunError(
@@ -202,10 +202,14 @@ def _trained(run: Path, name: str) -> tuple[str, Path]:
     return name or trained[0], run / "models" / (name or trained[0])
 
 
+def _maker(name: str) -> str:
+    return "active" if name.endswith(ACTIVE) else "train"
+
+
 def _load(name: str, folder: Path) -> Any:
     from lfkit.generators import GENERATORS
 
-    return GENERATORS[name].load(folder, device=best_device())
+    return GENERATORS[name.removesuffix(ACTIVE)].load(folder, device=best_device())
 
 
 def _bind(

@@ -70,6 +70,10 @@ class ImageSource(ABC):
     def read(self, rows: NDArray[np.int64]) -> ReadImages:
         """Read some images. A file that cannot be read is reported, never raised."""
 
+    def path(self, row: int) -> str | None:
+        """Name the file that an image is read from; None if it is part of a larger."""
+        return None
+
     @abstractmethod
     def table(self) -> pa.Table:
         """Give the index as columns for images.parquet; `known` reads it back."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,6 +99,22 @@ def fitted_functions(
     return tuple(applier.lfs_)
 
 
+@dataclass(frozen=True, eq=False)
+class Read:
+    """What training on a run reads once, whatever the labels.
+
+    Attributes
+    ----------
+    pixels : (n, h, w, c) of all images; zeros where one cannot be read.
+    readable : (n,) True where it can.
+    lfs : fitted; empty if the votes came from a file.
+    """
+
+    pixels: NDArray[np.uint8]
+    readable: NDArray[np.bool_]
+    lfs: tuple[LabelingFunction, ...]
+
+
 def run_material(
     loaded: LoadedRun,
     progress: Progress | None = None,
@@ -111,18 +127,32 @@ def run_material(
     real_labels : "model": the run's labels; "true": the true ones, of every image
         whose truth is known; "seeds": of the seeds only.
     """
+    _check_truth(loaded, real_labels)
+    return material_of(loaded, read_run(loaded, progress), real_labels)
+
+
+def _check_truth(loaded: LoadedRun, real_labels: str) -> None:
     if real_labels == "true" and (loaded.scored < 0).all():
         raise DataError(
             f"the images of {loaded.folder} have no true labels; set real_labels to "
             "'model' or 'seeds'."
         )
+
+
+def read_run(loaded: LoadedRun, progress: Progress | None = None) -> Read:
+    """Read a run's images into memory and fit its functions, all stored."""
     source = loaded.open_images(
         None
         if progress is None
         else lambda done, total: progress("reading the files", done, total)
     )
     lfs = fitted_functions(loaded, source, progress)
-    pixels, readable = read_all(source, progress)
+    return Read(*read_all(source, progress), lfs)
+
+
+def material_of(loaded: LoadedRun, read: Read, real_labels: str = "model") -> Material:
+    """Pair what was read with the run's labels, as `run_material` does."""
+    pixels, readable = read.pixels, read.readable
     votes, labels = loaded.votes, loaded.labels
     proba = np.where((labels.labels == ABSTAIN)[:, None], 0.0, labels.proba)
     if real_labels != "model":
@@ -140,7 +170,7 @@ def run_material(
         if seed_proba is not None and votes.seed_rows is not None:
             seed_proba = seed_proba[np.isin(votes.seed_rows, rows)]
         pixels, votes, proba = pixels[rows], _rows(votes, rows), proba[rows]
-    return Material(pixels, votes, proba, lfs, seed_proba)
+    return Material(pixels, votes, proba, read.lfs, seed_proba)
 
 
 def _one_hot(loaded: LoadedRun, *, true: bool) -> NDArray[np.float64]:

@@ -16,7 +16,7 @@ import numpy as np
 from lfkit.errors import InputError, RunError
 from lfkit.gan_plan import GanPlan
 from lfkit.json_text import to_json
-from lfkit.loaded_run import LoadedRun, load_run
+from lfkit.loaded_run import load_run
 from lfkit.material import Material, Progress, run_material
 from lfkit.store import write_atomically
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from lfkit.generators.tensorboard import TensorBoard
     from lfkit.nn import Journal
 
+# Ends the names of generators that `lfkit active` has trained, in RUN/models.
+ACTIVE = "-active"
 _TIMED_IMAGES = 64
 _KEPT_SAMPLES = 2000  # for `lfkit report` and `lfkit evaluate`
 
@@ -53,29 +55,60 @@ def train_generator(
     tensorboard : write event files into the folder `tensorboard`, too.
     say : called with what the training doctor has to say.
     """
+    from lfkit.nn import ranks
+
+    if not ranks().is_first:  # it only lends a hand
+        say, progress, tensorboard = _nothing, None, False
+    generator = make_generator(name, settings or {})
+    loaded = load_run(run)
+    if max_minutes is not None and not 0 < max_minutes < np.inf:
+        raise InputError(f"max_minutes is {max_minutes:g}; give a number above 0.")
+    generator.check(has_functions=bool(loaded.config.specs))
+    real_labels = getattr(generator, "real_labels", "model")
+    return train_on(
+        run_material(loaded, progress, real_labels),
+        generator,
+        name,
+        run / "models" / name,
+        class_names=loaded.config.class_names,
+        max_minutes=max_minutes,
+        restart=restart,
+        tensorboard=tensorboard,
+        say=say,
+        progress=progress,
+    )
+
+
+def train_on(
+    material: Material,
+    generator: Any,
+    name: str,
+    folder: Path,
+    *,
+    class_names: tuple[str, ...],
+    max_minutes: float | None = None,
+    restart: bool = False,
+    tensorboard: bool = False,
+    say: Callable[[str], None] = lambda text: None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Train a generator that `make_generator` made, in a folder, where it is kept.
+
+    Other parameters and what is returned are those of `train_generator`.
+    """
     from lfkit.generators.checkpoints import CheckpointFolder
     from lfkit.generators.doctor import Doctor
     from lfkit.generators.tensorboard import TensorBoard
     from lfkit.nn import ranks
 
     of_all = ranks()
-    if not of_all.is_first:  # it only lends a hand
-        say, progress, tensorboard = _nothing, None, False
-    generator = make_generator(name, settings or {})
-    loaded = load_run(run)
-    folder = run / "models" / name
-    if max_minutes is not None and not 0 < max_minutes < np.inf:
-        raise InputError(f"max_minutes is {max_minutes:g}; give a number above 0.")
-    generator.check(has_functions=bool(loaded.config.specs))
-    real_labels = getattr(generator, "real_labels", "model")
-    material = run_material(loaded, progress, real_labels)
     # Not before all that can be wrong was looked at.
     if restart and folder.exists() and of_all.is_first:
         shutil.rmtree(folder)
     of_all.wait()
     asked = {
         "generator": name,
-        "params": _params(generator) | {"max_minutes": max_minutes},
+        "params": params_of(generator) | {"max_minutes": max_minutes},
         "material": material.fingerprint(),
     }
     steps = _known_steps(folder, asked)
@@ -89,11 +122,10 @@ def train_generator(
     finished = (folder / "config.json").exists()
     of_all.wait()
     if not finished:
-        names = loaded.config.class_names
-        doctor = Doctor(folder, names, steps, say)
+        doctor = Doctor(folder, class_names, steps, say)
         doctor.first_look(material.votes, material.proba)
         if of_all.is_first and generator.functions != "never":
-            _warn_of_slow(material, loaded, say)
+            _warn_of_slow(material, say)
         with ExitStack() as opened:
             board: TensorBoard | None = None
             journal: Journal = doctor
@@ -102,7 +134,7 @@ def train_generator(
                 opened.callback(board.close)
 
             def show(step: int, shown: Samples) -> None:
-                _show(shown, names, folder, step, board)
+                _show(shown, class_names, folder, step, board)
 
             generator.fit(
                 material.pixels,
@@ -118,7 +150,7 @@ def train_generator(
             )
         doctor.last_look(generator.faults())
         if of_all.is_first:
-            _save(generator, folder, names, material.votes.names)
+            _save(generator, folder, class_names, material.votes.names)
     return _summary(generator, name, folder, steps, finished)
 
 
@@ -205,15 +237,13 @@ def _steps(
     return steps
 
 
-def _warn_of_slow(
-    material: Material, loaded: LoadedRun, say: Callable[[str], None]
-) -> None:
+def _warn_of_slow(material: Material, say: Callable[[str], None]) -> None:
     """Tell what functions cost that take one image a call."""
     import torch
 
     from lfkit.lf_block import BatchVotes
 
-    block = BatchVotes(material.lfs, len(loaded.config.class_names), best_device())
+    block = BatchVotes(material.lfs, material.votes.n_classes, best_device())
     if not block.per_image:
         return
     shown = torch.from_numpy(material.pixels[:_TIMED_IMAGES].copy())
@@ -232,7 +262,8 @@ def _warn_of_slow(
     )
 
 
-def _params(generator: Any) -> dict[str, Any]:
+def params_of(generator: Any) -> dict[str, Any]:
+    """Give a generator's parameters and its plan's, JSON-ready."""
     params = dict(generator.get_params(deep=False))
     plan = asdict(params.pop("plan"))
     # Which of several GPUs it is makes no difference.

@@ -6,6 +6,7 @@ import sys
 
 import typer
 
+from lfkit.cli.active import active
 from lfkit.cli.aggregate import aggregate
 from lfkit.cli.analyze import analyze, diagnose
 from lfkit.cli.apply import apply
@@ -31,6 +32,7 @@ app.command("diagnose")(diagnose)
 app.command("aggregate")(aggregate)
 app.command("export")(export)
 app.command("train")(train)
+app.command("active")(active)
 app.command("generate")(generate)
 app.command("evaluate")(evaluate)
 app.command("report")(report)

@@ -68,3 +68,22 @@ def read_settings(config: Path | None, pairs: Sequence[str]) -> dict[str, Any]:
             raise InputError(f"--set {pair!r} is no setting; give key=value.")
         found[key.strip()] = value.strip()
     return found
+
+
+def training_settings(
+    config: Path | None, pairs: Sequence[str], steps: int | None, seed: int
+) -> dict[str, Any]:
+    """Read what a generator is trained with: a file, "key=value" texts, options."""
+    if steps is not None and steps < 1:
+        raise InputError(f"--steps is {steps}; give 1 or more.")
+    if seed < 0:
+        raise InputError(f"--seed is {seed}; give a whole number from 0 on.")
+    found = read_settings(config, pairs)
+    if "random_state" in found:
+        raise InputError("random_state is set by --seed; leave it out of the settings.")
+    if "n_steps" in found and steps is not None:
+        raise InputError("give n_steps, --steps or --max-minutes, only one of them.")
+    found["random_state"] = seed
+    if steps is not None:
+        found["n_steps"] = steps
+    return found

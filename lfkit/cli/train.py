@@ -50,7 +50,7 @@ def train(
     """Train a generator on a run; the same command goes on after a stop."""
     from contextlib import ExitStack
 
-    from lfkit.cli.options import read_settings
+    from lfkit.cli.options import training_settings
     from lfkit.cli.progress import Bars
     from lfkit.errors import InputError, RunError
     from lfkit.json_text import to_json
@@ -60,20 +60,11 @@ def train(
 
     if resume and restart:
         raise InputError("give --resume or --restart, not both.")
-    if steps is not None and steps < 1:
-        raise InputError(f"--steps is {steps}; give 1 or more.")
     if steps is not None and max_minutes is not None:
         raise InputError("give --steps or --max-minutes, not both.")
-    if seed < 0:
-        raise InputError(f"--seed is {seed}; give a whole number from 0 on.")
-    chosen = read_settings(config, settings or [])
-    if "random_state" in chosen:
-        raise InputError("random_state is set by --seed; leave it out of the settings.")
-    if "n_steps" in chosen and (steps is not None or max_minutes is not None):
+    chosen = training_settings(config, settings or [], steps, seed)
+    if "n_steps" in chosen and max_minutes is not None:
         raise InputError("give n_steps, --steps or --max-minutes, only one of them.")
-    chosen["random_state"] = seed
-    if steps is not None:
-        chosen["n_steps"] = steps
     if not (run / "run.json").exists():
         raise RunError(f"{run} is no run folder; make one with `lfkit apply`.")
     if resume and not (run / "models" / name / "asked.json").exists():

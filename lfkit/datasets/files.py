@@ -115,6 +115,10 @@ class FileSource(ImageSource):
         """Give one row per file; pass it as `known` to skip unchanged files."""
         return self._index.table()
 
+    def path(self, row: int) -> str:
+        """Name the file."""
+        return os.fsdecode(self._path(row))
+
     def _path(self, row: int) -> bytes:
         return os.path.join(self._folder, self._names[row].as_py())
 

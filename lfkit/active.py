@@ -1,0 +1,542 @@
+"""`lfkit active` in one call: train, ask for labels, take the answers, train again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lfkit import answers as files
+from lfkit.answered import accuracies, with_answers
+from lfkit.answers import Questions
+from lfkit.errors import DataError, InputError, RunError
+from lfkit.images import ImageSource, content_groups
+from lfkit.json_text import to_json
+from lfkit.labels import aggregate, same_content
+from lfkit.loaded_run import LoadedRun, load_run
+from lfkit.material import Progress, Read, material_of, read_run
+from lfkit.queries import QUERIES, best, scores
+from lfkit.run import image_keys, save_labels
+from lfkit.store import write_atomically
+from lfkit.training import ACTIVE, best_device, make_generator, params_of, train_on
+
+ORACLES = ("data", "csv", "label-studio")
+_SCORED_AT_ONCE = 1024
+_ANSWERS = "answers.csv"
+_HEADER = ("image_id", "label", "round")
+
+
+@dataclass(frozen=True)
+class Inquiry:
+    """What `lfkit active` was asked for.
+
+    Attributes
+    ----------
+    name : of the generator.
+    budget : labels to ask for, in all.
+    per_round : labels to ask for before the next training; None: a quarter of them.
+    query : a name of QUERIES.
+    oracle : who answers: "data", "csv" or "label-studio".
+    quota : no predicted class gives more than its share of a round.
+    answers : what was exported from Label Studio.
+    settings : of the generator and its plan, by name.
+    restart : begin anew; answers of people are kept under another name.
+    """
+
+    name: str
+    budget: int
+    per_round: int | None = None
+    query: str = "uncertainty"
+    oracle: str = "data"
+    quota: bool = True
+    answers: Path | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    restart: bool = False
+
+    def sizes(self) -> list[int]:
+        """Count the images of each round."""
+        each = self.per_round or -(-self.budget // 4)
+        whole, rest = divmod(self.budget, each)
+        return [each] * whole + [rest] * (rest > 0)
+
+    def check(self) -> None:
+        """Refuse what makes no sense, before anything is begun."""
+        if self.budget < 1:
+            raise InputError(f"--budget is {self.budget}; give 1 or more.")
+        if self.per_round is not None and not 1 <= self.per_round <= self.budget:
+            raise InputError(
+                f"--per-round is {self.per_round}; give 1 to {self.budget}, the budget."
+            )
+        if self.query not in QUERIES:
+            raise InputError(
+                f"there is no query {self.query!r}; choose from {', '.join(QUERIES)}."
+            )
+        if self.oracle not in ORACLES:
+            raise InputError(
+                f"there is no oracle {self.oracle!r}; choose from {', '.join(ORACLES)}."
+            )
+        if self.answers is not None and self.oracle != "label-studio":
+            raise InputError(
+                "--answers is what Label Studio exported; give --oracle label-studio "
+                "with it, or leave it out."
+            )
+        if self.answers is not None and not self.answers.is_file():
+            raise InputError(f"there is no file {self.answers} with answers.")
+
+
+@dataclass(frozen=True, eq=False)
+class _Answers:
+    """All answers so far: rows (a,), their classes (a,), the rounds (a,), from 1 on."""
+
+    rows: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    rounds: NDArray[np.int64]
+
+    def where(self, kept: NDArray[np.bool_]) -> _Answers:
+        return _Answers(self.rows[kept], self.labels[kept], self.rounds[kept])
+
+
+class _Waiting(Exception):
+    """People are asked, and have not answered all; says what to do, in a sentence."""
+
+    def __init__(self, file: Path, n_asked: int, n_missing: int, what: str) -> None:
+        super().__init__(what)
+        self.file, self.n_asked, self.n_missing = file, n_asked, n_missing
+
+
+def learn_actively(
+    run: Path,
+    inquiry: Inquiry,
+    *,
+    say: Callable[[str], None] = lambda text: None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Do what `lfkit active` does; returns what its summary says.
+
+    All is kept in RUN/active, the last generator in RUN/models/NAME-active: the same
+    call goes on from there, and ends with the same files as if never stopped.
+    """
+    inquiry.check()
+    generator = make_generator(inquiry.name, inquiry.settings)
+    loaded = load_run(run)
+    generator.check(has_functions=bool(loaded.config.specs))
+    if getattr(generator, "real_labels", "model") == "true":
+        raise InputError(
+            "with real_labels=true every true label is known, and none has to be asked "
+            "for; set it to model or seeds."
+        )
+    if inquiry.oracle == "data" and (loaded.truth < 0).all():
+        raise DataError(
+            f"the images of {run} have no true labels to answer with; give --oracle "
+            "csv or label-studio, and people answer."
+        )
+    found = _Loop(run, inquiry, loaded, say, progress)
+    n_left = len(found.pool(_no_answers()))
+    if inquiry.budget > n_left:
+        raise InputError(
+            f"--budget is {inquiry.budget}, but only {n_left} images are left to ask "
+            "about."
+        )
+    asked = {
+        "generator": inquiry.name,
+        "params": params_of(generator),
+        "budget": inquiry.budget,
+        "per_round": inquiry.sizes()[0],
+        "query": inquiry.query,
+        "quota": inquiry.quota,
+        "oracle": inquiry.oracle,
+        "run": _fingerprint(loaded),
+    }
+    if inquiry.restart:
+        found.set_aside()
+    found.begin(json.loads(to_json(asked)))
+    return found.summary()
+
+
+class _Loop:
+    """The rounds, one after another; what is done already is read back."""
+
+    def __init__(
+        self,
+        run: Path,
+        inquiry: Inquiry,
+        loaded: LoadedRun,
+        say: Callable[[str], None],
+        progress: Progress | None,
+    ) -> None:
+        self.inquiry, self.loaded = inquiry, loaded
+        self.folder = run / "active"
+        self.last = run / "models" / f"{inquiry.name}{ACTIVE}"
+        self.ids: list[str] = loaded.index.column("image_id").to_pylist()
+        self.notes: list[str] = []
+        self._say, self._progress = say, progress
+
+    def summary(self) -> dict[str, Any]:
+        """Go through the rounds, and say how it went."""
+        inquiry, config = self.inquiry, self.loaded.config
+        if config.refine:
+            self.note(
+                "the run's labels were refined; labels with answers are by votes and "
+                "answers alone, without refinement"
+            )
+        waiting: dict[str, Any] | None = None
+        rounds: list[dict[str, Any]] = []
+        now = self.loaded
+        n_done = int(self._answers().rounds.max(initial=0))
+        try:
+            for number, size in enumerate(inquiry.sizes(), start=1):
+                questions = self._questions(number, size, now)
+                self._answer(number, questions)
+                now = self._labeled(number)
+                rounds.append(self._told(number, questions, now))
+                if number >= n_done:
+                    self._save(now)
+            self._trained(now, self.last, "at last")
+        except _Waiting as stop:
+            waiting = {
+                "file": str(stop.file),
+                "asked": stop.n_asked,
+                "missing": stop.n_missing,
+                "what": str(stop),
+            }
+        paths = [self.folder / name for name in ("labels.parquet", "labels.csv")]
+        paths += [self.folder / _ANSWERS, self.last / "grid.png"]
+        return {
+            "generator": inquiry.name,
+            "query": inquiry.query,
+            "oracle": inquiry.oracle,
+            "budget": inquiry.budget,
+            "asked": sum(each["asked"] for each in rounds),
+            "rounds": rounds,
+            "accuracy": rounds[-1]["accuracy"] if rounds else None,
+            "refined_before": config.refine,
+            "waiting": waiting,
+            "notes": self.notes,
+            "trained": None if waiting else self.last.name,
+            "files": [str(path) for path in paths if path.exists()],
+        }
+
+    def note(self, text: str) -> None:
+        """Say something, and keep it for the summary."""
+        self.notes.append(text)
+        self._say(text)
+
+    def begin(self, asked: Mapping[str, Any]) -> None:
+        """Write down what is asked for; refuse to go on with something else."""
+        path = self.folder / "asked.json"
+        if not path.exists():
+            if self.last.exists() or (self.folder / _ANSWERS).exists():
+                raise RunError(
+                    f"{self.folder} has lost its asked.json; give --restart to begin "
+                    "anew: answers are kept under another name."
+                )
+            write_atomically(path, to_json(asked, indent=1).encode())
+            return
+        known = self._known()
+        if known == asked:
+            return
+        if known.get("run") != asked["run"]:
+            raise RunError(
+                f"the images, votes or labels of this run have changed since "
+                f"{self.folder} began; give --restart to begin anew: answers are kept "
+                "under another name."
+            )
+        was, now = (
+            {**each, **each.get("params", {})} for each in (known, asked)
+        )  # flat: a setting is named by itself
+        name = next(key for key in now if key != "params" and was.get(key) != now[key])
+        raise RunError(
+            f"{self.folder} began with {name} = {was.get(name)}, not {now[name]}; give "
+            "the same settings to go on, or --restart to begin anew: answers are kept "
+            "under another name."
+        )
+
+    def set_aside(self) -> None:
+        """Forget an earlier inquiry; what people answered is kept."""
+        if self.last.exists():
+            shutil.rmtree(self.last)
+        if not self.folder.exists():
+            return
+        try:
+            by_people = self._known().get("oracle") != "data"
+        except (OSError, RunError):
+            by_people = True  # who knows
+        if not by_people:
+            shutil.rmtree(self.folder)
+            return
+        number = 1
+        while (kept := self.folder.with_name(f"active-{number}")).exists():
+            number += 1
+        self.folder.rename(kept)
+        self.note(
+            f"the earlier answers are kept in {kept}; `lfkit apply --seed-labels "
+            f"{kept / _ANSWERS}` takes them as seeds"
+        )
+
+    def pool(self, answers: _Answers) -> NDArray[np.int64]:
+        """Find the images to choose from: no copy of a seed, an answer, or another."""
+        loaded = self.loaded
+        keys = image_keys(loaded.index)
+        fine = ~loaded.given & ~same_content(keys, answers.rows)
+        if self.inquiry.oracle == "data":
+            fine &= loaded.truth >= 0
+        first, _ = content_groups(keys)
+        return np.sort(first[fine[first]])
+
+    @cached_property
+    def _source(self) -> ImageSource:
+        return self.loaded.open_images()
+
+    @cached_property
+    def _read(self) -> Read:
+        return read_run(self.loaded, self._progress)
+
+    def _questions(self, number: int, size: int, now: LoadedRun) -> Questions:
+        """Choose the images of a round, by a generator that knows all answers so far.
+
+        Parameters
+        ----------
+        now : the run with the answers before this round.
+        """
+        folder = self._round(number)
+        known = files.read_guesses(folder / "guesses.csv")
+        if known is not None:
+            return known
+        inquiry = self.inquiry
+        path = folder / inquiry.name
+        generator = self._trained(now, path, f"round {number}")
+        answers = self._answers()
+        pool = self.pool(answers.where(answers.rounds < number))
+        pool = pool[self._read.readable[pool]]
+        if len(pool) < size:
+            self.note(f"round {number} asks about {len(pool)} images: none is left")
+        proba = np.empty((len(pool), len(self.loaded.config.class_names)))
+        for start in range(0, len(pool), _SCORED_AT_ONCE):
+            part = slice(start, start + _SCORED_AT_ONCE)
+            proba[part] = generator.predict_proba(self._read.pixels[pool[part]])
+            self._show(f"round {number}: scoring", start + len(pool[part]), len(pool))
+        guesses = proba.argmax(axis=1)
+        chosen = best(
+            scores(inquiry.query, proba, [generator.random_state, number]),
+            guesses,
+            size,
+            proba.shape[1] if inquiry.quota else None,
+        )
+        names = self.loaded.config.class_names
+        questions = Questions(
+            tuple(self.ids[row] for row in pool[chosen]),
+            tuple(names[label] for label in guesses[chosen]),
+            tuple(round(float(sure), 6) for sure in proba[chosen].max(axis=1)),
+        )
+        files.write_guesses(folder / "guesses.csv", questions)
+        # To go on, a training that is done needs its state no more.
+        shutil.rmtree(path / "state", ignore_errors=True)
+        return questions
+
+    def _answer(self, number: int, questions: Questions) -> None:
+        """See that a round is answered, or say what is missing."""
+        answers = self._answers()
+        if (answers.rounds == number).any() or not questions.ids:
+            return
+        rows = self._rows(questions)
+        if self.inquiry.oracle == "data":
+            labels = self.loaded.truth[rows]
+        else:
+            labels = self._said(number, questions, rows)
+        names = self.loaded.config.class_names
+        told = _joined(answers, _Answers(rows, labels, np.full(len(rows), number)))
+        each = zip(told.rows, told.labels, told.rounds, strict=True)
+        files.write_csv(
+            self.folder / _ANSWERS,
+            _HEADER,
+            [(self.ids[row], names[label], count) for row, label, count in each],
+        )
+
+    def _said(
+        self, number: int, questions: Questions, rows: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        """Read what people answered, (q,) classes; ask them first."""
+        inquiry, names = self.inquiry, self.loaded.config.class_names
+        n, folder = len(rows), self._round(number)
+        if inquiry.oracle == "csv":
+            path = sheet = folder / "ask.csv"
+            if not sheet.exists():
+                files.write_sheet(sheet, questions, self._source, rows)
+            said = files.read_sheet(sheet)
+            what = (
+                f"Fill in the column label of {sheet} ({n} images, classes "
+                f"{', '.join(names)}), and give the same command again."
+            )
+        else:
+            sheet, given = folder / "tasks.json", inquiry.answers
+            if not sheet.exists():
+                files.write_tasks(
+                    sheet, questions, self._source, rows, names, inquiry.name
+                )
+            path = given or sheet
+            said = [] if given is None else files.read_export(given)
+            what = (
+                f"Import {sheet} ({n} images) into a Label Studio project with the "
+                f"interface {folder / 'labeling_config.xml'}, label them, export as "
+                "JSON, and give the same command with --answers FILE."
+            )
+        answers = self._answers()
+        before = [self.ids[row] for row in answers.rows]
+        found = files.checked(
+            said,
+            path,
+            asked=questions.ids,
+            before=before,
+            all_ids=self.ids,
+            class_names=names,
+        )
+        n_missing = n - len(found)
+        if n_missing:
+            if found:
+                what = (
+                    f"{n_missing} of the {n} labels of round {number} are missing in "
+                    f"{path}; nothing was taken. " + what
+                )
+            raise _Waiting(sheet, n, n_missing, what)
+        return np.asarray([found[name] for name in questions.ids], np.int64)
+
+    def _labeled(self, number: int) -> LoadedRun:
+        """Label the run anew by the answers of the rounds up to this one."""
+        answers = self._answers()
+        answers = answers.where(answers.rounds <= number)
+        if not len(answers.rows):
+            return self.loaded
+        return with_answers(self.loaded, answers.rows, answers.labels)
+
+    def _save(self, now: LoadedRun) -> None:
+        names = self.loaded.config.class_names
+        save_labels(self.folder, self.ids, now.labels, class_names=names)
+
+    @cached_property
+    def _majority(self) -> NDArray[np.int64]:
+        balance = self.loaded.config.class_balance
+        return aggregate(self.loaded.votes, "majority-vote", balance).labels
+
+    def _told(
+        self, number: int, questions: Questions, now: LoadedRun
+    ) -> dict[str, Any]:
+        """Say what was asked in a round, and what came of it."""
+        answers, names = self._answers(), self.loaded.config.class_names
+        answers = answers.where(answers.rounds == number)
+        guess_of = dict(zip(questions.ids, questions.guesses, strict=True))
+        right = [
+            guess_of.get(self.ids[row]) == names[label]
+            for row, label in zip(answers.rows, answers.labels, strict=True)
+        ]
+        counts = np.bincount(answers.labels, minlength=len(names))
+        return {
+            "round": number,
+            "asked": len(answers.rows),
+            "guesses_right": float(np.mean(right)) if right else None,
+            "classes": dict(zip(names, counts.tolist(), strict=True)),
+            "largest_share": float(counts.max() / max(1, counts.sum())),
+            "accuracy": accuracies(self.loaded, now, self._majority),
+        }
+
+    def _trained(self, now: LoadedRun, folder: Path, when: str) -> Any:
+        """Train on a run's labels, or read back what was trained."""
+        from lfkit.generators import GENERATORS
+
+        name, config = self.inquiry.name, self.loaded.config
+        if not (folder / "config.json").exists():
+            generator = make_generator(name, self.inquiry.settings)
+            real_labels = getattr(generator, "real_labels", "model")
+            train_on(
+                material_of(now, self._read, real_labels),
+                generator,
+                name,
+                folder,
+                class_names=config.class_names,
+                say=self._say,
+                progress=lambda stage, done, total: self._show(
+                    f"{when}: {stage}", done, total
+                ),
+            )
+        return GENERATORS[name].load(folder, device=best_device())
+
+    def _show(self, stage: str, done: int, total: int) -> None:
+        if self._progress is not None:
+            self._progress(stage, done, total)
+
+    def _round(self, number: int) -> Path:
+        return self.folder / f"round-{number:02d}"
+
+    def _rows(self, questions: Questions) -> NDArray[np.int64]:
+        row_of = {name: row for row, name in enumerate(self.ids)}
+        return np.asarray([row_of[name] for name in questions.ids], np.int64)
+
+    def _answers(self) -> _Answers:
+        """Read what was answered so far."""
+        path = self.folder / _ANSWERS
+        if not path.exists():
+            return _no_answers()
+        lines = files.read_csv(path, _HEADER)
+        row_of = {name: row for row, name in enumerate(self.ids)}
+        label_of = {name: at for at, name in enumerate(self.loaded.config.class_names)}
+        try:
+            found = [
+                (row_of[line["image_id"]], label_of[line["label"]], int(line["round"]))
+                for line in lines
+            ]
+        except (KeyError, ValueError) as error:
+            raise RunError(
+                f"{path} cannot be read: {error} is no image, class or round of this "
+                "run; mend it, or give --restart: it is kept under another name."
+            ) from error
+        return _Answers(*np.asarray(found, np.int64).reshape(-1, 3).T)
+
+    def _known(self) -> dict[str, Any]:
+        path = self.folder / "asked.json"
+        try:
+            return dict(json.loads(path.read_text()))
+        except (ValueError, TypeError) as error:
+            raise RunError(
+                f"{path} cannot be read ({error}); give --restart to begin anew: "
+                "answers are kept under another name."
+            ) from error
+
+
+def _no_answers() -> _Answers:
+    nothing = np.zeros(0, np.int64)
+    return _Answers(nothing, nothing, nothing)
+
+
+def _joined(first: _Answers, second: _Answers) -> _Answers:
+    return _Answers(
+        np.concatenate([first.rows, second.rows]),
+        np.concatenate([first.labels, second.labels]),
+        np.concatenate([first.rounds, second.rounds]),
+    )
+
+
+def _fingerprint(loaded: LoadedRun) -> str:
+    """Name a run's images, votes and labels by their content."""
+    digest = hashlib.blake2b(digest_size=16)
+    votes, labels = loaded.votes, loaded.labels
+    for array in (
+        image_keys(loaded.index),
+        votes.hard,
+        votes.soft,
+        votes.allowed,
+        votes.seed_rows,
+        votes.seed_labels,
+        labels.labels,
+        labels.proba,
+    ):
+        if array is not None:
+            digest.update(np.ascontiguousarray(array).data)
+        digest.update(b"/")
+    return digest.hexdigest()
