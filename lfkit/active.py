@@ -27,9 +27,11 @@ from lfkit.queries import QUERIES, best, scores
 from lfkit.run import image_keys, save_labels
 from lfkit.store import write_atomically
 from lfkit.training import ACTIVE, best_device, make_generator, params_of, train_on
+from lfkit.votes import ABSTAIN
 
 ORACLES = ("data", "csv", "label-studio")
 _SCORED_AT_ONCE = 1024
+_LEAST_KEPT = 0.9  # of the labels; of fewer it is told
 _ANSWERS = "answers.csv"
 _HEADER = ("image_id", "label", "round")
 
@@ -199,6 +201,7 @@ class _Loop:
                 rounds.append(self._told(number, questions, now))
                 if number >= n_done:
                     self._save(now)
+            self._warn_of_lost(now)
             self._trained(now, self.last, "at last")
         except _Waiting as stop:
             waiting = {
@@ -217,6 +220,7 @@ class _Loop:
             "asked": sum(each["asked"] for each in rounds),
             "rounds": rounds,
             "accuracy": rounds[-1]["accuracy"] if rounds else None,
+            "labeled": {"before": _n_labeled(self.loaded), "after": _n_labeled(now)},
             "refined_before": config.refine,
             "waiting": waiting,
             "notes": self.notes,
@@ -446,6 +450,16 @@ class _Loop:
             "accuracy": accuracies(self.loaded, now, self._majority),
         }
 
+    def _warn_of_lost(self, now: LoadedRun) -> None:
+        before, after = _n_labeled(self.loaded), _n_labeled(now)
+        if after >= _LEAST_KEPT * before:
+            return
+        self.note(
+            f"{after:,} images have a label now, {before:,} had one before: functions "
+            "look weaker on the images that were asked about than they may be on all; "
+            "--query random is fair to them"
+        )
+
     def _trained(self, now: LoadedRun, folder: Path, when: str) -> Any:
         """Train on a run's labels, or read back what was trained."""
         from lfkit.generators import GENERATORS
@@ -507,6 +521,10 @@ class _Loop:
                 f"{path} cannot be read ({error}); give --restart to begin anew: "
                 "answers are kept under another name."
             ) from error
+
+
+def _n_labeled(loaded: LoadedRun) -> int:
+    return int((loaded.labels.labels != ABSTAIN).sum())
 
 
 def _no_answers() -> _Answers:
