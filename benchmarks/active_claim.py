@@ -14,13 +14,14 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-from lfkit.active import Inquiry, learn_actively
 
 from benchmarks.common import machine, markdown
 from benchmarks.joint import macro
+from lfkit.active import learn_actively
 from lfkit.evaluation import Evaluation
 from lfkit.generated import Generated
 from lfkit.generators import Acgan
+from lfkit.inquiry import Inquiry
 from lfkit.json_text import to_json
 from lfkit.loaded_run import load_run
 from lfkit.metrics import ImageSet

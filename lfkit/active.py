@@ -6,7 +6,6 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,95 +14,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfkit import answers as files
-from lfkit.answered import accuracies, with_answers
+from lfkit.answered import (
+    ANSWERS,
+    Answers,
+    accuracies,
+    read_answers,
+    with_answers,
+    write_answers,
+)
 from lfkit.answers import Questions
 from lfkit.errors import DataError, InputError, RunError
 from lfkit.images import ImageSource, content_groups
+from lfkit.inquiry import Inquiry
 from lfkit.json_text import to_json
 from lfkit.labels import aggregate, same_content
 from lfkit.loaded_run import LoadedRun, load_run
 from lfkit.material import Progress, Read, material_of, read_run
-from lfkit.queries import QUERIES, best, scores
+from lfkit.queries import best, scores
 from lfkit.run import image_keys, save_labels
 from lfkit.store import write_atomically
 from lfkit.training import ACTIVE, best_device, make_generator, params_of, train_on
 from lfkit.votes import ABSTAIN
 
-ORACLES = ("data", "csv", "label-studio")
 _SCORED_AT_ONCE = 1024
 _LEAST_KEPT = 0.9  # of the labels; of fewer it is told
-_ANSWERS = "answers.csv"
-_HEADER = ("image_id", "label", "round")
-
-
-@dataclass(frozen=True)
-class Inquiry:
-    """What `lfkit active` was asked for.
-
-    Attributes
-    ----------
-    name : of the generator.
-    budget : labels to ask for, in all.
-    per_round : labels to ask for before the next training; None: a quarter of them.
-    query : a name of QUERIES.
-    oracle : who answers: "data", "csv" or "label-studio".
-    quota : no predicted class gives more than its share of a round.
-    answers : what was exported from Label Studio.
-    settings : of the generator and its plan, by name.
-    restart : begin anew; answers of people are kept under another name.
-    """
-
-    name: str
-    budget: int
-    per_round: int | None = None
-    query: str = "uncertainty"
-    oracle: str = "data"
-    quota: bool = True
-    answers: Path | None = None
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    restart: bool = False
-
-    def sizes(self) -> list[int]:
-        """Count the images of each round."""
-        each = self.per_round or -(-self.budget // 4)
-        whole, rest = divmod(self.budget, each)
-        return [each] * whole + [rest] * (rest > 0)
-
-    def check(self) -> None:
-        """Refuse what makes no sense, before anything is begun."""
-        if self.budget < 1:
-            raise InputError(f"--budget is {self.budget}; give 1 or more.")
-        if self.per_round is not None and not 1 <= self.per_round <= self.budget:
-            raise InputError(
-                f"--per-round is {self.per_round}; give 1 to {self.budget}, the budget."
-            )
-        if self.query not in QUERIES:
-            raise InputError(
-                f"there is no query {self.query!r}; choose from {', '.join(QUERIES)}."
-            )
-        if self.oracle not in ORACLES:
-            raise InputError(
-                f"there is no oracle {self.oracle!r}; choose from {', '.join(ORACLES)}."
-            )
-        if self.answers is not None and self.oracle != "label-studio":
-            raise InputError(
-                "--answers is what Label Studio exported; give --oracle label-studio "
-                "with it, or leave it out."
-            )
-        if self.answers is not None and not self.answers.is_file():
-            raise InputError(f"there is no file {self.answers} with answers.")
-
-
-@dataclass(frozen=True, eq=False)
-class _Answers:
-    """All answers so far: rows (a,), their classes (a,), the rounds (a,), from 1 on."""
-
-    rows: NDArray[np.int64]
-    labels: NDArray[np.int64]
-    rounds: NDArray[np.int64]
-
-    def where(self, kept: NDArray[np.bool_]) -> _Answers:
-        return _Answers(self.rows[kept], self.labels[kept], self.rounds[kept])
 
 
 class _Waiting(Exception):
@@ -141,7 +75,7 @@ def learn_actively(
             "csv or label-studio, and people answer."
         )
     found = _Loop(run, inquiry, loaded, say, progress)
-    n_left = len(found.pool(_no_answers()))
+    n_left = len(found.pool(Answers.none()))
     if inquiry.budget > n_left:
         raise InputError(
             f"--budget is {inquiry.budget}, but only {n_left} images are left to ask "
@@ -211,7 +145,7 @@ class _Loop:
                 "what": str(stop),
             }
         paths = [self.folder / name for name in ("labels.parquet", "labels.csv")]
-        paths += [self.folder / _ANSWERS, self.last / "grid.png"]
+        paths += [self.folder / ANSWERS, self.last / "grid.png"]
         return {
             "generator": inquiry.name,
             "query": inquiry.query,
@@ -237,7 +171,7 @@ class _Loop:
         """Write down what is asked for; refuse to go on with something else."""
         path = self.folder / "asked.json"
         if not path.exists():
-            if self.last.exists() or (self.folder / _ANSWERS).exists():
+            if self.last.exists() or (self.folder / ANSWERS).exists():
                 raise RunError(
                     f"{self.folder} has lost its asked.json; give --restart to begin "
                     "anew: answers are kept under another name."
@@ -282,10 +216,10 @@ class _Loop:
         self.folder.rename(kept)
         self.note(
             f"the earlier answers are kept in {kept}; `lfkit apply --seed-labels "
-            f"{kept / _ANSWERS}` takes them as seeds"
+            f"{kept / ANSWERS}` takes them as seeds"
         )
 
-    def pool(self, answers: _Answers) -> NDArray[np.int64]:
+    def pool(self, answers: Answers) -> NDArray[np.int64]:
         """Find the images to choose from: no copy of a seed, an answer, or another."""
         loaded = self.loaded
         keys = image_keys(loaded.index)
@@ -355,14 +289,9 @@ class _Loop:
             labels = self.loaded.truth[rows]
         else:
             labels = self._said(number, questions, rows)
+        told = answers.joined(Answers(rows, labels, np.full(len(rows), number)))
         names = self.loaded.config.class_names
-        told = _joined(answers, _Answers(rows, labels, np.full(len(rows), number)))
-        each = zip(told.rows, told.labels, told.rounds, strict=True)
-        files.write_csv(
-            self.folder / _ANSWERS,
-            _HEADER,
-            [(self.ids[row], names[label], count) for row, label, count in each],
-        )
+        write_answers(self.folder / ANSWERS, told, self.ids, names)
 
     def _said(
         self, number: int, questions: Questions, rows: NDArray[np.int64]
@@ -492,25 +421,9 @@ class _Loop:
         row_of = {name: row for row, name in enumerate(self.ids)}
         return np.asarray([row_of[name] for name in questions.ids], np.int64)
 
-    def _answers(self) -> _Answers:
-        """Read what was answered so far."""
-        path = self.folder / _ANSWERS
-        if not path.exists():
-            return _no_answers()
-        lines = files.read_csv(path, _HEADER)
-        row_of = {name: row for row, name in enumerate(self.ids)}
-        label_of = {name: at for at, name in enumerate(self.loaded.config.class_names)}
-        try:
-            found = [
-                (row_of[line["image_id"]], label_of[line["label"]], int(line["round"]))
-                for line in lines
-            ]
-        except (KeyError, ValueError) as error:
-            raise RunError(
-                f"{path} cannot be read: {error} is no image, class or round of this "
-                "run; mend it, or give --restart: it is kept under another name."
-            ) from error
-        return _Answers(*np.asarray(found, np.int64).reshape(-1, 3).T)
+    def _answers(self) -> Answers:
+        names = self.loaded.config.class_names
+        return read_answers(self.folder / ANSWERS, self.ids, names)
 
     def _known(self) -> dict[str, Any]:
         path = self.folder / "asked.json"
@@ -525,19 +438,6 @@ class _Loop:
 
 def _n_labeled(loaded: LoadedRun) -> int:
     return int((loaded.labels.labels != ABSTAIN).sum())
-
-
-def _no_answers() -> _Answers:
-    nothing = np.zeros(0, np.int64)
-    return _Answers(nothing, nothing, nothing)
-
-
-def _joined(first: _Answers, second: _Answers) -> _Answers:
-    return _Answers(
-        np.concatenate([first.rows, second.rows]),
-        np.concatenate([first.labels, second.labels]),
-        np.concatenate([first.rounds, second.rounds]),
-    )
 
 
 def _fingerprint(loaded: LoadedRun) -> str:

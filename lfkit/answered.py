@@ -2,16 +2,79 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lfkit.answers import read_csv, write_csv
+from lfkit.errors import RunError
 from lfkit.labels import Labels, aggregate, keep_precise, same_content, score
 from lfkit.loaded_run import LoadedRun
 from lfkit.run import image_keys
 from lfkit.votes import Votes, concatenate
+
+ANSWERS = "answers.csv"
+_HEADER = ("image_id", "label", "round")
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """All answers so far: rows (a,), their classes (a,), the rounds (a,), from 1 on."""
+
+    rows: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    rounds: NDArray[np.int64]
+
+    @classmethod
+    def none(cls) -> Answers:
+        """Nobody was asked yet."""
+        nothing = np.zeros(0, np.int64)
+        return cls(nothing, nothing, nothing)
+
+    def where(self, kept: NDArray[np.bool_]) -> Answers:
+        """Take some of them, (a,)."""
+        return Answers(self.rows[kept], self.labels[kept], self.rounds[kept])
+
+    def joined(self, others: Answers) -> Answers:
+        """Add others after these."""
+        return Answers(
+            np.concatenate([self.rows, others.rows]),
+            np.concatenate([self.labels, others.labels]),
+            np.concatenate([self.rounds, others.rounds]),
+        )
+
+
+def write_answers(
+    path: Path, answers: Answers, ids: Sequence[str], class_names: Sequence[str]
+) -> None:
+    """Write them as a table: image_id, label, round."""
+    each = zip(answers.rows, answers.labels, answers.rounds, strict=True)
+    lines = [(ids[row], class_names[label], count) for row, label, count in each]
+    write_csv(path, _HEADER, lines)
+
+
+def read_answers(path: Path, ids: Sequence[str], class_names: Sequence[str]) -> Answers:
+    """Read what `write_answers` wrote; none where there is no file."""
+    if not path.exists():
+        return Answers.none()
+    lines = read_csv(path, _HEADER)
+    row_of = {name: row for row, name in enumerate(ids)}
+    label_of = {name: label for label, name in enumerate(class_names)}
+    try:
+        found = [
+            (row_of[line["image_id"]], label_of[line["label"]], int(line["round"]))
+            for line in lines
+        ]
+    except (KeyError, ValueError) as error:
+        raise RunError(
+            f"{path} cannot be read: {error} is no image, class or round of this run; "
+            "mend it, or give --restart: it is kept under another name."
+        ) from error
+    return Answers(*np.asarray(found, np.int64).reshape(-1, 3).T)
 
 
 def with_answers(

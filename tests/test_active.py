@@ -221,6 +221,7 @@ def digits_run(tmp_path_factory, digits):
     return folder / "run"
 
 
+@pytest.mark.slow
 def test_a_simulation_on_digits(lfkit, digits_run, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(digits_run, run)
@@ -309,21 +310,27 @@ def test_answers_sharpen_the_weights_of_functions(known_run):
 
 
 def test_seeds_of_foreign_votes_keep_their_labels(lfkit, made, tmp_path):
-    votes = pd.DataFrame({"always_left": ["left"] * 40, "always_right": "right"})
+    votes = pd.DataFrame({"always_left": [0] * 40, "always_right": 1})
     votes.insert(0, "image_id", [f"{n:02d}.png" for n in range(40)])
     votes.to_csv(tmp_path / "votes.csv", index=False)
+    seeds = "".join(f"{n:02d}.png,{n % 2}\n" for n in range(6))
+    (tmp_path / "seeds.csv").write_text("image_id,label\n" + seeds)
     run = tmp_path / "run"
     done = lfkit("apply", made / "photos", "--votes", tmp_path / "votes.csv",
-                 "--seed-labels", made / "seeds.csv", "--out", run)  # fmt: skip
+                 "--seed-labels", tmp_path / "seeds.csv", "--out", run)  # fmt: skip
     assert done.code == 0, done.err
     ask = ["active", run, *TOY, "--budget", 4, "--per-round", 4, "--oracle", "csv"]
     lfkit(*ask)
-    fill(run / "active" / "round-01" / "ask.csv", truth)
+
+    def number(row):
+        return int(row["image_id"][:2]) % 2
+
+    fill(run / "active" / "round-01" / "ask.csv", number)
     assert lfkit(*ask).code == 0
     labels = pd.read_csv(run / "active" / "labels.csv").set_index("image_id")
     assert labels["seed"].sum() == 10
     for name in [f"{n:02d}.png" for n in range(6)]:
-        assert labels.loc[name, "label"] == truth({"image_id": name})
+        assert labels.loc[name, "label"] == number({"image_id": name})
 
 
 # Killed at any moment.
@@ -723,3 +730,18 @@ def test_generate_names_the_command_that_is_missing(lfkit, run, tmp_path):
                  tmp_path / "images")  # fmt: skip
     assert "run `lfkit active" in said(done.err)
     assert "--with acgan`" in said(done.err)
+
+
+def test_the_command_of_its_page_asks_and_says_which_file_to_fill_in(
+    lfkit, made, tmp_path, monkeypatch
+):
+    page = (Path(__file__).parents[1] / "docs" / "active.md").read_text()
+    (command,) = re.findall(r"^\$ lfkit (.*)$", page, re.MULTILINE)
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(made / "run", "demo-run")
+    arguments = command.replace("--budget 40", "--budget 8").split()
+    done = lfkit(*arguments, *TOY[2:])
+    assert done.code == 0, done.err
+    assert "demo-run/active/round-01/ask.csv" in said(done.out)
+    for option in re.findall(r"`(--[a-z-]+)", page):
+        assert option in said(lfkit("active", "--help").out), option

@@ -275,7 +275,9 @@ def test_adp_trains_with_every_kind_of_noise_and_label(noise, labels):
     assert len(made.sample(10)) == 10
 
 
-@pytest.mark.parametrize("labels", ["condition", "head"])
+@pytest.mark.parametrize(
+    "labels", ["condition", pytest.param("head", marks=pytest.mark.slow)]
+)
 def test_surrogate_foresees_votes_and_teaches_the_generator(labels, tmp_path):
     images, truth, votes = toys(n=200)
     given = {"proba": np.eye(2)[truth], "lfs": LFS}

@@ -166,6 +166,7 @@ def test_labels_are_as_right_as_the_readme_says(name, majority, weighted):
         assert (labels[scored] == truth[scored]).mean() > least, aggregator
 
 
+@pytest.mark.slow
 def test_same_seeds_give_the_same_votes_and_other_seeds_others():
     source = images_for("digits")
     lfs = [lf for lf in digits.LFS if lf.thresholds][::3]

