@@ -222,7 +222,7 @@ def _bind(
     """Give the generator the functions, if it wants any."""
     wants = order.revote or order.min_confidence > 0
     if generator.functions == "never":
-        if wants:
+        if order.revote or (wants and not generator.is_sure_of_each):
             raise InputError(
                 f"{name} knows no labeling functions, so no image has a confidence of "
                 "its own; leave --revote and --min-confidence out, or use `adp`."

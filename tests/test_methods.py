@@ -193,6 +193,10 @@ def test_a_code_moves_the_image_and_nothing_else(tmp_path):
             lambda: make(SsInfoGan, real_labels="some"),
             "real_labels is 'some'; choose from model, true, seeds, none.",
         ),
+        (
+            lambda: make(Acgan, real_labels="none"),
+            "real_labels is 'none'; choose from model, true, seeds.",
+        ),
         (lambda: make(SsInfoGan, anneal=2.0), "anneal is 2; give 0 to 1."),
         (lambda: make(SelfLabeling, threshold=2.0), "threshold is 2; give 0 to 1."),
         (

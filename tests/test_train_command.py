@@ -593,6 +593,10 @@ def test_what_a_code_does_is_drawn(lfkit, made_run, tmp_path):
     assert done.out.strip().endswith("code-2.png")
     with Image.open(out / "code-2.png") as picture:
         assert picture.width > 400
+    sure = ("generate", run, "-n", 20, "--min-confidence", 0.5, "--out")
+    assert lfkit(*sure, tmp_path / "sure").code == 0
+    confidence = pd.read_csv(tmp_path / "sure" / "metadata.csv")["confidence"]
+    assert (confidence >= 0.5).all()
     done = lfkit("generate", run, "--traverse", 3, "--out", out)
     assert done.code == 2
     assert "code 3 was asked for, and there are 2; give 1 to 2." in done.err

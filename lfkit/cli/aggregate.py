@@ -53,7 +53,8 @@ def aggregate(
     by = name if result["chosen"] == name else f"{name}: {result['chosen']}"
     typer.echo(f"{result['labeled']:,} of {result['images']:,} images labeled by {by}.")
     if result["reason"]:
-        typer.echo(f"chosen since {result['reason']}")
+        how = "by" if result["chosen"] == name else "chosen since"
+        typer.echo(f"{how} {result['reason']}")
     for title, key in (
         ("accuracy", "accuracy"),
         ("majority vote", "majority_vote_accuracy"),

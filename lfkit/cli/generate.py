@@ -37,7 +37,7 @@ def generate(
         float,
         typer.Option(
             help="Keep images on which the trusted functions name the label with so "
-            "much of their weight.",
+            "much of their weight, or of which the generator itself is so sure.",
             metavar="P",
         ),
     ] = 0.0,

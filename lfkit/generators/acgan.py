@@ -26,12 +26,12 @@ class Acgan(JudgedGenerator):
 
     Parameters
     ----------
-    real_labels : "model": the run's; "seeds": only theirs; "true", for comparison;
-        "none" is not for a classifier.
+    real_labels : "model": the run's; "seeds": only theirs; "true", for comparison.
     """
 
     paper = "ALCG (Xie & Huang 2019)"
     needs = "labels of some images"
+    real_label_kinds = ("model", "true", "seeds")  # who else would teach it?
     gives = "images of the class asked for, labels of real images"
 
     def __init__(

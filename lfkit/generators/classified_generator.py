@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from lfkit.nn import Real
 
-REAL_LABELS = ("model", "true", "seeds", "none")
 _MATCHED = 10_000  # images
 
 
@@ -36,6 +35,8 @@ class ClassifiedGenerator(GanGenerator):
     """
 
     label_kinds: ClassVar[tuple[str, ...]] = ("condition",)
+    real_label_kinds: ClassVar[tuple[str, ...]] = ("model", "true", "seeds", "none")
+    is_sure_of_each: ClassVar[bool] = True
     real_labels: str
 
     @property
@@ -44,7 +45,7 @@ class ClassifiedGenerator(GanGenerator):
         return True
 
     def _check_settings(self, has_functions: bool) -> None:
-        check_choice("real_labels", self.real_labels, REAL_LABELS)
+        check_choice("real_labels", self.real_labels, self.real_label_kinds)
 
     def _real(self, task: Task) -> Real:
         """Put real images and the labels that it may learn from on the device."""

@@ -55,6 +55,9 @@ class JointGenerator(BaseEstimator, ABC):
     label_kinds: ClassVar[tuple[str, ...]]  # the values of `plan.labels` it can use
     joins: ClassVar[tuple[str, ...]] = JOINS  # the values of `plan.join` it can use
     unused: ClassVar[tuple[str, ...]] = ()  # settings of the plan that change nothing
+    is_sure_of_each: ClassVar[bool] = (
+        False  # knows of every image how sure its label is
+    )
     functions: ClassVar[Literal["never", "may", "must"]] = "never"  # vote on its images
 
     plan: GanPlan

@@ -47,6 +47,7 @@ class JGan(GanGenerator):
     paper = "JGAN (Park 2019)"
     needs = "labels, or votes"
     gives = "labels it was not asked for, by a label head"
+    is_sure_of_each = True
     label_kinds: ClassVar[tuple[str, ...]] = ("head",)
 
     def __init__(
