@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 from collections.abc import Callable, Mapping
 from functools import cached_property
@@ -23,20 +22,20 @@ from lfkit.answered import (
     write_answers,
 )
 from lfkit.answers import Questions
+from lfkit.asked import ASKED, begin_with, begun_with
 from lfkit.errors import DataError, InputError, RunError
 from lfkit.images import ImageSource, content_groups
 from lfkit.inquiry import Inquiry
-from lfkit.json_text import to_json
 from lfkit.labels import aggregate, same_content
 from lfkit.loaded_run import LoadedRun, load_run
 from lfkit.material import Progress, Read, material_of, read_run
 from lfkit.queries import best, scores
 from lfkit.run import image_keys, save_labels
-from lfkit.store import write_atomically
 from lfkit.training import ACTIVE, best_device, make_generator, params_of, train_on
 from lfkit.votes import ABSTAIN
 
 _SCORED_AT_ONCE = 1024
+_ANEW = "--restart to begin anew: answers are kept under another name"
 _LEAST_KEPT = 0.9  # of the labels; of fewer it is told
 
 
@@ -89,11 +88,11 @@ def learn_actively(
         "query": inquiry.query,
         "quota": inquiry.quota,
         "oracle": inquiry.oracle,
-        "run": _fingerprint(loaded),
+        "material": _fingerprint(loaded),
     }
     if inquiry.restart:
         found.set_aside()
-    found.begin(json.loads(to_json(asked)))
+    found.begin(asked)
     return found.summary()
 
 
@@ -169,33 +168,11 @@ class _Loop:
 
     def begin(self, asked: Mapping[str, Any]) -> None:
         """Write down what is asked for; refuse to go on with something else."""
-        path = self.folder / "asked.json"
-        if not path.exists():
-            if self.last.exists() or (self.folder / ANSWERS).exists():
-                raise RunError(
-                    f"{self.folder} has lost its asked.json; give --restart to begin "
-                    "anew: answers are kept under another name."
-                )
-            write_atomically(path, to_json(asked, indent=1).encode())
+        if begun_with(self.folder, asked, _ANEW) is not None:
             return
-        known = self._known()
-        if known == asked:
-            return
-        if known.get("run") != asked["run"]:
-            raise RunError(
-                f"the images, votes or labels of this run have changed since "
-                f"{self.folder} began; give --restart to begin anew: answers are kept "
-                "under another name."
-            )
-        was, now = (
-            {**each, **each.get("params", {})} for each in (known, asked)
-        )  # flat: a setting is named by itself
-        name = next(key for key in now if key != "params" and was.get(key) != now[key])
-        raise RunError(
-            f"{self.folder} began with {name} = {was.get(name)}, not {now[name]}; give "
-            "the same settings to go on, or --restart to begin anew: answers are kept "
-            "under another name."
-        )
+        if self.last.exists() or (self.folder / ANSWERS).exists():
+            raise RunError(f"{self.folder} has lost its {ASKED}; give {_ANEW}.")
+        begin_with(self.folder, asked)
 
     def set_aside(self) -> None:
         """Forget an earlier inquiry; what people answered is kept."""
@@ -203,11 +180,8 @@ class _Loop:
             shutil.rmtree(self.last)
         if not self.folder.exists():
             return
-        try:
-            by_people = self._known().get("oracle") != "data"
-        except (OSError, RunError):
-            by_people = True  # who knows
-        if not by_people:
+        held = self.folder.glob("round-*/*")
+        if not any(path.name in (files.SHEET, files.TASKS) for path in held):
             shutil.rmtree(self.folder)
             return
         number = 1
@@ -300,7 +274,7 @@ class _Loop:
         inquiry, names = self.inquiry, self.loaded.config.class_names
         n, folder = len(rows), self._round(number)
         if inquiry.oracle == "csv":
-            path = sheet = folder / "ask.csv"
+            path = sheet = folder / files.SHEET
             if not sheet.exists():
                 files.write_sheet(sheet, questions, self._source, rows)
             said = files.read_sheet(sheet)
@@ -309,7 +283,7 @@ class _Loop:
                 f"{', '.join(names)}), and give the same command again."
             )
         else:
-            sheet, given = folder / "tasks.json", inquiry.answers
+            sheet, given = folder / files.TASKS, inquiry.answers
             if not sheet.exists():
                 files.write_tasks(
                     sheet, questions, self._source, rows, names, inquiry.name
@@ -424,16 +398,6 @@ class _Loop:
     def _answers(self) -> Answers:
         names = self.loaded.config.class_names
         return read_answers(self.folder / ANSWERS, self.ids, names)
-
-    def _known(self) -> dict[str, Any]:
-        path = self.folder / "asked.json"
-        try:
-            return dict(json.loads(path.read_text()))
-        except (ValueError, TypeError) as error:
-            raise RunError(
-                f"{path} cannot be read ({error}); give --restart to begin anew: "
-                "answers are kept under another name."
-            ) from error
 
 
 def _n_labeled(loaded: LoadedRun) -> int:

@@ -21,6 +21,7 @@ from lfkit.images import ImageSource
 from lfkit.json_text import to_json
 from lfkit.store import write_atomically
 
+SHEET, TASKS = "ask.csv", "tasks.json"  # what people are given
 _LEAST_SIDE = 128  # px: smaller images are enlarged for people to see
 
 Said = list[tuple[str, str]]  # image ids, and the labels given to them

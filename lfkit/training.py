@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -13,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lfkit.errors import InputError, RunError
+from lfkit.asked import begin_with, begun_with
+from lfkit.errors import InputError
 from lfkit.gan_plan import GanPlan
 from lfkit.json_text import to_json
 from lfkit.loaded_run import load_run
@@ -111,13 +111,13 @@ def train_on(
         "params": params_of(generator) | {"max_minutes": max_minutes},
         "material": material.fingerprint(),
     }
-    steps = _known_steps(folder, asked)
+    begun = begun_with(folder, asked, "--restart to train anew")
     of_all.wait()  # until all have read what one is to write
+    steps = (begun or {}).get("n_steps")
     if steps is None:
         steps = of_all.agreed(_steps(generator, material, max_minutes, say))
-        note = asked | {"n_steps": steps}
         if of_all.is_first:
-            write_atomically(folder / "asked.json", to_json(note, indent=1).encode())
+            begin_with(folder, asked | {"n_steps": steps})
     generator.plan = replace(generator.plan, n_steps=steps)
     finished = (folder / "config.json").exists()
     of_all.wait()
@@ -189,34 +189,6 @@ def make_generator(name: str, settings: Mapping[str, Any]) -> Any:
     # All at once: some make sense together only.
     made.plan = replace(made.plan, **planned)
     return made
-
-
-def _known_steps(folder: Path, asked: Mapping[str, Any]) -> int | None:
-    """Give the steps of the training that is under way or done, if it is the same."""
-    path = folder / "asked.json"
-    if not path.exists():
-        return None
-    try:
-        known = json.loads(path.read_text())
-        steps = int(known.pop("n_steps"))
-    except (ValueError, KeyError, TypeError) as error:
-        raise RunError(
-            f"{path} cannot be read ({error}); train anew with --restart."
-        ) from error
-    asked = json.loads(to_json(asked))
-    if known == asked:
-        return steps
-    if known.get("material") != asked["material"]:
-        raise RunError(
-            f"the images, votes or labels of this run have changed since the training "
-            f"in {folder} began; give --restart to train anew."
-        )
-    before, now = known.get("params", {}), asked["params"]
-    name = next((key for key in now if before.get(key) != now[key]), "generator")
-    raise RunError(
-        f"{folder} holds a training with {name} = {before.get(name)}, not "
-        f"{now.get(name)}; give --restart to train anew, or the same settings to go on."
-    )
 
 
 def _steps(

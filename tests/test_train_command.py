@@ -264,7 +264,10 @@ def test_other_settings_or_labels_need_a_restart(lfkit, run):
     assert lfkit("train", run, "--steps", 10, *TOY).code == 0
     other = lfkit("train", run, "--steps", 20, *TOY)
     assert other.code == 2
-    assert "n_steps = 10, not 20; give --restart" in " ".join(other.err.split())
+    assert (
+        "n_steps = 10, not 20; give the same settings to go on, or --restart"
+        in " ".join(other.err.split())
+    )
     assert lfkit("train", run, "--steps", 20, "--restart", *TOY).code == 0
     (run / "models" / "adp" / "asked.json").write_text("{")
     broken = lfkit("train", run, "--steps", 20, *TOY)
