@@ -59,6 +59,8 @@ ROWS = {
         _AT_ONCE | {"surrogate": True, "noise": "none"},
     ),
     "jgan": ("jgan", {}),
+    "jgan, votes": ("jgan", {"targets": "votes"}),
+    "jgan, features": ("jgan", {"targets": "features"}),
     "ss-infogan": ("ss-infogan", {}),
     "acgan": ("acgan", {}),
     "self-labeling": ("self-labeling", {}),
