@@ -176,6 +176,10 @@ def test_a_code_moves_the_image_and_nothing_else(tmp_path):
         generator.traverse(2)
     with pytest.raises(InputError, match="TwoStage was trained without continuous co"):
         fit(make(GENERATORS["two-stage"], n_steps=3)).traverse(0)
+    # Nobody asked for classes: the rows have none.
+    unasked = fit(make(JGan, n_steps=3, plan={"n_codes": 1})).traverse(0)
+    assert unasked.images.shape == (24, 8, 8, 1)
+    assert not unasked.proba.any()
 
 
 @pytest.mark.parametrize(

@@ -603,6 +603,9 @@ def test_what_a_code_does_is_drawn(lfkit, made_run, tmp_path):
     done = lfkit("generate", run, "--traverse", 3, "--out", out)
     assert done.code == 2
     assert "code 3 was asked for, and there are 2; give 1 to 2." in done.err
+    done = lfkit("generate", run, "--traverse", 1, "--class", "0", "--out", out)
+    assert done.code == 2
+    assert "twelve images of every class; leave --class out" in done.err
     done = lfkit("generate", run, "--out", out)
     assert done.code == 2
     assert "give -n, the number of images; or --traverse, a code." in done.err

@@ -74,6 +74,18 @@ def generate(
     if code is not None:
         from lfkit.generation import traverse
 
+        of_images = {
+            "-n": n is not None,
+            "--class": bool(classes),
+            "--balanced": balanced,
+            "--shares": shares is not None,
+            "--min-confidence": min_confidence > 0,
+            "--revote": revote,
+        }
+        if given := [option for option, value in of_images.items() if value]:
+            raise InputError(
+                f"--traverse draws twelve images of every class; leave {given[0]} out."
+            )
         path = traverse(run, name, code, out, seed)
         typer.echo(to_json({"files": [str(path)]}) if as_json else path)
         return

@@ -64,7 +64,8 @@ class GanGenerator(JointGenerator):
 
         Returns
         -------
-        Twelve images of each class, of the same noise; the other codes are 0.
+        Twelve images of each class, of the same noise; the other codes are 0. Where
+        classes are not asked for, as many rows without a label.
         """
         import torch
 
@@ -90,6 +91,8 @@ class GanGenerator(JointGenerator):
         images, _ = self.made_.make(self._told(classes), z, codes)
         nobody = np.full(len(classes), np.nan, np.float32)
         labels = np.eye(len(self.prior_), dtype=np.float32)[classes]
+        if not self.is_conditional:
+            labels[:] = 0
         return Samples(to_pixels(images), labels, nobody)
 
     def _told(self, classes: NDArray[np.int64]) -> NDArray[np.int64]:
