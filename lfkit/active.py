@@ -23,6 +23,7 @@ from lfkit.answered import (
 )
 from lfkit.answers import Questions
 from lfkit.asked import ASKED, begin_with, begun_with
+from lfkit.asking import Asked, Waiting, ask_people
 from lfkit.errors import DataError, InputError, RunError
 from lfkit.images import ImageSource, content_groups
 from lfkit.inquiry import Inquiry
@@ -34,17 +35,10 @@ from lfkit.run import image_keys, save_labels
 from lfkit.training import ACTIVE, best_device, make_generator, params_of, train_on
 from lfkit.votes import ABSTAIN
 
+SEEDS = "seeds.csv"  # in RUN/active: all that is known for certain
 _SCORED_AT_ONCE = 1024
 _ANEW = "--restart to begin anew: answers are kept under another name"
 _LEAST_KEPT = 0.9  # of the labels; of fewer it is told
-
-
-class _Waiting(Exception):
-    """People are asked, and have not answered all; says what to do, in a sentence."""
-
-    def __init__(self, file: Path, n_asked: int, n_missing: int, what: str) -> None:
-        super().__init__(what)
-        self.file, self.n_asked, self.n_missing = file, n_asked, n_missing
 
 
 def learn_actively(
@@ -120,7 +114,8 @@ class _Loop:
         if config.refine:
             self.note(
                 "the run's labels were refined; labels with answers are by votes and "
-                "answers alone, without refinement"
+                "answers alone. To refine them: the same `lfkit apply` with another "
+                f"--out and --seed-labels {self.folder / SEEDS}"
             )
         waiting: dict[str, Any] | None = None
         rounds: list[dict[str, Any]] = []
@@ -136,15 +131,15 @@ class _Loop:
                     self._save(now)
             self._warn_of_lost(now)
             self._trained(now, self.last, "at last")
-        except _Waiting as stop:
+        except Waiting as stop:
             waiting = {
                 "file": str(stop.file),
                 "asked": stop.n_asked,
                 "missing": stop.n_missing,
                 "what": str(stop),
             }
-        paths = [self.folder / name for name in ("labels.parquet", "labels.csv")]
-        paths += [self.folder / ANSWERS, self.last / "grid.png"]
+        kept = ("labels.parquet", "labels.csv", ANSWERS, SEEDS)
+        paths = [self.folder / name for name in kept] + [self.last / "grid.png"]
         return {
             "generator": inquiry.name,
             "query": inquiry.query,
@@ -190,7 +185,9 @@ class _Loop:
         self.folder.rename(kept)
         self.note(
             f"the earlier answers are kept in {kept}; `lfkit apply --seed-labels "
-            f"{kept / ANSWERS}` takes them as seeds"
+            f"{kept / SEEDS}` takes them as seeds"
+            if (kept / SEEDS).exists()
+            else f"what was asked earlier is kept in {kept}"
         )
 
     def pool(self, answers: Answers) -> NDArray[np.int64]:
@@ -258,62 +255,15 @@ class _Loop:
         answers = self._answers()
         if (answers.rounds == number).any() or not questions.ids:
             return
-        rows = self._rows(questions)
+        rows, names = self._rows(questions), self.loaded.config.class_names
         if self.inquiry.oracle == "data":
             labels = self.loaded.truth[rows]
         else:
-            labels = self._said(number, questions, rows)
+            before = frozenset(self.ids[row] for row in answers.rows)
+            images = Asked(questions, rows, self._source, self.ids, before, number)
+            labels = ask_people(self.inquiry, self._round(number), images, names)
         told = answers.joined(Answers(rows, labels, np.full(len(rows), number)))
-        names = self.loaded.config.class_names
         write_answers(self.folder / ANSWERS, told, self.ids, names)
-
-    def _said(
-        self, number: int, questions: Questions, rows: NDArray[np.int64]
-    ) -> NDArray[np.int64]:
-        """Read what people answered, (q,) classes; ask them first."""
-        inquiry, names = self.inquiry, self.loaded.config.class_names
-        n, folder = len(rows), self._round(number)
-        if inquiry.oracle == "csv":
-            path = sheet = folder / files.SHEET
-            if not sheet.exists():
-                files.write_sheet(sheet, questions, self._source, rows)
-            said = files.read_sheet(sheet)
-            what = (
-                f"Fill in the column label of {sheet} ({n} images, classes "
-                f"{', '.join(names)}), and give the same command again."
-            )
-        else:
-            sheet, given = folder / files.TASKS, inquiry.answers
-            if not sheet.exists():
-                files.write_tasks(
-                    sheet, questions, self._source, rows, names, inquiry.name
-                )
-            path = given or sheet
-            said = [] if given is None else files.read_export(given)
-            what = (
-                f"Import {sheet} ({n} images) into a Label Studio project with the "
-                f"interface {folder / 'labeling_config.xml'}, label them, export as "
-                "JSON, and give the same command with --answers FILE."
-            )
-        answers = self._answers()
-        before = [self.ids[row] for row in answers.rows]
-        found = files.checked(
-            said,
-            path,
-            asked=questions.ids,
-            before=before,
-            all_ids=self.ids,
-            class_names=names,
-        )
-        n_missing = n - len(found)
-        if n_missing:
-            if found:
-                what = (
-                    f"{n_missing} of the {n} labels of round {number} are missing in "
-                    f"{path}; nothing was taken. " + what
-                )
-            raise _Waiting(sheet, n, n_missing, what)
-        return np.asarray([found[name] for name in questions.ids], np.int64)
 
     def _labeled(self, number: int) -> LoadedRun:
         """Label the run anew by the answers of the rounds up to this one."""
@@ -324,8 +274,13 @@ class _Loop:
         return with_answers(self.loaded, answers.rows, answers.labels)
 
     def _save(self, now: LoadedRun) -> None:
-        names = self.loaded.config.class_names
+        """Keep labels, and what is known for certain: seeds of an `lfkit apply`."""
+        names, votes = self.loaded.config.class_names, now.votes
         save_labels(self.folder, self.ids, now.labels, class_names=names)
+        if votes.seed_rows is not None and votes.seed_labels is not None:
+            each = zip(votes.seed_rows, votes.seed_labels, strict=True)
+            lines = [(self.ids[row], names[label]) for row, label in each]
+            files.write_csv(self.folder / SEEDS, ("image_id", "label"), lines)
 
     @cached_property
     def _majority(self) -> NDArray[np.int64]:

@@ -389,7 +389,7 @@ def test_stopped_at_any_moment_it_ends_with_the_same_files(
 # A table that a person fills in.
 
 
-def test_a_person_fills_in_tables(lfkit, run):
+def test_a_person_fills_in_tables(lfkit, made, run, tmp_path):
     ask = ["active", run, *TOY, "--budget", 6, "--per-round", 3, "--oracle", "csv"]
     done = lfkit(*ask)
     sheet = run / "active" / "round-01" / "ask.csv"
@@ -431,11 +431,20 @@ def test_a_person_fills_in_tables(lfkit, run):
     answers = rows_of(run / "active" / "answers.csv")
     assert [row["label"] for row in answers] == [*map(truth, answers)]
     assert (run / "models" / "two-stage-active" / "config.json").exists()
+    # Seeds and answers are one file, for `lfkit apply`.
+    seeds = run / "active" / "seeds.csv"
+    assert len(rows_of(seeds)) == 6 + len(answers)
+    again = ("apply", made / "photos", "--lfs", made / "functions.py", "--out")
+    done = lfkit(*again, tmp_path / "again", "--seed-labels", seeds)
+    assert done.code == 0, done.err
+    labels = pd.read_csv(tmp_path / "again" / "labels.csv")
+    assert labels["seed"].sum() == 6 + len(answers)
     # To begin anew sets the answers aside, and says where.
     done = lfkit(*ask, "--restart")
     assert done.code == 0, done.err
     kept = run / "active-1" / "answers.csv"
     assert f"the earlier answers are kept in {run / 'active-1'}" in said(done.err)
+    assert f"--seed-labels {run / 'active-1' / 'seeds.csv'}` takes" in said(done.err)
     assert rows_of(kept) == answers
     assert not (run / "active" / "answers.csv").exists()
     assert not (run / "models" / "two-stage-active").exists()
