@@ -14,11 +14,12 @@ from lfkit.generators import GENERATORS
 from lfkit.nn import Extras, PairGan, Real
 from lfkit.nn.chosen import most_convincing
 from lfkit.nn.cutmix import cutmix_penalty, mixing_mask
-from lfkit.nn.discriminator import Discriminator
+from lfkit.nn.discriminator import Discriminator, Judged
 from lfkit.nn.gan_networks import GAN_NETWORKS
 from lfkit.nn.loop import Moment
 from lfkit.nn.losses import d_loss, g_loss
 from lfkit.nn.pair_losses import d_pair_loss, g_pair_loss, information, multi_hinge
+from lfkit.nn.penalties import weighted_penalties
 from lfkit.nn.randaugment import randaugment
 from lfkit.nn.spectral import Spectral, without_spectral
 
@@ -102,6 +103,63 @@ def test_a_mixed_image_is_judged_as_the_images_it_is_made_of():
     found = cutmix_penalty(judge, real, fake, of_real, of_fake, mask)
     torch.testing.assert_close(seen[0][0, 0], torch.tensor([[0.8, 0.8], [0.2, 0.8]]))
     assert found.item() == pytest.approx(1.0)
+
+
+def test_penalties_have_their_weights():
+    judge = Linear()  # its slope has norm 5
+    real, made = torch.full((4, 1, 2, 2), 0.5), torch.zeros(4, 1, 2, 2)
+    sides = {
+        name: (images, images, judge(images).alone)
+        for name, images in (("real", real), ("made", made))
+    }
+
+    def found(step, **settings):
+        now = Moment(step, drawn())
+        given = weighted_penalties(judge, GanPlan(**settings), now, **sides)
+        return {name: value.item() for name, value in given.items()}
+
+    assert found(0) == {}
+    # Every fourth step four times as strong: 2 / 2 * 25 * 4.
+    lazy = {"r1_gamma": 2.0, "r1_every": 4}
+    assert found(4, **lazy) == {"r1": pytest.approx(100)}
+    assert found(5, **lazy) == {}
+    assert found(5, gp_weight=10.0) == {"gradient_penalty": pytest.approx(160)}
+
+
+class Linear:
+    """A discriminator whose slope is the same everywhere."""
+
+    weights = torch.tensor([3.0, 4.0, 0.0, 0.0])
+
+    def __call__(self, images):
+        alone = self.score(images)
+        return Judged(alone, alone, images.flatten(1))
+
+    def score(self, images):
+        return images.flatten(1) @ self.weights
+
+
+@pytest.mark.parametrize("weight", [1.0, 3.0])
+def test_cutmix_costs_its_weight(weight):
+    # Its judgement of each pixel is the pixel: that of a mixed image is the mixture.
+    judge = Pixels()
+    real, made = torch.full((4, 1, 6, 6), 0.5), torch.zeros(4, 1, 6, 6)
+    plan = GanPlan(network="biggan", cutmix=weight)
+
+    def cost(of_real, of_made):
+        sides = {"real": (real, real, of_real), "made": (made, made, of_made)}
+        now = Moment(0, drawn())
+        return weighted_penalties(judge, plan, now, **sides)["cutmix"].item()
+
+    assert cost(real[:, 0], made[:, 0]) == pytest.approx(0)
+    assert cost(real[:, 0] + 2, made[:, 0] + 2) == pytest.approx(4 * weight)
+
+
+class Pixels:
+    """A discriminator that says of a pixel what it is."""
+
+    def __call__(self, images):
+        return Judged(images[:, 0], images.mean(dim=(1, 2, 3)), images.flatten(1))
 
 
 def test_masks_are_rectangles_of_any_share():
