@@ -177,7 +177,11 @@ class _Loop:
             return
         held = self.folder.glob("round-*/*")
         if not any(path.name in (files.SHEET, files.TASKS) for path in held):
-            shutil.rmtree(self.folder)
+            # Killed halfway, nothing of it may be taken for a new inquiry's.
+            doomed = self.folder.with_name(".active-gone")
+            shutil.rmtree(doomed, ignore_errors=True)
+            self.folder.rename(doomed)
+            shutil.rmtree(doomed)
             return
         number = 1
         while (kept := self.folder.with_name(f"active-{number}")).exists():
@@ -245,9 +249,9 @@ class _Loop:
             tuple(names[label] for label in guesses[chosen]),
             tuple(round(float(sure), 6) for sure in proba[chosen].max(axis=1)),
         )
-        files.write_guesses(folder / "guesses.csv", questions)
         # To go on, a training that is done needs its state no more.
         shutil.rmtree(path / "state", ignore_errors=True)
+        files.write_guesses(folder / "guesses.csv", questions)
         return questions
 
     def _answer(self, number: int, questions: Questions) -> None:

@@ -189,9 +189,12 @@ def checked(
     asked : ids of the questions.
     before : ids that were answered in earlier rounds; they are passed over.
     all_ids : of the data.
-    class_names : the k classes; their numbers are taken, too.
+    class_names : the k classes; if no name is a number, their
+        numbers are taken, too.
     """
-    class_of = {str(number): number for number in range(len(class_names))}
+    class_of = {}
+    if not any(name.strip().isdigit() for name in class_names):
+        class_of = {str(number): number for number in range(len(class_names))}
     class_of |= {name: number for number, name in enumerate(class_names)}
     open_ids, earlier = set(asked), set(before)
     wrong = [(name, label) for name, label in said if label not in class_of]
@@ -238,7 +241,9 @@ def read_csv(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read as a table ({error}).") from error
+        raise DataError(
+            f"{path} cannot be read as a table ({error}); save it as CSV in UTF-8."
+        ) from error
     first = text.split("\n", 1)[0]
     # Spreadsheets set to many European languages part cells by semicolons.
     delimiter = max(",;\t", key=first.count)
@@ -251,7 +256,12 @@ def read_csv(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
             f"{path} has no column {missing[0]}; it has "
             f"{', '.join(reader.fieldnames or ('none',))}."
         )
-    return [row for row in reader if any(row.values())]
+    try:
+        return [row for row in reader if any(row.values())]
+    except csv.Error as error:
+        raise DataError(
+            f"{path} cannot be read as a table ({error}); is a quote left open?"
+        ) from error
 
 
 def _choices(task: dict[str, Any]) -> list[str]:
@@ -259,13 +269,19 @@ def _choices(task: dict[str, Any]) -> list[str]:
     if "annotations" not in task and "completions" not in task:
         return _names(task.get("label"))
     found = []
-    for annotation in task.get("annotations", task.get("completions")) or ():
-        if not isinstance(annotation, dict) or annotation.get("was_cancelled"):
+    for annotation in _dicts(task.get("annotations", task.get("completions"))):
+        if annotation.get("was_cancelled"):
             continue
-        for result in annotation.get("result", ()):
+        for result in _dicts(annotation.get("result")):
             if result.get("from_name") == "label":
                 found += _names(result.get("value"))
     return found
+
+
+def _dicts(value: Any) -> list[dict[str, Any]]:
+    """Give those of a list; none where it is no list."""
+    held = value if isinstance(value, list) else []
+    return [each for each in held if isinstance(each, dict)]
 
 
 def _names(value: Any) -> list[str]:

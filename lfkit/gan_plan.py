@@ -142,6 +142,18 @@ class GanPlan:
                 "to keep. Set join to 'classifier', or loss to 'hinge'.",
             ),
             (
+                self.loss == "wasserstein"
+                and self.labels != "none"
+                and self.join in ("projection", "concat"),
+                f"loss is 'wasserstein' and join {self.join!r}: the penalty bounds the "
+                "critic of images, not that of pairs. Set join to 'classifier'.",
+            ),
+            (
+                self.images_first == 1 and self.labels != "none",
+                "images_first is 1: no pair would ever be judged. Set it lower, or "
+                "labels to 'none'.",
+            ),
+            (
                 self.cutmix > 0 and self.network not in JUDGES_OF_PIXELS,
                 f"cutmix is {self.cutmix:g} and network {self.network!r}, whose "
                 "discriminator does not judge pixels. Set network to "

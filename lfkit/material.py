@@ -155,7 +155,8 @@ def material_of(loaded: LoadedRun, read: Read, real_labels: str = "model") -> Ma
     pixels, readable = read.pixels, read.readable
     votes, labels = loaded.votes, loaded.labels
     proba = np.where((labels.labels == ABSTAIN)[:, None], 0.0, labels.proba)
-    if real_labels != "model":
+    # Who learns without labels has the run's to name its codes by.
+    if real_labels in ("true", "seeds"):
         proba = _one_hot(loaded, true=real_labels == "true")
     seed_proba = None
     if not loaded.config.refine and votes.seed_out_of_fold is not None:

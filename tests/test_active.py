@@ -605,6 +605,30 @@ def test_exports_that_are_none_are_told(tmp_path, text, sentence):
         read_export(path)
 
 
+@pytest.mark.parametrize(
+    "annotations", [3, None, {}, [7], [{"result": None}], [{"result": ["x"]}]]
+)
+def test_answers_of_no_form_at_all_are_none(tmp_path, annotations):
+    path = tmp_path / "export.json"
+    task = {"data": {"image_id": "a"}, "annotations": annotations}
+    path.write_text(json.dumps([task]))
+    assert read_export(path) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("image_id,label\na,grün".encode("cp1252"), "save it as CSV in UTF-8"),
+        (b'image_id,label\na,"left\n' + b"b,right\n" * 20_000, "a quote left open"),
+    ],
+)
+def test_tables_that_are_none_are_told(tmp_path, content, sentence):
+    path = tmp_path / "ask.csv"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=sentence):
+        read_sheet(path)
+
+
 def test_an_export_that_is_not_there_is_told(tmp_path):
     with pytest.raises(DataError, match=r"there is no file .* with answers"):
         read_export(tmp_path / "no.json")
@@ -618,6 +642,9 @@ def test_answers_are_names_before_numbers(tmp_path):
     match = {"asked": ["a", "b", "c"], "before": [], "all_ids": ["a", "b", "c"]}
     assert checked(told, path, class_names=["cat", "dog"], **match) == {"a": 1, "b": 0}
     assert checked(told, path, class_names=["1", "0"], **match) == {"a": 0, "b": 1}
+    # A number that could be a name and is none is no number either.
+    with pytest.raises(DataError, match="the label '0'; the classes are 1, 2"):
+        checked(told, path, class_names=["1", "2"], **match)
 
 
 # What makes no sense.

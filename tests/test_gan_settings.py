@@ -162,6 +162,49 @@ class Pixels:
         return Judged(images[:, 0], images.mean(dim=(1, 2, 3)), images.flatten(1))
 
 
+@pytest.mark.parametrize(
+    ("settings", "changed"),
+    [
+        ({"r1_gamma": 10.0, "r1_every": 1}, "judge"),
+        ({"gp_weight": 10.0}, "judge"),
+        ({"network": "biggan", "cutmix": 10.0}, "judge"),
+        ({"augment": ("cutout",)}, "judge"),
+        ({"draw_factor": 2}, "maker"),
+        ({"labels": "head", "rate_head": 0.01}, "maker"),
+    ],
+)
+def test_a_setting_changes_what_a_step_learns(settings, changed):
+    def learned(settings):
+        rng = np.random.default_rng(0)
+        pixels = rng.integers(256, size=(16, 8, 8, 1)).astype(np.uint8)
+        real = Real(pixels, 2, "cpu")
+        real.set_pairs(np.eye(2)[rng.integers(2, size=16)], np.ones(16))
+        kept = {key: settings[key] for key in ("network", "labels") if key in settings}
+        plans = ({"batch": 8, "width": 8, "z_dim": 4, "images_first": 0.0} | each
+                 for each in (settings, kept))  # fmt: skip
+        for plan in plans:
+            gan = PairGan(real, (8, 8, 1), GanPlan(**plan), 0, "cpu")
+            gan.step(Moment(0, drawn()))
+            yield torch.cat([w.flatten() for w in getattr(gan, changed).parameters()])
+
+    with_it, without = learned(settings)
+    assert not torch.equal(with_it, without)
+
+
+def test_the_generated_images_that_are_kept_convince_more():
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(256, size=(16, 8, 8, 1)).astype(np.uint8)
+    real = Real(pixels, 2, "cpu")
+    plan = {"batch": 32, "width": 8, "z_dim": 4, "labels": "none"}
+    means = []
+    for factor in (1, 8):
+        gan = PairGan(real, (8, 8, 1), GanPlan(**plan, draw_factor=factor), 0, "cpu")
+        gan.step(Moment(0, drawn()))
+        gan.judge.eval()
+        means.append(gan.judge.score(gan.made.images).mean().item())
+    assert means[1] > means[0]
+
+
 def test_masks_are_rectangles_of_any_share():
     mask = mixing_mask(400, (10, 12), drawn())
     assert set(mask.unique().tolist()) == {0.0, 1.0}
@@ -259,6 +302,16 @@ def test_codes_are_found_again_and_move_the_image():
             {"cutmix": 1.0},
             "cutmix is 1 and network 'dcgan', whose discriminator does not judge "
             "pixels. Set network to 'biggan', or cutmix to 0.",
+        ),
+        (
+            {"loss": "wasserstein", "gp_weight": 10.0, "join": "concat"},
+            "loss is 'wasserstein' and join 'concat': the penalty bounds the critic of "
+            "images, not that of pairs. Set join to 'classifier'.",
+        ),
+        (
+            {"images_first": 1.0},
+            "images_first is 1: no pair would ever be judged. Set it lower, or labels "
+            "to 'none'.",
         ),
         ({"head_on": "top"}, "head_on is 'top'; choose from common, maps."),
         ({"draw_factor": 0}, "draw_factor is 0; give 1 or more."),

@@ -12,7 +12,10 @@ from lfkit.generators import GENERATORS, Acgan, AdpPaper, JGan, SelfLabeling, Ss
 from lfkit.generators.self_labeled import SelfLabeled
 from lfkit.generators.ss_infogan import LabeledRows
 from lfkit.generators.task import checked_task
+from lfkit.nn import Extras, PairGan, Real
 from lfkit.nn.loop import Moment
+from lfkit.nn.spectral import Spectral
+from lfkit.votes import Votes
 
 
 def make(kind, *, n_steps=150, plan=(), **settings):
@@ -201,6 +204,21 @@ def test_a_code_moves_the_image_and_nothing_else(tmp_path):
             lambda: make(Acgan, real_labels="none"),
             "real_labels is 'none'; choose from model, true, seeds.",
         ),
+        (
+            lambda: make(SsInfoGan, real_labels="none", plan={"join": "multi-hinge"}),
+            "real_labels is 'none' and join 'multi-hinge', whose scores of real classes "
+            "only labels of real images teach. Set join to 'classifier'.",
+        ),
+        (
+            lambda: make(JGan, targets="votes", plan={"join": "classifier"}),
+            "targets is 'votes' and join 'classifier': there are no classes to name. "
+            "Set join to 'projection' or 'concat'.",
+        ),
+        (
+            lambda: make(JGan, targets="features", plan={"draw_factor": 2}),
+            "targets is 'features', so there are no classes to stratify draw_factor "
+            "by. Set stratify=false, or draw_factor to 1.",
+        ),
         (lambda: make(SsInfoGan, anneal=2.0), "anneal is 2; give 0 to 1."),
         (lambda: make(SelfLabeling, threshold=2.0), "threshold is 2; give 0 to 1."),
         (
@@ -214,6 +232,43 @@ def test_settings_of_a_method_are_checked(generator, message):
     with pytest.raises(InputError) as caught:
         fit(generator())
     assert str(caught.value) == message
+
+
+def test_votes_of_nobody_are_no_targets():
+    images, truth, _ = toys()
+    nobody = Votes(np.zeros((len(images), 0), np.int16), [], 2)
+    with pytest.raises(InputError, match="targets is 'votes', and no function has vot"):
+        make(JGan, targets="votes").fit(images, nobody, proba=np.eye(2)[truth])
+
+
+@pytest.mark.parametrize("targets", ["votes", "features"])
+def test_pictures_while_training_show_classes(targets, monkeypatch):
+    monkeypatch.setattr("lfkit.generators.generator.PREVIEW_EVERY", 200)
+    shown = []
+    images, truth, votes = toys()
+    generator = make(JGan, n_steps=200, targets=targets)
+    proba = np.eye(2)[truth]
+    generator.fit(images, votes, proba=proba, preview=lambda _, it: shown.append(it))
+    assert shown[-1].proba.shape == (24, 2)
+    assert right(shown[-1]) > 0.8
+
+
+def test_an_averaged_discriminator_keeps_layers_at_norm_1():
+    images, truth, _ = toys()
+    real = Real(images, 2, "cpu")
+    real.set_pairs(np.eye(2)[truth], np.ones(len(images)))
+    plan = make(Acgan).plan
+    gan = PairGan(real, (8, 8, 1), plan, 0, "cpu", Extras(keeps_judge=True))
+    drawn = torch.Generator().manual_seed(0)
+    for step in range(60):
+        gan.step(Moment(step, drawn))
+    judge = gan.judge_average.module
+    layers = [layer for layer in judge.modules() if isinstance(layer, Spectral)]
+    assert layers
+    for layer in layers:
+        true = torch.linalg.matrix_norm(layer.layer.weight.flatten(1), 2)
+        assert layer.u.norm().item() == pytest.approx(1, abs=1e-5)
+        assert layer.norm().item() == pytest.approx(true.item(), rel=0.05)
 
 
 def test_teachers_scores_are_of_real_images_when_it_reads_them():

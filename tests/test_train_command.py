@@ -585,6 +585,12 @@ def test_a_generator_is_one_file_and_one_line(lfkit, made_run, tmp_path, monkeyp
     assert np.mean(sides == labels) > 0.9
 
 
+def test_without_labels_the_runs_own_name_the_codes(lfkit, run):
+    none = ["--steps", 20, *TOY, "--set", "real_labels=none"]
+    done = lfkit("train", run, "--with", "ss-infogan", *none)
+    assert done.code == 0, done.err
+
+
 def test_what_a_code_does_is_drawn(lfkit, made_run, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(made_run, run)

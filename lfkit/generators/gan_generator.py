@@ -119,9 +119,13 @@ class GanGenerator(JointGenerator):
         )
         proba = np.zeros((len(known), task.n_classes), np.float32)
         if labels is not None:
-            proba = labels.float().cpu().numpy()
+            proba = self._named(labels).float().cpu().numpy()
         nobody = np.full(len(known), np.nan, np.float32)
         return Samples(to_pixels(images), proba, nobody)
+
+    def _named(self, labels: torch.Tensor) -> torch.Tensor:
+        """Give classes (n, k) of what the generator tells (n, d)."""
+        return labels
 
     def _predict_proba(
         self, images: NDArray[np.uint8], votes: Votes | None

@@ -34,7 +34,7 @@ BLOCK = 256
 PREVIEW_EVERY = 500
 # Blocks made for one block kept, before a class or a confidence is called out of reach.
 _MOST_TRIES = 40
-_FORMAT = 1
+_FORMAT = 2
 
 
 class JointGenerator(BaseEstimator, ABC):

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfkit.classifiers import ShrinkageLDA
+from lfkit.errors import InputError
 from lfkit.gan_plan import GanPlan, check_choice, check_number
 from lfkit.generators.gan_generator import GanGenerator
 from lfkit.generators.task import Progress, Task
@@ -78,6 +79,18 @@ class JGan(GanGenerator):
         check_choice("targets", self.targets, TARGETS)
         check_choice("real_labels", self.real_labels, ("model", "true", "seeds"))
         check_number("n_components", self.n_components, 1)
+        if self.targets == "classes":
+            return
+        if self.plan.join in ("classifier", "multi-hinge"):
+            raise InputError(
+                f"targets is {self.targets!r} and join {self.plan.join!r}: there are "
+                "no classes to name. Set join to 'projection' or 'concat'."
+            )
+        if self.plan.draw_factor > 1 and self.plan.stratify:
+            raise InputError(
+                f"targets is {self.targets!r}, so there are no classes to stratify "
+                "draw_factor by. Set stratify=false, or draw_factor to 1."
+            )
 
     def _begin(self, task: Task) -> PairGan:
         from lfkit.nn import PairGan, Real
@@ -103,10 +116,15 @@ class JGan(GanGenerator):
         images, labels = self.made_.draw(classes, generator)
         return images, labels, labels.max(axis=1)
 
+    def _named(self, labels: torch.Tensor) -> torch.Tensor:
+        return labels if self._decoder_ is None else _classes(self._decoder_, labels)
+
     def _label_rows(self, task: Task) -> tuple[NDArray[np.float32], int]:
         """Give the labels of real images, (n, d), and how many numbers sum to 1."""
         k = task.n_classes
         if self.targets == "votes":
+            if not task.votes.n_functions:
+                raise InputError("targets is 'votes', and no function has voted.")
             from lfkit.lf_block.trust import weights_of
 
             parts = []

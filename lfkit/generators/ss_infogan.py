@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from lfkit.errors import InputError
 from lfkit.gan_plan import GanPlan, check_number
 from lfkit.generators.classified_generator import JudgedGenerator
 from lfkit.generators.task import Task
@@ -64,6 +65,11 @@ class SsInfoGan(JudgedGenerator):
     def _check_settings(self, has_functions: bool) -> None:
         super()._check_settings(has_functions)
         check_number("anneal", self.anneal, 0, 1)
+        if self.real_labels == "none" and self.plan.join == "multi-hinge":
+            raise InputError(
+                "real_labels is 'none' and join 'multi-hinge', whose scores of real "
+                "classes only labels of real images teach. Set join to 'classifier'."
+            )
 
     def _begin(self, task: Task) -> PairGan:
         from lfkit.nn import Extras, PairGan

@@ -41,6 +41,7 @@ class Discriminator(nn.Module):
         "classifier" (AC-GAN; Odena et al. 2017, arXiv:1610.09585); "multi-hinge"
         (Kavalerov et al. 2021, arXiv:1912.04216); "none": images only.
     n_codes : continuous codes that it finds in an image (InfoGAN).
+    is_bounded : its layers will keep norm 1.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Discriminator(nn.Module):
         join: str,
         generator: torch.Generator,
         n_codes: int = 0,
+        is_bounded: bool = True,
     ) -> None:
         super().__init__()
         check_choice("join", join, (*JOINS, "none"))
@@ -62,7 +64,9 @@ class Discriminator(nn.Module):
             rows = skip_init(  # type: ignore[no-untyped-call]
                 nn.Linear, n_labels, width, bias=False
             )
-            nn.init.normal_(rows.weight, 0, 1, generator=generator)
+            # What is divided by its norm may be of any size.
+            size = 1 if is_bounded else width**-0.5
+            nn.init.normal_(rows.weight, 0, size, generator=generator)
             self.classes = spectral(rows, generator)
         elif join == "concat":
             self.of_label = nn.Sequential(

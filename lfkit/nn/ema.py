@@ -7,6 +7,8 @@ import copy
 import torch
 from torch import nn
 
+from lfkit.nn.spectral import Spectral
+
 
 class Average:
     """The exponential moving average of a network's weights and statistics.
@@ -22,6 +24,7 @@ class Average:
     def __init__(self, module: nn.Module, decay: float, warmup: bool = True) -> None:
         self.module = copy.deepcopy(module).requires_grad_(False).eval()
         self.decay, self.warmup = decay, warmup
+        self.spectral = [m for m in self.module.modules() if isinstance(m, Spectral)]
 
     @torch.no_grad()
     def update(self, module: nn.Module, step: int) -> None:
@@ -46,3 +49,6 @@ class Average:
             else:
                 old.copy_(fresh)
         torch._foreach_lerp_(kept, new, 1 - memory)
+        # Vectors that turn get shorter by averaging, and norms with them too small.
+        for layer in self.spectral:
+            layer.refresh()

@@ -59,7 +59,12 @@ class PairGan:
         )
         join = "none" if plan.labels == "none" else plan.join
         self.judge = Discriminator(
-            body, n_labels, join=join, generator=drawn, n_codes=plan.n_codes
+            body,
+            n_labels,
+            join=join,
+            generator=drawn,
+            n_codes=plan.n_codes,
+            is_bounded=plan.spectral_norm,
         )
         if not plan.spectral_norm:
             without_spectral(self.judge)

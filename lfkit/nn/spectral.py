@@ -47,6 +47,10 @@ class Spectral(nn.Module):
             )
         return F.linear(x, weight, self.layer.bias)
 
+    def refresh(self) -> None:
+        """Turn the vector once, after the weight was changed by other means."""
+        self._turn(self.layer.weight.flatten(1))
+
     def norm(self) -> torch.Tensor:
         """Estimate the largest singular value, ()."""
         flat = self.layer.weight.flatten(1)
