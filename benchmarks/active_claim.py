@@ -30,8 +30,8 @@ from lfkit.store import write_atomically
 _ROWS = {
     "random": ("random", 1),
     "random, adversarial": ("random", 4),
-    "most-confident, adversarial": ("most-confident", 4),
-    "most-confident": ("most-confident", 1),
+    "most-confidence, adversarial": ("most-confidence", 4),
+    "most-confidence": ("most-confidence", 1),
     "uncertainty": ("uncertainty", 1),
 }
 

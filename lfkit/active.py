@@ -165,7 +165,7 @@ class _Loop:
         """Write down what is asked for; refuse to go on with something else."""
         if begun_with(self.folder, asked, _ANEW) is not None:
             return
-        if self.last.exists() or (self.folder / ANSWERS).exists():
+        if self.last.exists() or any(self.folder.glob("round-*")):
             raise RunError(f"{self.folder} has lost its {ASKED}; give {_ANEW}.")
         begin_with(self.folder, asked)
 
@@ -319,7 +319,7 @@ class _Loop:
         self.note(
             f"{after:,} images have a label now, {before:,} had one before: functions "
             "look weaker on the images that were asked about than they may be on all; "
-            "--query random is fair to them"
+            "--query random --no-quota is fair to them"
         )
 
     def _trained(self, now: LoadedRun, folder: Path, when: str) -> Any:

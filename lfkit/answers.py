@@ -196,6 +196,11 @@ def checked(
     if not any(name.strip().isdigit() for name in class_names):
         class_of = {str(number): number for number in range(len(class_names))}
     class_of |= {name: number for number, name in enumerate(class_names)}
+    # Spreadsheets and pandas make 4.0 of a 4 in a column with gaps.
+    said = [
+        (name, label.removesuffix(".0") if label not in class_of else label)
+        for name, label in said
+    ]
     open_ids, earlier = set(asked), set(before)
     wrong = [(name, label) for name, label in said if label not in class_of]
     if wrong:
@@ -267,6 +272,8 @@ def read_csv(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
 def _choices(task: dict[str, Any]) -> list[str]:
     """List the labels that people gave to a task, in either form of export."""
     if "annotations" not in task and "completions" not in task:
+        if task.get("was_cancelled"):
+            return []
         return _names(task.get("label"))
     found = []
     for annotation in _dicts(task.get("annotations", task.get("completions"))):

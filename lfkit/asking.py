@@ -96,6 +96,8 @@ def ask_people(
     )
     n_missing = n - len(found)
     if n_missing:
+        if inquiry.answers is not None and not found:
+            what = f"{path} has no answers to round {images.number}. " + what
         if found:
             what = (
                 f"{n_missing} of the {n} labels of round {images.number} are missing "

@@ -140,6 +140,8 @@ def traverse(run: Path, name: str, code: int, out: Path, seed: int = 0) -> Path:
     generator = _load(name, folder)
     assert isinstance(generator, GanGenerator)
     shown = generator.traverse(code - 1, random_state=seed)
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file; give --out a folder.")
     out.mkdir(parents=True, exist_ok=True)
     path = out / f"code-{code}.png"
     write_grid(shown, loaded.config.class_names, path)
@@ -337,6 +339,8 @@ def _finished(order: Order, manifest: dict[str, Any]) -> dict[str, Any] | None:
         raise RunError(
             f"{path} cannot be read ({error}); give --out a new folder."
         ) from error
+    if not any(each.is_file() and each != path for each in out.rglob("*")):
+        return None  # what was asked for failed before anything was made
     now = json.loads(to_json(manifest))
     for key, what in (
         ("asked", "other options"),

@@ -35,7 +35,7 @@ def least_entropy(proba: NDArray[np.float64]) -> NDArray[np.float64]:
 
 # The first three are Xie & Huang's (2019), for class-conditional GANs.
 RULES: dict[str, Rule] = {
-    "most-confident": most_confident,
+    "most-confidence": most_confident,
     "large-margin": large_margin,
     "least-entropy": least_entropy,
     "uncertainty": uncertainty,

@@ -145,7 +145,7 @@ def said(error):
 
 def test_rules_by_hand():
     proba = np.array([[0.5, 0.5, 0.0], [0.6, 0.2, 0.2], [1.0, 0.0, 0.0]])
-    assert RULES["most-confident"](proba).tolist() == [0.5, 0.6, 1.0]
+    assert RULES["most-confidence"](proba).tolist() == [0.5, 0.6, 1.0]
     assert RULES["large-margin"](proba) == pytest.approx([0.0, 0.4, 1.0])
     entropy = [np.log(2), -(0.6 * np.log(0.6) + 0.4 * np.log(0.2)), 0.0]
     assert RULES["uncertainty"](proba) == pytest.approx(entropy)
@@ -155,7 +155,7 @@ def test_rules_by_hand():
 def test_rules_differ_where_a_third_class_matters():
     even, pair = [0.55, 0.15, 0.15, 0.15], [0.56, 0.44, 0.0, 0.0]
     proba = np.array([even, pair])
-    assert RULES["most-confident"](proba).argmax() == 1
+    assert RULES["most-confidence"](proba).argmax() == 1
     assert RULES["large-margin"](proba).argmax() == 0
     assert RULES["least-entropy"](proba).argmax() == 1
 
@@ -168,7 +168,9 @@ def test_random_is_by_its_seed():
 
 
 def test_an_unknown_query_is_named():
-    with pytest.raises(InputError, match="no query 'best'; choose from most-confident"):
+    with pytest.raises(
+        InputError, match="no query 'best'; choose from most-confidence"
+    ):
         scores("best", np.ones((1, 1)), [0])
     assert len(QUERIES) == 5
 
@@ -253,7 +255,7 @@ def test_a_simulation_on_digits(lfkit, digits_run, tmp_path):
     assert (run / "labels.csv").read_bytes() == before  # the run's own stay
     # The summary of what is finished is the same, and nothing is trained again.
     again = lfkit(*ask)
-    assert "40 of 40 labels: 0 " in again.out
+    assert "40 of 40 labels: 0: " in again.out
     assert "on the 240 images neither seed nor answered" in said(again.out)
     assert "round 2: 20 labels" in again.out
     assert "training" not in again.err
@@ -272,7 +274,7 @@ def test_labels_that_are_lost_are_told(lfkit, digits_run, tmp_path):
     pattern = r"(\d+) images have a label now, (\d+) had one before: functions look"
     after, before = map(int, re.search(pattern, said(done.err)).groups())
     assert after < 0.9 * before
-    assert "--query random is fair to them" in said(done.err)
+    assert "--query random --no-quota is fair to them" in said(done.err)
 
 
 def test_copies_are_asked_about_once(lfkit, known_run):
@@ -562,7 +564,7 @@ def test_label_studio_there_and_back(lfkit, run, tmp_path):
     done = lfkit(*ask, "--answers", answers)
     assert done.code == 0, done.err
     second = run / "active" / "round-02" / "tasks.json"
-    assert f"Import {second}" in said(done.out)
+    assert f"{answers} has no answers to round 2. Import {second}" in said(done.out)
     # The project's export has the tasks of both rounds.
     tasks += json.loads(second.read_text())
     answers.write_text(json.dumps(exported(tasks, "json-min")))
@@ -642,6 +644,10 @@ def test_answers_are_names_before_numbers(tmp_path):
     match = {"asked": ["a", "b", "c"], "before": [], "all_ids": ["a", "b", "c"]}
     assert checked(told, path, class_names=["cat", "dog"], **match) == {"a": 1, "b": 0}
     assert checked(told, path, class_names=["1", "0"], **match) == {"a": 0, "b": 1}
+    path.write_text("image_id,label\na,1.0\n")  # of a column with gaps
+    told = read_sheet(path)
+    assert checked(told, path, class_names=["0", "1"], **match) == {"a": 1}
+    told = [("b", "0")]
     # A number that could be a name and is none is no number either.
     with pytest.raises(DataError, match="the label '0'; the classes are 1, 2"):
         checked(told, path, class_names=["1", "2"], **match)
@@ -753,12 +759,48 @@ def test_a_simulation_that_begins_anew_leaves_nothing(lfkit, known_run):
     assert not (known_run / "active-1").exists()
 
 
-def test_a_generator_may_learn_from_seeds_and_answers_only(lfkit, known_run):
+def test_a_generator_may_learn_from_seeds_and_answers_only(lfkit, run):
     tiny = [each for each in TOY if each not in ("--with", "two-stage")]
-    done = lfkit("active", known_run, "--budget", 4, "--per-round", 4, *tiny,
-                 "--with", "acgan", "--set", "real_labels=model", "--json")  # fmt: skip
+    ask = ("active", run, "--budget", 4, "--per-round", 4, *tiny, "--oracle", "csv",
+           "--with", "acgan", "--set", "real_labels=seeds", "--json")  # fmt: skip
+    assert lfkit(*ask).code == 0
+    fill(run / "active" / "round-01" / "ask.csv", truth)
+    done = lfkit(*ask)
     assert done.code == 0, done.err
     assert json.loads(done.out)["trained"] == "acgan-active"
+
+
+def test_the_rule_and_the_quota_choose_the_questions(lfkit, known_run):
+    def asked(*options):
+        # Few steps: sure of some images, and of one class more often.
+        done = lfkit("active", known_run, *TOY, "--steps", 30, "--budget", 8,
+                     "--per-round", 8, "--restart", *options)  # fmt: skip
+        assert done.code == 0, done.err
+        rows = rows_of(known_run / "active" / "round-01" / "guesses.csv")
+        return rows, np.mean([float(row["confidence"]) for row in rows])
+
+    free = ("--no-quota", "--query")
+    _, least = asked(*free, "uncertainty")
+    _, random = asked(*free, "random")
+    _, most = asked(*free, "most-confidence")
+    assert least < random < most
+    even, _ = asked("--query", "most-confidence")
+    guesses = [row["guess"] for row in even]
+    assert guesses.count("left") == guesses.count("right") == 4
+
+
+def test_the_next_generator_learns_the_answers(lfkit, run, tmp_path):
+    weights = []
+    for answer in ("left", "right"):
+        one = tmp_path / answer
+        shutil.copytree(run, one)
+        ask = ("active", one, *TOY, "--budget", 8, "--per-round", 8, "--oracle", "csv")
+        assert lfkit(*ask).code == 0
+        fill(one / "active" / "round-01" / "ask.csv", lambda _, said=answer: said)
+        assert lfkit(*ask).code == 0
+        last = one / "models" / "two-stage-active" / "weights.safetensors"
+        weights.append(last.read_bytes())
+    assert weights[0] != weights[1]
 
 
 def test_generate_names_the_command_that_is_missing(lfkit, run, tmp_path):

@@ -607,7 +607,7 @@ def test_votes_of_other_functions_are_refused(trained):
 
 def test_folder_of_another_generator_is_refused(trained, tmp_path):
     trained["adp"].save(tmp_path)
-    with pytest.raises(RunError, match="holds a Adp of format 1; expected TwoStage"):
+    with pytest.raises(RunError, match="holds a Adp of format 2; expected TwoStage"):
         TwoStage.load(tmp_path)
     (tmp_path / "weights.safetensors").write_bytes(b"broken")
     with pytest.raises(RunError, match=r"is damaged .* `lfkit train` with --restart"):

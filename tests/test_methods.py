@@ -206,7 +206,8 @@ def test_a_code_moves_the_image_and_nothing_else(tmp_path):
         ),
         (
             lambda: make(SsInfoGan, real_labels="none", plan={"join": "multi-hinge"}),
-            "real_labels is 'none' and join 'multi-hinge', whose scores of real classes "
+            "real_labels is 'none' and join 'multi-hinge', whose scores of real "
+            "classes "
             "only labels of real images teach. Set join to 'classifier'.",
         ),
         (

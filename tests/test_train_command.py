@@ -585,6 +585,21 @@ def test_a_generator_is_one_file_and_one_line(lfkit, made_run, tmp_path, monkeyp
     assert np.mean(sides == labels) > 0.9
 
 
+def test_what_failed_before_an_image_was_made_leaves_its_folder(
+    lfkit, trained_run, tmp_path
+):
+    made, failed = tmp_path / "made", tmp_path / "failed"
+    assert lfkit("generate", trained_run, "-n", 3, "--out", made).code == 0
+    failed.mkdir()
+    left = json.loads((made / "manifest.json").read_text())
+    del left["written"]
+    (failed / "manifest.json").write_text(json.dumps(left))
+    done = lfkit("generate", trained_run, "-n", 4, "--out", failed)
+    assert done.code == 0, done.err
+    done = lfkit("generate", trained_run, "-n", 5, "--out", failed)
+    assert "holds images made with other options" in done.err
+
+
 def test_without_labels_the_runs_own_name_the_codes(lfkit, run):
     none = ["--steps", 20, *TOY, "--set", "real_labels=none"]
     done = lfkit("train", run, "--with", "ss-infogan", *none)

@@ -21,7 +21,7 @@ def active(
     query: Annotated[
         str,
         typer.Option(
-            help="Which images: those whose class it is surest of (most-confident, "
+            help="Which images: those whose class it is surest of (most-confidence, "
             "large-margin, least-entropy: three measures), uncertainty (least sure), "
             "or random.",
             metavar="RULE",
@@ -118,7 +118,7 @@ def active(
     except KeyboardInterrupt:
         typer.echo(
             f"\nStopped. Answers and what is trained are kept in {run / 'active'}; run "
-            "the same command to go on.",
+            f"the same command{', without --restart,' if restart else ''} to go on.",
             err=True,
         )
         raise typer.Exit(130) from None
@@ -140,7 +140,7 @@ def _tell(run: Path, result: dict[str, Any]) -> None:
     counts = [each["classes"] for each in result["rounds"]]
     if counts:
         asked = {label: sum(each[label] for each in counts) for label in counts[0]}
-        named = ", ".join(f"{label} {count}" for label, count in asked.items())
+        named = ", ".join(f"{label}: {count}" for label, count in asked.items())
         typer.echo(f"{result['asked']} of {result['budget']} labels: {named}")
     if found := result["accuracy"]:
         before = f"{found['before']:.1%} before"
@@ -156,6 +156,10 @@ def _tell(run: Path, result: dict[str, Any]) -> None:
     if result["waiting"]:
         typer.echo(result["waiting"]["what"])
         return
+    typer.echo(
+        "To fit the functions on seeds and answers, too: the same lfkit apply with "
+        f"--seed-labels {run / 'active' / 'seeds.csv'} and another --out"
+    )
     typer.echo(
         f"Next: lfkit generate {run} -n 1000 --with {result['trained']} --out images"
     )

@@ -88,8 +88,9 @@ def train(
             bars.close()
     except KeyboardInterrupt:
         typer.echo(
-            f"\nStopped. What is trained is kept in {run / 'models' / name}; run the "
-            "same command to go on.",
+            f"\nStopped. What is trained is kept in {run / 'models' / name}, up to the "
+            "last checkpoint; run the same command"
+            f"{', without --restart,' if restart else ''} to go on.",
             err=True,
         )
         raise typer.Exit(130) from None

@@ -437,7 +437,8 @@ def _out_of_reach(kept: Wanted, class_names: Sequence[str]) -> InputError:
         of = f"images of class {name}"
     sure = kept.min_confidence
     bar = f" with a confidence of {sure:g} or more" if sure else ""
+    less = "ask for less confidence, " if sure else ""
     return InputError(
         f"only {n_found} of {n_asked} {of}{bar} came up among {kept.n_seen:,} that "
-        "were made; ask for less confidence, leave the class out, or train longer."
+        f"were made; {less}leave the class out, or train longer."
     )
