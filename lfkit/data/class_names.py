@@ -166,8 +166,9 @@ def read_cells(values: Any, where: str) -> Cells:
     codes, distinct = _encoded(values, where)
     spelled = [_spelled(value, where) for value in distinct]
     position = {text: i for i, text in enumerate(dict.fromkeys(filter(None, spelled)))}
-    renumbered = np.asarray([position.get(text, -1) for text in spelled] + [-1])
-    return Cells(renumbered.astype(np.int32)[codes].reshape(shape), tuple(position))
+    own = [position.get(text or "", -1) for text in spelled]
+    renumbered = np.asarray([*own, -1], np.int32)
+    return Cells(renumbered[codes].reshape(shape), tuple(position))
 
 
 def unified(parts: Sequence[Cells]) -> list[Cells]:
@@ -279,6 +280,37 @@ def discover(
         notes += (f"the numbers {_listed(names)} in {where} are names of classes",)
     notes += same_but_for_case(names)
     return Reading(cells, np.asarray([*numbers, -1], np.int64), names, notes)
+
+
+def number_names(
+    written: Sequence[str | None], where: str
+) -> tuple[NDArray[np.int64] | None, tuple[str, ...] | None, tuple[str, ...]]:
+    """Turn names of the images' classes, such as folders', into numbers.
+
+    Parameters
+    ----------
+    written : n names, None where there is none.
+    where : what has these names, to begin an error with.
+
+    Returns
+    -------
+    (n,) class numbers, -1 where there is no name, and the names, in order; None and
+    None if there is no name. Notes.
+    """
+    different = sorted({name for name in written if name is not None})
+    spelled = {name: spelling(name) for name in different}
+    nothing = [
+        name for name, text in spelled.items() if text in _NOTHING or number(text) == -1
+    ]
+    kept = [name for name in different if name not in nothing]
+    notes = _told_nothing(nothing, where)
+    if not kept:
+        return None, None, notes
+    names = in_order(checked_names(kept, where))
+    position = {text: y for y, text in enumerate(names)}
+    label_of = {name: position.get(text, -1) for name, text in spelled.items()}
+    labels = [-1 if name is None else label_of[name] for name in written]
+    return np.asarray(labels, np.int64), names, notes + same_but_for_case(names)
 
 
 def plausible_class_numbers(numbers: Iterable[int]) -> bool:

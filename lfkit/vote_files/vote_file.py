@@ -119,7 +119,7 @@ def positional(
     matrix: NDArray[Any],
     labels: NDArray[Any] | None,
     functions: Sequence[str],
-    class_names: tuple[str, ...],
+    class_names: Sequence[str],
     *,
     ids: tuple[str, ...] | None = None,
     soft: NDArray[Any] | None = None,
@@ -136,7 +136,7 @@ def positional(
         ),
         ids,
         None if labels is None else _without_nan(labels),
-        class_names,
+        tuple(class_names),
     )
 
 
