@@ -217,8 +217,13 @@ def match(
     found = _Matched(names, cells.spellings)
     if found.unknown:
         text = found.unknown[0]
-        first = int((cells.codes.reshape(-1) == cells.spellings.index(text)).argmax())
-        raise DataError(f"{place(first)} the label {text!r}; {_choices(names)}.")
+        flat = cells.codes.reshape(-1)
+        first = int((flat == cells.spellings.index(text)).argmax())
+        strange = [cells.spellings.index(each) for each in found.unknown]
+        raise DataError(
+            f"{place(first)} the label {text!r}; {_choices(names)}; "
+            f"{np.isin(flat, strange).sum()} of its {(flat >= 0).sum()} labels are so."
+        )
     return Reading(cells, found.numbers, names, tuple(found.notes(where)))
 
 

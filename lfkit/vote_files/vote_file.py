@@ -147,6 +147,8 @@ def checked_matrix(matrix: NDArray[Any]) -> NDArray[Any]:
             f"votes must be numbers of shape (images, functions), got {matrix.dtype} "
             f"of shape {matrix.shape}."
         )
+    if not matrix.shape[1] and len(matrix):
+        raise VotesError(f"votes of shape {matrix.shape} are of no function.")
     return matrix
 
 
