@@ -790,6 +790,25 @@ def test_an_npy_that_claims_too_much_is_one_sentence(tmp_path, shape):
     assert str(path) in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {"format": b"csr", "shape": [2, 2], "data": [1]},
+        {"format": b"csr", "shape": 2, "data": [1], "indices": [0], "indptr": [0, 1]},
+        {"votes": [[5, -3]], "names": ["a"]},
+        {"votes": [[0, -3]], "image_ids": ["a", "b"]},
+        {"votes": [[-1]], "n_classes": -4},
+        {"votes": [[-1]], "n_classes": [1, 2]},
+        {"votes": np.zeros((5, 0))},
+        {"votes": [["a", "b"]], "class_names": ["a"]},
+    ],
+)
+def test_arrays_that_do_not_belong_together_are_one_sentence(tmp_path, arrays):
+    np.savez(tmp_path / "votes.npz", **arrays)
+    with pytest.raises(InputError, match=r"votes.npz"):
+        read_votes(tmp_path / "votes.npz")
+
+
 def test_a_sparse_matrix_that_claims_too_much_is_one_sentence(tmp_path):
     path = tmp_path / "votes.npz"
     np.savez(

@@ -68,6 +68,8 @@ def read(
             )
     elif n_classes is None and "n_classes" in arrays:
         n_classes = int(arrays["n_classes"].item())
+        if n_classes < 1:
+            raise VotesError(f"its n_classes is {n_classes}; expected 1 or more.")
     elif n_classes is None and graded is not None and graded.ndim == 3:
         n_classes = graded.shape[-1]
     return numbered(
@@ -135,7 +137,12 @@ def _read_sparse(
     n_classes: int | None,
     class_names: Sequence[str] | None,
 ) -> VoteFile:
-    matrix = _sparse_matrix(arrays)
+    try:
+        matrix = _sparse_matrix(arrays)
+    except (KeyError, TypeError, IndexError, OverflowError) as error:
+        raise VotesError(
+            f"it cannot be read as a sparse matrix: {type(error).__name__}: {error}."
+        ) from error
     voted = sparse_cells(matrix).data
     highest = int(voted.max(initial=0))
     counts = plausible_class_numbers(np.unique(voted).astype(int).tolist())

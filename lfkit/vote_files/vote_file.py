@@ -83,6 +83,13 @@ def numbered(
     class_names : None: the classes are those that occur; they must be numbers.
     """
     n, m = votes.codes.shape
+    if len(functions) != m:
+        raise VotesError(
+            f"{len(functions)} names for {m} columns of votes; give one name per "
+            "labeling function."
+        )
+    if ids is not None:
+        _check_ids(ids, n)
 
     def place(cell: int) -> str:
         row, column = divmod(cell, m) if cell < n * m else (cell - n * m, m)
