@@ -194,10 +194,12 @@ def _order_taken(source: ImageSource, path: Path) -> tuple[str, ...]:
         f"{', '.join(ids)}{', …' if len(source) > _FIRST else ''}"
     )
     by_number = sorted(source.ids, key=_numbers_in)
-    if by_number != list(source.ids):
+    each = zip(source.ids, by_number, strict=True)
+    unlike = next(((mine, other) for mine, other in each if mine != other), None)
+    if unlike is not None:
         note += (
-            f", not by the numbers in their names ({', '.join(by_number[:_FIRST])}, "
-            "…): give a table with the column image_id if the rows are in that order"
+            f", where {unlike[0]} comes before {unlike[1]}: give a table with the "
+            "column image_id if the rows go by the numbers in the names"
         )
     return (note,)
 
