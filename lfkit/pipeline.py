@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from lfkit.classes import Classes, least_classes, reconcile
+from lfkit.data.class_names import number
 from lfkit.datasets import open_images
 from lfkit.errors import DataError
 from lfkit.features.feature import Feature
@@ -152,6 +153,7 @@ def _label_by_foreign_votes(
         *replaced,
         *source.notes,
         *file.notes,
+        *_numbers_taken(source, file),
         *classes.notes,
         *seeds.notes,
     ]
@@ -202,6 +204,18 @@ def _order_taken(source: ImageSource, path: Path) -> tuple[str, ...]:
             "column image_id if the rows go by the numbers in the names"
         )
     return (note,)
+
+
+def _numbers_taken(source: ImageSource, file: VoteFile) -> tuple[str, ...]:
+    """Say which classes the data's numbers are taken for, if only the votes name any."""
+    names = file.class_names or ()
+    if source.class_names or source.labels is None or not names:
+        return ()
+    if any(number(name) is not None for name in names):
+        return ()  # they meet by name
+    shown = ", ".join(f"{y} is {name}" for y, name in enumerate(names[:_FIRST]))
+    more = ", …" if len(names) > _FIRST else ""
+    return (f"the class numbers of {source.name}: {shown}{more}",)
 
 
 def _numbers_in(name: str) -> list[tuple[int, str]]:

@@ -587,6 +587,25 @@ def test_classes_of_functions_and_data_meet_by_name(
     assert found.truth.tolist() == truth
 
 
+def test_labels_that_count_from_1_are_refused(tmp_path):
+    head = 'CLASSES = ["a", "b", "c"]'
+    with pytest.raises(DeclarationError, match=r"go from 1 to 3, .* count from 0"):
+        _reconciled(tmp_path, None, "classes=[0]", head, [1, 2, 3, -1])
+
+
+@pytest.mark.parametrize("labels", [[1.0, 2.0, 3.0], [1, 2, 3]])
+def test_labels_beside_class_names_count_them(tmp_path, labels):
+    images = np.zeros((3, 2, 2), np.uint8)
+    path = tmp_path / "data.npz"
+    np.savez(path, images=images, labels=labels, class_names=["a", "b", "c"])
+    with pytest.raises(DataError, match="has label 3"):
+        open_images(path)
+    np.savez(path, images=images, labels=["b", "a", ""], class_names=["b", "a"])
+    assert open_images(path).labels.tolist() == [0, 1, -1]
+    np.savez(path, images=images, labels=[0, np.nan, 1], class_names=["b", "a"])
+    assert open_images(path).labels.tolist() == [0, -1, 1]
+
+
 @pytest.mark.parametrize("names", [None, ("0", "1", "2")])
 def test_data_that_counts_from_0_and_classes_that_do_not_are_refused(tmp_path, names):
     labels = [0, 1, 2] if names is None else None
@@ -644,6 +663,18 @@ def test_rows_without_ids_are_taken_in_an_order_that_is_said(lfkit, numbered):
     assert "votes.npy has no image ids" in note
     assert "0.png, 1.png, 10.png, 11.png" in note
     assert "10.png comes before 2.png" in note
+
+
+def test_classes_that_only_the_votes_name_are_said(lfkit, numbered):
+    rows = [f"photos/{y}/{y}.png,{y}" for y in (0, 1)]
+    (numbered / "list.csv").write_text("path,label\n" + "\n".join(rows))
+    votes = [f"photos/{y}/{y}.png,f,{name}" for y, name in ((0, "zero"), (1, "one"))]
+    (numbered / "votes.csv").write_text("task,worker,label\n" + "\n".join(votes))
+    done = lfkit(
+        "apply", numbered / "list.csv", "--votes", numbered / "votes.csv", "--json",
+        "--out", numbered / "run",
+    )  # fmt: skip
+    assert "0 is one, 1 is zero" in " ".join(json.loads(done.out)["notes"])
 
 
 def test_seeds_that_count_from_0_do_not_fit_folders_that_do_not(lfkit, numbered):
