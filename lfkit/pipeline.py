@@ -207,7 +207,7 @@ def _order_taken(source: ImageSource, path: Path) -> tuple[str, ...]:
 
 
 def _numbers_taken(source: ImageSource, file: VoteFile) -> tuple[str, ...]:
-    """Say which classes the data's numbers are taken for, if only the votes name any."""
+    """Say which classes the data's numbers are, if only the votes name any."""
     names = file.class_names or ()
     if source.class_names or source.labels is None or not names:
         return ()
