@@ -169,9 +169,8 @@ def relabel(
     # What was left without a label, for want of precision or votes, stays so.
     unlabeled = ~proba.any(axis=1) | (before.labels == ABSTAIN)
     labels = np.where(unlabeled, ABSTAIN, proba.argmax(axis=1))
-    return loaded, replace(
-        before, labels=labels, proba=proba, chosen=name, reason=reason
-    )
+    relabeled = before.relabeled(labels, proba, held_out=None)
+    return loaded, replace(relabeled, chosen=name, reason=reason)
 
 
 def _trained(run: Path, name: str) -> tuple[str, Path]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from lfkit.analysis import LFAnalysis
 from lfkit.calibration import measure
 from lfkit.diagnosis import Diagnosis, diagnose
-from lfkit.labels import Labels, accuracy_on_seeds, aggregate, score
+from lfkit.labels import Labels, aggregate, score
 from lfkit.votes import ABSTAIN, Votes
 
 
@@ -78,7 +78,7 @@ def summarize(
         "majority_vote_accuracy": None if of_majority is None else vars(of_majority),
         "chosen": labels.chosen,
         "reason": labels.reason,
-        "seed_accuracy": accuracy_on_seeds(labels, votes),
+        "seed_accuracy": None if labels.held_out is None else labels.held_out.accuracy,
         "calibration": _calibration(labels, truth, given),
         "class_names": list(class_names),
         "class_counts": np.bincount(
@@ -95,8 +95,8 @@ def _calibration(
 ) -> dict[str, Any]:
     """Compare confidence with accuracy, on the seeds and on images of known class."""
     on_seeds = None
-    if labels.on_seeds is not None and labels.seed_labels is not None:
-        on_seeds = measure(labels.on_seeds, labels.seed_labels)
+    if labels.held_out is not None:
+        on_seeds = measure(labels.held_out.proba, labels.held_out.labels)
     rows = np.flatnonzero((truth >= 0) & ~given & (labels.labels != ABSTAIN))
     on_images = measure(labels.proba[rows], truth[rows])
     return {
