@@ -266,6 +266,33 @@ def concatenate(parts: Sequence[Votes]) -> Votes:
     return replace(whole, soft=soft, allowed=allowed)
 
 
+def with_known(
+    votes: Votes, rows: NDArray[np.int64], labels: NDArray[np.int64]
+) -> Votes:
+    """Add images of known class, from which no function has learned, to the seeds.
+
+    Their votes are out of fold as they are; the seeds' own stay. Where the seeds have
+    none, nothing is known of which votes have learned from what, and none are added.
+
+    Parameters
+    ----------
+    rows, labels : (a,) images that are no seeds, and their classes.
+    """
+    held_out: Votes | None = votes.rows(rows)
+    if votes.seed_rows is not None and votes.seed_labels is not None:
+        fold = votes.seed_out_of_fold
+        held_out = None if fold is None else concatenate([fold, votes.rows(rows)])
+        rows = np.concatenate([votes.seed_rows, rows])
+        labels = np.concatenate([votes.seed_labels, labels])
+    order = np.argsort(rows)
+    return replace(
+        votes,
+        seed_rows=rows[order],
+        seed_labels=labels[order],
+        seed_out_of_fold=None if held_out is None else held_out.rows(order),
+    )
+
+
 def merge_patterns(parts: Sequence[Patterns]) -> Patterns:
     """Add up the counts of vote patterns found in different images.
 
