@@ -95,6 +95,7 @@ def label_data(request: Request, progress: Progress | None = None) -> dict[str, 
     summary = task.labeled(applier.lfs_, progress)
     summary["notes"] += [
         *replaced,
+        *source.notes,
         *classes.notes,
         *seeds.notes,
         *_remarks(votes),
@@ -145,7 +146,7 @@ def _label_by_foreign_votes(
     store = RunStore(request.out)
     task = Outcome(request, source, classes, votes, store, set(), [])
     summary = task.labeled(None, progress)
-    summary["notes"] += [*replaced, *classes.notes, *seeds.notes]
+    summary["notes"] += [*replaced, *source.notes, *classes.notes, *seeds.notes]
     summary |= _report(request, Report(problems=problems))
     summary |= _floors(request, source, classes, votes, store, {}, [], progress)
     return _finish(request, summary, started)

@@ -15,6 +15,7 @@ from lfkit.summary import verdict
 
 _EXTREMES = 3
 _MOST_FAULTS = 8
+_MOST_UNREADABLE = 5
 
 
 def show_summary(summary: dict[str, Any]) -> None:
@@ -210,14 +211,14 @@ def _trouble(summary: dict[str, Any]) -> list[Text]:
     for note in summary.get("notes", []):
         lines.append(Text(f"Note: {note}.", style="yellow"))
     if summary["unreadable"]:
-        name, reason = next(iter(summary["problems"].items()), ("", ""))
-        example = f", such as {name}: {reason}" if name else ""
-        lines.append(
-            Text(
-                f"{_count(summary['unreadable'], 'file')} could not be read{example}.",
-                "yellow",
-            )
-        )
+        shown = list(summary["problems"].items())[:_MOST_UNREADABLE]
+        colon = ":" if shown else "."
+        said = f"{_count(summary['unreadable'], 'file')} could not be read{colon}"
+        lines.append(Text(said, "yellow"))
+        lines += [Text(f"  {name}: {reason}.", "yellow") for name, reason in shown]
+        more = summary["unreadable"] - len(shown)
+        if shown and more > 0:
+            lines.append(Text(f"  … and {_count(more, 'more file')}.", "yellow"))
     for name, reason in list(summary["left_out"].items())[:_EXTREMES]:
         lines.append(Text(f"{name} was left out: {reason}.", style="yellow"))
     more = len(summary["left_out"]) - _EXTREMES
