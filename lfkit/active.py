@@ -352,6 +352,12 @@ class _Loop:
 
     def _rows(self, questions: Questions) -> NDArray[np.int64]:
         row_of = {name: row for row, name in enumerate(self.ids)}
+        strange = [name for name in questions.ids if name not in row_of]
+        if strange:
+            raise DataError(
+                f"a guesses.csv in {self.folder} asks about {strange[0]!r}, which is "
+                "no image of this run; delete that file: it is made anew."
+            )
         return np.asarray([row_of[name] for name in questions.ids], np.int64)
 
     def _answers(self) -> Answers:

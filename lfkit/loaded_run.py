@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from lfkit.errors import DataError, RunError
 from lfkit.images import ImageSource
 from lfkit.labels import Labels
 from lfkit.run import (
+    AGAIN,
     RunConfig,
     image_keys,
     load_config,
@@ -25,6 +25,7 @@ from lfkit.run import (
     load_votes,
     not_scored,
 )
+from lfkit.runs.reading import read_sealed
 from lfkit.seeds import read_labels
 from lfkit.summary import summarize
 from lfkit.votes import Votes
@@ -129,13 +130,7 @@ def load_run(folder: Path, labels: Path | None = None) -> LoadedRun:
         truth = np.full(len(truth), -1, np.int64)
         truth[given.rows] = given.labels
     path = folder / "summary.json"
-    try:
-        stored = json.loads(path.read_text()) if path.exists() else {}
-    except ValueError as error:
-        raise RunError(
-            f"{path} cannot be read ({error}); run `lfkit apply` again: what is "
-            "already computed is kept."
-        ) from error
+    stored = read_sealed(path, AGAIN) if path.exists() else {}
     return LoadedRun(
         folder,
         config,

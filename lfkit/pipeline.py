@@ -34,6 +34,7 @@ from lfkit.run import (
     save_images,
     versions,
 )
+from lfkit.runs.reading import sealed
 from lfkit.seeds import GivenLabels, draw_seeds, read_labels
 from lfkit.store import RunStore, write_atomically
 from lfkit.vote_files import VoteFile, read_votes
@@ -334,5 +335,5 @@ def _finish(
     summary["seconds"] = round(time.perf_counter() - started, 2)
     path = request.out / "summary.json"
     summary["files"].append(str(path))
-    write_atomically(path, to_json(summary, indent=1).encode())
+    write_atomically(path, sealed(summary))
     return summary

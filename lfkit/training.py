@@ -15,9 +15,9 @@ import numpy as np
 from lfkit.asked import begin_with, begun_with
 from lfkit.errors import InputError
 from lfkit.gan_plan import GanPlan
-from lfkit.json_text import to_json
 from lfkit.loaded_run import load_run
 from lfkit.material import Material, Progress, run_material
+from lfkit.runs.reading import sealed
 from lfkit.store import write_atomically
 
 if TYPE_CHECKING:
@@ -309,7 +309,7 @@ def _save(
     if hasattr(generator, "theta_"):
         theta, phi = generator.theta_.tolist(), generator.phi_.tolist()
         trust = {"names": list(lfs), "theta": theta, "phi": phi}
-        write_atomically(folder / "trust.json", to_json(trust).encode())
+        write_atomically(folder / "trust.json", sealed(trust))
     generator.save(folder)  # last: what has a config.json is finished
 
 

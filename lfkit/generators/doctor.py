@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfkit.errors import TrainingError
+from lfkit.runs.reading import read_log
 from lfkit.votes import ABSTAIN, Votes
 
 _WINDOW = 20  # notes, of ten steps each, that a judgement is made of
@@ -100,7 +101,7 @@ class Doctor:
         self._remember(line)
         self._judge(step)
         if step % _DRAW_EVERY == 0 or step == self.n_steps:
-            draw_curves(self._lines(), self.folder / "curves.png")
+            draw_curves(read_log(self.path), self.folder / "curves.png")
 
     def last_look(self, faults: Mapping[str, tuple[int, str]]) -> None:
         """Name the functions that failed on generated images."""
@@ -117,7 +118,7 @@ class Doctor:
         """Drop the lines after a step."""
         if not self.path.exists():
             return
-        kept = [line for line in self._lines() if line["step"] <= step]
+        kept = [line for line in read_log(self.path) if line["step"] <= step]
         text = "".join(json.dumps(line) + "\n" for line in kept)
         partial = self.path.with_suffix(".partial")
         partial.write_text(text)
@@ -125,15 +126,6 @@ class Doctor:
         self._last.clear()
         for line in kept:
             self._remember(line)
-
-    def _lines(self) -> list[dict[str, Any]]:
-        lines = []
-        for text in self.path.read_text().splitlines():
-            try:
-                lines.append(json.loads(text))
-            except ValueError:  # the last line of a killed run
-                break
-        return lines
 
     def _judge(self, step: int) -> None:
         mean = self._mean

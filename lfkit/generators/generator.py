@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -19,6 +18,7 @@ from lfkit.gan_plan import JOINS, GanPlan, check_choice
 from lfkit.generators.samples import Samples, Wanted, joined, none_of
 from lfkit.generators.task import Progress, Task, checked_task
 from lfkit.images import to_pixels
+from lfkit.runs.reading import read_sealed, reading, sealed
 from lfkit.store import write_atomically
 from lfkit.votes import Votes
 
@@ -35,6 +35,7 @@ PREVIEW_EVERY = 500
 # Blocks made for one block kept, before a class or a confidence is called out of reach.
 _MOST_TRIES = 40
 _FORMAT = 2
+_ANEW = "train it anew: `lfkit train` with --restart"
 
 
 class JointGenerator(BaseEstimator, ABC):
@@ -249,15 +250,15 @@ class JointGenerator(BaseEstimator, ABC):
 
     def save(self, directory: Path) -> None:
         """Write config.json and weights.safetensors."""
-        from safetensors.torch import save
+        from lfkit.runs.tensors import tensor_bytes
 
         self._check_fitted()
         tensors = {
-            f"{owner}.{name}": value.detach().cpu().contiguous()
+            f"{owner}.{name}": value.detach().cpu().numpy()
             for owner, module in self._modules().items()
             for name, value in module.state_dict().items()
         }
-        write_atomically(directory / "weights.safetensors", save(tensors))
+        write_atomically(directory / "weights.safetensors", tensor_bytes(tensors))
         config = {
             "format": _FORMAT,
             "generator": type(self).__name__,
@@ -266,49 +267,54 @@ class JointGenerator(BaseEstimator, ABC):
             "prior": self.prior_.tolist(),
             "settings": self._settings(),
         }
-        write_atomically(
-            directory / "config.json", json.dumps(config, indent=1).encode()
-        )
+        write_atomically(directory / "config.json", sealed(config))
 
     @classmethod
     def load(cls, directory: Path, *, device: str = "cpu") -> Self:
         """Read what `save` wrote; no code is run."""
-        from safetensors import SafetensorError
-        from safetensors.torch import load
+        import torch
 
-        if not (directory / "config.json").exists():
+        from lfkit.runs.tensors import read_tensors
+
+        path = directory / "config.json"
+        config = read_config(directory)
+        if config["generator"] != cls.__name__ or config.get("format") != _FORMAT:
             raise RunError(
-                f"{directory} holds no finished generator; train it with `lfkit train`."
-            )
-        try:
-            config = json.loads((directory / "config.json").read_text())
-            tensors = load((directory / "weights.safetensors").read_bytes())
-        except (OSError, ValueError, SafetensorError) as error:
-            raise RunError(
-                f"the generator in {directory} is damaged ({error}); train it anew: "
-                "`lfkit train` with --restart."
-            ) from error
-        if config.get("generator") != cls.__name__ or config.get("format") != _FORMAT:
-            raise RunError(
-                f"{directory} holds a {config.get('generator')} of format "
+                f"{path} is of a {config['generator']} of format "
                 f"{config.get('format')}; expected {cls.__name__} of format {_FORMAT}. "
                 "Train it again."
             )
-        plan = config["params"]["plan"]
-        plan = GanPlan(**(plan | {"augment": tuple(plan["augment"])}))
-        made = cls(**(config["params"] | {"plan": plan, "device": device}))
-        made.shape_ = tuple(config["shape"])
-        made.prior_ = np.asarray(config["prior"], np.float64)
-        made._restore(config["settings"])
-        for owner, module in made._modules().items():
-            start = f"{owner}."
-            module.load_state_dict(
-                {
-                    name.removeprefix(start): value
+        with reading(path, _ANEW):
+            made = cls._unfitted(config, device)
+        path = directory / "weights.safetensors"
+        tensors = read_tensors(path, _ANEW)
+        with reading(path, _ANEW):
+            for owner, module in made._modules().items():
+                start = f"{owner}."
+                own = {
+                    name.removeprefix(start): torch.from_numpy(value)
                     for name, value in tensors.items()
                     if name.startswith(start)
                 }
-            )
+                _check_kinds(own, module.state_dict())
+                module.load_state_dict(own)
+        return made
+
+    @classmethod
+    def _unfitted(cls, config: dict[str, Any], device: str) -> Self:
+        """Make a generator without its weights."""
+        params = dict(config["params"])
+        plan = GanPlan(**(params["plan"] | {"augment": (*params["plan"]["augment"],)}))
+        made = cls(**(params | {"plan": plan, "device": device}))
+        h, w, c = map(int, config["shape"])
+        if not (min(h, w) > 0 and c in (1, 3)):
+            raise ValueError(f"images of shape {config['shape']}")
+        made.shape_ = h, w, c
+        made.prior_ = np.asarray(config["prior"], np.float64)
+        if made.prior_.ndim != 1 or not made.prior_.sum() > 0 or made.prior_.min() < 0:
+            raise ValueError("prior is no list of shares")
+        made.check(has_functions=True)
+        made._restore(config["settings"])
         return made
 
     # What members write.
@@ -427,6 +433,29 @@ class JointGenerator(BaseEstimator, ABC):
                 f"class {unknown[0]} cannot be generated: no image it learned from had "
                 "that label. Write a labeling function that names it, or leave it out."
             )
+
+
+def read_config(directory: Path) -> dict[str, Any]:
+    """Read the config.json of a finished generator."""
+    path = directory / "config.json"
+    if not path.exists():
+        raise RunError(
+            f"{directory} holds no finished generator; train it with `lfkit train`."
+        )
+    config = read_sealed(path, _ANEW, or_unsealed=True)
+    with reading(path, _ANEW):
+        if not isinstance(config["generator"], str):
+            raise ValueError(f"its generator is {config['generator']!r}")
+    return config
+
+
+def _check_kinds(
+    kept: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor]
+) -> None:
+    """Refuse weights of another type, which would be converted without a word."""
+    for name, value in kept.items():
+        if name in wanted and value.dtype != wanted[name].dtype:
+            raise ValueError(f"{name} is {value.dtype}, not {wanted[name].dtype}")
 
 
 def _out_of_reach(kept: Wanted, class_names: Sequence[str]) -> InputError:
