@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from lfkit.data.files import written_whole
 from lfkit.errors import VotesError
 from lfkit.sparse_votes import dense_votes, sparse_cells
-from lfkit.vote_files.vote_file import VoteFile, make_votes, written_whole
+from lfkit.vote_files.vote_file import VoteFile, make_votes
 from lfkit.votes import ABSTAIN
 
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lfkit.data.files import written_whole
 from lfkit.errors import VotesError
-from lfkit.vote_files.vote_file import VoteFile, make_votes, written_whole
+from lfkit.vote_files.vote_file import VoteFile, make_votes
 from lfkit.votes import ABSTAIN
 
 if TYPE_CHECKING:

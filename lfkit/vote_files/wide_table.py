@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from lfkit.data.files import written_whole
 from lfkit.errors import VotesError
-from lfkit.vote_files.vote_file import VoteFile, make_votes, written_whole
+from lfkit.vote_files.vote_file import VoteFile, make_votes
 
 _ID_COLUMNS = ("image_id", "path", "id")
 

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from lfkit.data.files import written_whole
 from lfkit.errors import VotesError
-from lfkit.vote_files.vote_file import VoteFile, make_votes, written_whole
+from lfkit.vote_files.vote_file import VoteFile, make_votes
 from lfkit.votes import ABSTAIN
 
 _ROWS = 2**14  # written at once
