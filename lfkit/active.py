@@ -29,7 +29,7 @@ from lfkit.images import ImageSource, content_groups
 from lfkit.inquiry import Inquiry
 from lfkit.labels import aggregate, same_content
 from lfkit.loaded_run import LoadedRun, load_run
-from lfkit.material import Progress, Read, material_of, read_run
+from lfkit.material import Progress, Read, material_of, read_run, with_code
 from lfkit.queries import best, scores
 from lfkit.run import image_keys, save_labels
 from lfkit.training import ACTIVE, best_device, make_generator, params_of, train_on
@@ -55,7 +55,7 @@ def learn_actively(
     """
     inquiry.check()
     generator = make_generator(inquiry.name, inquiry.settings)
-    loaded = load_run(run)
+    loaded = with_code(load_run(run), inquiry.lfs, trust_code=inquiry.trust_code)
     generator.check(has_functions=bool(loaded.config.specs))
     if getattr(generator, "real_labels", "model") == "true":
         raise InputError(

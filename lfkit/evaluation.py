@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from lfkit.classifiers import one_hot
+from lfkit.data.files import refuse_links
 from lfkit.datasets import open_images
 from lfkit.errors import InputError
 from lfkit.extractors import (
@@ -181,7 +182,7 @@ class Evaluation:
         path = self.run.folder / "scoring" / f"{key}.npz"
         if path.exists():
             return DomainClassifier.load(path, device=self.device)
-        path.parent.mkdir(exist_ok=True)
+        refuse_links(self.run.folder)
         # Not part of the key: wherever the eyes were trained, the next call has them.
         found.device = self.device
 

@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lfkit.data.files import refuse_links
 from lfkit.errors import InputError, RunError
 from lfkit.json_text import to_json
 from lfkit.labels import Labels
 from lfkit.loaded_run import LoadedRun, load_run
-from lfkit.material import Progress, fitted_functions, read_all
+from lfkit.material import Progress, fitted_functions, read_all, with_code
 from lfkit.runs.reading import read_sealed, reading, sealed
 from lfkit.store import write_atomically
 from lfkit.training import ACTIVE, best_device
@@ -40,6 +41,8 @@ class Order:
     shares : of `classes`; empty: equal ones if `balanced`, else those of the run.
     min_confidence : of each label, by the functions' vote on the image.
     revote : let the functions vote on every image, for its confidence.
+    lfs : where the run's functions are taken from; empty: where it says itself.
+    trust_code : run what the run names, whoever wrote it.
     """
 
     n: int
@@ -52,6 +55,8 @@ class Order:
     min_confidence: float = 0.0
     revote: bool = False
     seed: int = 0
+    lfs: tuple[str, ...] = ()
+    trust_code: bool = False
 
 
 def generate(
@@ -85,7 +90,7 @@ def generate(
     finished = _finished(order, manifest)
     if finished is not None:
         return finished
-    order.out.mkdir(parents=True, exist_ok=True)
+    refuse_links(order.out)
     write_atomically(order.out / _MANIFEST, sealed(manifest))
     writer = FORMATS[order.format](order.out, order.n, generator.shape_, names)
     counts = np.zeros(len(names), np.int64)
@@ -143,7 +148,6 @@ def traverse(run: Path, name: str, code: int, out: Path, seed: int = 0) -> Path:
     shown = generator.traverse(code - 1, random_state=seed)
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file; give --out a folder.")
-    out.mkdir(parents=True, exist_ok=True)
     path = out / f"code-{code}.png"
     write_grid(shown, loaded.config.class_names, path)
     return path
@@ -249,6 +253,7 @@ def _bind(
         return
     if not wants and generator.functions != "must":
         return
+    loaded = with_code(loaded, order.lfs, trust_code=order.trust_code)
     lfs = fitted_functions(loaded, loaded.open_images(), progress)
     if not lfs:
         raise InputError(
@@ -330,7 +335,8 @@ def _manifest(
     path = folder / "weights.safetensors"
     with reading(path, "train it anew: `lfkit train` with --restart"):
         weights = path.read_bytes()
-    asked = {key: value for key, value in vars(order).items() if key != "out"}
+    left_out = ("out", "lfs", "trust_code")  # which make no other images
+    asked = {key: value for key, value in vars(order).items() if key not in left_out}
     return {
         "made_by": "lfkit generate",
         "run": str(run),

@@ -42,6 +42,7 @@ class LoadedRun:
     stored : what `apply` wrote into summary.json; {} without one.
     own_truth : true labels are the data's own, not a file's: `stored` was scored by
         them.
+    may_import : the user has said that the code of `config.specs` may run.
     """
 
     folder: Path
@@ -53,6 +54,7 @@ class LoadedRun:
     given: NDArray[np.bool_]
     stored: dict[str, Any]
     own_truth: bool = True
+    may_import: bool = False
 
     @property
     def scored(self) -> NDArray[np.int64]:

@@ -21,6 +21,7 @@ from lfkit.images import ImageSource
 from lfkit.json_text import to_json
 from lfkit.labeling.applier import LFApplier
 from lfkit.labeling.faults import Report
+from lfkit.labeling.known_code import remember_code
 from lfkit.labeling.loading import load_lfs
 from lfkit.labels import make_aggregator
 from lfkit.outcome import Outcome
@@ -60,6 +61,12 @@ def label_data(request: Request, progress: Progress | None = None) -> dict[str, 
     loaded = None
     if request.votes_file is None:
         loaded = load_lfs(request.specs, kinds=request.kinds)
+        unkept = remember_code(request.specs)
+        if unkept is not None:
+            replaced += (
+                f"that you ran these functions cannot be kept ({unkept}): `lfkit "
+                "train` and others will ask for --lfs or --trust-code",
+            )
     source = open_images(
         request.data,
         size=request.size,

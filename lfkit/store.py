@@ -8,20 +8,24 @@ not at all, whenever the process dies.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import io
 import os
 import re
+import stat
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lfkit.errors import RunError
+from lfkit.data.files import make_folder, refuse_links, remove_empty
+from lfkit.data.files import write_atomically as write_atomically
+from lfkit.errors import RunError, storage_error
 from lfkit.images import KEY_BYTES, content_groups
 from lfkit.runs.reading import reading
 
@@ -33,6 +37,8 @@ _BLOCK_BYTES = 2**26
 # An array stored alone, under this name, is a plain .npy: read several times as fast
 # as from an .npz.
 _ALONE = "values"
+
+_LOCK = ".lock"
 
 # Ends every file, before a checksum of what is in it and of what it is called. What has
 # no such end was written by another lfkit, or by something else, and is not read.
@@ -248,43 +254,78 @@ def join_blocks(blocks: Sequence[Block]) -> Block:
     return Block(np.concatenate(rows), digest.hexdigest())
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file so that a reader, or a kill, never sees half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    partial.write_bytes(data)
-    os.replace(partial, path)
-
-
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Hold a run folder: two runs that write to it at once would disagree.
 
-    What a killed run was just writing is swept away.
+    What a killed run was just writing is swept away. A folder in which nothing came to
+    be is not left behind.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ".lock", "w") as handle:
-        try:
-            import fcntl
+    made = make_folder(folder)
+    try:
+        with _lock_file(folder) as handle:
+            if _holds(handle, folder):
+                refuse_links(folder)
+                _sweep(folder)
+            try:
+                yield
+            finally:
+                with contextlib.suppress(OSError):
+                    if made and os.listdir(folder) == [_LOCK]:
+                        os.unlink(folder / _LOCK)
+    finally:
+        remove_empty(made)
 
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except ImportError:  # no advisory locks on this system
-            pass
-        except OSError as error:
-            raise RunError(
-                f"another lfkit command is writing to {folder}; wait for it, or give "
-                "another --out."
-            ) from error
-        else:
-            _sweep(folder)
-        yield
+
+def _lock_file(folder: Path) -> IO[bytes]:
+    """Open the lock of a folder as it lies there: it may be a link to anything."""
+    path = folder / _LOCK
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+    try:
+        handle = os.fdopen(os.open(path, flags, 0o666), "r+b", buffering=0)
+    except OSError as error:
+        if path.is_symlink():
+            raise _no_lock(path, "a link") from error
+        raise storage_error(error, path) from error
+    if not stat.S_ISREG(os.fstat(handle.fileno()).st_mode):
+        handle.close()
+        raise _no_lock(path, "no file")
+    return handle
+
+
+def _no_lock(path: Path, what: str) -> RunError:
+    return RunError(f"{path} is {what}, not the lock that lfkit makes; delete it.")
+
+
+def _holds(handle: IO[bytes], folder: Path) -> bool:
+    """Take the lock; False where the system has none."""
+    try:
+        import fcntl
+
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Its last holder may have taken the file away between the two calls.
+        if os.fstat(handle.fileno()).st_ino == os.stat(folder / _LOCK).st_ino:
+            return True
+    except ImportError:  # no advisory locks on this system
+        return False
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        if error.errno in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+            return False  # none on this file system
+        if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+            raise storage_error(error, folder / _LOCK) from error
+    raise RunError(
+        f"another lfkit command is writing to {folder}; wait for it, or give another "
+        "--out."
+    )
 
 
 def _sweep(folder: Path) -> None:
     """Delete the files that writers left half written."""
     for root, _, names in os.walk(folder):
         for name in names:
-            if re.fullmatch(r"\..+\.\d+\.partial", name):
+            if re.fullmatch(r"\..+\.\d+\.partial(\.\w+)?", name):
                 Path(root, name).unlink(missing_ok=True)
 
 

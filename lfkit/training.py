@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, fields, replace
 from pathlib import Path
@@ -16,7 +16,7 @@ from lfkit.asked import begin_with, begun_with
 from lfkit.errors import InputError
 from lfkit.gan_plan import GanPlan
 from lfkit.loaded_run import load_run
-from lfkit.material import Material, Progress, run_material
+from lfkit.material import Material, Progress, run_material, with_code
 from lfkit.runs.reading import sealed
 from lfkit.store import write_atomically
 
@@ -39,6 +39,8 @@ def train_generator(
     max_minutes: float | None = None,
     restart: bool = False,
     tensorboard: bool = False,
+    lfs: Sequence[str] = (),
+    trust_code: bool = False,
     say: Callable[[str], None] = lambda text: None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
@@ -53,6 +55,7 @@ def train_generator(
     max_minutes : turned into a number of steps before the training starts, once.
     restart : throw away what an earlier training left.
     tensorboard : write event files into the folder `tensorboard`, too.
+    lfs, trust_code : where the run's functions are taken from, as `with_code` has it.
     say : called with what the training doctor has to say.
     """
     from lfkit.nn import ranks
@@ -60,7 +63,7 @@ def train_generator(
     if not ranks().is_first:  # it only lends a hand
         say, progress, tensorboard = _nothing, None, False
     generator = make_generator(name, settings or {})
-    loaded = load_run(run)
+    loaded = with_code(load_run(run), lfs, trust_code=trust_code)
     if max_minutes is not None and not 0 < max_minutes < np.inf:
         raise InputError(f"max_minutes is {max_minutes:g}; give a number above 0.")
     generator.check(has_functions=bool(loaded.config.specs))

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from lfkit.cli.console import echo
+
 
 def aggregate(
     votes: Annotated[
@@ -48,22 +50,22 @@ def aggregate(
     else:
         result = _aggregate_file(votes, name, balance, out or Path(), n_classes)
     if as_json:
-        typer.echo(to_json(result))
+        echo(to_json(result))
         return
     by = name if result["chosen"] == name else f"{name}: {result['chosen']}"
-    typer.echo(f"{result['labeled']:,} of {result['images']:,} images labeled by {by}.")
+    echo(f"{result['labeled']:,} of {result['images']:,} images labeled by {by}.")
     if result["reason"]:
         how = "by" if result["chosen"] == name else "chosen since"
-        typer.echo(f"{how} {result['reason']}")
+        echo(f"{how} {result['reason']}")
     for title, key in (
         ("accuracy", "accuracy"),
         ("majority vote", "majority_vote_accuracy"),
     ):
         if result[key] is not None:
             found = result[key]
-            typer.echo(f"{title}: {found['of_all']:.1%} of {found['n']:,} images")
+            echo(f"{title}: {found['of_all']:.1%} of {found['n']:,} images")
     for path in result["files"]:
-        typer.echo(path)
+        echo(path)
 
 
 def _aggregate_run(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lfkit.cli.console import echo
 from lfkit.errors import InputError
 
 if TYPE_CHECKING:
@@ -22,6 +23,20 @@ LabelsFile = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+LFs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--lfs",
+        metavar="SPEC",
+        help="The run's functions, given anew, if they are not yours. May be repeated.",
+    ),
+]
+TrustCode = Annotated[
+    bool,
+    typer.Option(
+        "--trust-code", help="Run the code that the run names, whoever wrote it."
+    ),
+]
 
 
 def analyze(
@@ -39,8 +54,7 @@ def analyze(
     as_json: Json = False,
 ) -> None:
     """Show the labeling functions' coverage, conflicts and accuracy, and the errors."""
-    from rich.console import Console
-
+    from lfkit.cli.console import Console
     from lfkit.cli.panel import bullets, function_table
     from lfkit.json_text import to_json
     from lfkit.loaded_run import load_run
@@ -57,9 +71,9 @@ def analyze(
         path = _draw_sheet(loaded, quiet=as_json)
         summary["sheet"] = str(path)
     if as_json:
-        typer.echo(to_json(summary))
+        echo(to_json(summary))
         return
-    console = Console(highlight=False, markup=False, emoji=False)
+    console = Console()
     console.print(function_table(summary["functions"], loaded.config.class_names))
     if summary["confusions"]:
         console.print("\nmost frequent errors", style="bold")
@@ -77,8 +91,7 @@ def analyze(
 
 def diagnose(run: Run, labels: LabelsFile = None, as_json: Json = False) -> None:
     """Say what limits the labels: gaps, copies, how far votes can go, the floors."""
-    from rich.console import Console
-
+    from lfkit.cli.console import Console
     from lfkit.cli.panel import bullets
     from lfkit.json_text import to_json
     from lfkit.loaded_run import load_run
@@ -88,9 +101,9 @@ def diagnose(run: Run, labels: LabelsFile = None, as_json: Json = False) -> None
     floors = loaded.stored.get("floors", [])
     result = {**summary["diagnosis"], "floors": floors, "accuracy": summary["accuracy"]}
     if as_json:
-        typer.echo(to_json(result))
+        echo(to_json(result))
         return
-    console = Console(highlight=False, markup=False, emoji=False)
+    console = Console()
     sentences = list(summary["findings"])
     for floor in floors:
         scored = floor["accuracy"]

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from lfkit.cli.console import echo
 from lfkit.errors import DeclarationError
 
 
@@ -162,13 +163,13 @@ def apply(
             summary = label_data(request, bars)
             bars.close()
     except KeyboardInterrupt:
-        typer.echo(
+        echo(
             f"\nStopped. What is computed is kept in {out}; run the same command to "
             "go on.",
             err=True,
         )
         raise typer.Exit(130) from None
     if as_json:
-        typer.echo(to_json(summary))
+        echo(to_json(summary))
     else:
         show_summary(summary)

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lfkit.cli.analyze import LabelsFile, Run
+from lfkit.cli.console import echo
 from lfkit.errors import InputError
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from lfkit.cli.console import Console
 
 
 def evaluate(
@@ -63,8 +64,7 @@ def evaluate(
     """Score labels and label models, generated images, and what people said of them."""
     from dataclasses import asdict
 
-    from rich.console import Console
-
+    from lfkit.cli.console import Console
     from lfkit.cli.progress import Bars
     from lfkit.evaluation import Evaluation, chosen_metrics, needs_judge
     from lfkit.fingerprint import fingerprint
@@ -123,9 +123,9 @@ def evaluate(
     result = load_scores(run) | {"missing": missing, "file": str(path)}
     result["labels"] = parts.get("labels", result.get("labels"))
     if as_json:
-        typer.echo(to_json(result))
+        echo(to_json(result))
         return
-    console = Console(highlight=False, markup=False, emoji=False)
+    console = Console()
     _print_labels(console, result)
     _print_generated(console, result)
     _print_human(console, result)

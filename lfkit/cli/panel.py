@@ -6,11 +6,11 @@ import shlex
 from collections.abc import Sequence
 from typing import Any
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.panel import Panel
 from rich.table import Table
-from rich.text import Text
 
+from lfkit.cli.console import Console, Text
 from lfkit.summary import verdict
 
 _EXTREMES = 3
@@ -21,7 +21,7 @@ _MOST_UNREADABLE = 5
 def show_summary(summary: dict[str, Any]) -> None:
     """Print the final panel of `lfkit apply`."""
     # No markup: names and paths may hold square brackets.
-    console = Console(highlight=False, markup=False, emoji=False)
+    console = Console()
     parts: list[Any] = [_figures(summary)]
     verdict = _verdict(summary)
     if verdict is not None:

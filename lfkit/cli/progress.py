@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from types import TracebackType
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -15,7 +14,8 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
-from rich.text import Text
+
+from lfkit.cli.console import Console, Text, shown
 
 
 class _RateColumn(ProgressColumn):
@@ -56,6 +56,7 @@ class Bars:
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         """Show that `done` of `total` images are through a stage."""
+        stage = shown(stage, one_line=True)
         if not self._tasks:
             self._progress.start()
         for name, task in self._tasks.items():

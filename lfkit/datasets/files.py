@@ -25,7 +25,7 @@ from lfkit.datasets.pixels import (
     quiet_pil,
     reason,
 )
-from lfkit.errors import DataError
+from lfkit.errors import EXHAUSTED, DataError, storage_error
 from lfkit.images import ImageSource, ReadImages, content_groups
 
 _N_DEPTH_SAMPLES = 16
@@ -202,6 +202,8 @@ class FileSource(ImageSource):
                 return f"decoded to {h}x{w} pixels, against its header", False
             pixels[:] = image
         except Exception as error:  # PIL raises whatever its parsers meet
+            if isinstance(error, OSError) and error.errno in EXHAUSTED:
+                raise storage_error(error, os.fsdecode(self._path(row))) from error
             # The system's errors have a number; PIL's, about the content, have none.
             is_passing = isinstance(error, OSError) and error.errno is not None
             return reason(error), is_passing

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lfkit.data.files import append_line, write_atomically
 from lfkit.errors import TrainingError
 from lfkit.runs.reading import read_log
 from lfkit.votes import ABSTAIN, Votes
@@ -95,9 +95,7 @@ class Doctor:
     def note(self, step: int, figures: Mapping[str, float]) -> None:
         """Write a line; warn or stop if the last lines say so."""
         line = {"step": step} | {k: float(f"{v:.6g}") for k, v in figures.items()}
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with self.path.open("a") as file:
-            file.write(json.dumps(line) + "\n")
+        append_line(self.path, json.dumps(line))
         self._remember(line)
         self._judge(step)
         if step % _DRAW_EVERY == 0 or step == self.n_steps:
@@ -120,9 +118,7 @@ class Doctor:
             return
         kept = [line for line in read_log(self.path) if line["step"] <= step]
         text = "".join(json.dumps(line) + "\n" for line in kept)
-        partial = self.path.with_suffix(".partial")
-        partial.write_text(text)
-        os.replace(partial, self.path)
+        write_atomically(self.path, text.encode())
         self._last.clear()
         for line in kept:
             self._remember(line)
@@ -205,8 +201,6 @@ def draw_curves(lines: Sequence[Mapping[str, Any]], path: Path) -> None:
     import io
 
     from matplotlib.figure import Figure
-
-    from lfkit.store import write_atomically
 
     names = [name for name in dict.fromkeys(n for line in lines for n in line)]
     names = [name for name in names if name != "step"]

@@ -58,7 +58,7 @@ def load_lfs(specs: Sequence[str], *, kinds: Sequence[str] | None = None) -> Loa
     class_names: tuple[str, ...] | None = None
     named: set[str] = set()
     for spec in specs:
-        where, name = _split(spec)
+        where, name = split_spec(spec)
         place = str(Path(where).expanduser().resolve())
         if place not in modules:  # a file runs once, or its features would be two
             modules[place] = _load(where)
@@ -112,7 +112,8 @@ def _of_kinds(
     return chosen
 
 
-def _split(spec: str) -> tuple[str, str | None]:
+def split_spec(spec: str) -> tuple[str, str | None]:
+    """Part a spec into the module or file, and the name in it, if it gives one."""
     head, colon, tail = spec.rpartition(":")
     if colon and (head.endswith(".py") or "/" not in tail) and not spec.endswith(".py"):
         return head, tail

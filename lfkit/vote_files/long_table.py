@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfkit.data.class_names import Reading, discover, match, read_cells
+from lfkit.data.files import written_whole
 from lfkit.data.tables import column_names, read_table
 from lfkit.errors import VotesError
-from lfkit.vote_files.vote_file import VoteFile, written_whole
+from lfkit.vote_files.vote_file import VoteFile
 from lfkit.votes import ABSTAIN, Votes
 
 if TYPE_CHECKING:

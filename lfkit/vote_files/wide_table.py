@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from lfkit.data.class_names import joined, read_cells
+from lfkit.data.files import written_whole
 from lfkit.data.tables import index_columns, names_rows, read_table, texts
 from lfkit.errors import VotesError
-from lfkit.vote_files.vote_file import VoteFile, numbered, written_whole
+from lfkit.vote_files.vote_file import VoteFile, numbered
 
 _ID_COLUMNS = ("image_id", "path", "id")
 
