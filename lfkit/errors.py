@@ -8,6 +8,8 @@ LfkitError
 │   └── RunError                 a run folder that is missing, locked or not lfkit's
 ├── FaultError                   `--strict`: the first fault stops the run
 └── TrainingError                a training broke or collapsed; what was good is kept
+
+TrainingWarning (UserWarning)    a training ended, and what it gives is plainly broken
 """
 
 
@@ -41,3 +43,7 @@ class FaultError(LfkitError):
 
 class TrainingError(LfkitError):
     """A training broke or collapsed; what was good is kept."""
+
+
+class TrainingWarning(UserWarning):
+    """A training ended, and what it gives is plainly broken."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 ACTIVE = "-active"
 _TIMED_IMAGES = 64
 _KEPT_SAMPLES = 2000  # for `lfkit report` and `lfkit evaluate`
+_BROKEN = "broken.json"  # why, beside a training that ended and is plainly broken
 
 
 def train_generator(
@@ -64,8 +66,11 @@ def train_generator(
     if max_minutes is not None and not 0 < max_minutes < np.inf:
         raise InputError(f"max_minutes is {max_minutes:g}; give a number above 0.")
     generator.check(has_functions=bool(loaded.config.specs))
+    doubts = generator.plan.doubts(settings or {})
+    for doubt in doubts:
+        say(doubt)
     real_labels = getattr(generator, "real_labels", "model")
-    return train_on(
+    result = train_on(
         run_material(loaded, progress, real_labels),
         generator,
         name,
@@ -77,6 +82,7 @@ def train_generator(
         say=say,
         progress=progress,
     )
+    return result | {"warnings": [*doubts, *result["warnings"]]}
 
 
 def train_on(
@@ -96,6 +102,7 @@ def train_on(
 
     Other parameters and what is returned are those of `train_generator`.
     """
+    from lfkit.generators.broken import advice
     from lfkit.generators.checkpoints import CheckpointFolder
     from lfkit.generators.doctor import Doctor
     from lfkit.generators.tensorboard import TensorBoard
@@ -121,6 +128,7 @@ def train_on(
     generator.plan = replace(generator.plan, n_steps=steps)
     finished = (folder / "config.json").exists()
     of_all.wait()
+    warnings: list[str] = []
     if not finished:
         doctor = Doctor(folder, class_names, steps, say)
         doctor.first_look(material.votes, material.proba)
@@ -147,11 +155,28 @@ def train_on(
                 preview=show if of_all.is_first else None,
                 progress=_named(progress, f"training {name}"),
                 reading=_named(progress, "learning to name real images"),
+                say=say,
             )
         doctor.last_look(generator.faults())
+        generator.broken_ = generator.broken_ or doctor.exploded(advice(generator.plan))
+        warnings += doctor.warnings.values()
         if of_all.is_first:
             _save(generator, folder, class_names, material.votes.names)
-    return _summary(generator, name, folder, steps, finished)
+    broken = why_broken(folder)
+    return _summary(name, folder, steps, finished) | {
+        "broken": broken,
+        "warnings": warnings + [broken] * bool(broken),
+    }
+
+
+def why_broken(folder: Path) -> str | None:
+    """Give the sentence that a plainly broken training has left in its folder."""
+    try:
+        return str(json.loads((folder / _BROKEN).read_text())["broken"])
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError, OSError):
+        return f"the training in {folder} is broken; train it anew with --restart."
 
 
 def _named(progress: Progress | None, stage: str) -> Callable[[int, int], None] | None:
@@ -310,12 +335,14 @@ def _save(
         theta, phi = generator.theta_.tolist(), generator.phi_.tolist()
         trust = {"names": list(lfs), "theta": theta, "phi": phi}
         write_atomically(folder / "trust.json", to_json(trust).encode())
+    if generator.broken_ is not None:
+        write_atomically(
+            folder / _BROKEN, to_json({"broken": generator.broken_}).encode()
+        )
     generator.save(folder)  # last: what has a config.json is finished
 
 
-def _summary(
-    generator: Any, name: str, folder: Path, steps: int, finished: bool
-) -> dict[str, Any]:
+def _summary(name: str, folder: Path, steps: int, finished: bool) -> dict[str, Any]:
     names = ["config.json", "weights.safetensors", "samples.npz", "grid.png"]
     names += ["trust.json", "log.jsonl", "curves.png"]
     return {

@@ -122,3 +122,5 @@ def generate(
         typer.echo(f"  {label:<20} {count:,}")
     for path in result["files"]:
         typer.echo(path)
+    if result.get("broken"):  # older manifests have no such entry
+        typer.echo(f"WARNING: {result['broken']}")

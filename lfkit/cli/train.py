@@ -99,8 +99,12 @@ def train(
     if as_json:
         typer.echo(to_json(result))
         return
+    broken = result["broken"]
     again = " (before; --restart trains it anew)" if result["already_trained"] else ""
     typer.echo(f"{name} is trained, {result['steps']:,} steps{again}.")
     for path in result["files"]:
         typer.echo(path)
+    if broken:
+        typer.echo(f"WARNING: {broken}")
+        return
     typer.echo(f"Next: lfkit generate {run} -n 1000 --with {name} --out images")

@@ -19,6 +19,9 @@ _KEPT = 2
 class CheckpointFolder:
     """Keeps the state of a training; a damaged file falls back to the one before.
 
+    So does one that holds numbers which are not finite: a training that went on from
+    it would end with them. All later steps are taken again, with the same draws.
+
     Parameters
     ----------
     every : steps between two checkpoints.
@@ -32,9 +35,11 @@ class CheckpointFolder:
         """Give the newest state that can be read, or None."""
         for path in reversed(self._paths()):
             try:
-                return load(path.read_bytes())
+                found = load(path.read_bytes())
             except (SafetensorError, OSError):
                 continue
+            if all(np.isfinite(array).all() for array in found.values()):
+                return found
         return None
 
     def save(self, arrays: Mapping[str, NDArray[Any]]) -> None:

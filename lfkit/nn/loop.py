@@ -230,7 +230,8 @@ class _Course:
 def _fits(kept: Mapping[str, NDArray[Any]], tensors: Mapping[str, Any]) -> bool:
     """Tell whether a checkpoint is of this training; else it starts anew."""
     return set(kept) == {"step", "retries", *tensors} and all(
-        kept[name].shape == tuple(value.shape) for name, value in tensors.items()
+        kept[name].shape == tuple(value.shape) and np.isfinite(kept[name]).all()
+        for name, value in tensors.items()
     )
 
 
