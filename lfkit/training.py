@@ -129,7 +129,9 @@ def train_on(
     finished = (folder / "config.json").exists()
     of_all.wait()
     warnings: list[str] = []
-    if not finished:
+    if finished:
+        type(generator).load(folder, device=generator.device)  # or say what is wrong
+    else:
         doctor = Doctor(folder, class_names, steps, say)
         doctor.first_look(material.votes, material.proba)
         if of_all.is_first and generator.functions != "never":
