@@ -21,7 +21,7 @@ from lfkit.loaded_run import LoadedRun, load_run
 from lfkit.material import Progress, fitted_functions, read_all, with_code
 from lfkit.runs.reading import read_sealed, reading, sealed
 from lfkit.store import write_atomically
-from lfkit.training import ACTIVE, best_device
+from lfkit.training import ACTIVE, best_device, why_broken
 from lfkit.votes import ABSTAIN
 
 _MOST_IMAGES = 1e12
@@ -124,6 +124,7 @@ def generate(
         "generator": name,
         "out": str(order.out),
         "classes": dict(zip(names, counts.tolist(), strict=True)),
+        "broken": why_broken(folder),
         "files": [str(path) for path in files],
     }
     manifest["written"] = summary

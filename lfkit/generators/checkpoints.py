@@ -19,6 +19,9 @@ _KEPT = 2
 class CheckpointFolder:
     """Keeps the state of a training; a damaged file falls back to the one before.
 
+    So does one that holds numbers which are not finite: a training that went on from
+    it would end with them. All later steps are taken again, with the same draws.
+
     Parameters
     ----------
     every : steps between two checkpoints.

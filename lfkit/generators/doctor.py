@@ -25,6 +25,8 @@ _UNEVEN = 2.5  # times what is expected of the largest class
 _POOR_STAND_IN = 0.6
 _MOST_FAULTS = 5  # functions named
 _NARROW = 0.3  # of the functions share the trust
+_EXPLODED = 1e4  # losses of trainings that work are below 1,000, penalties among them
+_LAST = 3  # notes that tell how a training has ended
 
 
 class Doctor:
@@ -111,6 +113,21 @@ class Doctor:
         if len(faults) > _MOST_FAULTS:
             more = len(faults) - _MOST_FAULTS
             self._warn("faults", f"{more} more functions failed on generated images.")
+
+    def exploded(self, advice: str) -> str | None:
+        """Say which losses have exploded by the end of the training, and once aloud."""
+        large = [
+            f"{name.replace('_', ' ')} {ending:.3g}"
+            for name, values in self._last.items()
+            if name.endswith("loss") and values
+            for ending in [float(np.mean([*values][-_LAST:]))]
+            if abs(ending) > _EXPLODED
+        ]
+        if not large:
+            return None
+        told = f"the training is broken: losses have exploded ({_listed(large)})"
+        self._warn("exploded", f"{told}; {advice}.")
+        return self.warnings["exploded"]
 
     def rewind(self, step: int) -> None:
         """Drop the lines after a step."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -13,14 +14,15 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
-from lfkit.errors import InputError, RunError
+from lfkit.errors import InputError, RunError, TrainingError, TrainingWarning
 from lfkit.gan_plan import JOINS, GanPlan, check_choice
+from lfkit.generators.broken import advice, what_is_broken
 from lfkit.generators.samples import Samples, Wanted, joined, none_of
 from lfkit.generators.task import Progress, Task, checked_task
 from lfkit.images import to_pixels
 from lfkit.runs.reading import read_sealed, reading, sealed
 from lfkit.store import write_atomically
-from lfkit.votes import Votes
+from lfkit.votes import ABSTAIN, Votes
 
 if TYPE_CHECKING:
     import torch
@@ -48,6 +50,7 @@ class JointGenerator(BaseEstimator, ABC):
     ----------
     shape_ : (h, w, c) of the images.
     prior_ : (k,) shares of the classes; 0: it knows no such class.
+    broken_ : why its images cannot be images of the kind it learned from, or None.
     """
 
     paper: ClassVar[str]  # what `lfkit list generators` says of it
@@ -79,6 +82,7 @@ class JointGenerator(BaseEstimator, ABC):
         progress: Progress | None = None,
         preview: Callable[[int, Samples], None] | None = None,
         reading: Progress | None = None,
+        say: Callable[[str], None] | None = None,
     ) -> Self:
         """Learn from real images.
 
@@ -95,6 +99,12 @@ class JointGenerator(BaseEstimator, ABC):
             images for each class, every 500 steps.
         reading : called with the steps done and all steps of the network that, after
             that, learns to name the class of real images.
+        say : called with a sentence if the training is plainly broken; None: it is a
+            TrainingWarning.
+
+        Raises
+        ------
+        TrainingError : losses, weights or images are not finite.
         """
         from lfkit.nn import run_steps
 
@@ -119,6 +129,15 @@ class JointGenerator(BaseEstimator, ABC):
         self.prior_ = task.prior
         self._finish(trained, task, reading)
         self.shape_ = task.shape  # last: what has a shape is fitted
+        try:
+            self.broken_ = self._what_is_broken(task)
+        except TrainingError:
+            del self.shape_
+            raise
+        if self.broken_ is not None and say is not None:
+            say(self.broken_)
+        elif self.broken_ is not None:
+            warnings.warn(self.broken_, TrainingWarning, stacklevel=2)
         return self
 
     def check(self, *, has_functions: bool) -> None:
@@ -231,7 +250,10 @@ class JointGenerator(BaseEstimator, ABC):
     ) -> NDArray[np.float64]:
         """Label real images, (n, h, w, c) uint8 → (n, k), by their looks or votes."""
         self._check_fitted()
-        return self._predict_proba(np.asarray(images), votes)
+        found = self._predict_proba(np.asarray(images), votes)
+        if not np.isfinite(found).all():
+            raise self._not_finite("posteriors")
+        return found
 
     def relabel(
         self,
@@ -408,6 +430,10 @@ class JointGenerator(BaseEstimator, ABC):
                 # Always 256 rows: sums over a batch depend on its size.
                 drawn = np.resize(classes, BLOCK)
             images, proba, confidence = self._draw(drawn, generator)
+            if not bool(torch.isfinite(images).all()):
+                raise self._not_finite("images")
+            if not np.isfinite(proba).all():
+                raise self._not_finite("labels")
             yield Samples(
                 to_pixels(images),
                 proba.astype(np.float32),
@@ -419,6 +445,38 @@ class JointGenerator(BaseEstimator, ABC):
             raise NotFittedError(
                 f"this {type(self).__name__} has learned nothing yet; call fit first."
             )
+        broken = self._not_finite_weights()
+        if broken:
+            raise self._not_finite(f"weights ({broken})")
+
+    def _not_finite_weights(self) -> str:
+        """Name the first weights that are not all finite, or ""."""
+        import torch
+
+        for owner, module in self._modules().items():
+            for name, value in module.state_dict().items():
+                if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+                    return f"{owner}.{name}"
+        return ""
+
+    def _not_finite(self, what: str) -> TrainingError:
+        return TrainingError(
+            f"the {what} of this {type(self).__name__} are not finite numbers, so no "
+            f"image can be made; {advice(self.plan)}."
+        )
+
+    def _what_is_broken(self, task: Task) -> str | None:
+        made = self.sample(BLOCK, random_state=self.random_state)
+        why = what_is_broken(
+            made.images,
+            np.where(made.proba.any(axis=1), made.labels, ABSTAIN),
+            task.images,
+            np.where(task.is_labeled, task.proba.argmax(axis=1), ABSTAIN),
+            n_steps=self.plan.n_steps,
+        )
+        return None if why is None else (
+            f"the training is broken: {why}; {advice(self.plan)}."
+        )
 
     def _check_classes(self, classes: NDArray[np.int64]) -> None:
         k = len(self.prior_)

@@ -232,6 +232,7 @@ def _fits(kept: Mapping[str, NDArray[Any]], tensors: Mapping[str, Any]) -> bool:
     return set(kept) == {"step", "retries", *tensors} and all(
         kept[name].shape == tuple(value.shape)
         and str(value.dtype) == f"torch.{kept[name].dtype}"
+        and np.isfinite(kept[name]).all()
         for name, value in tensors.items()
     )
 
