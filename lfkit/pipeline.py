@@ -94,6 +94,7 @@ def label_data(request: Request, progress: Progress | None = None) -> dict[str, 
         seed_labels=seeds.labels if len(seeds.rows) else None,
         random_state=request.seed,
         store=store,
+        recompute=request.recompute,
         progress=progress,
     )
     _write(request, source, classes, seeds, votes, applier.report_.problems, applier)
@@ -106,6 +107,7 @@ def label_data(request: Request, progress: Progress | None = None) -> dict[str, 
         *source.notes,
         *classes.notes,
         *seeds.notes,
+        *applier.report_.notes,
         *_remarks(votes),
     ]
     summary |= _report(request, applier.report_)

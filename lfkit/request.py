@@ -24,6 +24,7 @@ class Request:
     max_minutes : of refinement; None: as long as it takes.
     target_precision : keep only labels that reach it together; None keeps all.
     lf_timeout : seconds; None waits for ever.
+    recompute : functions and features whose stored values are not used, or "all".
     """
 
     data: str
@@ -46,6 +47,7 @@ class Request:
     lf_timeout: float | None = 30.0
     floors: bool = True
     sheet: bool = True
+    recompute: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.seed < 0:

@@ -13,6 +13,7 @@ import hashlib
 import io
 import os
 import re
+import shutil
 import stat
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -84,6 +85,9 @@ class Store(Protocol):
     def layout(self, keys: NDArray[np.uint8], size: int) -> list[Block]:
         """Divide images into blocks of `size`, keeping the blocks of earlier runs."""
 
+    def forget(self, kind: Kind, key: str) -> None:
+        """Lose everything under a key, all of it or nothing."""
+
 
 class MemoryStore:
     """Keeps votes and what was fitted for one call; features only of the seeds."""
@@ -110,6 +114,11 @@ class MemoryStore:
     def names(self, kind: Kind, key: str) -> set[str]:
         """List the names for which `load` would give something."""
         return {name for *folder, name in self._arrays if folder == [kind, key]}
+
+    def forget(self, kind: Kind, key: str) -> None:
+        """Lose everything under a key."""
+        for place in [p for p in self._arrays if p[:2] == (kind, key)]:
+            del self._arrays[place]
 
     def layout(self, keys: NDArray[np.uint8], size: int) -> list[Block]:
         """Divide distinct images into blocks, in the source's order."""
@@ -156,6 +165,14 @@ class RunStore:
         if not folder.is_dir():
             return set()
         return {name.rpartition(".")[0] for name in os.listdir(folder)}
+
+    def forget(self, kind: Kind, key: str) -> None:
+        """Lose everything under a key, all of it or nothing."""
+        folder = self.folder / kind / key
+        leaving = folder.with_name(f".{key}.{os.getpid()}.partial")
+        if folder.is_dir():
+            os.rename(folder, leaving)  # a kill leaves nothing of it to be read
+            shutil.rmtree(leaving)
 
     def layout(self, keys: NDArray[np.uint8], size: int) -> list[Block]:
         """Divide distinct images into blocks.
@@ -323,10 +340,13 @@ def _holds(handle: IO[bytes], folder: Path) -> bool:
 
 def _sweep(folder: Path) -> None:
     """Delete the files that writers left half written."""
-    for root, _, names in os.walk(folder):
+    for root, folders, names in os.walk(folder):
         for name in names:
             if re.fullmatch(r"\..+\.\d+\.partial(\.\w+)?", name):
                 Path(root, name).unlink(missing_ok=True)
+        for name in folders:
+            if re.fullmatch(r"\..+\.\d+\.partial", name):
+                shutil.rmtree(Path(root, name), ignore_errors=True)
 
 
 def _is_sealed(path: Path) -> bool:

@@ -18,7 +18,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
@@ -29,7 +29,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfkit.errors import DeclarationError
-from lfkit.labeling.worker import IDLE, PROGRESS, Column, Program
+from lfkit.features.user_calls import text_of
+from lfkit.labeling.worker import IDLE, PROGRESS, WHOLE_CHUNK, Column, Program
 
 # A function that had to be killed this often is given up: at 30 seconds each, a
 # million images would take a year.
@@ -104,7 +105,9 @@ class WorkerPool:
         with self._lock:
             name = str(len(self._programs))
             self._programs[name] = _Loaded(
-                name, tuple(step.name for step in program.steps), _pickled(program)
+                name,
+                tuple(step.name for step in program.steps),
+                _pickled(program, [step.fn for step in program.steps]),
             )
             return name
 
@@ -181,9 +184,13 @@ class WorkerPool:
                     )
                 )
             return
-        job.skip[death.step, death.position] = (death.kind, death.message)
+        positions = [death.position]
+        if death.position == WHOLE_CHUNK:
+            positions = list(range(len(job.pixels)))
+        for position in positions:
+            job.skip[death.step, position] = (death.kind, death.message)
         name = self._programs[job.program].steps[death.step]
-        self.add_kills(name, 1)
+        self.add_kills(name, len(positions))
 
 
 class _WorkerDied(Exception):
@@ -249,7 +256,9 @@ class _Worker:
                         self.kill()
                         raise _WorkerDied("stopped", "stopped", None, 0)
                 tag, number, payload = self._pipe.recv()
-            except (EOFError, OSError) as error:
+            except _WorkerDied:
+                raise
+            except Exception as error:  # a function wrote to the pipe, or closed it
                 raise self._death() from error
             if tag == "broken":
                 raise DeclarationError(
@@ -277,7 +286,8 @@ class _Worker:
         now = time.monotonic()
         seen = PROGRESS.unpack_from(self._board, 0)
         step, position, _ = seen
-        if timeout_s is None or step == IDLE or seen != self._seen:
+        is_called = step != IDLE and position != WHOLE_CHUNK
+        if timeout_s is None or not is_called or seen != self._seen:
             self._seen, self._busy_s, self._looked = seen, 0.0, now
             return
         self._busy_s += min(now - self._looked, 2 * _POLL_S)
@@ -298,9 +308,12 @@ class _Worker:
             self._process.wait(timeout=5)
         code = self._process.returncode
         self.kill()
+        how = f"ended its worker process (exit code {code})"
+        if position == WHOLE_CHUNK:
+            how = "closed, or wrote to, the files of its worker process"
         return _WorkerDied(
             "crashed the process",
-            f"ended its worker process (exit code {code})",
+            how,
             None if step == IDLE else step,
             position,
         )
@@ -321,14 +334,23 @@ def _has_fileno(stream: Any) -> bool:
     return True
 
 
-def _pickled(program: Program) -> bytes:
+def why_not_sent(fn: Any, keywords: Mapping[str, Any]) -> str | None:
+    """Say why a function cannot be sent to a worker process; None if it can."""
+    try:
+        _pickled((fn, dict(keywords)), [fn])
+    except DeclarationError as error:
+        return str(error)
+    return None
+
+
+def _pickled(content: Any, functions: Iterable[Any]) -> bytes:
     """Pickle functions by value, so that a worker imports only what they use."""
     import cloudpickle
 
     modules = {
         sys.modules[name]
-        for step in program.steps
-        if (name := getattr(step.fn, "__module__", None)) in sys.modules
+        for fn in functions
+        if (name := getattr(fn, "__module__", None)) in sys.modules
         and name not in ("__main__", "builtins")
         and not name.startswith("lfkit.")
         and hasattr(sys.modules[name], "__file__")
@@ -337,11 +359,11 @@ def _pickled(program: Program) -> bytes:
     for module in modules:
         cloudpickle.register_pickle_by_value(module)
     try:
-        return bytes(cloudpickle.dumps(program))
-    except Exception as error:
+        return bytes(cloudpickle.dumps(content))
+    except BaseException as error:  # user code: __reduce__ may raise anything
         raise DeclarationError(
-            "the per-image labeling functions cannot be sent to worker processes: "
-            f"{error}. Create such objects inside the function, or use batched=True."
+            f"cannot be sent to worker processes: {text_of(error)}; create such "
+            "objects inside the function, or use batched=True"
         ) from error
     finally:
         for module in modules:
