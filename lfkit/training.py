@@ -167,7 +167,7 @@ def train_on(
     broken = why_broken(folder)
     return _summary(name, folder, steps, finished) | {
         "broken": broken,
-        "warnings": warnings + [broken] * bool(broken),
+        "warnings": warnings + ([] if broken is None else [broken]),
     }
 
 

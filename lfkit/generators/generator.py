@@ -475,8 +475,10 @@ class JointGenerator(BaseEstimator, ABC):
             np.where(task.is_labeled, task.proba.argmax(axis=1), ABSTAIN),
             n_steps=self.plan.n_steps,
         )
-        return None if why is None else (
-            f"the training is broken: {why}; {advice(self.plan)}."
+        return (
+            None
+            if why is None
+            else (f"the training is broken: {why}; {advice(self.plan)}.")
         )
 
     def _check_classes(self, classes: NDArray[np.int64]) -> None:

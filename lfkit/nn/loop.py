@@ -7,6 +7,7 @@ the same bits as one that was not.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ _SAFE_EVERY = 500  # steps between copies kept in memory where nothing is on dis
 _MOST_RETRIES = 3
 _TIMED_STEPS = 12
 _UNTIMED_STEPS = 3
+_SLOW = 10.0  # seconds after which fewer steps are timed
+_SHOWN_EVERY = 0.1  # seconds between two calls of a progress
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,8 @@ def run_steps(
 
     Parameters
     ----------
+    progress : called with the steps done and all of them: at first, a few times a
+        second, and at last.
     watch : called with the steps done, whenever there is a note.
 
     Raises
@@ -105,6 +110,9 @@ def run_steps(
     done = course.begin()
     if journal is not None:
         journal.rewind(done)
+    if progress is not None:
+        progress = _now_and_then(progress)
+        progress(done, n_steps)
     sums: dict[str, list[torch.Tensor]] = {}
     while done < n_steps:
         now = Moment(
@@ -116,6 +124,8 @@ def run_steps(
             sums.setdefault(name, []).append(value.detach())
         done += 1
         if done % LOG_EVERY and done < n_steps:
+            if progress is not None:
+                progress(done, n_steps)
             continue
         figures, sums = _means(sums), {}
         is_good = all(map(np.isfinite, figures.values()))
@@ -135,7 +145,13 @@ def run_steps(
 
 
 def seconds_per_step(
-    trained: Trainable, first: int = 0, period: int = 1, device: str = "cpu"
+    trained: Trainable,
+    first: int = 0,
+    period: int = 1,
+    device: str = "cpu",
+    *,
+    progress: Callable[[int, int], None] | None = None,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> float:
     """Time a few steps of something that is then thrown away.
 
@@ -143,16 +159,39 @@ def seconds_per_step(
     ----------
     first : the number of the first of them.
     period : steps after which costs come again: a multiple of it is timed.
+    progress : called with the steps done and all of them.
     """
     n_timed = -(-_TIMED_STEPS // period) * period
-    for number in range(_UNTIMED_STEPS + n_timed):
-        if number == _UNTIMED_STEPS:
-            started = time.perf_counter()
+    started = clock()
+    number, timed = 0, -_UNTIMED_STEPS
+    while timed < n_timed:
         step = first + number
         trained.step(Moment(step, _drawn(0, step, 0, device)))
         if device != "cpu":
             torch.cuda.synchronize()
-    return (time.perf_counter() - started) / n_timed
+        number, timed = number + 1, timed + 1
+        if progress is not None:
+            progress(number, _UNTIMED_STEPS + n_timed)
+        spent = clock() - started
+        if timed <= 0 and (timed == 0 or spent > _SLOW):
+            started, timed = clock(), 0  # of slow steps the first one warms up enough
+        elif timed > 0 and timed % period == 0 and spent > _SLOW:
+            break
+    return (clock() - started) / timed
+
+
+def _now_and_then(progress: Callable[[int, int], None]) -> Callable[[int, int], None]:
+    """Pass on the first and the last call, and of the others some a second."""
+    last = -math.inf
+
+    def limited(done: int, total: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if done >= total or now - last >= _SHOWN_EVERY:
+            last = now
+            progress(done, total)
+
+    return limited
 
 
 def mixed_seed(random_state: int, *numbers: int) -> int:
