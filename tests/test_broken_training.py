@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import torch
 from safetensors.numpy import load_file, save_file
+from test_generators import LFS, equal, make, toys
+from test_train_command import TOY, made_run, run, trained_run
 
 from lfkit.errors import InputError, RunError, TrainingError, TrainingWarning
 from lfkit.gan_plan import GanPlan
@@ -15,8 +17,6 @@ from lfkit.generators import GENERATORS
 from lfkit.generators.broken import what_is_broken
 from lfkit.generators.checkpoints import CheckpointFolder
 from lfkit.generators.doctor import Doctor
-from tests.test_generators import LFS, equal, make, toys
-from tests.test_train_command import TOY, made_run, run, trained_run
 
 __all__ = ["made_run", "run", "trained_run"]  # fixtures
 

@@ -7,7 +7,6 @@ the same bits as one that was not.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -27,7 +26,7 @@ _MOST_RETRIES = 3
 _TIMED_STEPS = 12
 _UNTIMED_STEPS = 3
 _SLOW = 10.0  # seconds after which fewer steps are timed
-_SHOWN_EVERY = 0.1  # seconds between two calls of a progress
+_SHOWN_EVERY = 1.0  # seconds without a call of a progress
 
 
 @dataclass(frozen=True)
@@ -98,8 +97,8 @@ def run_steps(
 
     Parameters
     ----------
-    progress : called with the steps done and all of them: at first, a few times a
-        second, and at last.
+    progress : called with the steps done and all of them, at every note, and at every
+        step where these take a second or more.
     watch : called with the steps done, whenever there is a note.
 
     Raises
@@ -110,9 +109,7 @@ def run_steps(
     done = course.begin()
     if journal is not None:
         journal.rewind(done)
-    if progress is not None:
-        progress = _now_and_then(progress)
-        progress(done, n_steps)
+    shown = time.monotonic()
     sums: dict[str, list[torch.Tensor]] = {}
     while done < n_steps:
         now = Moment(
@@ -124,8 +121,9 @@ def run_steps(
             sums.setdefault(name, []).append(value.detach())
         done += 1
         if done % LOG_EVERY and done < n_steps:
-            if progress is not None:
+            if progress is not None and time.monotonic() - shown >= _SHOWN_EVERY:
                 progress(done, n_steps)
+                shown = time.monotonic()
             continue
         figures, sums = _means(sums), {}
         is_good = all(map(np.isfinite, figures.values()))
@@ -138,6 +136,7 @@ def run_steps(
         if is_good and course.keep(done, n_steps):
             if progress is not None:
                 progress(done, n_steps)
+                shown = time.monotonic()
             continue
         done = course.undo(done, n_steps)
         if journal is not None:
@@ -178,20 +177,6 @@ def seconds_per_step(
         elif timed > 0 and timed % period == 0 and spent > _SLOW:
             break
     return (clock() - started) / timed
-
-
-def _now_and_then(progress: Callable[[int, int], None]) -> Callable[[int, int], None]:
-    """Pass on the first and the last call, and of the others some a second."""
-    last = -math.inf
-
-    def limited(done: int, total: int) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if done >= total or now - last >= _SHOWN_EVERY:
-            last = now
-            progress(done, total)
-
-    return limited
 
 
 def mixed_seed(random_state: int, *numbers: int) -> int:

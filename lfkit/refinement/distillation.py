@@ -65,6 +65,8 @@ class Distill(Stage):
         plan = replace(task.plan, augmentation=how)
         targets = task.clamped(known["proba"]) * task.readable[:, None]
         compute = _computed(plan, task, targets, tools)
+        if tools.progress is not None:
+            tools.progress(f"the network computes in {compute}", 1, 1)
         plan = _within_time(plan, task, targets, compute, tools)
         readable = task.readable[task.seed_rows]
         network = train(
@@ -77,7 +79,7 @@ class Distill(Stage):
             device=task.device,
             compute=compute,
             checkpoints=tools.checkpoints,
-            progress=_named(tools, f"training the network, {compute}"),
+            progress=_named(tools, "training the network"),
         )
         proba, found = _looked(network, task, tools)
         weights = {
