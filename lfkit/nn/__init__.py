@@ -29,3 +29,4 @@ from lfkit.nn.supervised import compute_tried_out as compute_tried_out
 from lfkit.nn.supervised import seconds_per_training_step as seconds_per_training_step
 from lfkit.nn.supervised import steps_within as steps_within
 from lfkit.nn.supervised import train as train
+from lfkit.nn.supervised import training_step as training_step

@@ -172,18 +172,30 @@ def compute_tried_out(
     """
 
     def step_of(compute: Compute) -> Callable[[], None]:
-        batches = _Batches(pixels, targets, None, None, plan, 0)
-        learner = _Learner(pixels.shape[1:], batches, device, compute)
-        drawn = torch.Generator(device).manual_seed(0)
-
-        def step() -> None:
-            learner.step(Moment(0, drawn))
-
-        return step
+        return training_step(pixels, targets, plan=plan, device=device, compute=compute)
 
     return tried_out(
         compute_of(plan, device), step_of, plan.n_steps, device, progress=progress
     )
+
+
+def training_step(
+    pixels: NDArray[np.uint8],
+    targets: NDArray[np.floating],
+    *,
+    plan: TrainingPlan,
+    device: str,
+    compute: Compute,
+) -> Callable[[], None]:
+    """Give a function that takes a step of a training that is then thrown away."""
+    batches = _Batches(pixels, targets, None, None, plan, 0)
+    learner = _Learner(pixels.shape[1:], batches, device, compute)
+    drawn = torch.Generator(device).manual_seed(0)
+
+    def step() -> None:
+        learner.step(Moment(0, drawn))
+
+    return step
 
 
 def _check_it_learned(network: Network, batches: _Batches) -> None:
