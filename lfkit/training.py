@@ -124,7 +124,8 @@ def train_on(
     of_all.wait()  # until all have read what one is to write
     steps = (begun or {}).get("n_steps")
     if steps is None:
-        steps = of_all.agreed(_steps(generator, material, max_minutes, say))
+        timing = _named(progress, "timing the steps")
+        steps = of_all.agreed(_steps(generator, material, max_minutes, say, timing))
         if of_all.is_first:
             begin_with(folder, asked | {"n_steps": steps})
     generator.plan = replace(generator.plan, n_steps=steps)
@@ -169,7 +170,7 @@ def train_on(
     broken = why_broken(folder)
     return _summary(name, folder, steps, finished) | {
         "broken": broken,
-        "warnings": warnings + [broken] * bool(broken),
+        "warnings": warnings + ([] if broken is None else [broken]),
     }
 
 
@@ -223,11 +224,16 @@ def _steps(
     material: Material,
     max_minutes: float | None,
     say: Callable[[str], None],
+    progress: Callable[[int, int], None] | None,
 ) -> int:
     if max_minutes is None:
         return int(generator.plan.n_steps)
     of_images, of_pairs = generator.seconds_per_step(
-        material.pixels, material.votes, proba=material.proba, lfs=material.lfs
+        material.pixels,
+        material.votes,
+        proba=material.proba,
+        lfs=material.lfs,
+        progress=progress,
     )
     first = generator.plan.first_pair / generator.plan.n_steps
     seconds = first * of_images + (1 - first) * of_pairs

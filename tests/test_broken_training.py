@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import torch
 from safetensors.numpy import load_file, save_file
+from test_generators import LFS, equal, make, toys
+from test_train_command import TOY, made_run, run, trained_run
 
 from lfkit.errors import InputError, RunError, TrainingError, TrainingWarning
 from lfkit.gan_plan import GanPlan
@@ -15,8 +17,6 @@ from lfkit.generators import GENERATORS
 from lfkit.generators.broken import what_is_broken
 from lfkit.generators.checkpoints import CheckpointFolder
 from lfkit.generators.doctor import Doctor
-from tests.test_generators import LFS, equal, make, toys
-from tests.test_train_command import TOY, made_run, run, trained_run
 
 __all__ = ["made_run", "run", "trained_run"]  # fixtures
 
@@ -65,7 +65,10 @@ def noisy(images, seed=0):
         (lambda x: np.zeros_like(x), "one colour, black"),
         (lambda x: np.where(x > 100, 255, 0).astype(np.uint8), "as dark or as bright"),
         (lambda x: np.repeat(x[:1], len(x), axis=0), "nearly all alike"),
-        (lambda x: np.resize(x[:3], x.shape), "200 generated images are 3 different ones"),
+        (
+            lambda x: np.resize(x[:3], x.shape),
+            "200 generated images are 3 different ones",
+        ),
         (lambda x: 255 - x // 7, "on average, real ones"),
     ],
 )
@@ -201,9 +204,7 @@ def test_a_checkpoint_with_nan_is_passed_over(left, tmp_path):
     images, truth, votes = toys()
     whole = make("two-stage").fit(images, votes, proba=np.eye(2)[truth])
     folder = CheckpointFolder(tmp_path, every=10)
-    make("two-stage").fit(
-        images, votes, proba=np.eye(2)[truth], checkpoints=folder
-    )
+    make("two-stage").fit(images, votes, proba=np.eye(2)[truth], checkpoints=folder)
     paths = sorted(tmp_path.glob("*.safetensors"))
     for path in paths if left == "none" else paths[-1:]:
         poison(path, "average")

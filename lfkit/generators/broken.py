@@ -1,4 +1,4 @@
-"""The one check at the end of every training: are generated images images at all?"""
+"""The one check at the end of every training: what cannot be images of that kind."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def _rows(images: NDArray[np.uint8]) -> NDArray[np.int64]:
 
 def _looks(images: NDArray[np.uint8], labels: NDArray[np.integer[Any]]) -> _Looks:
     rows = _rows(images)
-    seen = images[rows].astype(np.float32) / 255  # (n, h, w, c)
+    seen = (images[rows] / 255).astype(np.float32)  # (n, h, w, c)
     named = np.asarray(labels)[rows]
     return _Looks(
         mean=seen.mean(axis=(0, 1, 2), dtype=np.float64),
@@ -130,7 +130,7 @@ def _looks(images: NDArray[np.uint8], labels: NDArray[np.integer[Any]]) -> _Look
     )
 
 
-def _within(seen: NDArray[np.float32], labels: NDArray[np.integer[Any]]) -> float:
+def _within(seen: NDArray[np.floating], labels: NDArray[np.integer[Any]]) -> float:
     """Pool standard deviations within classes; 0 where no class has two images."""
     total, n = 0.0, 0
     for label in np.unique(labels[labels >= 0]):

@@ -107,27 +107,29 @@ class JointGenerator(BaseEstimator, ABC):
         TrainingError : losses, weights or images are not finite.
         """
         from lfkit.nn import run_steps
+        from lfkit.nn.compute import usual
 
         self.check(has_functions=bool(lfs))
         task = checked_task(images, votes, proba, lfs, class_prior, seed_proba)
-        trained = self._begin(task)
+        with usual(self.device, half=False).on_its_threads():
+            trained = self._begin(task)
 
-        def watch(step: int) -> None:
-            if preview is not None and step % PREVIEW_EVERY == 0:
-                preview(step, self._preview(trained, task, step))
+            def watch(step: int) -> None:
+                if preview is not None and step % PREVIEW_EVERY == 0:
+                    preview(step, self._preview(trained, task, step))
 
-        run_steps(
-            trained,
-            self.plan.n_steps,
-            random_state=self.random_state,
-            device=self.device,
-            checkpoints=checkpoints,
-            journal=journal,
-            progress=progress,
-            watch=watch,
-        )
-        self.prior_ = task.prior
-        self._finish(trained, task, reading)
+            run_steps(
+                trained,
+                self.plan.n_steps,
+                random_state=self.random_state,
+                device=self.device,
+                checkpoints=checkpoints,
+                journal=journal,
+                progress=progress,
+                watch=watch,
+            )
+            self.prior_ = task.prior
+            self._finish(trained, task, reading)
         self.shape_ = task.shape  # last: what has a shape is fitted
         try:
             self.broken_ = self._what_is_broken(task)
@@ -162,8 +164,13 @@ class JointGenerator(BaseEstimator, ABC):
         *,
         proba: ArrayLike,
         lfs: Sequence[LabelingFunction] = (),
+        progress: Progress | None = None,
     ) -> tuple[float, float]:
         """Time a few steps of a training that is then thrown away.
+
+        Parameters
+        ----------
+        progress : called with the steps done and all steps, of each kind.
 
         Returns
         -------
@@ -175,11 +182,15 @@ class JointGenerator(BaseEstimator, ABC):
         task = checked_task(images, votes, proba, lfs, None, None)
         trained, first = self._begin(task), self.plan.first_pair
         if not 0 < first < self.plan.n_steps:
-            seconds = seconds_per_step(trained, 0, self._period, self.device)
+            seconds = seconds_per_step(
+                trained, 0, self._period, self.device, progress=progress
+            )
             return seconds, seconds
         return (
-            seconds_per_step(trained, 0, 1, self.device),
-            seconds_per_step(trained, first + 1, self._period, self.device),
+            seconds_per_step(trained, 0, 1, self.device, progress=progress),
+            seconds_per_step(
+                trained, first + 1, self._period, self.device, progress=progress
+            ),
         )
 
     def sample(
@@ -474,8 +485,10 @@ class JointGenerator(BaseEstimator, ABC):
             np.where(task.is_labeled, task.proba.argmax(axis=1), ABSTAIN),
             n_steps=self.plan.n_steps,
         )
-        return None if why is None else (
-            f"the training is broken: {why}; {advice(self.plan)}."
+        return (
+            None
+            if why is None
+            else (f"the training is broken: {why}; {advice(self.plan)}.")
         )
 
     def _check_classes(self, classes: NDArray[np.int64]) -> None:
