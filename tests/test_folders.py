@@ -65,6 +65,10 @@ CAT_DOG = ("cat/1.png", "cat/2.png", "dog/3.png")
         ("train", "valid"),
         ("train", "validation", "unlabeled"),
         ("train",),
+        ("training_set", "test_set"),
+        ("train2017", "val2017"),
+        ("seg_train", "seg_test", "seg_pred"),
+        ("train images", "test-images"),
     ],
 )
 @pytest.mark.parametrize("above", ["", "data/", "photos of mine/"])
@@ -89,7 +93,28 @@ def test_a_split_without_classes_has_no_labels(tmp_path):
     assert source.table()["split"].to_pylist() == ["test", "train"]
 
 
-@pytest.mark.parametrize("names", [("train", "car"), ("test", "cat"), ("cat", "dog")])
+def test_splits_may_be_packed_twice_or_lie_inside_of_classes(tmp_path):
+    names = ("training_set/training_set/cat/1.png", "test_set/test_set/dog/2.png")
+    source = open_images(fill(tmp_path / "twice", *names))
+    assert list(labels_of(source).values()) == ["dog", "cat"]
+    source = open_images(
+        fill(tmp_path / "inside", "cat/train/1.png", "cat/test/2.png", "dog/test/3.png")
+    )
+    assert list(labels_of(source).values()) == ["cat", "cat", "dog"]
+    assert source.table()["split"].to_pylist() == ["test", "train", "test"]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        *[("train", "car"), ("test", "cat"), ("cat", "dog")],
+        *[
+            ("bullet_train", "freight_train"),
+            ("train track", "test tube"),
+            ("dev", "eval"),
+        ],
+    ],
+)
 def test_classes_may_have_a_name_like_a_split_beside_others(tmp_path, names):
     source = open_images(fill(tmp_path, *(f"{name}/1.png" for name in names)))
     assert source.class_names == tuple(sorted(names))
@@ -386,6 +411,28 @@ def test_names_that_are_odd_are_read(tmp_path):
     source = open_images(tmp_path)
     assert len(set(source.ids)) == 6
     assert source.read(np.arange(6)).problems == {}
+
+
+def test_folders_may_be_a_thousand_deep(tmp_path):
+    fill(tmp_path, "b/2.png")
+    deep = [f"{tmp_path}/{'a/' * n}" for n in range(1, 1201)]
+    for folder in deep:
+        os.mkdir(folder)
+    os.link(tmp_path / "b/2.png", f"{deep[-1]}1.png")
+    assert open_images(tmp_path).class_names == ("a", "b")
+    os.unlink(f"{deep[-1]}1.png")
+    for folder in reversed(deep):  # what cleans up may go no deeper than 1,000
+        os.rmdir(folder)
+
+
+def test_links_among_folders_are_not_followed_without_end(tmp_path):
+    for name in "abcdefghij":
+        fill(tmp_path / "ds", f"{name}/{name}.png")
+        for other in "abcdefghij":
+            (tmp_path / "ds" / name / f"to-{other}").symlink_to(tmp_path / "ds" / other)
+    source = open_images(tmp_path / "ds")
+    assert list(source.ids) == [f"{name}/{name}.png" for name in "abcdefghij"]
+    said(source, "100 links to folders inside of the data", "a/to-a")
 
 
 def test_one_image_is_a_data_set(tmp_path):

@@ -48,8 +48,7 @@ def open_folder(path: Path, split: str | None) -> Files:
     """
     if split is not None:
         raise DataError(f"{path} has no splits; give the folder {path / split}.")
-    scan = _Scan()
-    _scan(scan, os.fsencode(path), b"", ())
+    scan = _scan(os.fsencode(path))
     if not scan.names:
         other = f"; it holds {_types(scan.unread)}" if scan.unread else ""
         raise DataError(
@@ -161,12 +160,14 @@ class _Scan:
     tables : paths of tables that may hold labels.
     unread : ending → number of files of types that are not read.
     by_content : images that their names do not tell.
+    links : links to folders that are listed anyway.
     """
 
     names: list[bytes] = field(default_factory=list)
     tables: list[bytes] = field(default_factory=list)
     unread: Counter[str] = field(default_factory=Counter)
     by_content: list[tuple[bytes, str]] = field(default_factory=list)
+    links: list[bytes] = field(default_factory=list)
 
     def notes(self) -> list[str]:
         """Say what was left out, and what was read although its name is unusual."""
@@ -175,47 +176,65 @@ class _Scan:
             notes.append(f"{_types(self.unread)} left out")
         if self.by_content:
             name, kind = min(self.by_content)
+            n = len(self.by_content)
+            files = "1 file is" if n == 1 else f"{n:,} files are"
             notes.append(
-                f"{len(self.by_content):,} files are read as what they contain, such "
-                f"as {_text(name)}: {kind}"
+                f"{files} read as what they contain, such as {_text(name)}: {kind}"
+            )
+        if self.links:
+            n = len(self.links)
+            links = "1 link to a folder" if n == 1 else f"{n:,} links to folders"
+            notes.append(
+                f"{links} inside of the data left aside, such as "
+                f"{_text(min(self.links))}"
             )
         return notes
 
 
-def _scan(
-    scan: _Scan, folder: bytes, prefix: bytes, above: tuple[tuple[int, int], ...]
-) -> None:
-    """List the files below a folder, as paths relative to where the scan began.
+def _scan(folder: bytes) -> _Scan:
+    """List the files below a folder, as paths relative to it."""
+    scan = _Scan()
+    root = os.path.realpath(folder)
+    # Folders to look into: path, prefix of names, device and inode of those above.
+    waiting: list[tuple[bytes, bytes, frozenset[tuple[int, int]]]] = [
+        (folder, b"", frozenset())
+    ]
+    while waiting:
+        here, prefix, above = waiting.pop()
+        status = os.stat(here)
+        identity = (status.st_dev, status.st_ino)
+        if identity in above:
+            continue  # links are followed, but not in circles
+        with os.scandir(here) as entries:
+            listed = list(entries)
+        if prefix and not _RUN_FILES.isdisjoint(entry.name for entry in listed):
+            continue  # a run inside the data has images too: its contact sheet
+        plain_names = {entry.name.lower() for entry in listed}
+        for entry in listed:
+            name, plain = prefix + entry.name, entry.name.lower()
+            if plain.startswith(b".") or plain in _JUNK:
+                continue
+            linked = entry.is_symlink()
+            # os.path.isdir, as DirEntry.is_dir raises on links that form a circle.
+            if os.path.isdir(entry.path) if linked else entry.is_dir():
+                if linked and _is_inside(entry.path, root):
+                    scan.links.append(name)  # its images are listed where they lie
+                else:
+                    waiting.append((entry.path, name + b"/", above | {identity}))
+            # A link to nowhere is listed too, so that it is reported.
+            elif plain.endswith(_SUFFIXES) and (linked or entry.is_file()):
+                scan.names.append(name)
+            elif plain in NAMES:
+                scan.tables.append(name)
+            # `lfkit generate` writes a manifest.json beside its table.
+            elif plain != b"manifest.json" or plain_names.isdisjoint(NAMES):
+                _other_file(scan, entry, name)
+    return scan
 
-    Parameters
-    ----------
-    above : device and inode of the folders that hold this one: links are followed, but
-        not in circles.
-    """
-    status = os.stat(folder)
-    here = (status.st_dev, status.st_ino)
-    if here in above:
-        return
-    with os.scandir(folder) as entries:
-        listed = list(entries)
-    if prefix and not _RUN_FILES.isdisjoint(entry.name for entry in listed):
-        return  # a run inside the data has images too: its contact sheet
-    has_table = not {entry.name.lower() for entry in listed}.isdisjoint(NAMES)
-    for entry in listed:
-        plain = entry.name.lower()
-        if plain.startswith(b".") or plain in _JUNK:
-            continue
-        linked = entry.is_symlink()
-        # os.path.isdir, as DirEntry.is_dir raises on links that form a circle.
-        if os.path.isdir(entry.path) if linked else entry.is_dir():
-            _scan(scan, entry.path, prefix + entry.name + b"/", (*above, here))
-        # A link to nowhere is listed too, so that it is reported.
-        elif plain.endswith(_SUFFIXES) and (linked or entry.is_file()):
-            scan.names.append(prefix + entry.name)
-        elif plain in NAMES:
-            scan.tables.append(prefix + entry.name)
-        elif not (has_table and plain == b"manifest.json"):  # as `lfkit generate` has
-            _other_file(scan, entry, prefix + entry.name)
+
+def _is_inside(link: bytes, root: bytes) -> bool:
+    target = os.path.realpath(link)
+    return target == root or target.startswith(root.rstrip(b"/") + b"/")
 
 
 def _other_file(scan: _Scan, entry: os.DirEntry[bytes], name: bytes) -> None:

@@ -24,6 +24,7 @@ _PATHS = ("path", "file_name", "filename", "file_path", "filepath")
 _LABELS = ("label", "class", "class_name", "label_name", "category", "target")
 _SPLITS = ("split",)
 _TABLES = (".csv", ".tsv", ".parquet", ".jsonl")
+_MOST_HEADER = 1 << 20
 _JSON_BLOCK_BYTES = 1 << 24  # a line must fit into one
 
 
@@ -121,7 +122,7 @@ def _column_names(path: Path) -> list[str]:
 def _header(path: Path) -> tuple[list[str], str]:
     """Read a CSV file's column names, and find what separates them."""
     with path.open(encoding="utf-8-sig", newline="") as file:
-        line = next(iter(file), "")
+        line = file.readline(_MOST_HEADER)
     if not line.strip():
         raise ValueError("it is empty")
     for delimiter in (",", ";", "\t"):

@@ -8,7 +8,7 @@ import stat
 import threading
 import warnings
 from collections.abc import Iterator
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import PIL
@@ -27,7 +27,7 @@ PIL_FORMATS = (
 )
 EXTENSIONS = (
     *("png", "jpg", "jpeg", "webp", "bmp", "tif", "tiff", "gif"),
-    *("apng", "jfif", "jpe", "dib", "ppm", "pgm", "pbm", "pnm"),
+    *("apng", "jfif", "jpe", "dib", "ppm", "pgm", "pbm", "pnm", "pfm"),
     *("jp2", "j2k", "j2c", "jpx", "jpf"),
     *(("avif", "avifs") if features.check("avif") else ()),
 )
@@ -42,6 +42,7 @@ _BEGINNINGS = {
 }
 COLORS = {"gray": 1, "rgb": 3}
 DEEP_WHITE = 65535
+_LARGE_PIXELS = 16_000_000
 _PHOTOMETRIC = 262  # TIFF's tag of what the values mean; 0: the lowest is white
 
 _GRAY_MODES = ("1", "L", "LA", "La", "I", "F")
@@ -132,12 +133,13 @@ def decode(
     """
     with _open(file) as image:
         box = None if size is None else _shrink_jpeg(image, size)
-        image.load()
-        turn = _TURNS.get(_orientation(image))
-        # Turned last, when the image is small and the box still means something.
-        stored_size = size[::-1] if size and turn in _SIDEWAYS else size
-        plain = _fit(image, channels, stored_size, box, white)
-        return _as_array(plain if turn is None else plain.transpose(turn))
+        with _one_large_at_a_time(image):
+            image.load()
+            turn = _TURNS.get(_orientation(image))
+            # Turned last, when the image is small and the box still means something.
+            stored_size = size[::-1] if size and turn in _SIDEWAYS else size
+            plain = _fit(image, channels, stored_size, box, white)
+            return _as_array(plain if turn is None else plain.transpose(turn))
 
 
 def fit(
@@ -154,7 +156,7 @@ def is_deep(mode: str) -> bool:
 
 def highest_gray(file: BinaryIO) -> int:
     """Read an image of `is_deep` gray; give its highest value."""
-    with _open(file) as image:
+    with _open(file) as image, _one_large_at_a_time(image):
         image.load()
         return int(_deep_values(image).max())
 
@@ -179,6 +181,15 @@ def reason(error: Exception) -> str:
             return f"cannot be opened: {error.strerror}"
         case _:
             return f"cut short or damaged: {error or type(error).__name__}"
+
+
+_large_lock = threading.Lock()
+
+
+def _one_large_at_a_time(image: Image.Image) -> contextlib.AbstractContextManager[Any]:
+    """Let a large image wait for others: with its copies it may be a gigabyte."""
+    is_large = image.width * image.height > _LARGE_PIXELS
+    return _large_lock if is_large else contextlib.nullcontext()
 
 
 _quiet_lock = threading.Lock()
