@@ -1,7 +1,9 @@
 """Folders as people have them: splits, tables beside images, strangers among them."""
 
+import inspect
 import json
 import os
+import sys
 
 import numpy as np
 import pandas as pd
@@ -413,16 +415,18 @@ def test_names_that_are_odd_are_read(tmp_path):
     assert source.read(np.arange(6)).problems == {}
 
 
-def test_folders_may_be_a_thousand_deep(tmp_path):
+def test_folders_may_be_deeper_than_python_recurses(tmp_path):
     fill(tmp_path, "b/2.png")
-    deep = [f"{tmp_path}/{'a/' * n}" for n in range(1, 1201)]
+    deep = [f"{tmp_path}/{'a/' * n}" for n in range(1, 401)]
     for folder in deep:
         os.mkdir(folder)
     os.link(tmp_path / "b/2.png", f"{deep[-1]}1.png")
-    assert open_images(tmp_path).class_names == ("a", "b")
-    os.unlink(f"{deep[-1]}1.png")
-    for folder in reversed(deep):  # what cleans up may go no deeper than 1,000
-        os.rmdir(folder)
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(len(inspect.stack()) + 200)
+    try:
+        assert open_images(tmp_path).class_names == ("a", "b")
+    finally:
+        sys.setrecursionlimit(limit)
 
 
 def test_links_among_folders_are_not_followed_without_end(tmp_path):
@@ -439,8 +443,8 @@ def test_one_image_is_a_data_set(tmp_path):
     assert len(open_images(fill(tmp_path, "1.png"))) == 1
 
 
-@pytest.mark.parametrize("n_bad", [3, 8])
-def test_up_to_five_files_that_cannot_be_read_are_named(lfkit, tmp_path, n_bad):
+def test_five_files_that_cannot_be_read_are_named(lfkit, tmp_path):
+    n_bad = 8
     data = fill(tmp_path / "ds", "0.png", "1.png")
     for number in range(n_bad):
         (data / f"bad{number}.png").write_bytes(b"" if number % 2 else b"text")
@@ -455,7 +459,7 @@ def test_up_to_five_files_that_cannot_be_read_are_named(lfkit, tmp_path, n_bad):
     assert done.code == 0, done.err
     assert f"{n_bad} files could not be read" in done.out
     named = [number for number in range(n_bad) if f"bad{number}.png" in done.out]
-    assert named == [*range(min(n_bad, 5))]
-    assert ("3 more files" in done.out) == (n_bad == 8)
+    assert named == [*range(5)]
+    assert "3 more files" in done.out
     problems = json.loads((run / "faults.json").read_text())["images"]
     assert len(problems) == n_bad
