@@ -333,7 +333,7 @@ def _to_gray_or_rgb(image: Image.Image, white: int) -> Image.Image:
 
 
 def _has_unused_alpha(image: Image.Image) -> bool:
-    """Tell a BMP whose fourth byte is 0 everywhere: as alpha it would hide the image."""
+    """Tell a BMP whose fourth byte is 0 everywhere: as alpha it would hide all."""
     is_bmp = image.format in ("BMP", "DIB") and image.mode == "RGBA"
     return is_bmp and image.getchannel("A").getextrema()[1] == 0
 
