@@ -41,6 +41,7 @@ class LoadedRun:
     stored : what `apply` wrote into summary.json; {} without one.
     own_truth : true labels are the data's own, not a file's: `stored` was scored by
         them.
+    notes : what was decided when the file of true labels was read.
     """
 
     folder: Path
@@ -52,6 +53,7 @@ class LoadedRun:
     given: NDArray[np.bool_]
     stored: dict[str, Any]
     own_truth: bool = True
+    notes: tuple[str, ...] = ()
 
     @property
     def scored(self) -> NDArray[np.int64]:
@@ -122,12 +124,14 @@ def load_run(folder: Path, labels: Path | None = None) -> LoadedRun:
     index = load_images(folder)
     assert index is not None, "load_votes has read it"
     truth = index.column("true_class").to_numpy().astype(np.int64)
+    notes: tuple[str, ...] = ()
     if labels is not None:
         given = read_labels(
             labels, index.column("image_id").to_pylist(), config.class_names
         )
         truth = np.full(len(truth), -1, np.int64)
         truth[given.rows] = given.labels
+        notes = given.notes
     path = folder / "summary.json"
     try:
         stored = json.loads(path.read_text()) if path.exists() else {}
@@ -146,6 +150,7 @@ def load_run(folder: Path, labels: Path | None = None) -> LoadedRun:
         not_scored(index, votes),
         stored if labels is None else _unscored(stored),
         labels is None,
+        notes,
     )
 
 

@@ -202,6 +202,27 @@ def test_class_numbers_of_a_table_stay_numbers(tmp_path):
     assert source.class_names is None
 
 
+@pytest.mark.parametrize("table", TABLES[:3])
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ([" cat", "dog ", "", "cat"], ["cat", "dog", None, "cat"]),
+        (["cat", "-1", "dog", "nan"], ["cat", None, "dog", None]),
+        (["2", "10", "1", "a"], ["2", "10", "1", "a"]),
+        ([1001, 1003, 1002, None], ["1001", "1003", "1002", None]),
+        ([1.0, 0.0, 2.0, None], ["1", "0", "2", None]),
+    ],
+)
+def test_labels_of_a_table_are_read_in_every_spelling(
+    tmp_path, table, written, expected
+):
+    names = ["1.png", "2.png", "3.png", "4.png"]
+    fill(tmp_path, *names)
+    write_table(tmp_path / table, file_name=names, label=written)
+    for data in (tmp_path, tmp_path / table):
+        assert list(labels_of(open_images(data)).values()) == expected
+
+
 def test_a_column_of_splits_is_kept(tmp_path):
     fill(tmp_path, "1.png", "2.png")
     columns = {"file_name": ["1.png", "2.png"], "split": ["train", "test"]}

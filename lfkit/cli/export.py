@@ -60,6 +60,7 @@ def export(
             "functions": file.votes.n_functions,
             "classes": file.votes.n_classes,
             "left_out": left_out,
+            "notes": list(file.notes),
         }
         typer.echo(to_json(result))
         return
@@ -67,6 +68,8 @@ def export(
         f"{out}: {file.votes.n_functions:,} functions' votes on {len(file.votes):,} "
         "images"
     )
+    for note in file.notes:
+        typer.echo(f"Note: {note}.")
     for sentence in left_out:
         typer.echo(sentence)
 

@@ -8,13 +8,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
+from lfkit.data.class_names import (
+    discover,
+    means_nothing,
+    number_names,
+    read_cells,
+    spelling,
+)
 from lfkit.datasets.files import Files
 from lfkit.datasets.layout import find_layout
-from lfkit.datasets.manifest import number_labels
 from lfkit.datasets.metadata import NAMES, Metadata, read_metadata
 from lfkit.datasets.pixels import EXTENSIONS, format_of
 from lfkit.errors import DataError
@@ -60,7 +64,8 @@ def open_folder(path: Path, split: str | None) -> Files:
     metadata = read_metadata(path, names, sorted(scan.tables))
     notes = [*layout.notes, *scan.notes()]
     splits = layout.splits
-    labels, class_names = _named_labels(layout.classes)
+    where = str(path)
+    labels, class_names, decided = number_names(layout.classes, where)
     if metadata is not None:
         notes += metadata.notes
         splits = splits or metadata.splits
@@ -70,30 +75,23 @@ def open_folder(path: Path, split: str | None) -> Files:
             )
             notes += note
             if is_named:
-                labels, class_names = _named_labels(chosen)
+                labels, class_names, decided = number_names(chosen, where)
             else:
-                column = pa.array(chosen, pa.string())
-                labels, class_names = number_labels(column, metadata.path)
+                cells = read_cells(pa.array(chosen, pa.string()), metadata.source)
+                found = discover(
+                    cells,
+                    metadata.source,
+                    lambda row: f"{metadata.path} gives {_text(names[row])}",
+                )
+                labels, class_names, decided = found.labels, found.names, found.notes
     return Files(
         str(path),
         pa.array(names, pa.binary()),
         labels,
         class_names,
         splits=None if splits is None else pa.array(splits, pa.string()),
-        notes=tuple(notes),
+        notes=(*notes, *decided),
     )
-
-
-def _named_labels(
-    classes: Sequence[str | None],
-) -> tuple[NDArray[np.int64] | None, tuple[str, ...] | None]:
-    """Give numbers to folders' names; images beside the classes have no label."""
-    found = sorted({name for name in classes if name is not None})
-    if not found:
-        return None, None
-    number = {name: position for position, name in enumerate(found)}
-    labels = np.array([number.get(name, -1) for name in classes], np.int64)  # type: ignore[arg-type]
-    return labels, tuple(found)
 
 
 def _reconciled(
@@ -111,16 +109,23 @@ def _reconciled(
     DataError
         If both give classes and they contradict each other.
     """
-    both = [row for row, label in enumerate(labels) if label and folders[row]]
+    folders = [None if name is None else spelling(name) for name in folders]
+    of_folders = set(folders)
+    known = {
+        label
+        for label in labels
+        if label and (label in of_folders or not means_nothing(label))
+    }
+    both = [row for row, label in enumerate(labels) if label in known and folders[row]]
     pairs = {(folders[row], labels[row]) for row in both}
     wrong = [row for row in both if folders[row] != labels[row]]
     source = metadata.source
-    known = {label for label in labels if label}
-    is_shared = not known.isdisjoint(filter(None, folders))
+    is_shared = not known.isdisjoint(of_folders)
     if not wrong and (is_shared or not known):
         # The same names: what the table does not list, the folder does.
         pairs_of_all = zip(labels, folders, strict=True)
-        return [label or folder for label, folder in pairs_of_all], True, []
+        joined = [label if label in known else folder for label, folder in pairs_of_all]
+        return joined, True, []
     if not wrong:
         return labels, False, [f"the labels are those of {source}"]
     if {folder for folder, _ in pairs} & {label for _, label in pairs}:

@@ -1,0 +1,1 @@
+"""How data that people and programs wrote is read: class names, tables, arrays."""
