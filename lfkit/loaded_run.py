@@ -43,6 +43,7 @@ class LoadedRun:
     own_truth : true labels are the data's own, not a file's: `stored` was scored by
         them.
     may_import : the user has said that the code of `config.specs` may run.
+    notes : what was decided when the file of true labels was read.
     """
 
     folder: Path
@@ -55,6 +56,7 @@ class LoadedRun:
     stored: dict[str, Any]
     own_truth: bool = True
     may_import: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def scored(self) -> NDArray[np.int64]:
@@ -125,12 +127,14 @@ def load_run(folder: Path, labels: Path | None = None) -> LoadedRun:
     index = load_images(folder)
     assert index is not None, "load_votes has read it"
     truth = index.column("true_class").to_numpy().astype(np.int64)
+    notes: tuple[str, ...] = ()
     if labels is not None:
         given = read_labels(
             labels, index.column("image_id").to_pylist(), config.class_names
         )
         truth = np.full(len(truth), -1, np.int64)
         truth[given.rows] = given.labels
+        notes = given.notes
     path = folder / "summary.json"
     stored = read_sealed(path, AGAIN) if path.exists() else {}
     return LoadedRun(
@@ -143,6 +147,7 @@ def load_run(folder: Path, labels: Path | None = None) -> LoadedRun:
         not_scored(index, votes),
         stored if labels is None else _unscored(stored),
         labels is None,
+        notes,
     )
 
 

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from lfkit.datasets import limits, open_images
+from lfkit.errors import DataError
 
 DEEP = 65535
 
@@ -309,3 +310,59 @@ def test_a_gif_of_many_frames_costs_its_first(tmp_path):
     began = time.process_time()
     assert open_images(tmp_path).read(np.arange(1)).problems == {}
     assert time.process_time() - began < 2
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "it is a HEIC image, which is not r"),
+        (
+            b"\xef\xbb\xbf\n<!DOCTYPE html><html>404",
+            "it is a web page, no image; fetch",
+        ),
+        (
+            b"<svg xmlns='http://www.w3.org/2000/svg'/>",
+            "it is an SVG drawing, which is",
+        ),
+        (b"%PDF-1.7 ...", "it is a PDF, which is not read"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "it is a pointer of Git LFS"),
+    ],
+)
+def test_what_only_has_the_name_of_an_image_is_called_what_it_is(
+    tmp_path, content, reason
+):
+    (tmp_path / "a.jpg").write_bytes(content)
+    (tmp_path / "b.png").write_bytes(png(1, 1, 8, 0, [b"\7"]))
+    assert open_images(tmp_path).known_problems[0].startswith(reason)
+
+
+@pytest.mark.parametrize("size", [None, (4, 4)])
+def test_a_list_of_which_no_file_is_there_says_where_it_looked(tmp_path, size):
+    (tmp_path / "list.csv").write_text("path,label\nno/1.png,x\nno/2.png,y\n")
+    with pytest.raises(DataError, match=rf"no such file at {tmp_path}/no/1\.png"):
+        open_images(tmp_path / "list.csv", size=size)
+
+
+def test_16_bits_of_netpbm_are_scaled_by_what_the_file_says_is_white(tmp_path):
+    values = struct.pack(">3H", 0, 2048, 4095)
+    _, pixels = read(tmp_path, "a.pgm", b"P5 3 1 4095\n" + values)
+    assert pixels[..., 0].tolist() == [[0, 128, 255]]
+    (tmp_path / "a.pgm").unlink()
+    values = struct.pack(">3H", 0, 128 * 257, DEEP)
+    _, pixels = read(tmp_path, "a.ppm", b"P6 1 1 65535\n" + values)
+    assert pixels.tolist() == [[[0, 128, 255]]]
+
+
+def with_masks(alpha):
+    """Write a BMP of 32 bits whose mask of alpha says that there is one."""
+    head = b"BM" + struct.pack("<IHHI", 0, 0, 0, 122)
+    head += struct.pack("<IiiHHIIiiII", 108, 2, 1, 1, 32, 3, 8, 0, 0, 0, 0)
+    head += struct.pack("<IIII", 0xFF0000, 0xFF00, 0xFF, 0xFF000000)
+    pixels = bytes((0, 0, 255, alpha, 255, 0, 0, alpha))  # red and blue
+    return head.ljust(122, b"\0") + pixels
+
+
+@pytest.mark.parametrize("alpha", [255, 0])
+def test_a_bmp_of_32_bits_gives_its_colours(tmp_path, alpha):
+    _, pixels = read(tmp_path, "a.bmp", with_masks(alpha))
+    assert pixels.tolist() == [[[255, 0, 0], [0, 0, 255]]]

@@ -45,7 +45,7 @@ def read_npz(
                 [*members] if wanted is None else [w for w in wanted if w in members]
             )
             check_unpacked(path, sum(members[name].file_size for name in names))
-            return {name: _member(archive, members[name], name) for name in names}
+            return {name: read_member(archive, members[name], name) for name in names}
     except (DataError, OSError):
         raise
     except Exception as error:  # the unpackers raise whatever they meet
@@ -98,7 +98,7 @@ def read_header(
             f"{name} holds Python objects, which lfkit never unpickles; save an array "
             "of numbers or text."
         )
-    if any(side < 0 for side in shape) or (dtype.itemsize == 0 and math.prod(shape)):
+    if any(side < 0 for side in shape) or (dtype.itemsize == 0 and 0 not in shape):
         raise DataError(f"{name} has an impossible header: {dtype} of shape {shape}.")
     return shape, fortran_order, dtype
 
@@ -108,7 +108,10 @@ def said(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> NDArray[Any]:
+def read_member(
+    archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str
+) -> NDArray[Any]:
+    """Read one array of an archive."""
     with archive.open(info) as stream:
         return _read(stream, info.file_size, name)
 

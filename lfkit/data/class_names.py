@@ -166,8 +166,9 @@ def read_cells(values: Any, where: str) -> Cells:
     codes, distinct = _encoded(values, where)
     spelled = [_spelled(value, where) for value in distinct]
     position = {text: i for i, text in enumerate(dict.fromkeys(filter(None, spelled)))}
-    renumbered = np.asarray([position.get(text, -1) for text in spelled] + [-1])
-    return Cells(renumbered.astype(np.int32)[codes].reshape(shape), tuple(position))
+    own = [position.get(text or "", -1) for text in spelled]
+    renumbered = np.asarray([*own, -1], np.int32)
+    return Cells(renumbered[codes].reshape(shape), tuple(position))
 
 
 def unified(parts: Sequence[Cells]) -> list[Cells]:
@@ -216,8 +217,13 @@ def match(
     found = _Matched(names, cells.spellings)
     if found.unknown:
         text = found.unknown[0]
-        first = int((cells.codes.reshape(-1) == cells.spellings.index(text)).argmax())
-        raise DataError(f"{place(first)} the label {text!r}; {_choices(names)}.")
+        flat = cells.codes.reshape(-1)
+        first = int((flat == cells.spellings.index(text)).argmax())
+        strange = [cells.spellings.index(each) for each in found.unknown]
+        raise DataError(
+            f"{place(first)} the label {text!r}; {_choices(names)}; "
+            f"{np.isin(flat, strange).sum()} of its {(flat >= 0).sum()} labels are so."
+        )
     return Reading(cells, found.numbers, names, tuple(found.notes(where)))
 
 
@@ -279,6 +285,37 @@ def discover(
         notes += (f"the numbers {_listed(names)} in {where} are names of classes",)
     notes += same_but_for_case(names)
     return Reading(cells, np.asarray([*numbers, -1], np.int64), names, notes)
+
+
+def number_names(
+    written: Sequence[str | None], where: str
+) -> tuple[NDArray[np.int64] | None, tuple[str, ...] | None, tuple[str, ...]]:
+    """Turn names of the images' classes, such as folders', into numbers.
+
+    Parameters
+    ----------
+    written : n names, None where there is none.
+    where : what has these names, to begin an error with.
+
+    Returns
+    -------
+    (n,) class numbers, -1 where there is no name, and the names, in order; None and
+    None if there is no name. Notes.
+    """
+    different = sorted({name for name in written if name is not None})
+    spelled = {name: spelling(name) for name in different}
+    nothing = [
+        name for name, text in spelled.items() if text in _NOTHING or number(text) == -1
+    ]
+    kept = [name for name in different if name not in nothing]
+    notes = _told_nothing(nothing, where)
+    if not kept:
+        return None, None, notes
+    names = in_order(checked_names(kept, where))
+    position = {text: y for y, text in enumerate(names)}
+    label_of = {name: position.get(text, -1) for name, text in spelled.items()}
+    labels = [-1 if name is None else label_of[name] for name in written]
+    return np.asarray(labels, np.int64), names, notes + same_but_for_case(names)
 
 
 def plausible_class_numbers(numbers: Iterable[int]) -> bool:

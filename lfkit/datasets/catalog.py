@@ -148,7 +148,7 @@ def open_images(
         )
     if len(found.images) == 0:
         raise DataError(f"{name} holds no images; give data with at least one.")
-    return ArraySource(
+    source = ArraySource(
         found.images,
         labels=found.labels,
         class_names=found.class_names,
@@ -156,6 +156,8 @@ def open_images(
         size=size,
         color=color,
     )
+    source.notes = found.notes
+    return source
 
 
 def _find(data: str | Path) -> tuple[Arrays | Files, Dataset | None]:

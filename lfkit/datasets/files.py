@@ -94,6 +94,7 @@ class FileSource(ImageSource):
         )
         self.keys = self._index.keys
         self.known_problems = self._index.problems
+        _check_any(self._index, ids, name, self._path(0))
         h, w = size or _common_size(self._index, ids, name)
         self.shape = (h, w, COLORS[color] if color else _channels(self._index))
         self._splits = files.splits
@@ -259,7 +260,6 @@ def _channels(index: FileIndex) -> int:
 def _common_size(index: FileIndex, ids: TextColumn, name: str) -> tuple[int, int]:
     """Give the height and width that all files share."""
     rows = np.flatnonzero(index.width > 0)
-    _check_any(index, ids, name)
     height, width = index.height[rows], index.width[rows]
     sizes = np.unique(np.stack([height, width]), axis=1)  # (2, number of sizes)
     if sizes.shape[1] > 1:
@@ -274,9 +274,10 @@ def _common_size(index: FileIndex, ids: TextColumn, name: str) -> tuple[int, int
     return int(height[0]), int(width[0])
 
 
-def _check_any(index: FileIndex, ids: TextColumn, name: str) -> None:
+def _check_any(index: FileIndex, ids: TextColumn, name: str, first: bytes) -> None:
     if len(index.problems) == len(ids):
+        where = "" if index.file_size[0] >= 0 else f" at {os.fsdecode(first)}"
         raise DataError(
             f"none of the {len(ids):,} files in {name} is an image that can be read; "
-            f"{ids[0]}: {index.problems[0]}."
+            f"{ids[0]}: {index.problems[0]}{where}."
         )

@@ -8,13 +8,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
+from lfkit.data.class_names import (
+    discover,
+    means_nothing,
+    number_names,
+    read_cells,
+    spelling,
+)
 from lfkit.datasets.files import Files
 from lfkit.datasets.layout import find_layout
-from lfkit.datasets.manifest import number_labels
 from lfkit.datasets.metadata import NAMES, Metadata, read_metadata
 from lfkit.datasets.pixels import EXTENSIONS, format_of
 from lfkit.errors import DataError
@@ -48,8 +52,7 @@ def open_folder(path: Path, split: str | None) -> Files:
     """
     if split is not None:
         raise DataError(f"{path} has no splits; give the folder {path / split}.")
-    scan = _Scan()
-    _scan(scan, os.fsencode(path), b"", ())
+    scan = _scan(os.fsencode(path))
     if not scan.names:
         other = f"; it holds {_types(scan.unread)}" if scan.unread else ""
         raise DataError(
@@ -61,7 +64,8 @@ def open_folder(path: Path, split: str | None) -> Files:
     metadata = read_metadata(path, names, sorted(scan.tables))
     notes = [*layout.notes, *scan.notes()]
     splits = layout.splits
-    labels, class_names = _named_labels(layout.classes)
+    where = str(path)
+    labels, class_names, decided = number_names(layout.classes, where)
     if metadata is not None:
         notes += metadata.notes
         splits = splits or metadata.splits
@@ -71,30 +75,23 @@ def open_folder(path: Path, split: str | None) -> Files:
             )
             notes += note
             if is_named:
-                labels, class_names = _named_labels(chosen)
+                labels, class_names, decided = number_names(chosen, where)
             else:
-                column = pa.array(chosen, pa.string())
-                labels, class_names = number_labels(column, metadata.path)
+                cells = read_cells(pa.array(chosen, pa.string()), metadata.source)
+                found = discover(
+                    cells,
+                    metadata.source,
+                    lambda row: f"{metadata.path} gives {_text(names[row])}",
+                )
+                labels, class_names, decided = found.labels, found.names, found.notes
     return Files(
         str(path),
         pa.array(names, pa.binary()),
         labels,
         class_names,
         splits=None if splits is None else pa.array(splits, pa.string()),
-        notes=tuple(notes),
+        notes=(*notes, *decided),
     )
-
-
-def _named_labels(
-    classes: Sequence[str | None],
-) -> tuple[NDArray[np.int64] | None, tuple[str, ...] | None]:
-    """Give numbers to folders' names; images beside the classes have no label."""
-    found = sorted({name for name in classes if name is not None})
-    if not found:
-        return None, None
-    number = {name: position for position, name in enumerate(found)}
-    labels = np.array([number.get(name, -1) for name in classes], np.int64)  # type: ignore[arg-type]
-    return labels, tuple(found)
 
 
 def _reconciled(
@@ -112,16 +109,23 @@ def _reconciled(
     DataError
         If both give classes and they contradict each other.
     """
-    both = [row for row, label in enumerate(labels) if label and folders[row]]
+    folders = [None if name is None else spelling(name) for name in folders]
+    of_folders = set(folders)
+    known = {
+        label
+        for label in labels
+        if label and (label in of_folders or not means_nothing(label))
+    }
+    both = [row for row, label in enumerate(labels) if label in known and folders[row]]
     pairs = {(folders[row], labels[row]) for row in both}
     wrong = [row for row in both if folders[row] != labels[row]]
     source = metadata.source
-    known = {label for label in labels if label}
-    is_shared = not known.isdisjoint(filter(None, folders))
+    is_shared = not known.isdisjoint(of_folders)
     if not wrong and (is_shared or not known):
         # The same names: what the table does not list, the folder does.
         pairs_of_all = zip(labels, folders, strict=True)
-        return [label or folder for label, folder in pairs_of_all], True, []
+        joined = [label if label in known else folder for label, folder in pairs_of_all]
+        return joined, True, []
     if not wrong:
         return labels, False, [f"the labels are those of {source}"]
     if {folder for folder, _ in pairs} & {label for _, label in pairs}:
@@ -161,12 +165,14 @@ class _Scan:
     tables : paths of tables that may hold labels.
     unread : ending → number of files of types that are not read.
     by_content : images that their names do not tell.
+    links : links to folders that are listed anyway.
     """
 
     names: list[bytes] = field(default_factory=list)
     tables: list[bytes] = field(default_factory=list)
     unread: Counter[str] = field(default_factory=Counter)
     by_content: list[tuple[bytes, str]] = field(default_factory=list)
+    links: list[bytes] = field(default_factory=list)
 
     def notes(self) -> list[str]:
         """Say what was left out, and what was read although its name is unusual."""
@@ -175,47 +181,65 @@ class _Scan:
             notes.append(f"{_types(self.unread)} left out")
         if self.by_content:
             name, kind = min(self.by_content)
+            n = len(self.by_content)
+            files = "1 file is" if n == 1 else f"{n:,} files are"
             notes.append(
-                f"{len(self.by_content):,} files are read as what they contain, such "
-                f"as {_text(name)}: {kind}"
+                f"{files} read as what they contain, such as {_text(name)}: {kind}"
+            )
+        if self.links:
+            n = len(self.links)
+            links = "1 link to a folder" if n == 1 else f"{n:,} links to folders"
+            notes.append(
+                f"{links} inside of the data left aside, such as "
+                f"{_text(min(self.links))}"
             )
         return notes
 
 
-def _scan(
-    scan: _Scan, folder: bytes, prefix: bytes, above: tuple[tuple[int, int], ...]
-) -> None:
-    """List the files below a folder, as paths relative to where the scan began.
+def _scan(folder: bytes) -> _Scan:
+    """List the files below a folder, as paths relative to it."""
+    scan = _Scan()
+    root = os.path.realpath(folder)
+    # Folders to look into: path, prefix of names, device and inode of those above.
+    waiting: list[tuple[bytes, bytes, frozenset[tuple[int, int]]]] = [
+        (folder, b"", frozenset())
+    ]
+    while waiting:
+        here, prefix, above = waiting.pop()
+        status = os.stat(here)
+        identity = (status.st_dev, status.st_ino)
+        if identity in above:
+            continue  # links are followed, but not in circles
+        with os.scandir(here) as entries:
+            listed = list(entries)
+        if prefix and not _RUN_FILES.isdisjoint(entry.name for entry in listed):
+            continue  # a run inside the data has images too: its contact sheet
+        plain_names = {entry.name.lower() for entry in listed}
+        for entry in listed:
+            name, plain = prefix + entry.name, entry.name.lower()
+            if plain.startswith(b".") or plain in _JUNK:
+                continue
+            linked = entry.is_symlink()
+            # os.path.isdir, as DirEntry.is_dir raises on links that form a circle.
+            if os.path.isdir(entry.path) if linked else entry.is_dir():
+                if linked and _is_inside(entry.path, root):
+                    scan.links.append(name)  # its images are listed where they lie
+                else:
+                    waiting.append((entry.path, name + b"/", above | {identity}))
+            # A link to nowhere is listed too, so that it is reported.
+            elif plain.endswith(_SUFFIXES) and (linked or entry.is_file()):
+                scan.names.append(name)
+            elif plain in NAMES:
+                scan.tables.append(name)
+            # `lfkit generate` writes a manifest.json beside its table.
+            elif plain != b"manifest.json" or plain_names.isdisjoint(NAMES):
+                _other_file(scan, entry, name)
+    return scan
 
-    Parameters
-    ----------
-    above : device and inode of the folders that hold this one: links are followed, but
-        not in circles.
-    """
-    status = os.stat(folder)
-    here = (status.st_dev, status.st_ino)
-    if here in above:
-        return
-    with os.scandir(folder) as entries:
-        listed = list(entries)
-    if prefix and not _RUN_FILES.isdisjoint(entry.name for entry in listed):
-        return  # a run inside the data has images too: its contact sheet
-    has_table = not {entry.name.lower() for entry in listed}.isdisjoint(NAMES)
-    for entry in listed:
-        plain = entry.name.lower()
-        if plain.startswith(b".") or plain in _JUNK:
-            continue
-        linked = entry.is_symlink()
-        # os.path.isdir, as DirEntry.is_dir raises on links that form a circle.
-        if os.path.isdir(entry.path) if linked else entry.is_dir():
-            _scan(scan, entry.path, prefix + entry.name + b"/", (*above, here))
-        # A link to nowhere is listed too, so that it is reported.
-        elif plain.endswith(_SUFFIXES) and (linked or entry.is_file()):
-            scan.names.append(prefix + entry.name)
-        elif plain in NAMES:
-            scan.tables.append(prefix + entry.name)
-        elif not (has_table and plain == b"manifest.json"):  # as `lfkit generate` has
-            _other_file(scan, entry, prefix + entry.name)
+
+def _is_inside(link: bytes, root: bytes) -> bool:
+    target = os.path.realpath(link)
+    return target == root or target.startswith(root.rstrip(b"/") + b"/")
 
 
 def _other_file(scan: _Scan, entry: os.DirEntry[bytes], name: bytes) -> None:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-# Folders of these names are parts of the data, if all beside them are, too.
-_SPLITS = {
-    *(b"train", b"training", b"test", b"testing", b"val", b"valid", b"validation"),
-}
-_ALSO_SPLITS = {b"dev", b"eval", b"evaluation", b"holdout", b"unlabeled", b"unlabelled"}
+# Folders of these names are parts of the data, if all beside them are, too. Words that
+# often stand with them, and years, are allowed; others not: bullet_train is a class.
+_ROLES = rb"train|training|test|testing|val|valid|validation"
+_OTHER_ROLES = rb"dev|eval|evaluation|holdout|pred|prediction|unlabell?ed"
+_BESIDE = rb"set|data|dataset|images?|imgs?|split|seg|(?:19|20)[0-9][0-9]"
+_SPLIT = re.compile(
+    rb"(?:(?:%b)[ _-]?)?(?:%b)(?:[ _-]?(?:%b))*" % (_BESIDE, _ROLES, _BESIDE)
+)
+_ALSO_SPLIT = re.compile(
+    rb"(?:(?:%b)[ _-]?)?(?:%b)(?:[ _-]?(?:%b))*" % (_BESIDE, _OTHER_ROLES, _BESIDE)
+)
 # A folder that stands alone under one of these names only holds the images.
 _WRAPPING = {
     *(b"images", b"image", b"imgs", b"img", b"photos", b"pictures", b"pics"),
@@ -50,11 +57,17 @@ def find_layout(names: Sequence[bytes]) -> Layout:
                 f"the folders {_shown(heads)} are taken for splits, not for classes; "
                 "images.parquet keeps them in its column split"
             )
+        elif splits is not None and heads and _repeats(below, splits):
+            pass  # as in train/train/cat
         elif len(heads) == 1 and _wraps(below, heads[0]):
             notes.append(f"the folder {_shown(heads)} alone is not taken for a class")
         else:
             break
         below = [parts[1:] if len(parts) > 1 else parts for parts in below]
+    if splits is None and _are_splits(
+        [*{parts[1] for parts in below if len(parts) > 2}]
+    ):
+        splits = [_head(parts[1:]) for parts in below]  # as in cat/train
     return Layout([_head(parts) for parts in below], splits, tuple(notes))
 
 
@@ -63,8 +76,16 @@ def _head(parts: Sequence[bytes]) -> str | None:
 
 
 def _are_splits(heads: Sequence[bytes]) -> bool:
-    plain = {head.lower() for head in heads}
-    return bool(plain & _SPLITS) and plain <= _SPLITS | _ALSO_SPLITS
+    are_main = [_SPLIT.fullmatch(head.lower()) is not None for head in heads]
+    are_other = [_ALSO_SPLIT.fullmatch(head.lower()) is not None for head in heads]
+    pairs = zip(are_main, are_other, strict=True)
+    return any(are_main) and all(main or other for main, other in pairs)
+
+
+def _repeats(below: Sequence[Sequence[bytes]], splits: Sequence[str | None]) -> bool:
+    """Say whether every split holds one folder of its own name."""
+    pairs = zip(below, splits, strict=True)
+    return all(_head(parts) == split for parts, split in pairs if split is not None)
 
 
 def _wraps(below: Sequence[Sequence[bytes]], head: bytes) -> bool:

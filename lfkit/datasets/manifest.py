@@ -16,6 +16,7 @@ import pyarrow.json as arrow_json
 import pyarrow.parquet as parquet
 from numpy.typing import NDArray
 
+from lfkit.data.class_names import discover, read_cells
 from lfkit.datasets.files import Files
 from lfkit.errors import DataError
 
@@ -24,6 +25,7 @@ _PATHS = ("path", "file_name", "filename", "file_path", "filepath")
 _LABELS = ("label", "class", "class_name", "label_name", "category", "target")
 _SPLITS = ("split",)
 _TABLES = (".csv", ".tsv", ".parquet", ".jsonl")
+_MOST_HEADER = 1 << 20
 _JSON_BLOCK_BYTES = 1 << 24  # a line must fit into one
 
 
@@ -52,8 +54,8 @@ def is_manifest(path: Path) -> bool:
 def open_manifest(path: Path, split: str | None) -> Files:
     """Read paths (relative to the manifest's folder, or absolute) and labels.
 
-    Labels are class numbers, or names, which are numbered in alphabetical order; an
-    empty one is unknown.
+    Labels are class numbers, or names, which are numbered in alphabetical order, or by
+    value where all are numbers; an empty one is unknown.
     """
     if split is not None:
         raise DataError(f"{path} has no splits; leave out ':{split}'.")
@@ -66,15 +68,16 @@ def open_manifest(path: Path, split: str | None) -> Files:
     paths, notes = _with_slashes(found.paths, path)
     _check_unique(paths, path)
     labels, class_names = None, None
+    decided: tuple[str, ...] = ()
     if found.labels is not None:
-        labels, class_names = number_labels(found.labels, path)
+        labels, class_names, decided = number_labels(found.labels, path)
     return Files(
         str(path.parent),
         paths.cast(pa.binary()),
         labels,
         class_names,
         splits=found.splits,
-        notes=(*found.notes, *notes),
+        notes=(*found.notes, *notes, *decided),
     )
 
 
@@ -121,7 +124,7 @@ def _column_names(path: Path) -> list[str]:
 def _header(path: Path) -> tuple[list[str], str]:
     """Read a CSV file's column names, and find what separates them."""
     with path.open(encoding="utf-8-sig", newline="") as file:
-        line = next(iter(file), "")
+        line = file.readline(_MOST_HEADER)
     if not line.strip():
         raise ValueError("it is empty")
     for delimiter in (",", ";", "\t"):
@@ -239,32 +242,10 @@ def _with_slashes(paths: pa.Array, manifest: Path) -> tuple[pa.Array, tuple[str,
 
 def number_labels(
     column: pa.Array, manifest: Path
-) -> tuple[NDArray[np.int64], tuple[str, ...] | None]:
-    """Give (n,) class numbers, and the names if the manifest gives names."""
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    if pa.types.is_integer(column.type) or pa.types.is_null(column.type):
-        return _numbers(column.cast(pa.int64()), manifest), None
-    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
-        raise DataError(
-            f"the labels of {manifest} are of type {column.type}; give class numbers "
-            "or names."
-        )
-    text = pc.utf8_trim_whitespace(column.cast(pa.string()))
-    text = pc.if_else(pc.equal(text, ""), None, text)
-    if pc.all(pc.match_substring_regex(text, "^-?[0-9]{1,18}$")).as_py() is not False:
-        return _numbers(text.cast(pa.int64()), manifest), None
-    names = sorted(pc.unique(text.drop_null()).to_pylist())
-    found = pc.index_in(text, value_set=pa.array(names, pa.string()))
-    return pc.fill_null(found, -1).to_numpy().astype(np.int64), tuple(names)
-
-
-def _numbers(column: pa.Array, manifest: Path) -> NDArray[np.int64]:
-    numbers = np.array(pc.fill_null(column, -1).to_numpy())
-    if (numbers < -1).any():
-        row = int(np.argmax(numbers < -1))
-        raise DataError(
-            f"row {row + 1} of {manifest} has label {numbers[row]}; give a class "
-            "number from 0 on, or leave it empty where it is unknown."
-        )
-    return numbers
+) -> tuple[NDArray[np.int64], tuple[str, ...] | None, tuple[str, ...]]:
+    """Give (n,) class numbers, the names if the manifest gives names, and notes."""
+    cells = read_cells(column, f"the column of labels of {manifest}")
+    found = discover(
+        cells, manifest.name, lambda row: f"row {row + 1} of {manifest} has"
+    )
+    return found.labels, found.names, found.notes

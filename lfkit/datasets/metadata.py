@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
+from lfkit.data.class_names import number, read_cells
 from lfkit.datasets.manifest import Listing, read_listing, slashes
 from lfkit.errors import DataError
 
@@ -143,23 +144,12 @@ def _row(name: str, above: bytes, row_of: dict[bytes, int]) -> int | None:
 
 
 def _label_texts(listing: Listing, path: Path) -> list[str | None]:
-    """Write labels as text; numbers are told apart again when all are numbered."""
-    column = listing.labels
-    if column is None:
+    """Write labels in the one spelling in which they are compared; -1 is none."""
+    if listing.labels is None:
         return [None] * len(listing.paths)
-    kind = column.type
-    if pa.types.is_dictionary(kind):
-        column, kind = column.dictionary_decode(), kind.value_type
-    if not (
-        pa.types.is_integer(kind)
-        or pa.types.is_string(kind)
-        or pa.types.is_large_string(kind)
-        or pa.types.is_null(kind)
-    ):
-        raise DataError(
-            f"the labels of {path} are of type {kind}; give class numbers or names."
-        )
-    return _texts(column.cast(pa.string()))
+    cells = read_cells(listing.labels, f"the column of labels of {path}")
+    spelled = [None if number(text) == -1 else text for text in cells.spellings]
+    return [*map([*spelled, None].__getitem__, cells.codes.tolist())]
 
 
 def _texts(column: pa.Array) -> list[str | None]:

@@ -8,7 +8,7 @@ import stat
 import threading
 import warnings
 from collections.abc import Iterator
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import PIL
@@ -27,7 +27,7 @@ PIL_FORMATS = (
 )
 EXTENSIONS = (
     *("png", "jpg", "jpeg", "webp", "bmp", "tif", "tiff", "gif"),
-    *("apng", "jfif", "jpe", "dib", "ppm", "pgm", "pbm", "pnm"),
+    *("apng", "jfif", "jpe", "dib", "ppm", "pgm", "pbm", "pnm", "pfm"),
     *("jp2", "j2k", "j2c", "jpx", "jpf"),
     *(("avif", "avifs") if features.check("avif") else ()),
 )
@@ -40,8 +40,19 @@ _BEGINNINGS = {
     b"GIF89a": "GIF",
     b"\0\0\0\x0cjP  \r\n\x87\n": "JPEG2000",
 }
+_HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
+_STRANGERS = {  # how a file begins, in lower case → what is wrong
+    b"<!doctype html": "it is a web page, no image; fetch it again",
+    b"<html": "it is a web page, no image; fetch it again",
+    b"<svg": "it is an SVG drawing, which is not read; save it as PNG",
+    b"<?xml": "it is XML, maybe an SVG drawing, which is not read; save it as PNG",
+    b"%pdf": "it is a PDF, which is not read; save it as PNG",
+    b"8bps": "it is a Photoshop file, which is not read; save it as PNG",
+    b"version https://git-lfs": "it is a pointer of Git LFS; fetch it: git lfs pull",
+}
 COLORS = {"gray": 1, "rgb": 3}
 DEEP_WHITE = 65535
+_LARGE_PIXELS = 16_000_000
 _PHOTOMETRIC = 262  # TIFF's tag of what the values mean; 0: the lowest is white
 
 _GRAY_MODES = ("1", "L", "LA", "La", "I", "F")
@@ -132,12 +143,13 @@ def decode(
     """
     with _open(file) as image:
         box = None if size is None else _shrink_jpeg(image, size)
-        image.load()
-        turn = _TURNS.get(_orientation(image))
-        # Turned last, when the image is small and the box still means something.
-        stored_size = size[::-1] if size and turn in _SIDEWAYS else size
-        plain = _fit(image, channels, stored_size, box, white)
-        return _as_array(plain if turn is None else plain.transpose(turn))
+        with _one_large_at_a_time(image):
+            image.load()
+            turn = _TURNS.get(_orientation(image))
+            # Turned last, when the image is small and the box still means something.
+            stored_size = size[::-1] if size and turn in _SIDEWAYS else size
+            plain = _fit(image, channels, stored_size, box, white)
+            return _as_array(plain if turn is None else plain.transpose(turn))
 
 
 def fit(
@@ -154,7 +166,7 @@ def is_deep(mode: str) -> bool:
 
 def highest_gray(file: BinaryIO) -> int:
     """Read an image of `is_deep` gray; give its highest value."""
-    with _open(file) as image:
+    with _open(file) as image, _one_large_at_a_time(image):
         image.load()
         return int(_deep_values(image).max())
 
@@ -179,6 +191,15 @@ def reason(error: Exception) -> str:
             return f"cannot be opened: {error.strerror}"
         case _:
             return f"cut short or damaged: {error or type(error).__name__}"
+
+
+_large_lock = threading.Lock()
+
+
+def _one_large_at_a_time(image: Image.Image) -> contextlib.AbstractContextManager[Any]:
+    """Let a large image wait for others: with its copies it may be a gigabyte."""
+    is_large = image.width * image.height > _LARGE_PIXELS
+    return _large_lock if is_large else contextlib.nullcontext()
 
 
 _quiet_lock = threading.Lock()
@@ -211,9 +232,27 @@ def quiet_pil() -> Iterator[None]:
 def _open(file: BinaryIO) -> Image.Image:
     """Read the header and refuse what must not be decoded."""
     check_beginning(file)
-    image = Image.open(file, formats=PIL_FORMATS)  # refuses empty images itself
+    try:
+        image = Image.open(file, formats=PIL_FORMATS)  # refuses empty images itself
+    except UnidentifiedImageError:
+        file.seek(0)
+        what = _stranger(file.read(512))
+        if what is None:
+            raise
+        raise DataError(what) from None
     check_image(image, file)
     return image
+
+
+def _stranger(begins: bytes) -> str | None:
+    """Say what a file is that has the name of an image; None if that is unknown."""
+    if begins[4:8] == b"ftyp" and begins[8:12] in _HEIC_BRANDS:
+        return "it is a HEIC image, which is not read; save it as JPEG or PNG"
+    text = begins.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    for beginning, what in _STRANGERS.items():
+        if text.startswith(beginning):
+            return what
+    return None
 
 
 def _orientation(image: Image.Image) -> int:
@@ -280,6 +319,8 @@ def _to_gray_or_rgb(image: Image.Image, white: int) -> Image.Image:
         raise DataError("it holds floating-point pixels; save it with 8 or 16 bits")
     if is_deep(image.mode):
         return Image.fromarray(_to_8_bits(image, white))
+    if _has_unused_alpha(image):
+        return image.convert("RGB")
     if image.has_transparency_data:
         canvas = Image.new("RGBA", image.size, "white")
         # Another copy of a large image is a quarter of a gigabyte.
@@ -289,6 +330,12 @@ def _to_gray_or_rgb(image: Image.Image, white: int) -> Image.Image:
     if image.mode in ("L", "RGB"):
         return image
     return image.convert("L" if is_gray(image.mode) else "RGB")
+
+
+def _has_unused_alpha(image: Image.Image) -> bool:
+    """Tell a BMP whose fourth byte is 0 everywhere: as alpha it would hide all."""
+    is_bmp = image.format in ("BMP", "DIB") and image.mode == "RGBA"
+    return is_bmp and image.getchannel("A").getextrema()[1] == 0
 
 
 def _to_8_bits(image: Image.Image, white: int) -> NDArray[np.uint8]:

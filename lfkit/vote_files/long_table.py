@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +40,7 @@ def read(
     (task, tasks), (worker, workers) = _codes(table, "task"), _codes(table, "worker")
     found = _classes(table, n_classes, class_names, tasks, task)
     votes = found.labels
-    matrix = np.full((len(tasks), len(workers)), ABSTAIN, np.int64)
+    matrix: NDArray[Any] = np.full((len(tasks), len(workers)), ABSTAIN)
     np.maximum.at(matrix, (task, worker), votes)
     twice = (votes != ABSTAIN) & (matrix[task, worker] != votes)
     if twice.any():

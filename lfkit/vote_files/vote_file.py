@@ -116,7 +116,7 @@ def positional(
     matrix: NDArray[Any],
     labels: NDArray[Any] | None,
     functions: Sequence[str],
-    class_names: tuple[str, ...],
+    class_names: Sequence[str],
     *,
     ids: tuple[str, ...] | None = None,
     soft: NDArray[Any] | None = None,
@@ -133,7 +133,7 @@ def positional(
         ),
         ids,
         None if labels is None else _without_nan(labels),
-        class_names,
+        tuple(class_names),
     )
 
 
@@ -144,6 +144,8 @@ def checked_matrix(matrix: NDArray[Any]) -> NDArray[Any]:
             f"votes must be numbers of shape (images, functions), got {matrix.dtype} "
             f"of shape {matrix.shape}."
         )
+    if not matrix.shape[1] and len(matrix):
+        raise VotesError(f"votes of shape {matrix.shape} are of no function.")
     return matrix
 
 
