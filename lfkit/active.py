@@ -265,7 +265,9 @@ class _Loop:
         else:
             before = frozenset(self.ids[row] for row in answers.rows)
             images = Asked(questions, rows, self._source, self.ids, before, number)
-            labels = ask_people(self.inquiry, self._round(number), images, names)
+            labels = ask_people(
+                self.inquiry, self._round(number), images, names, self.note
+            )
         told = answers.joined(Answers(rows, labels, np.full(len(rows), number)))
         write_answers(self.folder / ANSWERS, told, self.ids, names)
 

@@ -6,7 +6,7 @@ import base64
 import csv
 import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from lfkit.data.class_names import match, read_cells
 from lfkit.errors import DataError
 from lfkit.images import ImageSource
 from lfkit.json_text import to_json
@@ -181,6 +182,7 @@ def checked(
     before: Iterable[str],
     all_ids: Iterable[str],
     class_names: Sequence[str],
+    note: Callable[[str], None] = lambda text: None,
 ) -> dict[str, int]:
     """Match answers to questions: image id → class.
 
@@ -191,42 +193,37 @@ def checked(
     all_ids : of the data.
     class_names : the k classes; if no name is a number, their
         numbers are taken, too.
+    note : takes what was decided when labels were read.
     """
-    class_of = {}
-    if not any(name.strip().isdigit() for name in class_names):
-        class_of = {str(number): number for number in range(len(class_names))}
-    class_of |= {name: number for number, name in enumerate(class_names)}
-    # Spreadsheets and pandas make 4.0 of a 4 in a column with gaps.
-    said = [
-        (name, label.removesuffix(".0") if label not in class_of else label)
-        for name, label in said
-    ]
+    cells = read_cells([label for _, label in said], f"labels of {path}")
+    found_labels = match(
+        cells,
+        class_names,
+        path.name,
+        lambda place: f"nothing was taken: {path} gives image {said[place][0]!r}",
+    )
+    for remark in found_labels.notes:
+        note(remark)
+    each = zip(said, found_labels.labels.tolist(), strict=True)
+    numbered = [(name, label) for (name, _), label in each if label >= 0]
     open_ids, earlier = set(asked), set(before)
-    wrong = [(name, label) for name, label in said if label not in class_of]
-    if wrong:
-        name, label = wrong[0]
-        raise DataError(
-            f"{path} gives image {name!r} the label {label!r}; the classes are "
-            f"{', '.join(class_names)}. {len(wrong)} of its {len(said)} labels are so; "
-            "nothing was taken."
-        )
-    strange = [name for name, _ in said if name not in open_ids | earlier]
+    strange = [name for name, _ in numbered if name not in open_ids | earlier]
     if strange:
         known = set(all_ids)
         why = "was not asked about" if strange[0] in known else "is not in the data"
         raise DataError(
             f"{path} names image {strange[0]!r}, which {why}; {len(strange)} of its "
-            f"{len(said)} labels are so; nothing was taken."
+            f"{len(numbered)} labels are so; nothing was taken."
         )
     found: dict[str, int] = {}
-    for name, label in said:
+    for name, label in numbered:
         if name not in open_ids:
             continue
-        if found.setdefault(name, class_of[label]) != class_of[label]:
+        if found.setdefault(name, label) != label:
             raise DataError(
                 f"{path} gives image {name!r} two labels, "
-                f"{class_names[found[name]]!r} and {label!r}; leave one. Nothing was "
-                "taken."
+                f"{class_names[found[name]]!r} and {class_names[label]!r}; leave one. "
+                "Nothing was taken."
             )
     return found
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,13 +50,18 @@ class Asked:
 
 
 def ask_people(
-    inquiry: Inquiry, folder: Path, images: Asked, class_names: Sequence[str]
+    inquiry: Inquiry,
+    folder: Path,
+    images: Asked,
+    class_names: Sequence[str],
+    note: Callable[[str], None] = lambda text: None,
 ) -> NDArray[np.int64]:
     """Read what people answered, (q,) classes; ask them first.
 
     Parameters
     ----------
     folder : of the round.
+    note : takes what was decided when answers were read.
 
     Raises
     ------
@@ -93,6 +98,7 @@ def ask_people(
         before=images.before,
         all_ids=images.ids,
         class_names=class_names,
+        note=note,
     )
     n_missing = n - len(found)
     if n_missing:

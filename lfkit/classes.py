@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lfkit.data.class_names import (
+    counts_from_zero,
+    match_names,
+    number,
+    plausible_class_numbers,
+)
 from lfkit.errors import DeclarationError
 from lfkit.images import ImageSource
 from lfkit.labeling.loading import LoadedLFs
@@ -38,7 +45,9 @@ def least_classes(loaded: LoadedLFs, source: ImageSource) -> int:
             f"{source.name} does not name any; write CLASSES = [...] in the functions' "
             "file, one name per class."
         )
-    declared = [label for lf in loaded.lfs for label in lf.classes or ()]
+    declared = {label for lf in loaded.lfs for label in lf.classes or ()}
+    if loaded.class_names is None:
+        _check_numbers_mean_one_thing(declared, bool(silent), source)
     return max(declared, default=0) + 1
 
 
@@ -55,27 +64,113 @@ def reconcile(
     truth = source.labels
     if truth is None:
         truth = np.full(len(source), -1, np.int64)
-    if declared is None:
-        names = source.class_names or tuple(str(label) for label in range(least))
-        if least > len(names):
+    if declared is not None:
+        return _by_name(source, declared, truth)
+    if source.class_names is None:
+        names = tuple(str(label) for label in range(least))
+        return _without_strange_labels(source, names, truth)
+    names = source.class_names
+    values = _values(names)
+    if least > len(names):
+        if values is None or least > max(values) + 1:
             raise DeclarationError(
                 f"a labeling function votes for class {least - 1}, but {source.name} "
                 f"has the classes 0..{len(names) - 1} ({', '.join(names)})."
             )
-        return _without_strange_labels(source, names, truth)
-    if source.class_names is None or source.class_names == declared:
-        return _without_strange_labels(source, declared, truth)
-    number = {name: label for label, name in enumerate(declared)}
-    mapped = np.asarray([number.get(name, -1) for name in source.class_names] + [-1])
-    strange = [name for name in source.class_names if name not in number]
-    notes: tuple[str, ...] = ()
-    if strange:
-        notes = (
-            f"{source.name} has classes that CLASSES does not name "
-            f"({', '.join(strange[:5])}{', …' if len(strange) > 5 else ''}); their "
-            "images are labeled, not scored",
+        # Functions vote the numbers that the classes are called.
+        number_of = np.asarray([*values, -1], np.int64)
+        names = tuple(str(label) for label in range(max(values) + 1))
+        note = (
+            f"the functions' class numbers are the names of the classes of "
+            f"{source.name}, {_listed(source.class_names)}"
         )
-    return Classes(declared, mapped[truth].astype(np.int64), notes)
+        return Classes(names, number_of[truth], (note,))
+    notes: tuple[str, ...] = ()
+    if any(number(name) is not None for name in names) and not counts_from_zero(names):
+        shown = [f"{label} is {name}" for label, name in enumerate(names)]
+        notes = (f"the functions' class numbers count the classes: {_listed(shown)}",)
+    return Classes(names, np.asarray(truth, np.int64), notes)
+
+
+def _check_numbers_mean_one_thing(
+    declared: set[int], is_silent: bool, source: ImageSource
+) -> None:
+    """Refuse class numbers that may count the data's classes, or be their names.
+
+    Parameters
+    ----------
+    declared : class numbers of the functions.
+    is_silent : some function may vote for any number.
+    """
+    names = source.class_names
+    if names is None:
+        if not plausible_class_numbers(declared):
+            raise DeclarationError(
+                f"a labeling function votes for class {max(declared)}, and nothing "
+                "names the classes; class numbers count from 0: write CLASSES = "
+                "[...] in the functions' file, one name per class, and vote for "
+                "positions in it."
+            )
+        return
+    named = {number(name): label for label, name in enumerate(names)}
+    if all(value in (None, label) for value, label in named.items()):
+        return
+    by_count = all(label < len(names) for label in declared)
+    by_name = all(label in named for label in declared)
+    if (by_count and by_name) or is_silent:
+        shown = f"{list(names[:5])}"
+        raise DeclarationError(
+            f"the classes of {source.name} are named by numbers, "
+            f"{_listed(names)}, and the functions' class numbers may be these names "
+            f"or count from 0; write CLASSES = {shown.removesuffix(']')}"
+            f"{', …' if len(names) > 5 else ''}] in the functions' file: votes are "
+            "positions in it."
+        )
+
+
+def _values(names: tuple[str, ...]) -> list[int] | None:
+    """Give class names as numbers; None unless all are small whole ones."""
+    values = [number(name) for name in names]
+    if any(value is None or value < 0 or value != int(value) for value in values):
+        return None
+    whole = [int(value) for value in values if value is not None]
+    return whole if plausible_class_numbers(whole) else None
+
+
+def _by_name(
+    source: ImageSource, declared: tuple[str, ...], truth: NDArray[np.int64]
+) -> Classes:
+    """Give true classes their numbers in CLASSES; forget those it does not name."""
+    theirs = source.class_names
+    if theirs == declared:
+        return Classes(declared, np.asarray(truth, np.int64), ())
+    if theirs is None:
+        if not any(number(name) is not None for name in declared):
+            return _without_strange_labels(source, declared, truth)
+        labels = np.unique(truth[truth >= 0])
+        theirs = tuple(map(str, labels.tolist()))
+        truth = np.where(truth < 0, -1, np.searchsorted(labels, truth))
+    numbers, notes = match_names(theirs, declared, source.name)
+    strange = [name for name, y in zip(theirs, numbers, strict=True) if y < 0]
+    values = _values(theirs)
+    if strange and values is not None and max(values) < len(declared):
+        raise DeclarationError(
+            f"{source.name} has the classes {_listed(theirs)}; read as names, "
+            f"{strange[0]} is none of CLASSES ({_listed(declared)}), and read as "
+            "numbers that count from 0 they contradict these names: write the names "
+            "of the data's classes in CLASSES."
+        )
+    if strange:
+        notes += (
+            f"{source.name} has classes that CLASSES does not name "
+            f"({_listed(strange)}); their images are labeled, not scored",
+        )
+    mapped = np.append(numbers, -1)[truth]
+    return Classes(declared, mapped.astype(np.int64), notes)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
 
 
 def _without_strange_labels(

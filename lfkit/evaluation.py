@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from lfkit.classes import reconcile
 from lfkit.classifiers import one_hot
 from lfkit.data.files import refuse_links
 from lfkit.datasets import open_images
@@ -80,6 +81,7 @@ class Evaluation:
         self.labels = run.truth if self.has_truth else run.labels.labels
         self.real = ImageSet(source, one_hot(self.labels, k), name=run.config.data)
         self.test = None
+        self.notes: tuple[str, ...] = ()
         if against is not None:
             self.test = self._held_out(against, k)
         domain = None
@@ -154,14 +156,12 @@ class Evaluation:
                 f"those of the run {self.source.shape}; give --against images of the "
                 "same shape."
             )
-        labels = source.labels
-        if labels is None or source.class_names is None:
+        if source.labels is None:
             return ImageSet(source, name=name)
-        place = {known: label for label, known in enumerate(config.class_names)}
-        names = [place.get(known, -1) for known in source.class_names]
         # By name: the classes of another folder may have other numbers.
-        mapped = np.asarray([*names, -1])[labels]
-        return ImageSet(source, one_hot(mapped, k), name=name)
+        found = reconcile(source, config.class_names, k)
+        self.notes += found.notes
+        return ImageSet(source, one_hot(found.truth, k), name=name)
 
     def _domain_classifier(self) -> DomainClassifier:
         kind: Any = "true" if self.has_truth else "weak"

@@ -48,6 +48,7 @@ class ImageSource(ABC):
         True classes for scoring, -1 where unknown; None when the data has none.
     class_names : the k names that `labels` points into, or None.
     known_problems : row → what the index already found wrong with that image.
+    notes : what a user should know of how the data was read.
     """
 
     name: str
@@ -57,6 +58,7 @@ class ImageSource(ABC):
     labels: NDArray[np.int64] | None
     class_names: tuple[str, ...] | None
     known_problems: dict[int, str]
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.keys)

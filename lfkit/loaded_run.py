@@ -42,6 +42,7 @@ class LoadedRun:
     own_truth : true labels are the data's own, not a file's: `stored` was scored by
         them.
     may_import : the user has said that the code of `config.specs` may run.
+    notes : what was decided when the file of true labels was read.
     """
 
     folder: Path
@@ -54,6 +55,7 @@ class LoadedRun:
     stored: dict[str, Any]
     own_truth: bool = True
     may_import: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def scored(self) -> NDArray[np.int64]:
@@ -124,12 +126,14 @@ def load_run(folder: Path, labels: Path | None = None) -> LoadedRun:
     index = load_images(folder)
     assert index is not None, "load_votes has read it"
     truth = index.column("true_class").to_numpy().astype(np.int64)
+    notes: tuple[str, ...] = ()
     if labels is not None:
         given = read_labels(
             labels, index.column("image_id").to_pylist(), config.class_names
         )
         truth = np.full(len(truth), -1, np.int64)
         truth[given.rows] = given.labels
+        notes = given.notes
     path = folder / "summary.json"
     try:
         stored = json.loads(path.read_text()) if path.exists() else {}
@@ -148,6 +152,7 @@ def load_run(folder: Path, labels: Path | None = None) -> LoadedRun:
         not_scored(index, votes),
         stored if labels is None else _unscored(stored),
         labels is None,
+        notes,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -42,6 +43,7 @@ from lfkit.votes import Votes
 
 Progress = Callable[[str, int, int], None]
 
+_FIRST = 4  # images that are named to show an order
 _DATA = b"lfkit.data"  # metadata of images.parquet: where the images were found
 
 
@@ -102,6 +104,7 @@ def label_data(request: Request, progress: Progress | None = None) -> dict[str, 
     summary = task.labeled(applier.lfs_, progress)
     summary["notes"] += [
         *replaced,
+        *source.notes,
         *classes.notes,
         *seeds.notes,
         *_remarks(votes),
@@ -152,7 +155,13 @@ def _label_by_foreign_votes(
     store = RunStore(request.out)
     task = Outcome(request, source, classes, votes, store, set(), [])
     summary = task.labeled(None, progress)
-    summary["notes"] += [*replaced, *classes.notes, *seeds.notes]
+    summary["notes"] += [
+        *replaced,
+        *source.notes,
+        *file.notes,
+        *classes.notes,
+        *seeds.notes,
+    ]
     summary |= _report(request, Report(problems=problems))
     summary |= _floors(request, source, classes, votes, store, {}, [], progress)
     return _finish(request, summary, started)
@@ -165,7 +174,9 @@ def _in_order_of(source: ImageSource, file: VoteFile, path: Path) -> VoteFile:
             f"{path} has votes on {len(file.votes)} images, {source.name} has "
             f"{len(source)}; give one row per image."
         )
-    if file.ids is None or list(file.ids) == list(source.ids):
+    if file.ids is None:
+        return replace(file, notes=file.notes + _order_taken(source, path))
+    if list(file.ids) == list(source.ids):
         return file
     row_of = {name: row for row, name in enumerate(file.ids)}
     missing = [name for name in source.ids if name not in row_of]
@@ -175,7 +186,33 @@ def _in_order_of(source: ImageSource, file: VoteFile, path: Path) -> VoteFile:
             f"with {file.ids[0]!r}."
         )
     rows = np.asarray([row_of[name] for name in source.ids], np.int64)
-    return VoteFile(file.votes.rows(rows), class_names=file.class_names)
+    return VoteFile(
+        file.votes.rows(rows), class_names=file.class_names, notes=file.notes
+    )
+
+
+def _order_taken(source: ImageSource, path: Path) -> tuple[str, ...]:
+    """Say in which order rows without image ids are taken for images."""
+    ids = list(source.ids[:_FIRST])
+    if ids == list(map(str, range(len(ids)))):
+        return ()  # images without names: their order is the data's only one
+    note = (
+        f"{path.name} has no image ids; its rows are taken in the order of the images, "
+        f"{', '.join(ids)}{', …' if len(source) > _FIRST else ''}"
+    )
+    by_number = sorted(source.ids, key=_numbers_in)
+    if by_number != list(source.ids):
+        note += (
+            f", not by the numbers in their names ({', '.join(by_number[:_FIRST])}, "
+            "…): give a table with the column image_id if the rows are in that order"
+        )
+    return (note,)
+
+
+def _numbers_in(name: str) -> list[tuple[int, str]]:
+    """Take a name apart, so that 2.png comes before 10.png."""
+    parts = re.split(r"([0-9]+)", name)
+    return [(int(part), "") if i % 2 else (0, part) for i, part in enumerate(parts)]
 
 
 def _seeds(request: Request, source: ImageSource, classes: Classes) -> GivenLabels:

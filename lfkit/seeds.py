@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from lfkit.data.class_names import match, read_cells
+from lfkit.data.tables import read_table, texts
 from lfkit.errors import DataError
 from lfkit.images import ImageSource
 
@@ -70,48 +73,34 @@ def read_labels(
     path: Path, source_ids: Sequence[str], class_names: tuple[str, ...]
 ) -> GivenLabels:
     """Read a CSV or Parquet file with columns image_id (or path) and label."""
-    import pandas as pd
-
     if not path.is_file():
         raise DataError(f"there is no file {path} with labels.")
-    try:
-        if path.suffix == ".parquet":
-            table = pd.read_parquet(path)
-        else:
-            # "None" and "NA" may be classes; only an empty cell is no label.
-            table = pd.read_csv(path, dtype=str, keep_default_na=False, na_values=[""])
-    except (ValueError, OSError) as error:
-        raise DataError(f"{path} cannot be read as a table: {error}") from error
-    column = next((c for c in ("image_id", "path") if c in table.columns), None)
-    if column is None or "label" not in table.columns:
+    table = read_table(path)
+    held = table.column_names
+    column = next((c for c in ("image_id", "path") if c in held), None)
+    if column is None or "label" not in held:
         raise DataError(
-            f"{path} needs the columns image_id and label, it has "
-            f"{', '.join(map(str, table.columns))}."
+            f"{path} needs the columns image_id and label, it has {', '.join(held)}."
         )
-    table = table[table["label"].notna()].convert_dtypes()  # 3, not 3.0 beside gaps
-    if len(table) == 0:
+    cells = read_cells(table.column("label"), f"column 'label' of {path}")
+    ids = texts(table.column(column))
+    found = match(
+        cells, class_names, path.name, lambda row: f"{path} gives image {ids[row]!r}"
+    )
+    given = np.flatnonzero(found.labels >= 0)
+    if not len(given):
         raise DataError(f"{path} gives no image a label; write one row per image.")
     row_of = {name: row for row, name in enumerate(source_ids)}
-    ids = table[column].astype(str).tolist()
-    unknown = [name for name in ids if name not in row_of]
+    named = [ids[row] for row in given.tolist()]
+    unknown = [name for name in named if name not in row_of]
     if unknown:
         raise DataError(
             f"{path} names image {unknown[0]!r}, which is not in the data (ids look "
-            f"like {source_ids[0]!r}); {len(unknown)} of its {len(ids)} rows are so."
+            f"like {source_ids[0]!r}); {len(unknown)} of its {len(named)} rows are so."
         )
-    if len(set(ids)) != len(ids):
-        twice = next(name for name in ids if ids.count(name) > 1)
+    if len(set(named)) != len(named):
+        twice, _ = Counter(named).most_common(1)[0]
         raise DataError(f"{path} names image {twice!r} twice.")
-    class_of = {name: label for label, name in enumerate(class_names)}
-    class_of |= {str(label): label for label in range(len(class_names))} | class_of
-    labels = []
-    for name, label in zip(ids, table["label"].astype(str), strict=True):
-        if label not in class_of:
-            raise DataError(
-                f"{path} gives image {name!r} the label {label!r}; the classes are "
-                f"{', '.join(class_names)} (or 0..{len(class_names) - 1})."
-            )
-        labels.append(class_of[label])
-    rows = np.asarray([row_of[name] for name in ids], np.int64)
+    rows = np.asarray([row_of[name] for name in named if name], np.int64)
     order = np.argsort(rows)
-    return GivenLabels(rows[order], np.asarray(labels, np.int64)[order])
+    return GivenLabels(rows[order], found.labels[given][order], found.notes)

@@ -474,7 +474,7 @@ def test_wrong_tables_are_told_and_nothing_is_lost(lfkit, asked):
     good = sheet.read_text()
     for text, sentence in (
         (good.replace(",left\n", ",up\n").replace(",right\n", ",up\n"),
-         "the label 'up'; the classes are left, right. 3 of its 3 labels are so"),
+         "the label 'up'; the classes are left, right (or 0..1); 3 of its 3 labels"),
         (good + "no.png,,,,left\n", "names image 'no.png', which is not in the data"),
         (good + f"{other},,,,left\n", f"names image '{other}', which was not asked"),
         (good + f"{mine},,,,left\n{mine},,,,right\n", f"image '{mine}' two labels"),

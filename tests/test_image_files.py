@@ -602,7 +602,7 @@ def test_a_missing_file_or_a_pipe_in_a_manifest_is_that_files_problem(tmp_path):
         ("", r"list\.csv cannot be read as a table: "),
         ("path,label\na.png,1\n,2\n", r"row 2 of .*list\.csv has no path; give one"),
         ("path\na.png\nb.png\na.png\n", r"lists a\.png more than once"),
-        ("path,label\na.png,-2\n", r"row 1 of .* has label -2; give a class number"),
+        ("path,label\na.png,-2\n", r"row 1 of .* has the label '-2', which is no class"),
     ],
 )
 def test_a_bad_manifest_is_refused(tmp_path, text, sentence):
@@ -613,7 +613,7 @@ def test_a_bad_manifest_is_refused(tmp_path, text, sentence):
 def test_a_manifest_with_fractions_for_labels_is_refused(tmp_path):
     path = tmp_path / "list.parquet"
     parquet.write_table(pa.table({"path": ["a.png"], "label": [0.5]}), path)
-    with pytest.raises(DataError, match="are of type double; give class numbers or"):
+    with pytest.raises(DataError, match="has the label 0.5, of a type with fractions"):
         open_images(path)
     with pytest.raises(DataError, match=r"has no splits; leave out ':test'"):
         open_images(f"{path}:test")

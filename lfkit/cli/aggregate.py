@@ -57,6 +57,8 @@ def aggregate(
     if result["reason"]:
         how = "by" if result["chosen"] == name else "chosen since"
         echo(f"{how} {result['reason']}")
+    for note in result.get("notes", ()):
+        echo(f"Note: {note}.")
     for title, key in (
         ("accuracy", "accuracy"),
         ("majority vote", "majority_vote_accuracy"),
@@ -133,7 +135,8 @@ def _aggregate_file(
     ids = file.ids or tuple(str(row) for row in range(n))
     paths = save_labels(out, ids, labels, class_names=names)
     truth = np.full(n, -1, np.int64) if file.labels is None else file.labels
-    return _result(file.votes, labels, truth, labels.is_seed, balance, paths)
+    result = _result(file.votes, labels, truth, labels.is_seed, balance, paths)
+    return result | {"notes": list(file.notes)}
 
 
 def _result(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -65,6 +66,7 @@ def analyze(
     loaded = load_run(run, labels)
     summary = loaded.summary()
     summary["confusions"] = _confusions(loaded)
+    summary["notes"] = list(loaded.notes)
     if bootstrap:
         summary["intervals"] = _intervals(loaded, bootstrap)
     if sheet:
@@ -84,7 +86,7 @@ def analyze(
     for name, (low, high) in summary.get("intervals", {}).items():
         console.print(f"\n{name}: 95 % between {low:.3f} and {high:.3f}", end="")
     console.print()
-    console.print(bullets(summary["findings"]))
+    console.print(bullets([*summary["findings"], *_sentences(loaded.notes)]))
     if sheet:
         console.print(f"\n{path}: what each function voted for", soft_wrap=True)
 
@@ -100,11 +102,12 @@ def diagnose(run: Run, labels: LabelsFile = None, as_json: Json = False) -> None
     summary = loaded.summary()
     floors = loaded.stored.get("floors", [])
     result = {**summary["diagnosis"], "floors": floors, "accuracy": summary["accuracy"]}
+    result["notes"] = list(loaded.notes)
     if as_json:
         echo(to_json(result))
         return
     console = Console()
-    sentences = list(summary["findings"])
+    sentences = [*summary["findings"], *_sentences(loaded.notes)]
     for floor in floors:
         scored = floor["accuracy"]
         value = floor["seed_cv_accuracy"] if scored is None else scored
@@ -116,6 +119,10 @@ def diagnose(run: Run, labels: LabelsFile = None, as_json: Json = False) -> None
             f"{value:.1%} of the time ({where})."
         )
     console.print(bullets(sentences))
+
+
+def _sentences(notes: Sequence[str]) -> list[str]:
+    return [f"Note: {note}." for note in notes]
 
 
 def _intervals(loaded: LoadedRun, n_draws: int) -> dict[str, tuple[float, float]]:

@@ -62,6 +62,7 @@ def export(
             "functions": file.votes.n_functions,
             "classes": file.votes.n_classes,
             "left_out": left_out,
+            "notes": list(file.notes),
         }
         echo(to_json(result))
         return
@@ -69,6 +70,8 @@ def export(
         f"{out}: {file.votes.n_functions:,} functions' votes on {len(file.votes):,} "
         "images"
     )
+    for note in file.notes:
+        typer.echo(f"Note: {note}.")
     for sentence in left_out:
         echo(sentence)
 

@@ -112,7 +112,12 @@ def draw_sheet(request: SheetRequest, progress: Progress) -> dict[str, Any]:
         "images": len(part),
         "seeds": len(seeds.rows),
         "sheet": str(path),
-        "notes": [*classes.notes, *seeds.notes, *_remarks(report, source)],
+        "notes": [
+            *source.notes,
+            *classes.notes,
+            *seeds.notes,
+            *_remarks(report, source),
+        ],
     }
 
 

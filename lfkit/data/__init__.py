@@ -1,1 +1,1 @@
-"""Files that come in and go out: written whole or not at all, with cells made safe."""
+"""Files that come in and go out: class names, tables, arrays; written whole."""

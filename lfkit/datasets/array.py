@@ -30,11 +30,13 @@ class Arrays:
     images : (n, h, w) or (n, h, w, c) uint8, often mapped from a file.
     labels : (n,) integers, -1 where unknown, or None.
     class_names : the k names that `labels` points into, or None.
+    notes : what a user should know of how they were found.
     """
 
     images: NDArray[Any]
     labels: NDArray[Any] | None = None
     class_names: tuple[str, ...] | None = None
+    notes: tuple[str, ...] = ()
 
 
 class ArraySource(ImageSource):

@@ -146,7 +146,7 @@ def open_images(
         )
     if len(found.images) == 0:
         raise DataError(f"{name} holds no images; give data with at least one.")
-    return ArraySource(
+    source = ArraySource(
         found.images,
         labels=found.labels,
         class_names=found.class_names,
@@ -154,6 +154,8 @@ def open_images(
         size=size,
         color=color,
     )
+    source.notes = found.notes
+    return source
 
 
 def _find(data: str | Path) -> tuple[Arrays | Files, Dataset | None]:

@@ -36,12 +36,14 @@ class Files:
     names : n paths as bytes, relative to the folder or absolute.
     labels : (n,) int64, -1 where unknown, or None.
     class_names : the k names that `labels` points into, or None.
+    notes : what a user should know of how they were found.
     """
 
     folder: str
     names: pa.Array
     labels: NDArray[np.int64] | None = None
     class_names: tuple[str, ...] | None = None
+    notes: tuple[str, ...] = ()
 
 
 class FileSource(ImageSource):
@@ -74,6 +76,7 @@ class FileSource(ImageSource):
         self.ids = ids = TextColumn(_as_text(files.names))
         self.labels = files.labels
         self.class_names = files.class_names
+        self.notes = files.notes
         self._names = files.names
         self._folder = os.fsencode(files.folder)
         self._size = size

@@ -6,9 +6,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 
+from lfkit.data.class_names import number_names
 from lfkit.datasets.files import Files
 from lfkit.datasets.pixels import EXTENSIONS
 from lfkit.errors import DataError
@@ -35,14 +35,16 @@ def open_folder(path: Path, split: str | None) -> Files:
             f"{path} holds no image ({', '.join(EXTENSIONS)}); give another folder."
         )
     # The first part of the path is the class; images beside the classes have none.
-    classes = [name.split(b"/", 1)[0] if b"/" in name else None for name in names]
-    found = sorted({name for name in classes if name is not None})
-    if not found:
-        return Files(str(path), pa.array(names, pa.binary()))
-    number = {name: position for position, name in enumerate(found)}
-    labels = np.array([number.get(name, -1) for name in classes], np.int64)  # type: ignore[arg-type]
-    class_names = tuple(name.decode("utf-8", "backslashreplace") for name in found)
-    return Files(str(path), pa.array(names, pa.binary()), labels, class_names)
+    classes = [
+        name.split(b"/", 1)[0].decode("utf-8", "backslashreplace")
+        if b"/" in name
+        else None
+        for name in names
+    ]
+    labels, class_names, notes = number_names(classes, str(path))
+    return Files(
+        str(path), pa.array(names, pa.binary()), labels, class_names, notes=notes
+    )
 
 
 def _scan(

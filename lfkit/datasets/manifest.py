@@ -11,6 +11,7 @@ import pyarrow.csv as csv
 import pyarrow.parquet as parquet
 from numpy.typing import NDArray
 
+from lfkit.data.class_names import discover, read_cells
 from lfkit.datasets.files import Files
 from lfkit.errors import DataError
 
@@ -25,8 +26,8 @@ def is_manifest(path: Path) -> bool:
 def open_manifest(path: Path, split: str | None) -> Files:
     """Read paths (relative to the manifest's folder, or absolute) and labels.
 
-    Labels are class numbers, or names, which are numbered in alphabetical order; an
-    empty one is unknown.
+    Labels are class numbers, or names, which are numbered in alphabetical order, or by
+    value where all are numbers; an empty one is unknown.
     """
     if split is not None:
         raise DataError(f"{path} has no splits; leave out ':{split}'.")
@@ -39,9 +40,12 @@ def open_manifest(path: Path, split: str | None) -> Files:
     paths = table["path"].combine_chunks().cast(pa.string())
     _check_paths(paths, path)
     labels, class_names = None, None
+    notes: tuple[str, ...] = ()
     if "label" in table.column_names:
-        labels, class_names = _labels(table["label"].combine_chunks(), path)
-    return Files(str(path.parent), paths.cast(pa.binary()), labels, class_names)
+        labels, class_names, notes = _labels(table["label"].combine_chunks(), path)
+    return Files(
+        str(path.parent), paths.cast(pa.binary()), labels, class_names, notes=notes
+    )
 
 
 def _read(path: Path) -> pa.Table:
@@ -73,32 +77,10 @@ def _check_paths(paths: pa.Array, manifest: Path) -> None:
 
 def _labels(
     column: pa.Array, manifest: Path
-) -> tuple[NDArray[np.int64], tuple[str, ...] | None]:
-    """Give (n,) class numbers, and the names if the manifest gives names."""
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    if pa.types.is_integer(column.type) or pa.types.is_null(column.type):
-        return _numbers(column.cast(pa.int64()), manifest), None
-    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
-        raise DataError(
-            f"the labels of {manifest} are of type {column.type}; give class numbers "
-            "or names."
-        )
-    text = pc.utf8_trim_whitespace(column.cast(pa.string()))
-    text = pc.if_else(pc.equal(text, ""), None, text)
-    if pc.all(pc.match_substring_regex(text, "^-?[0-9]{1,18}$")).as_py() is not False:
-        return _numbers(text.cast(pa.int64()), manifest), None
-    names = sorted(pc.unique(text.drop_null()).to_pylist())
-    found = pc.index_in(text, value_set=pa.array(names, pa.string()))
-    return pc.fill_null(found, -1).to_numpy().astype(np.int64), tuple(names)
-
-
-def _numbers(column: pa.Array, manifest: Path) -> NDArray[np.int64]:
-    numbers = np.array(pc.fill_null(column, -1).to_numpy())
-    if (numbers < -1).any():
-        row = int(np.argmax(numbers < -1))
-        raise DataError(
-            f"row {row + 1} of {manifest} has label {numbers[row]}; give a class "
-            "number from 0 on, or leave it empty where it is unknown."
-        )
-    return numbers
+) -> tuple[NDArray[np.int64], tuple[str, ...] | None, tuple[str, ...]]:
+    """Give (n,) class numbers, the names if the manifest gives names, and notes."""
+    cells = read_cells(column, f"column 'label' of {manifest}")
+    found = discover(
+        cells, manifest.name, lambda row: f"row {row + 1} of {manifest} has"
+    )
+    return found.labels, found.names, found.notes

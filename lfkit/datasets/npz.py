@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
+from lfkit.data.arrays import check_unpacked, read_header, read_member
+from lfkit.data.class_names import checked_names, discover, match, read_cells
 from lfkit.datasets.array import Arrays, check_dtype
 from lfkit.datasets.spill import chunks, damage_named, map_bytes, spill
 from lfkit.errors import DataError
@@ -32,7 +33,10 @@ def open_npz(path: Path, split: str | None) -> Arrays:
     with damage_named(path):
         if path.suffix.lower() == ".npy":
             with path.open("rb") as file:
-                return Arrays(_read_images(file, path, path.name, mapped=True))
+                size = path.stat().st_size
+                return Arrays(
+                    _read_images(file, path, path.name, mapped=True, n_held=size)
+                )
         with zipfile.ZipFile(path) as archive:
             return _open_archive(archive, path)
 
@@ -46,24 +50,57 @@ def _open_archive(archive: zipfile.ZipFile, path: Path) -> Arrays:
             f"one of {', '.join(_IMAGES)}."
         )
     member = archive.getinfo(arrays[images_name])
+    check_unpacked(path, member.file_size)
     with archive.open(member) as stream:
-        images = _read_images(stream, path, images_name, mapped=False)
+        images = _read_images(
+            stream, path, images_name, mapped=False, n_held=member.file_size
+        )
     labels_name = next((name for name in _LABELS if name in arrays), None)
     labels = names = None
+    notes: tuple[str, ...] = ()
+    if "class_names" in arrays:
+        listed = _read_small(archive, arrays["class_names"], path)
+        names = checked_names(listed.ravel().tolist(), str(path))
     if labels_name is not None:
         labels = _read_small(archive, arrays[labels_name], path)
-    if "class_names" in arrays:
-        class_names = _read_small(archive, arrays["class_names"], path)
-        names = tuple(str(name) for name in class_names.ravel())
-    return Arrays(images, labels, names)
+        labels, names, notes = _labels(labels, names, path)
+    return Arrays(images, labels, names, notes)
+
+
+def _labels(
+    labels: NDArray[Any], names: tuple[str, ...] | None, path: Path
+) -> tuple[NDArray[Any], tuple[str, ...] | None, tuple[str, ...]]:
+    """Read labels: numbers count `class_names`; without these, they may be names."""
+    if names is not None and labels.dtype.kind in "iu":
+        return labels, names, ()
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]  # (n,)
+
+    def place(row: int) -> str:
+        return f"{path} gives image {row}"
+
+    cells = read_cells(labels, f"labels of {path}")
+    if names is None:
+        found = discover(cells, path.name, place)
+    elif labels.dtype.kind == "f":
+        numbers = discover(cells, path.name, place, len(names))
+        return numbers.labels, names, numbers.notes
+    else:
+        found = match(cells, names, path.name, place)
+    return found.labels, found.names, found.notes
 
 
 def _read_images(
-    stream: IO[bytes], path: Path, name: str, *, mapped: bool
+    stream: IO[bytes], path: Path, name: str, *, mapped: bool, n_held: int
 ) -> NDArray[np.uint8]:
     """Read the header, then leave the pixels on disk: (n, h, w) or (n, h, w, c)."""
-    shape, fortran_order, dtype = _read_header(stream, path, name)
     label = f"{name} in {path}" if name != path.name else str(path)
+    shape, fortran_order, dtype = read_header(stream, label)
+    if math.prod(shape) * dtype.itemsize > n_held:
+        raise DataError(
+            f"{label} holds {n_held:,} bytes, and its header says {shape} of {dtype}; "
+            "it is cut short or damaged, fetch it again."
+        )
     if dtype != np.uint8 and not dtype.hasobject:
         count = min(math.prod(shape), 1 << 16)
         sample = stream.read(count * dtype.itemsize)
@@ -78,33 +115,9 @@ def _read_images(
     return flat.reshape(shape, order="F" if fortran_order else "C")
 
 
-def _read_header(
-    stream: IO[bytes], path: Path, name: str
-) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    try:
-        version = npy_format.read_magic(stream)
-        read = (
-            npy_format.read_array_header_1_0
-            if version == (1, 0)
-            else npy_format.read_array_header_2_0
-        )
-        shape, fortran_order, dtype = read(stream)
-    except ValueError as error:
-        raise DataError(f"{name} in {path} is not a NumPy array ({error}).") from error
-    if dtype.hasobject:
-        raise DataError(
-            f"{name} in {path} holds Python objects, which lfkit never unpickles; save "
-            "an array of numbers or text."
-        )
-    return shape, fortran_order, dtype
-
-
 def _read_small(archive: zipfile.ZipFile, member: str, path: Path) -> NDArray[Any]:
     """Read labels or class names into memory, never a pickle."""
     name = member.removesuffix(".npy")
     if archive.getinfo(member).file_size > _MAX_LABEL_BYTES:
         raise DataError(f"{name} in {path} is too large to be labels of images.")
-    with archive.open(member) as stream:
-        _read_header(stream, path, name)
-    with archive.open(member) as stream:
-        return npy_format.read_array(stream, allow_pickle=False)
+    return read_member(archive, archive.getinfo(member), f"{name} in {path}")

@@ -24,7 +24,9 @@ _UNPACKING_ERRORS = (
     zlib.error,
     zipfile.BadZipFile,
     tarfile.TarError,
-    RuntimeError,  # zipfile, of encrypted members and unknown compressions
+    # zipfile, of encrypted members and unknown compressions: NotImplementedError too
+    RuntimeError,
+    ValueError,  # of sizes and offsets that cannot be; DataError is one, and goes on
 )
 
 
@@ -94,6 +96,8 @@ def damage_named(path: Path) -> Iterator[None]:
     """Turn what unpackers raise on a damaged or locked file into one sentence."""
     try:
         yield
+    except DataError:
+        raise
     except _UNPACKING_ERRORS as error:
         raise DataError(
             f"{path} cannot be read ({error}); if it is damaged, fetch it again."

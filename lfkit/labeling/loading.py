@@ -13,7 +13,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from lfkit.errors import DeclarationError
+from lfkit.data.class_names import checked_names
+from lfkit.errors import DataError, DeclarationError
 from lfkit.labeling.labeling_function import (
     KINDS,
     LabelingFunction,
@@ -228,7 +229,10 @@ def _class_names(module: ModuleType, where: str) -> tuple[str, ...] | None:
             f"CLASSES of {where} must be a list of different names, one per class; "
             f"got {names!r}."
         )
-    return tuple(names)
+    try:
+        return checked_names(names, f"CLASSES of {where}")
+    except DataError as error:
+        raise DeclarationError(str(error)) from error
 
 
 def _data(module: ModuleType, where: str) -> set[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,36 +11,82 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from lfkit.data.arrays import npz_names, read_npy, read_npz
+from lfkit.data.class_names import (
+    MOST_CLASSES,
+    checked_names,
+    plausible_class_numbers,
+    read_cells,
+)
 from lfkit.data.files import written_whole
 from lfkit.errors import VotesError
 from lfkit.sparse_votes import dense_votes, sparse_cells
-from lfkit.vote_files.vote_file import VoteFile, make_votes
+from lfkit.vote_files.vote_file import (
+    VoteFile,
+    checked_labels,
+    checked_matrix,
+    default_names,
+    numbered,
+    positional,
+)
 from lfkit.votes import ABSTAIN
 
+_DENSE_BYTES, _DENSE_TIMES = 1 << 28, 100
+_OURS = ("votes", "names", "image_ids", "class_names", "labels", "soft", "allowed")
+_SPARSE = ("format", "shape", "data", "indices", "indptr", "row", "col")
 
-def read(arrays: dict[str, NDArray[Any]], n_classes: int | None) -> VoteFile:
-    """Read the arrays of an .npz."""
+
+def read(
+    path: Path, n_classes: int | None, class_names: Sequence[str] | None
+) -> VoteFile:
+    """Read an .npz; class names of its own say what its numbers count."""
+    arrays = read_npz(path, (*_OURS, "n_classes", *_SPARSE))
     if "votes" not in arrays and {"format", "shape", "data"} <= arrays.keys():
-        return _read_sparse(arrays, n_classes)
+        return _read_sparse(arrays, n_classes, class_names)
     if "votes" not in arrays:
-        raise VotesError(
-            f"it holds {', '.join(arrays) or 'nothing'}, expected an array named votes."
-        )
-    names, ids, class_names = (
-        tuple(map(str, arrays[key].tolist())) if key in arrays else None
+        held = ", ".join(npz_names(path)) or "nothing"
+        raise VotesError(f"it holds {held}, expected an array named votes.")
+    names, ids, own = (
+        tuple(map(str, arrays[key].reshape(-1).tolist())) if key in arrays else None
         for key in ("names", "image_ids", "class_names")
     )
-    labels, soft, allowed = (arrays.get(key) for key in ("labels", "soft", "allowed"))
-    if class_names is not None:
-        n_classes = len(class_names)
+    matrix, labels = checked_matrix(arrays["votes"]), arrays.get("labels")
+    functions = names or default_names(matrix.shape[1])
+    soft, allowed = (arrays.get(key) for key in ("soft", "allowed"))
+    graded = soft if allowed is None else allowed
+    classes = class_names if own is None else checked_names(own, "class_names")
+    if classes is not None and (own is not None or graded is not None):
+        # Numbers count the file's own names, or the last axis of its soft votes.
+        if matrix.dtype.kind != "U" and (labels is None or labels.dtype.kind != "U"):
+            return positional(
+                matrix, labels, functions, classes, ids=ids, soft=soft, allowed=allowed
+            )
     elif n_classes is None and "n_classes" in arrays:
         n_classes = int(arrays["n_classes"].item())
-    elif n_classes is None:
-        graded = soft if allowed is None else allowed
-        if graded is not None and graded.ndim == 3:
-            n_classes = graded.shape[-1]
-    votes = make_votes(arrays["votes"], names, n_classes, labels, soft, allowed)
-    return VoteFile(votes, ids, labels, class_names)
+    elif n_classes is None and graded is not None and graded.ndim == 3:
+        n_classes = graded.shape[-1]
+    return numbered(
+        read_cells(matrix, "votes"),
+        None
+        if labels is None
+        else read_cells(checked_labels(labels, len(matrix)), "labels"),
+        functions,
+        n_classes,
+        classes,
+        ids=ids,
+        soft=soft,
+        allowed=allowed,
+    )
+
+
+def read_matrix(
+    path: Path, n_classes: int | None, class_names: Sequence[str] | None
+) -> VoteFile:
+    """Read Snorkel's label matrix."""
+    matrix = checked_matrix(read_npy(path))
+    functions = default_names(matrix.shape[1])
+    cells = read_cells(matrix, "votes")
+    return numbered(cells, None, functions, n_classes, class_names)
 
 
 def write_matrix(path: Path, file: VoteFile) -> None:
@@ -77,17 +125,40 @@ def write_sparse(path: Path, file: VoteFile) -> None:
         sparse.save_npz(partial, matrix, compressed=False)
 
 
-def _read_sparse(arrays: dict[str, NDArray[Any]], n_classes: int | None) -> VoteFile:
+def _read_sparse(
+    arrays: dict[str, NDArray[Any]],
+    n_classes: int | None,
+    class_names: Sequence[str] | None,
+) -> VoteFile:
     matrix = _sparse_matrix(arrays)
     voted = sparse_cells(matrix).data
-    if n_classes is None and len(voted) and voted.min() > 0:
+    highest = int(voted.max(initial=0))
+    counts = plausible_class_numbers(np.unique(voted).astype(int).tolist())
+    told = n_classes is not None or class_names is not None
+    if not told and counts and len(voted) and voted.min() > 0:
         raise VotesError(
             "no entry of the sparse matrix is a vote for class 0, so it cannot be told "
             "whether its classes count from 0 or, with 0 for abstain, from 1; say how "
             "many classes count from 0, or store the dense matrix."
         )
-    k = n_classes or max(2, 1 + int(voted.max(initial=0)))
-    return VoteFile(make_votes(dense_votes(matrix, k), n_classes=k))
+    if highest > MOST_CLASSES:
+        raise VotesError(
+            f"vote {highest} is beyond the {MOST_CLASSES} classes that lfkit can count."
+        )
+    _check_dense(matrix.shape, sum(array.nbytes for array in arrays.values()))
+    k = n_classes if n_classes and class_names is None else max(2, 1 + highest)
+    cells = read_cells(dense_votes(matrix, k), "votes")
+    functions = default_names(matrix.shape[1])
+    return numbered(cells, None, functions, n_classes, class_names)
+
+
+def _check_dense(shape: tuple[int, ...], n_bytes: int) -> None:
+    """Refuse a shape that its few entries cannot mean: it would fill the memory."""
+    if 2 * math.prod(shape) > max(_DENSE_BYTES, _DENSE_TIMES * n_bytes):
+        raise VotesError(
+            f"the sparse matrix has the shape {shape}, but only {n_bytes:,} bytes of "
+            "entries; is it damaged? Store the dense matrix."
+        )
 
 
 def _sparse_matrix(arrays: dict[str, NDArray[Any]]) -> Any:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from zipfile import BadZipFile
 
-import numpy as np
-
-from lfkit.errors import VotesError
+from lfkit.data.arrays import said
+from lfkit.errors import InputError, VotesError
 from lfkit.vote_files import archives, long_table, wide_table, wrench
-from lfkit.vote_files.vote_file import VoteFile, make_votes
+from lfkit.vote_files.vote_file import VoteFile
 
 
 def read_votes(
@@ -18,7 +16,7 @@ def read_votes(
     n_classes: int | None = None,
     class_names: Sequence[str] | None = None,
 ) -> VoteFile:
-    """Read votes; in every format -1, NaN or an empty cell abstains.
+    """Read votes; in every format -1, NaN, None or an empty cell abstains.
 
     Parameters
     ----------
@@ -33,29 +31,29 @@ def read_votes(
         A WRENCH folder (train.json and label.json), or one of its .json files.
     n_classes : k; if neither given nor in the file one more than the largest vote or
         label, at least two.
-    class_names : what the classes are called, for files that name them: decides their
-        numbers. Without it they are numbered by name.
+    class_names : what the classes of the data are called: votes are these names or,
+        where none of them is a number, numbers from 0 on. A file that names its classes
+        is read by its own names. Without either, small whole numbers are class numbers;
+        other numbers, and text in a table of one row per vote, are names.
     """
     if not path.exists():
         raise VotesError(f"there is no file {path} with votes.")
     try:
         if path.is_dir() or path.suffix == ".json":
-            return wrench.read(path, n_classes)
+            return wrench.read(path, n_classes, class_names)
         if path.suffix in (".csv", ".parquet"):
             if long_table.is_long(path):
                 return long_table.read(path, n_classes, class_names)
-            return wide_table.read(path, n_classes)
-        if path.suffix in (".npy", ".npz"):
-            # Opened here: numpy leaves a file open that turns out to be truncated.
-            with open(path, "rb") as handle:
-                stored = np.load(handle, allow_pickle=False)
-                if isinstance(stored, np.ndarray):
-                    return VoteFile(make_votes(stored, n_classes=n_classes))
-                return archives.read(dict(stored), n_classes)
-    except VotesError as error:
-        raise VotesError(f"{path}: {error}") from error
-    except (OSError, ValueError, EOFError, BadZipFile) as error:
-        raise VotesError(f"{path} cannot be read: {error}") from error
+            return wide_table.read(path, n_classes, class_names)
+        if path.suffix == ".npy":
+            return archives.read_matrix(path, n_classes, class_names)
+        if path.suffix == ".npz":
+            return archives.read(path, n_classes, class_names)
+    except InputError as error:
+        text = str(error)
+        raise VotesError(text if str(path) in text else f"{path}: {text}") from error
+    except (OSError, ValueError, EOFError, MemoryError) as error:
+        raise VotesError(f"{path} cannot be read: {said(error)}") from error
     raise VotesError(
         f"{path} is no vote file lfkit knows; give .npy, .csv, .parquet, .npz or a "
         "WRENCH folder."

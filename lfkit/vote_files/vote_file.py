@@ -10,6 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lfkit.data.class_names import (
+    Cells,
+    Reading,
+    discover,
+    match,
+    means_nothing,
+    number,
+    unified,
+)
 from lfkit.errors import VotesError
 from lfkit.votes import Votes
 
@@ -23,12 +32,14 @@ class VoteFile:
     ids : the rows' image ids, or None.
     labels : (n,) true classes, -1 where unknown, or None.
     class_names : or None.
+    notes : what was decided on reading, for the user.
     """
 
     votes: Votes
     ids: tuple[str, ...] | None = None
     labels: NDArray[np.int64] | None = None
     class_names: tuple[str, ...] | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         n, k = len(self.votes), self.votes.n_classes
@@ -48,39 +59,142 @@ class VoteFile:
         return self.ids or tuple(str(row) for row in range(len(self.votes)))
 
 
-def make_votes(
-    matrix: NDArray[Any],
-    names: Sequence[str] | None = None,
-    n_classes: int | None = None,
-    labels: NDArray[np.int64] | None = None,
+def numbered(
+    votes: Cells,
+    labels: Cells | None,
+    functions: Sequence[str],
+    n_classes: int | None,
+    class_names: Sequence[str] | None,
+    *,
+    ids: tuple[str, ...] | None = None,
+    notes: tuple[str, ...] = (),
     soft: NDArray[Any] | None = None,
     allowed: NDArray[Any] | None = None,
-) -> Votes:
-    """Make votes of a matrix as files have it: of any number type, NaN = abstain.
+) -> VoteFile:
+    """Make votes of cells, (n, m), and true labels, (n,), as files have them.
 
     Parameters
     ----------
-    names : None: function_0, function_1 and so on.
-    n_classes : None: one more than the largest vote or label, at least two.
+    n_classes : None: as many as the names; without names, one more than the largest
+        vote or label, at least two.
+    class_names : None: the classes are those that occur; they must be numbers.
     """
-    if matrix.ndim != 2 or matrix.dtype.kind not in "iuf":
+    n, m = votes.codes.shape
+
+    def place(cell: int) -> str:
+        row, column = divmod(cell, m) if cell < n * m else (cell - n * m, m)
+        image = f"image {row}" if ids is None else f"image {ids[row]!r}"
+        if column == m:
+            return f"column 'label' gives {image}"
+        return f"function {functions[column]!r} gives {image}"
+
+    parts = unified([votes] if labels is None else [votes, labels])
+    everything = Cells(
+        np.concatenate([part.codes.reshape(-1) for part in parts]), parts[0].spellings
+    )
+    if class_names is not None:
+        found = match(everything, class_names, "the file of votes", place)
+    else:
+        _check_numeric(everything, n * m, functions)
+        found = discover(everything, "the file of votes", place, n_classes)
+    return VoteFile(
+        Votes(
+            _small(found.numbers)[parts[0].codes],
+            tuple(functions),
+            _n_classes(found, n_classes),
+            soft=None if soft is None else _checked_soft(soft),
+            allowed=None if allowed is None else _checked_allowed(allowed),
+        ),
+        ids,
+        None if labels is None else found.numbers[parts[1].codes],
+        found.names,
+        notes + found.notes,
+    )
+
+
+def positional(
+    matrix: NDArray[Any],
+    labels: NDArray[Any] | None,
+    functions: Sequence[str],
+    class_names: Sequence[str],
+    *,
+    ids: tuple[str, ...] | None = None,
+    soft: NDArray[Any] | None = None,
+    allowed: NDArray[Any] | None = None,
+) -> VoteFile:
+    """Make votes of numbers that are positions in the file's own list of classes."""
+    return VoteFile(
+        Votes(
+            _without_nan(matrix),
+            tuple(functions),
+            len(class_names),
+            soft=None if soft is None else _checked_soft(soft),
+            allowed=None if allowed is None else _checked_allowed(allowed),
+        ),
+        ids,
+        None if labels is None else _without_nan(labels),
+        tuple(class_names),
+    )
+
+
+def checked_matrix(matrix: NDArray[Any]) -> NDArray[Any]:
+    """Refuse what is no matrix of votes."""
+    if matrix.ndim != 2 or matrix.dtype.kind not in "iufU":
         raise VotesError(
             f"votes must be numbers of shape (images, functions), got {matrix.dtype} "
             f"of shape {matrix.shape}."
         )
-    if matrix.dtype.kind == "f":
-        matrix = np.nan_to_num(matrix, nan=-1)
-    if n_classes is None:
-        numbers = [a for a in (matrix, labels) if a is not None and a.dtype.kind != "U"]
-        n_classes = max(2, *(1 + int(a.max(initial=-1)) for a in numbers))
-    columns = names or [f"function_{j}" for j in range(matrix.shape[1])]
-    return Votes(
-        matrix,
-        tuple(columns),
-        n_classes,
-        soft=None if soft is None else _checked_soft(soft),
-        allowed=None if allowed is None else _checked_allowed(allowed),
-    )
+    if not matrix.shape[1] and len(matrix):
+        raise VotesError(f"votes of shape {matrix.shape} are of no function.")
+    return matrix
+
+
+def checked_labels(labels: NDArray[Any], n: int) -> NDArray[Any]:
+    """Refuse true labels that are not one per image."""
+    if labels.shape != (n,):
+        raise VotesError(
+            f"labels must be whole numbers of shape ({n},), one per image, got "
+            f"{labels.dtype} of shape {labels.shape}."
+        )
+    return labels
+
+
+def default_names(n_functions: int) -> list[str]:
+    """Name functions that a file does not name."""
+    return [f"function_{j}" for j in range(n_functions)]
+
+
+def _check_numeric(cells: Cells, n_votes: int, functions: Sequence[str]) -> None:
+    """Refuse text where nothing says which classes there are: it may be anything."""
+    for code, text in enumerate(cells.spellings):
+        if number(text) is not None or means_nothing(text):
+            continue
+        place = int((cells.codes == code).argmax())
+        column = functions[place % len(functions)] if place < n_votes else "label"
+        raise VotesError(
+            f"column {column!r} is not numeric; votes are class numbers, -1 = "
+            f"abstain, or names of classes that the data has; got {text!r}."
+        )
+
+
+def _n_classes(found: Reading, n_classes: int | None) -> int:
+    if found.names is not None:
+        return len(found.names)
+    return n_classes or max(2, 1 + int(found.numbers.max()))
+
+
+def _small(numbers: NDArray[np.int64]) -> NDArray[Any]:
+    """Give the classes as votes store them, where they are classes at all."""
+    fits = numbers.max() <= np.iinfo(np.int16).max
+    return numbers.astype(np.int16) if fits else numbers
+
+
+def _without_nan(numbers: NDArray[Any]) -> NDArray[Any]:
+    if numbers.dtype.kind != "f":
+        return numbers
+    filled = np.nan_to_num(numbers, nan=-1)
+    is_whole = bool(np.array_equal(filled, np.round(filled)))
+    return filled.astype(np.int64) if is_whole else filled
 
 
 def _check_ids(ids: tuple[str, ...], n: int) -> None:

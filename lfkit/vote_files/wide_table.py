@@ -2,41 +2,60 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from lfkit.data.class_names import joined, read_cells
 from lfkit.data.files import written_whole
+from lfkit.data.tables import index_columns, names_rows, read_table, texts
 from lfkit.errors import VotesError
-from lfkit.vote_files.vote_file import VoteFile, make_votes
+from lfkit.vote_files.vote_file import VoteFile, numbered
 
 _ID_COLUMNS = ("image_id", "path", "id")
 
 
-def read(path: Path, n_classes: int | None) -> VoteFile:
-    """Read a .csv or .parquet; empty cells abstain."""
-    import pandas as pd
+def read(
+    path: Path, n_classes: int | None, class_names: Sequence[str] | None
+) -> VoteFile:
+    """Read a .csv or .parquet; empty cells abstain.
 
-    if path.suffix == ".parquet":
-        table = pd.read_parquet(path)
-    else:
-        table = pd.read_csv(path, dtype=dict.fromkeys(_ID_COLUMNS, str))  # "007" stays
-    column = next((name for name in _ID_COLUMNS if name in table.columns), None)
+    What a table library calls its rows is no function: it is left out where it only
+    counts them, and names the images where nothing else does.
+    """
+    table = read_table(path)
+    held = list(table.column_names)
+    named = next((name for name in _ID_COLUMNS if name in held), None)
+    left_out = index_columns(table)
+    notes = [
+        f"column {name!r} of {path.name} numbers the rows: it is no function"
+        for name in left_out
+    ]
+    if named is None and left_out and names_rows(table, left_out[0]):
+        named = left_out[0]
+        notes[0] = f"column {named!r} of {path.name} names the images"
     ids = None
-    if column is not None:
-        ids = tuple(table.pop(column).astype(str))
+    if named is not None:
+        found = texts(table.column(held.index(named)))
+        if None in found:
+            raise VotesError(f"row {found.index(None)} has no {named}; name each.")
+        ids = tuple(str(name) for name in found)
     labels = None
-    if "label" in table.columns:
-        labels = table.pop("label").fillna(-1).to_numpy(np.int64)
-    wrong = [name for name in table if table[name].dtype.kind not in "iuf"]
-    if wrong and len(table):  # a .csv without rows does not say what columns hold
-        raise VotesError(
-            f"column {wrong[0]!r} is not numeric; votes are class numbers, -1 = "
-            "abstain."
-        )
-    matrix = table.to_numpy(np.float64, na_value=np.nan)
-    names = [str(name) for name in table]
-    return VoteFile(make_votes(matrix, names, n_classes, labels), ids, labels)
+    if "label" in held:
+        labels = read_cells(table.column(held.index("label")), "column 'label'")
+    aside = {named, "label", *left_out}
+    kept = [place for place, name in enumerate(held) if name not in aside]
+    columns = [read_cells(table.column(p), f"column {held[p]!r}") for p in kept]
+    return numbered(
+        joined(columns, len(table)),
+        labels,
+        [held[place] for place in kept],
+        n_classes,
+        class_names,
+        ids=ids,
+        notes=tuple(notes),
+    )
 
 
 def write(path: Path, file: VoteFile) -> None:
