@@ -602,7 +602,10 @@ def test_a_missing_file_or_a_pipe_in_a_manifest_is_that_files_problem(tmp_path):
         ("", r"list\.csv cannot be read as a table: "),
         ("path,label\na.png,1\n,2\n", r"row 2 of .*list\.csv has no path; give one"),
         ("path\na.png\nb.png\na.png\n", r"lists a\.png more than once"),
-        ("path,label\na.png,-2\n", r"row 1 of .* has the label '-2', which is no class"),
+        (
+            "path,label\na.png,-2\n",
+            r"row 1 of .* has the label '-2', which is no class",
+        ),
     ],
 )
 def test_a_bad_manifest_is_refused(tmp_path, text, sentence):

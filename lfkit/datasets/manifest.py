@@ -11,6 +11,7 @@ import pyarrow.csv as csv
 import pyarrow.parquet as parquet
 from numpy.typing import NDArray
 
+from lfkit.data.cells import table_from_cells
 from lfkit.data.class_names import discover, read_cells
 from lfkit.datasets.files import Files
 from lfkit.errors import DataError
@@ -56,7 +57,7 @@ def _read(path: Path) -> pa.Table:
             wanted = [name for name in held if name in _COLUMNS]
             return parquet.read_table(path, columns=wanted if "path" in held else None)
         as_text = csv.ConvertOptions(column_types=dict.fromkeys(_COLUMNS, pa.string()))
-        return csv.read_csv(path, convert_options=as_text)
+        return table_from_cells(csv.read_csv(path, convert_options=as_text))
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"{path} cannot be read as a table: {error}.") from error
 
