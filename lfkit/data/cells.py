@@ -3,8 +3,8 @@
 A file name or class may begin with "=", and a spreadsheet that opens the table computes
 it. As OWASP advises (https://owasp.org/www-community/attacks/CSV_Injection), such a
 cell gets an apostrophe, which spreadsheets read as "this is text". lfkit's readers take
-it away again: every text comes back as it was, since what begins with apostrophes before
-such a sign gets one more. Numbers stay.
+it away again, and every text comes back: what begins with apostrophes before such a
+sign gets one more. Numbers stay.
 """
 
 from __future__ import annotations
