@@ -98,7 +98,8 @@ def storage_error(
     reason = reason[:1].lower() + reason[1:]
     advice = _WHAT_TO_DO.get(error.errno or 0)
     if error.errno in (errno.ENOTDIR, errno.EEXIST) and isinstance(named, (str, Path)):
-        above = [each for each in Path(named).parents if each.is_file()]
+        places = (Path(named), *Path(named).parents)
+        above = [each for each in places if each.is_file()]
         advice = f"{above[0]} is a file, not a folder" if above else advice
     where = "" if isinstance(named, int) or named is None else f"{named}: "
     return StorageError(f"{where}{reason}" + (f"; {advice}." if advice else "."))

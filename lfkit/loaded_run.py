@@ -42,8 +42,8 @@ class LoadedRun:
     stored : what `apply` wrote into summary.json; {} without one.
     own_truth : true labels are the data's own, not a file's: `stored` was scored by
         them.
-    may_import : the user has said that the code of `config.specs` may run.
     notes : what was decided when the file of true labels was read.
+    may_import : the user has said that the code of `config.specs` may run.
     """
 
     folder: Path
@@ -55,8 +55,8 @@ class LoadedRun:
     given: NDArray[np.bool_]
     stored: dict[str, Any]
     own_truth: bool = True
-    may_import: bool = False
     notes: tuple[str, ...] = ()
+    may_import: bool = False
 
     @property
     def scored(self) -> NDArray[np.int64]:

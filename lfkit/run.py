@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
+from lfkit.data.cells import table_to_cells
 from lfkit.errors import RunError
 from lfkit.labeling.blocks import load_column
 from lfkit.labeling.matrix import originals, place_out_of_fold, place_votes
@@ -267,7 +268,7 @@ def save_labels(
     paths = [folder / f"{stem}.parquet", folder / f"{stem}.csv"]
     write_table(paths[0], table)
     sink = pa.BufferOutputStream()
-    pa_csv.write_csv(table, sink)
+    pa_csv.write_csv(table_to_cells(table), sink)
     write_atomically(paths[1], sink.getvalue().to_pybytes())
     return paths
 

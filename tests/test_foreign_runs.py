@@ -174,17 +174,7 @@ def test_library_in_the_working_folder_is_not_lfkits(project, tmp_path, monkeypa
 def test_what_cannot_be_kept_is_told_once(lfkit, project, monkeypatch, tmp_path):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
-    apply = (
-        "apply",
-        "photos",
-        "--lfs",
-        "functions.py",
-        *QUICK,
-        "--out",
-        "run",
-        "--json",
-    )
-    done = lfkit(*apply)
+    done = lfkit(*APPLY, "--json")
     assert done.code == 0
     notes = [n for n in json.loads(done.out)["notes"] if "--trust-code" in n]
     assert len(notes) == 1
@@ -231,10 +221,8 @@ def test_linked_folders_in_a_run_are_refused(command, name, lfkit, project, tmp_
     shutil.rmtree(link, ignore_errors=True)
     link.parent.mkdir(exist_ok=True)
     link.symlink_to(mine)
-    call = {
-        "apply": ["apply", "photos", "--lfs", "functions.py", *QUICK, "--out", "run"]
-    }
-    done = lfkit(*call.get(command, arguments(command, "run", tmp_path)))
+    called = APPLY if command == "apply" else arguments(command, "run", tmp_path)
+    done = lfkit(*called)
     assert (done.code, [*mine.iterdir()]) == (2, [])
     assert f"run/{name}" in done.err
 

@@ -6,12 +6,16 @@ as they are, they could change the terminal's title, hide lines, or write others
 
 from __future__ import annotations
 
+import contextlib
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import typer
 from rich.console import Console as RichConsole
 from rich.text import Text as RichText
+
+from lfkit.errors import storage_error
 
 # C0 and C1 controls, DEL, what turns the direction of text, and bytes that are no text.
 _CONTROL = re.compile(
@@ -42,7 +46,20 @@ def _escaped(found: re.Match[str]) -> str:
 
 def echo(text: object, *, err: bool = False) -> None:
     """Print a line or several."""
-    typer.echo(shown(text), err=err)
+    with _told(err):
+        typer.echo(shown(text), err=err)
+
+
+@contextlib.contextmanager
+def _told(err: bool) -> Iterator[None]:
+    """Name the stream that the system lets nobody write to, as on a full disk."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        stream = "standard error" if err else "standard output"
+        raise storage_error(error, stream) from error
 
 
 class Text(RichText):
@@ -63,6 +80,11 @@ class Console(RichConsole):
     def __init__(self, **how: Any) -> None:
         plain = {"highlight": False, "markup": False, "emoji": False}
         super().__init__(**how | plain)
+
+    def print(self, *objects: Any, **how: Any) -> None:
+        """Print, and say so where that is not possible."""
+        with _told(self.stderr):
+            super().print(*objects, **how)
 
     def render_str(self, text: str, **how: Any) -> RichText:
         """Turn a string, a cell of a table among them, into text."""

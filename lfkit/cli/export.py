@@ -71,7 +71,7 @@ def export(
         "images"
     )
     for note in file.notes:
-        typer.echo(f"Note: {note}.")
+        echo(f"Note: {note}.")
     for sentence in left_out:
         echo(sentence)
 

@@ -67,9 +67,10 @@ def make_folder(folder: Path) -> list[Path]:
     """Make a folder and those above it; gives those that were not there."""
     made: list[Path] = []
     try:
-        while not folder.exists():
-            made.append(folder)
-            folder = folder.parent
+        above = folder
+        while not above.exists():
+            made.append(above)
+            above = above.parent
         for each in reversed(made):
             each.mkdir(exist_ok=True)
         if not folder.is_dir():

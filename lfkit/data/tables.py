@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
+from lfkit.data.cells import from_cell, table_from_cells
 from lfkit.errors import DataError
 
 # What pandas, Arrow and R call the numbers of a table's rows when they write them.
@@ -22,6 +23,12 @@ _INDEX = re.compile(r"(Unnamed: \d+(\.\d+)*|index|level_\d+|__index_level_\d+__|
 
 def column_names(path: Path) -> list[str]:
     """Read the names of a table's columns."""
+    held = _header(path)
+    return held if path.suffix.lower() == ".parquet" else [*map(from_cell, held)]
+
+
+def _header(path: Path) -> list[str]:
+    """Read the names as they are written."""
     try:
         if path.suffix.lower() == ".parquet":
             return list(pq.read_schema(path).names)
@@ -41,7 +48,7 @@ def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     ----------
     columns : None: all.
     """
-    held = column_names(path)
+    held = _header(path)
     if not held:
         raise DataError(f"{path} cannot be read as a table: it is empty.")
     wanted = held if columns is None else [name for name in held if name in columns]
@@ -58,7 +65,8 @@ def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
             strings_can_be_null=True,
         )
         parsing = pa_csv.ParseOptions(newlines_in_values=True)
-        return pa_csv.read_csv(path, convert_options=options, parse_options=parsing)
+        table = pa_csv.read_csv(path, convert_options=options, parse_options=parsing)
+        return table_from_cells(table)
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
         raise _unreadable(path, error) from error
 

@@ -16,6 +16,7 @@ import pyarrow.json as arrow_json
 import pyarrow.parquet as parquet
 from numpy.typing import NDArray
 
+from lfkit.data.cells import table_from_cells
 from lfkit.data.class_names import discover, read_cells
 from lfkit.datasets.files import Files
 from lfkit.errors import DataError
@@ -139,7 +140,7 @@ def _read(path: Path, columns: list[str]) -> pa.Table:
         return parquet.read_table(path, columns=columns)
     if path.suffix.lower() == ".jsonl":
         return _read_json(path)
-    return arrow_csv.read_csv(
+    table = arrow_csv.read_csv(
         path,
         parse_options=arrow_csv.ParseOptions(
             delimiter=_header(path)[1], newlines_in_values=True
@@ -148,6 +149,7 @@ def _read(path: Path, columns: list[str]) -> pa.Table:
             column_types=dict.fromkeys(columns, pa.string()), include_columns=columns
         ),
     )
+    return table_from_cells(table)
 
 
 def _read_json(path: Path) -> pa.Table:

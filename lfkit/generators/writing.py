@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from lfkit.data.cells import to_cell
 from lfkit.data.files import write_atomically, written_whole
 from lfkit.generators.samples import Samples
 from lfkit.labeling.evaluation import cpu_count
@@ -111,7 +112,7 @@ class FolderWriter(Writer):
         for block in blocks:
             for proba, sure in zip(block["proba"], block["confidence"], strict=True):
                 told = "" if np.isnan(sure) else f"{sure:.4f}"
-                rows.writerow([self._path(number), self._name(proba), told])
+                rows.writerow([self._path(number), to_cell(self._name(proba)), told])
                 number += 1
         path = self.out / "metadata.csv"
         write_atomically(path, table.getvalue().encode())

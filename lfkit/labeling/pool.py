@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lfkit.errors import DeclarationError
+from lfkit.errors import DeclarationError, storage_error
 from lfkit.features.user_calls import text_of
 from lfkit.labeling.worker import IDLE, PROGRESS, WHOLE_CHUNK, Column, Program
 
@@ -209,11 +209,15 @@ class _Worker:
         self.loaded: set[str] = set()
         self._seen: tuple[int, int, float] = (IDLE, 0, 0.0)
         self._busy_s = self._looked = 0.0
-        with tempfile.NamedTemporaryFile(delete=False) as handle:
-            handle.write(PROGRESS.pack(IDLE, 0, 0.0))
-        self._board_path = handle.name
-        with open(handle.name, "r+b") as board:
-            self._board = mmap.mmap(board.fileno(), PROGRESS.size)
+        descriptor, self._board_path = tempfile.mkstemp()
+        try:
+            with open(descriptor, "r+b") as board:
+                board.write(PROGRESS.pack(IDLE, 0, 0.0))
+                board.flush()
+                self._board = mmap.mmap(board.fileno(), PROGRESS.size)
+        except OSError as error:
+            os.unlink(self._board_path)
+            raise storage_error(error, self._board_path) from error
         ours, theirs = multiprocessing.Pipe()
         self._pipe: Connection = ours
         threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -223,7 +227,7 @@ class _Worker:
                 "-c",
                 "from lfkit.labeling.worker import main; main()",
                 str(theirs.fileno()),
-                handle.name,
+                self._board_path,
             ],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,

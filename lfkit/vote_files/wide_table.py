@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from lfkit.data.cells import table_to_cells
 from lfkit.data.class_names import joined, read_cells
 from lfkit.data.files import written_whole
 from lfkit.data.tables import index_columns, names_rows, read_table, texts
@@ -82,4 +83,4 @@ def write(path: Path, file: VoteFile) -> None:
         if path.suffix == ".parquet":
             pq.write_table(table, partial)
         else:
-            pa_csv.write_csv(table, partial)
+            pa_csv.write_csv(table_to_cells(table), partial)
