@@ -197,19 +197,6 @@ class Votes:
         allowed = None if self.allowed is None else self.allowed[:, :, classes]
         return Votes(hard, self.names, len(classes), soft=soft, allowed=allowed)
 
-    def with_seeds(self, rows: NDArray[np.int64], labels: NDArray[np.int64]) -> Votes:
-        """Return the same votes and the true classes of some images, (s,).
-
-        For votes that were made without these labels, by people or elsewhere: so they
-        show how far each function can be trusted, and how right its labels are.
-        """
-        order = np.argsort(rows, kind="stable")
-        rows = np.asarray(rows, np.int64)[order]
-        labels = np.asarray(labels, np.int64)[order]
-        return replace(
-            self, seed_rows=rows, seed_labels=labels, seed_out_of_fold=self.rows(rows)
-        )
-
     def _graded_cells(self) -> tuple[NDArray[np.float16], NDArray[np.bool_]]:
         """Return `soft` and `allowed`, made of zeros where there is none."""
         shape = (*self.hard.shape, self.n_classes)
@@ -264,6 +251,33 @@ def concatenate(parts: Sequence[Votes]) -> Votes:
     if any(part.allowed is not None for part in parts):
         allowed = np.concatenate([found for _, found in cells])
     return replace(whole, soft=soft, allowed=allowed)
+
+
+def with_known(
+    votes: Votes, rows: NDArray[np.int64], labels: NDArray[np.int64]
+) -> Votes:
+    """Add images of known class, from which no function has learned, to the seeds.
+
+    Their votes are out of fold as they are; the seeds' own stay. Where the seeds have
+    none, nothing is known of which votes have learned from what, and none are added.
+
+    Parameters
+    ----------
+    rows, labels : (a,) images that are no seeds, and their classes.
+    """
+    held_out: Votes | None = votes.rows(rows)
+    if votes.seed_rows is not None and votes.seed_labels is not None:
+        fold = votes.seed_out_of_fold
+        held_out = None if fold is None else concatenate([fold, votes.rows(rows)])
+        rows = np.concatenate([votes.seed_rows, rows])
+        labels = np.concatenate([votes.seed_labels, labels])
+    order = np.argsort(rows)
+    return replace(
+        votes,
+        seed_rows=rows[order],
+        seed_labels=labels[order],
+        seed_out_of_fold=None if held_out is None else held_out.rows(order),
+    )
 
 
 def merge_patterns(parts: Sequence[Patterns]) -> Patterns:
