@@ -62,7 +62,9 @@ class Outcome:
         lfs : the functions that voted; None: the votes were made elsewhere.
         """
         request, classes, votes = self.request, self.classes, self.votes
-        labels = aggregate(votes, request.aggregator, request.class_balance)
+        labels = aggregate(
+            votes, request.aggregator, request.class_balance, request.seed
+        )
         refinement: dict[str, Any] | None = None
         notes: list[str] = []
         if request.refine:
@@ -122,7 +124,9 @@ class Outcome:
             self.source,
             self.votes,
             proba=labels.proba,
-            aggregator=make_aggregator(labels.chosen, self.request.class_balance),
+            aggregator=make_aggregator(
+                labels.chosen, self.request.class_balance, self.request.seed
+            ),
             features=self._views(),
             class_prior=self.request.class_balance,
             store=self.store,

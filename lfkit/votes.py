@@ -197,19 +197,6 @@ class Votes:
         allowed = None if self.allowed is None else self.allowed[:, :, classes]
         return Votes(hard, self.names, len(classes), soft=soft, allowed=allowed)
 
-    def with_seeds(self, rows: NDArray[np.int64], labels: NDArray[np.int64]) -> Votes:
-        """Return the same votes and the true classes of some images, (s,).
-
-        For votes that were made without these labels, by people or elsewhere: so they
-        show how far each function can be trusted, and how right its labels are.
-        """
-        order = np.argsort(rows, kind="stable")
-        rows = np.asarray(rows, np.int64)[order]
-        labels = np.asarray(labels, np.int64)[order]
-        return replace(
-            self, seed_rows=rows, seed_labels=labels, seed_out_of_fold=self.rows(rows)
-        )
-
     def _graded_cells(self) -> tuple[NDArray[np.float16], NDArray[np.bool_]]:
         """Return `soft` and `allowed`, made of zeros where there is none."""
         shape = (*self.hard.shape, self.n_classes)

@@ -50,9 +50,9 @@ class Aggregator(BaseEstimator, ABC):
     Where functions were fitted on seeds, their own votes there are not read: the
     out-of-fold votes stand in their place, or nothing where there are none.
 
-    A class that no vote and no seed names, and to which no `class_balance` gives a
-    share, has no probability: the fit is that without the class. Images whose votes
-    name such a class later are labeled by a plain vote.
+    A class that no vote names, and to which no `class_balance` gives a share, has no
+    probability; if no seed names it either, the fit is that without the class. Images
+    whose votes name such a class later are labeled by a plain vote.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ class Aggregator(BaseEstimator, ABC):
     names_ : the m functions of the votes fitted, in their order.
     n_classes_ : k.
     columns_ : (m',) the functions kept, as positions in `names_`, sorted by name.
-    classes_ : (k',) the classes that can have a probability.
+    classes_ : (k',) the classes that votes, seeds or `class_balance` name.
     """
 
     learns_from_seeds: ClassVar[bool] = False
@@ -142,6 +142,7 @@ class Aggregator(BaseEstimator, ABC):
         seeds = self._seed_votes(votes)
         used = _with_weight(patterns)
         possible = _named(used.votes) | (prior > 0 if self._knows_balance else False)
+        self._ruled_out = ~possible & possible.any()
         if seeds is not None:
             possible[seeds.labels] = True
         self.classes_ = np.flatnonzero(possible)
@@ -242,7 +243,7 @@ class Aggregator(BaseEstimator, ABC):
         if not self.learns_from_seeds:
             return self.predict_proba(fold)
         proba = np.zeros((len(labels), votes.n_classes))
-        folds = deal_folds(np.asarray(labels), _FOLDS, 0)
+        folds = deal_folds(np.asarray(labels), _FOLDS, self.random_state)
         for part in np.unique(folds):
             train, test = np.flatnonzero(folds != part), np.flatnonzero(folds == part)
             known = replace(
@@ -268,14 +269,20 @@ class Aggregator(BaseEstimator, ABC):
         votes, within = patterns.votes, self._within
         with _one_thread():
             if within is None:
-                return self._predict_proba(votes)
-            proba = np.zeros((len(votes), votes.n_classes))
-            proba[:, self.classes_] = within._predict_proba(
-                votes.of_classes(self.classes_)
-            )
-        named = _shares(votes)
-        strange = np.delete(named, self.classes_, axis=1).any(axis=1)
-        proba[strange] = named[strange]
+                proba = self._predict_proba(votes)
+            else:
+                proba = np.zeros((len(votes), votes.n_classes))
+                known = votes.of_classes(self.classes_)
+                proba[:, self.classes_] = within._predict_proba(known)
+        out = self._ruled_out
+        if not out.any():
+            return proba
+        proba[:, out] = 0
+        proba[~proba.any(axis=1)] = np.where(out, 0, self.class_prior_)
+        proba /= proba.sum(axis=1, keepdims=True)
+        said = _shares(votes)
+        strange = said[:, out].any(axis=1)
+        proba[strange] = said[strange]
         return proba
 
     def _patterns(self, votes: Votes, method: str) -> Patterns:
