@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,6 @@ import pyarrow as pa
 from lfkit.classes import Classes, least_classes, reconcile
 from lfkit.datasets import open_images
 from lfkit.errors import DataError
-from lfkit.features.feature import Feature
-from lfkit.floors import find_floors
 from lfkit.images import ImageSource
 from lfkit.json_text import to_json
 from lfkit.labeling.applier import LFApplier
@@ -24,6 +22,7 @@ from lfkit.labeling.faults import Report
 from lfkit.labeling.loading import load_lfs
 from lfkit.labels import make_aggregator
 from lfkit.outcome import Outcome
+from lfkit.request import FLOOR
 from lfkit.request import Request as Request
 from lfkit.run import (
     LFRecord,
@@ -51,7 +50,8 @@ def label_data(request: Request, progress: Progress | None = None) -> dict[str, 
     """
     started = time.perf_counter()
     replaced = _replaced(request)
-    aggregator = make_aggregator(request.aggregator, request.class_balance)
+    by_votes = "majority-vote" if request.aggregator == FLOOR else request.aggregator
+    aggregator = make_aggregator(by_votes, request.class_balance)
     if request.stages:
         from lfkit.refinement.stages import chosen_stages
 
@@ -90,8 +90,8 @@ def label_data(request: Request, progress: Progress | None = None) -> dict[str, 
     )
     _write(request, source, classes, seeds, votes, applier.report_.problems, applier)
     lost = _rows_of(source, applier.report_.problems)
-    usable = {k for f, k in applier.feature_keys_.items() if not f.learns_from_labels}
-    task = Outcome(request, source, classes, votes, store, usable, lost)
+    features = applier.feature_keys_
+    task = Outcome(request, source, classes, votes, store, features, lost)
     summary = task.labeled(applier.lfs_, progress)
     summary["notes"] += [
         *replaced,
@@ -100,8 +100,6 @@ def label_data(request: Request, progress: Progress | None = None) -> dict[str, 
         *_remarks(votes),
     ]
     summary |= _report(request, applier.report_)
-    features = applier.feature_keys_
-    summary |= _floors(request, source, classes, votes, store, features, lost, progress)
     return _finish(request, summary, started)
 
 
@@ -143,11 +141,10 @@ def _label_by_foreign_votes(
     problems = {source.ids[row]: why for row, why in source.known_problems.items()}
     _write(request, source, classes, seeds, votes, problems, None)
     store = RunStore(request.out)
-    task = Outcome(request, source, classes, votes, store, set(), [])
+    task = Outcome(request, source, classes, votes, store, {}, [])
     summary = task.labeled(None, progress)
     summary["notes"] += [*replaced, *classes.notes, *seeds.notes]
     summary |= _report(request, Report(problems=problems))
-    summary |= _floors(request, source, classes, votes, store, {}, [], progress)
     return _finish(request, summary, started)
 
 
@@ -294,31 +291,6 @@ def _report(request: Request, report: Report) -> dict[str, Any]:
         "lf_calls": report.n_calls,
         "feature_values": report.n_feature_values,
     }
-
-
-def _floors(
-    request: Request,
-    source: ImageSource,
-    classes: Classes,
-    votes: Votes,
-    store: RunStore,
-    features: Mapping[Feature, str],
-    unreadable: Sequence[int],
-    progress: Progress | None,
-) -> dict[str, Any]:
-    if not request.floors:
-        return {"floors": []}
-    found = find_floors(
-        source,
-        votes,
-        classes.truth,
-        store,
-        features,
-        random_state=request.seed,
-        unreadable=unreadable,
-        progress=progress,
-    )
-    return {"floors": [vars(floor) for floor in found]}
 
 
 def _remarks(votes: Votes) -> tuple[str, ...]:
