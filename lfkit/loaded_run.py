@@ -27,7 +27,7 @@ from lfkit.run import (
 )
 from lfkit.runs.reading import read_sealed
 from lfkit.seeds import read_labels
-from lfkit.summary import summarize
+from lfkit.summary import floor_of, summarize
 from lfkit.votes import Votes
 
 
@@ -67,11 +67,9 @@ class LoadedRun:
         """Say all that is known of functions and labels, JSON-ready."""
         config = self.config
         everything = tuple(range(len(config.class_names)))
-        floors = {
-            floor["name"]: floor["accuracy"]
-            for floor in self.stored.get("floors", [])
-            if floor["accuracy"] is not None
-        }
+        floor = floor_of(self.stored)
+        known = floor is not None and floor["accuracy"] is not None
+        floors = {floor["name"]: floor["accuracy"]} if floor and known else {}
         found = summarize(
             self.votes,
             self.labels,
@@ -85,8 +83,8 @@ class LoadedRun:
             floors=floors,
         )
         # What needs the posteriors on the seeds, which are not kept.
-        known = ("chosen", "reason", "seed_accuracy", "calibration")
-        return found | {key: self.stored[key] for key in known if key in self.stored}
+        kept = ("chosen", "reason", "seed_accuracy", "judged", "calibration")
+        return found | {key: self.stored[key] for key in kept if key in self.stored}
 
     def open_images(
         self, progress: Callable[[int, int], None] | None = None

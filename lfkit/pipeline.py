@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,6 @@ import pyarrow as pa
 from lfkit.classes import Classes, least_classes, reconcile
 from lfkit.datasets import open_images
 from lfkit.errors import DataError
-from lfkit.features.feature import Feature
-from lfkit.floors import find_floors
 from lfkit.images import ImageSource
 from lfkit.json_text import to_json
 from lfkit.labeling.applier import LFApplier
@@ -26,6 +24,7 @@ from lfkit.labeling.known_code import remember_code
 from lfkit.labeling.loading import load_lfs
 from lfkit.labels import make_aggregator
 from lfkit.outcome import Outcome
+from lfkit.request import FLOOR
 from lfkit.request import Request as Request
 from lfkit.run import (
     LFRecord,
@@ -55,9 +54,8 @@ def label_data(request: Request, progress: Progress | None = None) -> dict[str, 
     """
     started = time.perf_counter()
     replaced = _replaced(request)
-    aggregator = make_aggregator(
-        request.aggregator, request.class_balance, request.seed
-    )
+    by_votes = "majority-vote" if request.aggregator == FLOOR else request.aggregator
+    aggregator = make_aggregator(by_votes, request.class_balance, request.seed)
     if request.stages:
         from lfkit.refinement.stages import chosen_stages
 
@@ -103,8 +101,8 @@ def label_data(request: Request, progress: Progress | None = None) -> dict[str, 
     )
     _write(request, source, classes, seeds, votes, applier.report_.problems, applier)
     lost = _rows_of(source, applier.report_.problems)
-    usable = {k for f, k in applier.feature_keys_.items() if not f.learns_from_labels}
-    task = Outcome(request, source, classes, votes, store, usable, lost)
+    features = applier.feature_keys_
+    task = Outcome(request, source, classes, votes, store, features, lost)
     summary = task.labeled(applier.lfs_, progress)
     summary["notes"] += [
         *replaced,
@@ -115,8 +113,6 @@ def label_data(request: Request, progress: Progress | None = None) -> dict[str, 
         *_remarks(votes),
     ]
     summary |= _report(request, applier.report_)
-    features = applier.feature_keys_
-    summary |= _floors(request, source, classes, votes, store, features, lost, progress)
     return _finish(request, summary, started)
 
 
@@ -158,7 +154,7 @@ def _label_by_foreign_votes(
     problems = {source.ids[row]: why for row, why in source.known_problems.items()}
     _write(request, source, classes, seeds, votes, problems, None)
     store = RunStore(request.out)
-    task = Outcome(request, source, classes, votes, store, set(), [])
+    task = Outcome(request, source, classes, votes, store, {}, [])
     summary = task.labeled(None, progress)
     summary["notes"] += [
         *replaced,
@@ -169,7 +165,6 @@ def _label_by_foreign_votes(
         *_unseen_seeds(request, votes),
     ]
     summary |= _report(request, Report(problems=problems))
-    summary |= _floors(request, source, classes, votes, store, {}, [], progress)
     return _finish(request, summary, started)
 
 
@@ -344,31 +339,6 @@ def _report(request: Request, report: Report) -> dict[str, Any]:
         "lf_calls": report.n_calls,
         "feature_values": report.n_feature_values,
     }
-
-
-def _floors(
-    request: Request,
-    source: ImageSource,
-    classes: Classes,
-    votes: Votes,
-    store: RunStore,
-    features: Mapping[Feature, str],
-    unreadable: Sequence[int],
-    progress: Progress | None,
-) -> dict[str, Any]:
-    if not request.floors:
-        return {"floors": []}
-    found = find_floors(
-        source,
-        votes,
-        classes.truth,
-        store,
-        features,
-        random_state=request.seed,
-        unreadable=unreadable,
-        progress=progress,
-    )
-    return {"floors": [vars(floor) for floor in found]}
 
 
 def _unseen_seeds(request: Request, votes: Votes) -> tuple[str, ...]:

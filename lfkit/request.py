@@ -8,6 +8,8 @@ from pathlib import Path
 
 from lfkit.errors import InputError
 
+FLOOR = "floor"  # instead of an aggregator: the best plain classifier on the seeds
+
 
 @dataclass(frozen=True)
 class Request:
@@ -19,6 +21,8 @@ class Request:
     specs : where the labeling functions are; empty if `votes_file` is given.
     out : the run folder.
     size : (height, width) to resize every image to.
+    aggregator : a name in AGGREGATORS, or "floor": the labels are those of the plain
+        classifier that votes have to beat.
     refine : improve the labels by looking at the images.
     stages : of refinement, by name; empty: all.
     max_minutes : of refinement; None: as long as it takes.

@@ -59,7 +59,10 @@ def apply(
     aggregator: Annotated[
         str,
         typer.Option(
-            "--with", help="How votes become labels (lfkit list).", metavar="NAME"
+            "--with",
+            help="How votes become labels (lfkit list); floor: the labels of the best "
+            "plain classifier trained on the seeds.",
+            metavar="NAME",
         ),
     ] = "auto",
     refine: Annotated[

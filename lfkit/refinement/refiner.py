@@ -370,6 +370,20 @@ def _compacted(
     return compactor, found["features"]
 
 
+def compacted(
+    name: str,
+    views: Views,
+    random_state: int,
+    store: Store,
+    progress: Progress | None = None,
+) -> NDArray[np.float16]:
+    """Give the few hundred numbers of each image that `refine` makes of views, (n, q).
+
+    They are computed once: `refine` finds them in the store.
+    """
+    return _compacted(name, views, random_state, Kept(store, progress))[1]
+
+
 def _refined(
     task: Task,
     done: Finished,
