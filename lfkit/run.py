@@ -135,9 +135,9 @@ def load_config(folder: Path) -> RunConfig:
             f"`lfkit apply DATA --lfs SPEC --out {folder}`."
         )
     found = read_object(path, AGAIN)
-    if found.get("format") != FORMAT:
+    if found.get("format", FORMAT) != FORMAT:
         raise RunError(
-            f"{path} has format {found.get('format')!r}, this lfkit reads {FORMAT}; "
+            f"{path} has format {found['format']}, this lfkit reads {FORMAT}; "
             "run `lfkit apply` again, or use the lfkit that wrote it."
         )
     try:
@@ -147,7 +147,7 @@ def load_config(folder: Path) -> RunConfig:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise RunError(
-            f"{path} cannot be read ({where}: {first['msg']}); {AGAIN}."
+            f"{path} cannot be read: {where or 'all'}: {first['msg']}; {AGAIN}."
         ) from error
 
 
