@@ -3,9 +3,10 @@
     python -m benchmarks.fuzz [--files 10000] [--seed 0] [--minutes 60] [--kind KIND]
 
 Every case is one command in a process that serves many. A finding is a traceback, a
-command that takes more than 20 seconds of processor time, or 120 in all, more than 2.5 GB of memory, a refusal that
-names no file, or an answer that is another than without the damage. Findings that end
-in the same line of code are told once. Exit code 1 if there is one.
+command that takes more than 20 seconds of processor time, or 120 in all, more than 2.5
+GB of memory, a refusal that names no file, or an answer that is another than without
+the damage. Findings that end in the same line of code are told once. Exit code 1 if
+there is one.
 """
 
 from __future__ import annotations

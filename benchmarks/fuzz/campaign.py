@@ -11,7 +11,7 @@ import shutil
 import time
 import traceback
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.fuzz.case import Case
 from benchmarks.fuzz.prepared import call, prepared
 
 KINDS = ("images", "vote_files", "run_folders", "model_folders", "tables")
@@ -177,22 +178,27 @@ def _serve(pipe: Connection, scratch: Path) -> None:
     prepared(scratch)
     while True:
         kind, seed, number, skip = pipe.recv()
-        rng = np.random.default_rng([seed, number, *kind.encode()])
-        folder = scratch / f"{kind}-{number}"
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
-        module = importlib.import_module(f"benchmarks.fuzz.{kind}")
-        cases = itertools.islice(module.cases(rng, folder), _CASES_A_CHUNK)
-        for place, case in enumerate(cases):
+        for place, case in enumerate(cases_of(kind, seed, number, scratch)):
             if place >= skip:
                 told = f"chunk {number}, case {place}: {case.damage}: lfkit "
                 pipe.send({"begin": told + " ".join(case.command)})
-                pipe.send(_tried(case))
-        shutil.rmtree(folder, ignore_errors=True)
+                pipe.send(tried(case))
         pipe.send(None)
 
 
-def _tried(case: Any) -> dict[str, Any]:
+def cases_of(kind: str, seed: int, number: int, scratch: Path) -> Iterator[Case]:
+    """Make the cases of a chunk, one after another."""
+    rng = np.random.default_rng([seed, number, *kind.encode()])
+    folder = scratch / f"{kind}-{number}"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    module = importlib.import_module(f"benchmarks.fuzz.{kind}")
+    yield from itertools.islice(module.cases(rng, folder), _CASES_A_CHUNK)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def tried(case: Case) -> dict[str, Any]:
+    """Call a case's command in this process; "problem" says what is wrong, if any."""
     problem, said, code = "", "", 1
     try:
         code, said = call(*case.command)
