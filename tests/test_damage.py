@@ -181,6 +181,7 @@ def test_an_unknown_generator_is_named(lfkit, run):
         ({"prior": [float("nan"), 1.0]}, "prior"),
         ({"prior": []}, "prior"),
         ({"shape": [8, 8]}, "config.json"),
+        ({"params": {"plan": {"augment": ["odd"]}}}, "config.json"),
         ({"shape": [16, 16, 1]}, "weights.safetensors"),
         ({"settings": {}}, "agreement"),
         ({"params": {}}, "plan"),
