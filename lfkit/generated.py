@@ -132,7 +132,7 @@ def _unpacked(path: Path) -> dict[str, NDArray[Any]]:
             size = sum(entry.file_size for entry in archive.infolist())
         if size > _MOST_BYTES:
             raise ValueError(
-                f"unpacked it has {size / 1e9:.0f} GB, the most is {_MOST_BYTES / 1e9:.0f}"
+                f"it has {size / 1e9:.0f} GB; {_MOST_BYTES / 1e9:.0f} GB are the most"
             )
         file.seek(0)
         with np.load(file, allow_pickle=False) as arrays:

@@ -19,7 +19,7 @@ from lfkit.json_text import to_json
 from lfkit.labels import Labels
 from lfkit.loaded_run import LoadedRun, load_run
 from lfkit.material import Progress, fitted_functions, read_all, with_code
-from lfkit.runs.reading import read_sealed, reading, sealed
+from lfkit.runs.reading import read_object, reading
 from lfkit.store import write_atomically
 from lfkit.training import ACTIVE, best_device, why_broken
 from lfkit.votes import ABSTAIN
@@ -91,7 +91,7 @@ def generate(
     if finished is not None:
         return finished
     refuse_links(order.out)
-    write_atomically(order.out / _MANIFEST, sealed(manifest))
+    write_atomically(order.out / _MANIFEST, to_json(manifest, indent=1).encode())
     writer = FORMATS[order.format](order.out, order.n, generator.shape_, names)
     counts = np.zeros(len(names), np.int64)
     # A block is written while the next one is made.
@@ -128,7 +128,7 @@ def generate(
         "files": [str(path) for path in files],
     }
     manifest["written"] = summary
-    write_atomically(order.out / _MANIFEST, sealed(manifest))
+    write_atomically(order.out / _MANIFEST, to_json(manifest, indent=1).encode())
     return summary
 
 
@@ -360,7 +360,7 @@ def _finished(order: Order, manifest: dict[str, Any]) -> dict[str, Any] | None:
                 f"{out} exists and holds something else; give --out a new folder."
             )
         return None
-    known = read_sealed(path, "give --out a new folder", or_unsealed=True)
+    known = read_object(path, "give --out a new folder")
     if not any(each.is_file() and each != path for each in out.rglob("*")):
         return None  # what was asked for failed before anything was made
     now = json.loads(to_json(manifest))

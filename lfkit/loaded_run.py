@@ -140,7 +140,7 @@ def load_run(folder: Path, labels: Path | None = None) -> LoadedRun:
         config,
         index,
         votes,
-        load_labels(folder, config),
+        load_labels(folder, config, index.column("image_id").to_pylist()),
         truth,
         not_scored(index, votes),
         stored if labels is None else _unscored(stored),

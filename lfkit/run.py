@@ -136,9 +136,9 @@ def load_config(folder: Path) -> RunConfig:
             f"`lfkit apply DATA --lfs SPEC --out {folder}`."
         )
     found = read_object(path, AGAIN)
-    if found.get("format") != FORMAT:
+    if found.get("format", FORMAT) != FORMAT:
         raise RunError(
-            f"{path} has format {found.get('format')!r}, this lfkit reads {FORMAT}; "
+            f"{path} has format {found['format']}, this lfkit reads {FORMAT}; "
             "run `lfkit apply` again, or use the lfkit that wrote it."
         )
     try:
@@ -148,7 +148,7 @@ def load_config(folder: Path) -> RunConfig:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise RunError(
-            f"{path} cannot be read ({where}: {first['msg']}); {AGAIN}."
+            f"{path} cannot be read: {where or 'all'}: {first['msg']}; {AGAIN}."
         ) from error
 
 
@@ -273,19 +273,25 @@ def save_labels(
     return paths
 
 
-def load_labels(folder: Path, config: RunConfig) -> Labels:
-    """Read labels.parquet; what is only in summary.json is not among it."""
+def load_labels(folder: Path, config: RunConfig, ids: Sequence[str]) -> Labels:
+    """Read labels.parquet; what is only in summary.json is not among it.
+
+    Parameters
+    ----------
+    ids : n image ids, the order in which they must be in the file.
+    """
     path = folder / "labels.parquet"
     with reading(path, AGAIN):
         table = pq.read_table(path, page_checksum_verification=True)
-        if table.num_rows != config.n_images:
-            raise ValueError(
-                f"it has {table.num_rows} rows for {config.n_images} images"
-            )
-        class_of = {name: label for label, name in enumerate(config.class_names)}
+        if table["image_id"].to_pylist() != [*ids]:
+            raise ValueError("it is not of the images in images.parquet")
+        class_of: dict[str | None, int] = {
+            name: label for label, name in enumerate(config.class_names)
+        }
+        class_of[None] = ABSTAIN
         named, voted = (
             np.asarray(
-                [class_of.get(name, ABSTAIN) for name in table[column].to_pylist()],
+                [class_of[name] for name in table[column].to_pylist()],
                 np.int64,
             )
             for column in ("label", "vote_label")

@@ -35,9 +35,9 @@ def reading(
     """
     try:
         yield
-    except LfkitError:
-        raise
     except Exception as damage:  # no list of what parsers raise was ever complete
+        if isinstance(damage, LfkitError) and str(path) in str(damage):
+            raise
         raise error(f"{path} cannot be read ({_reason(damage)}); {remedy}.") from damage
 
 
