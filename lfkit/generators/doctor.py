@@ -130,11 +130,20 @@ class Doctor:
         self._warn("exploded", f"{told}; {advice}.")
         return self.warnings["exploded"]
 
+    def record(self, broken: str) -> None:
+        """Write as the log's last line why the training is broken."""
+        with self.path.open("a") as file:
+            file.write(json.dumps({"step": self.n_steps, "broken": broken}) + "\n")
+
     def rewind(self, step: int) -> None:
         """Drop the lines after a step."""
         if not self.path.exists():
             return
-        kept = [line for line in self._lines() if line["step"] <= step]
+        kept = [
+            line
+            for line in self._lines()
+            if line["step"] <= step and "broken" not in line
+        ]
         text = "".join(json.dumps(line) + "\n" for line in kept)
         partial = self.path.with_suffix(".partial")
         partial.write_text(text)
