@@ -170,6 +170,11 @@ def relabel(
         return pixels
 
     found, reason = generator.relabel(read, loaded.votes, before.proba)
+    if not np.isfinite(found).all():
+        raise RunError(
+            f"what {name} in {folder} has learned holds numbers that are not finite, so "
+            "it cannot label images; train it anew: `lfkit train` with --restart."
+        )
     # Seeds are known, and what cannot be read is not looked at.
     proba = np.where((before.is_seed | ~readable)[:, None], before.proba, found)
     # What was left without a label, for want of precision or votes, stays so.

@@ -165,6 +165,8 @@ def train_on(
         doctor.last_look(generator.faults())
         generator.broken_ = generator.broken_ or doctor.exploded(advice(generator.plan))
         warnings += doctor.warnings.values()
+        if of_all.is_first and generator.broken_ is not None:
+            doctor.record(generator.broken_)
         if of_all.is_first:
             _save(generator, folder, class_names, material.votes.names)
     broken = why_broken(folder)

@@ -122,6 +122,10 @@ def test_broken_training_is_told_by_train_generate_and_evaluate(lfkit, run, tmp_
     assert "WARNING: the training is broken:" in done.out
     done = lfkit("evaluate", run, "--metrics", "fid", "--judge-steps", 20)
     assert "WARNING: two-stage is broken" in done.out
+    log = (run / "models" / "two-stage" / "log.jsonl").read_text().splitlines()
+    assert json.loads(log[-1])["broken"] == again["broken"]
+    assert lfkit("report", run).code == 0
+    assert "the training is broken: " in (run / "report.html").read_text()
 
 
 def test_sound_training_has_nothing_to_say(lfkit, run):
@@ -229,6 +233,12 @@ def test_a_checkpoint_with_nan_is_passed_over(left, tmp_path):
 def test_settings_without_sense_are_refused(settings, sentence):
     with pytest.raises(InputError, match=sentence):
         GanPlan(**settings)
+
+
+def test_a_teacher_that_learns_nothing_is_refused():
+    lazy = GENERATORS["self-labeling"](teacher_rate=0.0)
+    with pytest.raises(InputError, match="the teacher would learn nothing"):
+        lazy.check(has_functions=False)
 
 
 def test_settings_without_effect_and_large_rates_are_told():

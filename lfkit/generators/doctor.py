@@ -129,11 +129,21 @@ class Doctor:
         self._warn("exploded", f"{told}; {advice}.")
         return self.warnings["exploded"]
 
+    def record(self, broken: str) -> None:
+        """Write as the log's last line why the training is broken."""
+        with self.path.open("a") as file:
+            file.write(json.dumps({"step": self.n_steps, "broken": broken}) + "\n")
+
     def rewind(self, step: int) -> None:
         """Drop the lines after a step."""
         if not self.path.exists():
             return
-        kept = [line for line in read_log(self.path) if line["step"] <= step]
+        # A line of words alone, such as why the end was broken, is not of a step.
+        kept = [
+            line
+            for line in read_log(self.path)
+            if line["step"] <= step and len(line) > 1
+        ]
         text = "".join(json.dumps(line) + "\n" for line in kept)
         write_atomically(self.path, text.encode())
         self._last.clear()

@@ -82,9 +82,11 @@ class BatchVotes:
         if images.device.type != "cpu":
             return _Batch(self, images).votes()
         threads_before = torch.get_num_threads()
-        with ThreadPoolExecutor(cpu_count()) as threads:
-            found = [*threads.map(self._alone, torch.split(images, _AT_ONCE))]
-        torch.set_num_threads(threads_before)
+        try:
+            with ThreadPoolExecutor(cpu_count()) as threads:
+                found = [*threads.map(self._alone, torch.split(images, _AT_ONCE))]
+        finally:
+            torch.set_num_threads(threads_before)
         return torch.cat(found)
 
     def failures(self) -> dict[str, tuple[int, str]]:
