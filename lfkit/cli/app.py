@@ -15,6 +15,7 @@ from lfkit.cli.export import export
 from lfkit.cli.generate import generate
 from lfkit.cli.listing import list_family
 from lfkit.cli.report import report
+from lfkit.cli.streams import result_alone
 from lfkit.cli.train import train
 from lfkit.errors import LfkitError
 
@@ -42,7 +43,8 @@ app.command("list")(list_family)
 def main() -> None:
     """Run the command line; exit 0 done, 2 the input is wrong, 1 a bug."""
     try:
-        app()
+        with result_alone():
+            app()
     except LfkitError as error:
         from rich.console import Console
 
