@@ -7,6 +7,7 @@ function; what it changed for everybody is put back after the call.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import site
@@ -15,8 +16,7 @@ import sysconfig
 import threading
 import traceback
 import warnings
-from collections.abc import Callable, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -30,6 +30,7 @@ _LONGEST_TRACEBACK = 10_000
 # Of one function: one that opens a file per image has no list of files to declare.
 _MOST_READS = 64
 MISSING = "missing"
+WRITTEN = "written"
 # Python's own files, libraries and the system's: not what a user edits.
 _ELSEWHERE = tuple(
     os.path.join(str(folder), "")
@@ -64,7 +65,34 @@ class _Here(threading.local):
     call: Calling | None = None
 
 
+class _Streams:
+    """Sends what user code prints to stderr: stdout is for a command's result.
+
+    Streams belong to the whole process: the first call in any thread changes them, and
+    the end of the last puts them back.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._n_calls = 0
+        self._before = sys.stdout, sys.stderr
+
+    def enter(self) -> None:
+        with self._lock:
+            if not self._n_calls:
+                self._before = sys.stdout, sys.stderr
+                sys.stdout = sys.stderr or sys.stdout
+            self._n_calls += 1
+
+    def leave(self) -> None:
+        with self._lock:
+            self._n_calls -= 1
+            if not self._n_calls:
+                sys.stdout, sys.stderr = self._before
+
+
 _here = _Here()
+_streams = _Streams()
 _installed = False
 _is_worker = False
 
@@ -72,21 +100,26 @@ _is_worker = False
 class Calling:
     """A context in which user code runs, in this thread.
 
+    Parameters
+    ----------
+    keeps_environment : changes of environment variables are left as they are.
+
     Attributes
     ----------
-    reads : path → digest of each file it opened to read, or MISSING.
+    reads : path → digest of each file it opened to read, MISSING, or WRITTEN.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, keeps_environment: bool = False) -> None:
         _install()
+        self._keeps_environment = keeps_environment
         self.reads: dict[str, str] = {}
         self._opened: dict[str, None] = {}
         self._written: set[str] = set()
         self._environment: dict[str, str] | None = None
 
     def __enter__(self) -> Calling:
+        _streams.enter()
         self._outer, _here.call = _here.call, self
-        self._streams = sys.stdout, sys.stderr
         self._filters = warnings.filters[:]
         self._recursion = sys.getrecursionlimit()
         self._numpy = np.geterr()
@@ -95,8 +128,7 @@ class Calling:
 
     def __exit__(self, *_: object) -> None:
         _here.call = self._outer
-        if (sys.stdout, sys.stderr) != self._streams:
-            sys.stdout, sys.stderr = self._streams
+        _streams.leave()
         if warnings.filters[:] != self._filters:
             warnings.filters[:] = self._filters  # type: ignore[index]
             warnings._filters_mutated()  # type: ignore[attr-defined]
@@ -115,9 +147,11 @@ class Calling:
     def look_at_files(self) -> None:
         """Hash the files that were opened since."""
         for path in self._opened:
-            if path not in self.reads and path not in self._written:
+            if path not in self.reads:
                 self.reads[path] = digest_of(path)
         self._opened.clear()
+        for path in sorted(self._written)[:_MOST_READS]:
+            self.reads[path] = WRITTEN
 
     def note(self, event: str, arguments: tuple[Any, ...]) -> None:
         """Look at what Python is about to do; an error raised here prevents it."""
@@ -130,7 +164,7 @@ class Calling:
                 if path not in sys.path and os.path.basename(path) != "__pycache__":
                     self._note_read(path)
         elif event in ("os.putenv", "os.unsetenv"):
-            if self._environment is None:
+            if self._environment is None and not self._keeps_environment:
                 self._environment = dict(os.environ)
         elif event in _REFUSED:
             raise Refused(f"{_REFUSED[event]}; labeling functions may not")
@@ -161,9 +195,9 @@ def be_worker() -> None:
 
 
 def call_apart(call: Callable[[], _T]) -> _T:
-    """Call user code in a thread of its own: nothing it raises is taken for a Ctrl-C.
+    """Call user code in a thread of its own; what would end the program is an error.
 
-    What would end the program comes back as UserCodeEnded.
+    That is UserCodeEnded. A KeyboardInterrupt stays one: who raises it wants to stop.
     """
     found: list[_T] = []
     raised: list[BaseException] = []
@@ -180,7 +214,7 @@ def call_apart(call: Callable[[], _T]) -> _T:
         thread.join(0.2)  # a Ctrl-C is seen only between two waits
     if not raised:
         return found[0]
-    if isinstance(raised[0], Exception):
+    if isinstance(raised[0], (Exception, KeyboardInterrupt)):
         raise raised[0]
     raise UserCodeEnded(kind_of(raised[0])) from raised[0]
 
@@ -230,7 +264,7 @@ def digest_of(path: str) -> str:
         return MISSING
 
 
-@lru_cache(4096)
+@functools.lru_cache(4096)
 def _digest_of_file(path: str, size: int, changed_ns: int, inode: int) -> str:
     with open(path, "rb") as handle:
         state = hashlib.blake2b(digest_size=16)
@@ -276,6 +310,7 @@ def _install() -> None:
     if not _is_worker:  # a worker that ends is counted, and another is started
         refused["_exit"] = "ends the process (os._exit)"
         refused["abort"] = "ends the process (os.abort)"
+    _start_as_daemons()
     for name, what in refused.items():
         guarded = _guarded(getattr(os, name), what)
         for module in (os, sys.modules.get("posix"), sys.modules.get("nt")):
@@ -283,13 +318,26 @@ def _install() -> None:
                 setattr(module, name, guarded)
 
 
+def _start_as_daemons() -> None:
+    """Let no thread that user code leaves running keep Python from ending."""
+    original = threading.Thread.start
+
+    @functools.wraps(original)
+    def start(thread: threading.Thread) -> None:
+        if _here.call is not None and not thread.is_alive():
+            thread.daemon = True
+        original(thread)
+
+    threading.Thread.start = start  # type: ignore[method-assign]
+
+
 def _guarded(original: Callable[..., Any], what: str) -> Callable[..., Any]:
+    @functools.wraps(original)  # so that it is pickled by name
     def call(*arguments: Any, **keywords: Any) -> Any:
         if _here.call is not None:
             raise Refused(f"{what}; labeling functions may not")
         return original(*arguments, **keywords)
 
-    call.__name__ = original.__name__
     return call
 
 
@@ -343,6 +391,21 @@ def contents_of(what: str, paths: Sequence[Path]) -> tuple[tuple[str, str], ...]
                 raise DeclarationError(f"{what} depends on {file}, which is not there.")
             found.append((os.path.relpath(file, path.parent), digest))
     return tuple(found)
+
+
+def named_files(texts: Iterable[str], folder: Path) -> dict[str, str]:
+    """Give path → digest of the files that texts name, in a folder or the current.
+
+    A library in C opens files without a word to Python; their names are all we see.
+    """
+    found = {}
+    for text in sorted(set(texts)):
+        if not 2 < len(text) < 1000 or "\0" in text or "\n" in text:
+            continue
+        for path in {os.path.abspath(text), os.path.abspath(folder / text)}:
+            if os.path.isfile(path) and not _is_code(path):
+                found[path] = digest_of(path)
+    return found
 
 
 def _is_cache(path: Path) -> bool:

@@ -19,7 +19,7 @@ from lfkit.labeling.batched import Failure
 from lfkit.labeling.blocks import BlockResult, BlockRunner, is_per_image
 from lfkit.labeling.evaluation import Evaluator, cpu_count
 from lfkit.labeling.faults import Report, first_failure
-from lfkit.labeling.file_reads import WatchedStore, remarks
+from lfkit.labeling.file_reads import WatchedStore, note_named_files, remarks
 from lfkit.labeling.fitting import Fitter, Seeds, Watch, is_fixed
 from lfkit.labeling.labeling_function import (
     LabelingFunction,
@@ -130,6 +130,7 @@ class LFApplier:
                 timeout_s=self.lf_timeout,
             ) as evaluator,
         ):
+            note_named_files(evaluator.reads, self.lfs)
             store = WatchedStore(store or MemoryStore(), evaluator.reads, again)
             fitter = None
             if seeds is not None:

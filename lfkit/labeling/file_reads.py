@@ -15,13 +15,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lfkit.features.feature import ancestors
-from lfkit.features.user_calls import MISSING, digest_of
+from lfkit.features.feature import Feature, ancestors
+from lfkit.features.handing import is_own
+from lfkit.features.user_calls import (
+    MISSING,
+    WRITTEN,
+    digest_of,
+    folder_of,
+    named_files,
+)
+from lfkit.fingerprint import texts_of
 from lfkit.labeling.labeling_function import LabelingFunction
 from lfkit.store import Block, Kind, Store
 
 _RECORD = "files-read"
 _MOST_NAMED = 3
+_MOST_READERS = 12
 
 
 class Reads:
@@ -32,10 +41,15 @@ class Reads:
         self._lock = threading.Lock()
 
     def note(self, name: str, files: Mapping[str, str]) -> None:
-        """Note files that a function opened; the first digest counts."""
-        if files:
-            with self._lock:
-                for path, digest in files.items():
+        """Note files that a function opened; the first digest counts.
+
+        What it writes itself is no reason to call it again.
+        """
+        with self._lock:
+            for path, digest in files.items():
+                if digest == WRITTEN:
+                    self._of[name][path] = digest
+                else:
                     self._of[name].setdefault(path, digest)
 
     def note_record(self, arrays: Mapping[str, NDArray[Any]] | None) -> None:
@@ -50,6 +64,7 @@ class Reads:
                 (name, path, digest)
                 for name in sorted(set(names))
                 for path, digest in sorted(self._of.get(name, {}).items())
+                if digest != WRITTEN
             ]
         if not lines:
             return {}
@@ -64,7 +79,7 @@ class Reads:
                 paths = [
                     path
                     for path, digest in sorted(files.items())
-                    if digest != MISSING
+                    if digest not in (MISSING, WRITTEN)
                     and not any(_is_within(path, folder) for folder in declared)
                 ]
                 if paths:
@@ -160,21 +175,36 @@ def names_behind(lf: LabelingFunction) -> list[str]:
     return [lf.name, *(node.name for node in ancestors(read))]
 
 
+def note_named_files(reads: Reads, lfs: Sequence[LabelingFunction]) -> None:
+    """Note the files that functions name: a library in C opens them unseen."""
+    functions: list[Feature | LabelingFunction] = [*lfs]
+    functions += ancestors(node for lf in lfs for node in lf.features)
+    for function in functions:
+        if not is_own(function.fn):
+            texts, folder = texts_of(function.fn), folder_of(function.fn)
+            reads.note(function.name, named_files(texts, folder))
+
+
 def remarks(reads: Reads, lfs: Sequence[LabelingFunction]) -> list[str]:
-    """Say which functions open files that they do not declare."""
+    """Say which functions read files that they do not declare."""
     nodes = ancestors(node for lf in lfs for node in lf.features)
     declared = [str(path) for lf in lfs for path in lf.depends_on]
     declared += [str(path) for node in nodes for path in node.depends_on]
-    found = []
-    for name, paths in reads.undeclared(declared).items():
-        shown = [_short(path) for path in paths[:_MOST_NAMED]]
-        more = len(paths) - len(shown)
-        listed = ", ".join(shown) + (f" and {more} more" if more else "")
-        it = "it" if len(paths) == 1 else "them"
-        found.append(
-            f"{name} opens {listed} when called; declare {it} with depends_on=[…]"
-        )
-    return found
+    found = [
+        f"{name} reads {_listed([_short(path) for path in paths])}"
+        for name, paths in reads.undeclared(declared).items()
+    ]
+    if not found:
+        return []
+    return [
+        f"{_listed(found, _MOST_READERS)} when called; declare such files with "
+        "depends_on=[…], or a change may be missed"
+    ]
+
+
+def _listed(texts: Sequence[str], most: int = _MOST_NAMED) -> str:
+    more = len(texts) - most
+    return ", ".join(texts[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def _lines(arrays: Mapping[str, NDArray[Any]] | None) -> list[tuple[str, str, str]]:

@@ -8,6 +8,7 @@ which call hangs even when the function never returns to Python.
 from __future__ import annotations
 
 import contextlib
+import io
 import mmap
 import multiprocessing
 import os
@@ -20,7 +21,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,15 @@ from numpy.typing import NDArray
 
 from lfkit.errors import DeclarationError, storage_error
 from lfkit.features.user_calls import text_of
-from lfkit.labeling.worker import IDLE, PROGRESS, WHOLE_CHUNK, Column, Program
+from lfkit.labeling.worker import (
+    IDLE,
+    PROGRESS,
+    WHOLE_CHUNK,
+    Column,
+    NotLoaded,
+    Program,
+    cached_again,
+)
 
 # A function that had to be killed this often is given up: at 30 seconds each, a
 # million images would take a year.
@@ -54,6 +63,7 @@ class _Job:
 class _Loaded:
     name: str
     steps: tuple[str, ...]
+    program: Program
     payload: bytes
 
 
@@ -107,6 +117,7 @@ class WorkerPool:
             self._programs[name] = _Loaded(
                 name,
                 tuple(step.name for step in program.steps),
+                program,
                 _pickled(program, [step.fn for step in program.steps]),
             )
             return name
@@ -202,6 +213,10 @@ class _WorkerDied(Exception):
         self.step, self.position = step, position
 
 
+class _Broken(DeclarationError):
+    """A worker process cannot do what it was asked; its traceback."""
+
+
 class _Worker:
     """One process and the pipe to it."""
 
@@ -237,10 +252,35 @@ class _Worker:
         theirs.close()
 
     def load(self, loaded: _Loaded, closing: threading.Event) -> None:
-        self.send(("program", loaded.name, sys.path, loaded.payload))
-        for _ in self.columns(None, closing, until="ready"):
-            pass
+        if self._why_not(loaded.name, loaded.payload, closing):
+            self._mend(loaded, closing)
         self.loaded.add(loaded.name)
+
+    def _mend(self, loaded: _Loaded, closing: threading.Event) -> None:
+        """Replace the functions that cannot be loaded: the others go on."""
+        steps = []
+        for step in loaded.program.steps:
+            alone = replace(loaded.program, steps=(step,))
+            why = self._why_not("alone", _pickled(alone, [step.fn]), closing)
+            last = why.strip().rpartition("\n")[2] if why else ""
+            steps.append(replace(step, fn=NotLoaded(last)) if why else step)
+        program = replace(loaded.program, steps=tuple(steps))
+        loaded.payload = _pickled(program, [step.fn for step in steps])
+        why = self._why_not(loaded.name, loaded.payload, closing)
+        if why:
+            raise DeclarationError(
+                "a worker process cannot load the labeling functions:\n" + why
+            )
+
+    def _why_not(self, name: str, payload: bytes, closing: threading.Event) -> str:
+        """Load a program; returns why it cannot be loaded, or nothing."""
+        self.send(("program", name, sys.path, payload))
+        try:
+            for _ in self.columns(None, closing, until="ready"):
+                pass
+        except _Broken as error:
+            return str(error)
+        return ""
 
     def send(self, request: tuple[Any, ...]) -> None:
         try:
@@ -265,9 +305,7 @@ class _Worker:
             except Exception as error:  # a function wrote to the pipe, or closed it
                 raise self._death() from error
             if tag == "broken":
-                raise DeclarationError(
-                    "a worker process cannot run the labeling functions:\n" + payload
-                )
+                raise _Broken(payload)
             if tag == until:
                 return
             yield number, payload
@@ -362,8 +400,20 @@ def _pickled(content: Any, functions: Iterable[Any]) -> bytes:
     }
     for module in modules:
         cloudpickle.register_pickle_by_value(module)
+
+    class Pickler(cloudpickle.Pickler):
+        def reducer_override(self, found: Any) -> Any:
+            # Pickled by name, a cached function could not be found by a worker.
+            parameters = getattr(found, "cache_parameters", None)
+            own = getattr(found, "__module__", None) in {m.__name__ for m in modules}
+            if parameters and own and hasattr(found, "__wrapped__"):
+                return cached_again, (found.__wrapped__, *parameters().values())
+            return super().reducer_override(found)
+
+    buffer = io.BytesIO()
     try:
-        return bytes(cloudpickle.dumps(content))
+        Pickler(buffer).dump(content)
+        return buffer.getvalue()
     except BaseException as error:  # user code: __reduce__ may raise anything
         raise DeclarationError(
             f"cannot be sent to worker processes: {text_of(error)}; create such "

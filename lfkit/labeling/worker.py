@@ -7,6 +7,7 @@ Its own program rather than a fork of the caller, so that scripts and notebooks 
 from __future__ import annotations
 
 import contextlib
+import functools
 import mmap
 import os
 import signal
@@ -185,6 +186,27 @@ class BadResult(Exception):
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
         self.kind = kind
+
+
+class NotLoaded:
+    """Stands for a function that a worker process could not load.
+
+    Attributes
+    ----------
+    why : the error.
+    """
+
+    def __init__(self, why: str) -> None:
+        self.why = why
+
+    def __call__(self, *_: Any, **__: Any) -> Any:
+        """Fail, on every image."""
+        raise BadResult("not loaded", f"cannot be loaded in a worker: {self.why}")
+
+
+def cached_again(fn: Callable[..., Any], maxsize: int | None, typed: bool) -> Any:
+    """Make a function that remembers its results, as functools.lru_cache did."""
+    return functools.lru_cache(maxsize, typed)(fn)
 
 
 def check_of(step: Step, n_classes: int | None) -> Callable[[Any], Any]:
