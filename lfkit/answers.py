@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from lfkit.data.cells import from_cell, to_cell
 from lfkit.data.class_names import match, read_cells
 from lfkit.errors import DataError
 from lfkit.images import ImageSource
@@ -233,7 +234,8 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) 
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
-    writer.writerows(rows)
+    for row in rows:
+        writer.writerow(map(to_cell, map(str, row)))
     # Names of files may be bytes that are no text.
     write_atomically(path, text.getvalue().encode("utf-8", "backslashreplace"))
 
@@ -259,7 +261,11 @@ def read_csv(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
             f"{', '.join(reader.fieldnames or ('none',))}."
         )
     try:
-        return [row for row in reader if any(row.values())]
+        return [
+            {name: from_cell(cell) for name, cell in row.items() if name is not None}
+            for row in reader
+            if any(row.values())
+        ]
     except csv.Error as error:
         raise DataError(
             f"{path} cannot be read as a table ({error}); is a quote left open?"

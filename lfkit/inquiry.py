@@ -28,6 +28,8 @@ class Inquiry:
     answers : what was exported from Label Studio.
     settings : of the generator and its plan, by name.
     restart : begin anew; answers of people are kept under another name.
+    lfs : where the run's functions are taken from; empty: where it says itself.
+    trust_code : run what the run names, whoever wrote it.
     """
 
     name: str
@@ -39,6 +41,8 @@ class Inquiry:
     answers: Path | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     restart: bool = False
+    lfs: tuple[str, ...] = ()
+    trust_code: bool = False
 
     def sizes(self) -> list[int]:
         """Count the images of each round."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,10 +14,12 @@ from lfkit.aggregators import Aggregator
 from lfkit.errors import DataError, RunError
 from lfkit.images import ImageSource
 from lfkit.labeling.applier import LFApplier
+from lfkit.labeling.known_code import strange_code
 from lfkit.labeling.labeling_function import LabelingFunction
 from lfkit.labeling.loading import load_lfs
 from lfkit.labels import make_aggregator
 from lfkit.loaded_run import LoadedRun
+from lfkit.request import FLOOR
 from lfkit.store import RunStore
 from lfkit.votes import ABSTAIN, Votes
 
@@ -67,11 +70,53 @@ class Material:
         return digest.hexdigest()
 
 
+def with_code(
+    loaded: LoadedRun, specs: Sequence[str] = (), *, trust_code: bool = False
+) -> LoadedRun:
+    """Choose the code that a run's functions are taken from.
+
+    Nothing of it is run here. A run folder may come from anyone: code is refused that
+    did not come with the call and was never run by `lfkit apply` for this user.
+
+    Parameters
+    ----------
+    specs : of the functions, given anew; empty: those that the run names.
+    trust_code : take what the run names, whatever it is.
+    """
+    config = loaded.config
+    if specs and not config.specs:
+        raise RunError(
+            f"the votes of {loaded.folder} came from a file, not from functions; leave "
+            "--lfs out."
+        )
+    if specs:
+        config = config.model_copy(update={"specs": tuple(specs)})
+        return replace(loaded, config=config, may_import=True)
+    if trust_code or loaded.may_import:
+        return replace(loaded, may_import=True)
+    strange = strange_code(config.specs)
+    if strange is None:
+        return loaded
+    where, was_known = strange
+    anew = " ".join(f"--lfs {shlex.quote(spec)}" for spec in config.specs)
+    if was_known:
+        raise RunError(
+            f"{where} is no longer what voted in {loaded.folder}: it has changed since "
+            "`lfkit apply` ran it; run `lfkit apply` again: what is already computed "
+            f"is kept. Or give the functions anew ({anew})."
+        )
+    raise RunError(
+        f"{loaded.folder} takes its functions from {where}, code that `lfkit apply` "
+        "has not run here, so it was not run now; if you know it, give the functions "
+        f"anew ({anew}) or say --trust-code."
+    )
+
+
 def fitted_functions(
     loaded: LoadedRun, source: ImageSource, progress: Progress | None
 ) -> tuple[LabelingFunction, ...]:
     """Fit the run's functions as `lfkit apply` did; everything is in its store."""
-    config = loaded.config
+    config = with_code(loaded).config
     if not config.specs:
         return ()
     applier = LFApplier(
@@ -159,11 +204,12 @@ def material_of(loaded: LoadedRun, read: Read, real_labels: str = "model") -> Ma
     if real_labels in ("true", "seeds"):
         proba = _one_hot(loaded, true=real_labels == "true")
     seed_proba = None
-    if not loaded.config.refine and votes.seed_out_of_fold is not None:
+    by_votes = not loaded.config.refine and loaded.config.aggregator != FLOOR
+    if by_votes and votes.seed_out_of_fold is not None:
         # Refined labels have learned from the votes on every image: mixing votes into
         # them again would count these twice.
         aggregator: Aggregator = make_aggregator(
-            loaded.config.aggregator, loaded.config.class_balance
+            loaded.config.aggregator, loaded.config.class_balance, loaded.config.seed
         )
         seed_proba = aggregator.fit(votes).out_of_fold_proba(votes)
     if not readable.all():

@@ -19,6 +19,15 @@ class Finished:
     err: str
 
 
+@pytest.fixture(scope="session", autouse=True)
+def state_folder(tmp_path_factory):
+    """Keep what the tests' user has run out of this user's home."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("state")
+        patch.setenv("XDG_STATE_HOME", str(folder))
+        yield folder
+
+
 @pytest.fixture
 def lfkit(monkeypatch, capsys) -> Callable[..., Finished]:
     """Run the command line in this process."""

@@ -415,6 +415,15 @@ def test_edited_function_is_noticed(lfkit, run, made_run):
     finally:
         path.write_text(source)
     assert done.code == 2
+    assert f"{path} is no longer what voted" in " ".join(done.err.split())
+
+
+def test_function_given_anew_must_be_what_voted(lfkit, run, made_run, tmp_path):
+    source = (made_run.parent / "functions.py").read_text()
+    (tmp_path / "functions.py").write_text(source.replace("> 120", "> 130"))
+    given = ["--lfs", tmp_path / "functions.py"]
+    done = lfkit("train", run, "--steps", 10, *TOY, *given)
+    assert done.code == 2
     assert "'bright_last_column_is_right' is no longer what voted" in " ".join(
         done.err.split()
     )

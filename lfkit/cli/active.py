@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from lfkit.cli.analyze import Run
+from lfkit.cli.analyze import LFs, Run, TrustCode
+from lfkit.cli.console import echo
 
 
 def active(
@@ -70,6 +71,8 @@ def active(
             help="Begin anew; people's answers stay under another name.",
         ),
     ] = False,
+    lfs: LFs = None,
+    trust_code: TrustCode = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the result as JSON.")
     ] = False,
@@ -99,6 +102,8 @@ def active(
         answers=answers,
         settings=training_settings(None, settings or [], steps, seed),
         restart=restart,
+        lfs=tuple(lfs or ()),
+        trust_code=trust_code,
     )
     if ranks().count > 1:
         raise InputError(
@@ -116,14 +121,14 @@ def active(
             )
             bars.close()
     except KeyboardInterrupt:
-        typer.echo(
+        echo(
             f"\nStopped. Answers and what is trained are kept in {run / 'active'}; run "
             f"the same command{', without --restart,' if restart else ''} to go on.",
             err=True,
         )
         raise typer.Exit(130) from None
     if as_json:
-        typer.echo(to_json(result))
+        echo(to_json(result))
         return
     _tell(run, result)
 
@@ -132,7 +137,7 @@ def _tell(run: Path, result: dict[str, Any]) -> None:
     """Print what was asked, how right the guesses were, and what the labels gained."""
     for each in result["rounds"]:
         even = 1 / len(each["classes"])
-        typer.echo(
+        echo(
             f"round {each['round']}: {each['asked']} labels, "
             f"{each['guesses_right'] or 0:.0%} of the guesses right; most of one class "
             f"{each['largest_share']:.0%} (even: {even:.0%}){_short(each['accuracy'])}"
@@ -141,28 +146,26 @@ def _tell(run: Path, result: dict[str, Any]) -> None:
     if counts:
         asked = {label: sum(each[label] for each in counts) for label in counts[0]}
         named = ", ".join(f"{label}: {count}" for label, count in asked.items())
-        typer.echo(f"{result['asked']} of {result['budget']} labels: {named}")
+        echo(f"{result['asked']} of {result['budget']} labels: {named}")
     if found := result["accuracy"]:
         before = f"{found['before']:.1%} before"
         if result["refined_before"]:
             before += f" (refined; {found['before_by_votes']:.1%} by votes alone)"
-        typer.echo(
+        echo(
             f"accuracy on the {found['n']:,} images neither seed nor answered: "
             f"{before}, {found['after']:.1%} after; majority vote "
             f"{found['majority_vote']:.1%}"
         )
     for path in result["files"]:
-        typer.echo(path)
+        echo(path)
     if result["waiting"]:
-        typer.echo(result["waiting"]["what"])
+        echo(result["waiting"]["what"])
         return
-    typer.echo(
+    echo(
         "To fit the functions on seeds and answers, too: the same lfkit apply with "
         f"--seed-labels {run / 'active' / 'seeds.csv'} and another --out"
     )
-    typer.echo(
-        f"Next: lfkit generate {run} -n 1000 --with {result['trained']} --out images"
-    )
+    echo(f"Next: lfkit generate {run} -n 1000 --with {result['trained']} --out images")
 
 
 def _short(accuracy: dict[str, Any] | None) -> str:

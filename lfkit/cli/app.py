@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from typing import NoReturn
 
 import typer
 
@@ -15,8 +17,9 @@ from lfkit.cli.export import export
 from lfkit.cli.generate import generate
 from lfkit.cli.listing import list_family
 from lfkit.cli.report import report
+from lfkit.cli.streams import result_alone
 from lfkit.cli.train import train
-from lfkit.errors import LfkitError
+from lfkit.errors import LfkitError, storage_error
 
 app = typer.Typer(
     name="lfkit",
@@ -42,11 +45,43 @@ app.command("list")(list_family)
 def main() -> None:
     """Run the command line; exit 0 done, 2 the input is wrong, 1 a bug."""
     try:
-        app()
+        with result_alone():
+            try:
+                app()
+            finally:
+                sys.stdout.flush()  # here it can be told that nobody takes it
+    except SystemExit as stop:
+        if isinstance(stop.__context__, BrokenPipeError):
+            _leave_unread()
+        raise
+    except BrokenPipeError:
+        _leave_unread()
     except LfkitError as error:
-        from rich.console import Console
+        _fail(str(error))
+    except OSError as error:
+        _fail(str(storage_error(error)))
 
-        console = Console(stderr=True, soft_wrap=True, highlight=False)
-        console.print("error:", style="bold red", end=" ")
-        console.print(str(error), markup=False, emoji=False)
-        sys.exit(2)
+
+def _fail(sentence: str) -> NoReturn:
+    from lfkit.cli.console import Console, shown
+
+    _drop_output()
+    console = Console(stderr=True, soft_wrap=True)
+    console.print("error:", style="bold red", end=" ")
+    console.print(shown(sentence))
+    sys.exit(2)
+
+
+def _leave_unread() -> NoReturn:
+    """End as other programs do whose reader, such as `head`, has gone."""
+    _drop_output()
+    sys.exit(128 + 13)  # SIGPIPE
+
+
+def _drop_output() -> None:
+    """Let what cannot be written go, or Python tries again at its end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        if sys.stdout is sys.__stdout__ and sys.__stdout__ is not None:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from lfkit.cli.console import echo
 from lfkit.errors import DeclarationError
 
 
@@ -58,7 +59,10 @@ def apply(
     aggregator: Annotated[
         str,
         typer.Option(
-            "--with", help="How votes become labels (lfkit list).", metavar="NAME"
+            "--with",
+            help="How votes become labels (lfkit list); floor: the labels of the best "
+            "plain classifier trained on the seeds.",
+            metavar="NAME",
         ),
     ] = "auto",
     refine: Annotated[
@@ -102,6 +106,14 @@ def apply(
         float,
         typer.Option(help="Seconds before one call of a per-image function is killed."),
     ] = 30.0,
+    recompute: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Vote again with this function or feature, or all, and do not use "
+            "what is stored. May be repeated.",
+            metavar="NAME",
+        ),
+    ] = None,
     floors: Annotated[
         bool,
         typer.Option(help="Score plain classifiers trained on the seeds, to compare."),
@@ -130,6 +142,10 @@ def apply(
             "give labeling functions with --lfs SPEC, or votes made elsewhere with "
             "--votes FILE."
         )
+    if recompute and votes is not None:
+        raise DeclarationError(
+            "--recompute is for --lfs; a file of votes is read anew."
+        )
     if not refine and (max_minutes is not None or stages is not None):
         raise DeclarationError("--max-minutes and --stages are for --refine; add it.")
     if seed_labels is not None and seeds_per_class is not None:
@@ -155,6 +171,7 @@ def apply(
         lf_timeout=lf_timeout,
         floors=floors,
         sheet=sheet,
+        recompute=tuple(recompute or ()),
     )
     check_folder(out)
     try:
@@ -162,13 +179,13 @@ def apply(
             summary = label_data(request, bars)
             bars.close()
     except KeyboardInterrupt:
-        typer.echo(
+        echo(
             f"\nStopped. What is computed is kept in {out}; run the same command to "
             "go on.",
             err=True,
         )
         raise typer.Exit(130) from None
     if as_json:
-        typer.echo(to_json(summary))
+        echo(to_json(summary))
     else:
         show_summary(summary)

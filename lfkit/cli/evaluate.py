@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lfkit.cli.analyze import LabelsFile, Run
+from lfkit.cli.console import echo
 from lfkit.errors import InputError
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from lfkit.cli.console import Console
 
 
 def evaluate(
@@ -63,8 +64,7 @@ def evaluate(
     """Score labels and label models, generated images, and what people said of them."""
     from dataclasses import asdict
 
-    from rich.console import Console
-
+    from lfkit.cli.console import Console
     from lfkit.cli.progress import Bars
     from lfkit.evaluation import Evaluation, chosen_metrics, needs_judge
     from lfkit.fingerprint import fingerprint
@@ -84,6 +84,7 @@ def evaluate(
     rated = [rating for path in human or [] for rating in read_ratings(path)]
     parts: dict[str, Any] = {}
     missing: dict[str, dict[str, str]] = {}
+    broken: dict[str, str] = {}
     with Bars(quiet=as_json) as bars:
         if labels is not None or "labels" not in load_scores(run):
             parts["labels"] = {"rows": as_dicts(score_label_models(loaded, bars))}
@@ -109,6 +110,8 @@ def evaluate(
             )
             for one in sets:
                 evaluation.check(one)
+                if why := evaluation.why_broken(one):
+                    broken[one.name] = why
             for one in sets:
                 scores, missing[one.name] = evaluation.score(one, names)
                 found = {
@@ -121,14 +124,17 @@ def evaluate(
                 # At once: what took minutes is not lost with the next set.
                 save_scores(run, {"generated": {one.name: found}})
     result = load_scores(run) | {"missing": missing, "file": str(path)}
+    result["broken"] = broken
     result["labels"] = parts.get("labels", result.get("labels"))
     if as_json:
-        typer.echo(to_json(result))
+        echo(to_json(result))
         return
-    console = Console(highlight=False, markup=False, emoji=False)
+    console = Console()
     _print_labels(console, result)
     _print_generated(console, result)
     _print_human(console, result)
+    for why in broken.values():
+        console.print(f"\nWARNING: {why}", style="bold red", soft_wrap=True)
     console.print(f"\n{path}; next: lfkit report {run}", soft_wrap=True)
 
 

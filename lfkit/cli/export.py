@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lfkit.cli.console import echo
+
 if TYPE_CHECKING:
     from lfkit.vote_files import VoteFile
 
@@ -62,16 +64,16 @@ def export(
             "left_out": left_out,
             "notes": list(file.notes),
         }
-        typer.echo(to_json(result))
+        echo(to_json(result))
         return
-    typer.echo(
+    echo(
         f"{out}: {file.votes.n_functions:,} functions' votes on {len(file.votes):,} "
         "images"
     )
     for note in file.notes:
-        typer.echo(f"Note: {note}.")
+        echo(f"Note: {note}.")
     for sentence in left_out:
-        typer.echo(sentence)
+        echo(sentence)
 
 
 def _of_run(run: Path) -> VoteFile:

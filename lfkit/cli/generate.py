@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from lfkit.cli.analyze import Run
+from lfkit.cli.analyze import LFs, Run, TrustCode
+from lfkit.cli.console import echo
 
 
 def generate(
@@ -57,6 +58,8 @@ def generate(
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Other seed, other images.")] = 0,
+    lfs: LFs = None,
+    trust_code: TrustCode = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the result as JSON.")
     ] = False,
@@ -87,7 +90,7 @@ def generate(
                 f"--traverse draws twelve images of every class; leave {given[0]} out."
             )
         path = traverse(run, name, code, out, seed)
-        typer.echo(to_json({"files": [str(path)]}) if as_json else path)
+        echo(to_json({"files": [str(path)]}) if as_json else path)
         return
     if n is None:
         raise InputError("give -n, the number of images; or --traverse, a code.")
@@ -102,23 +105,27 @@ def generate(
         min_confidence=min_confidence,
         revote=revote,
         seed=seed,
+        lfs=tuple(lfs or ()),
+        trust_code=trust_code,
     )
     try:
         with Bars(quiet=as_json) as bars:
             result = generate_images(run, order, bars)
             bars.close()
     except KeyboardInterrupt:
-        typer.echo(
+        echo(
             f"\nStopped. What is written stays in {out}; run the same command to go "
             "on.",
             err=True,
         )
         raise typer.Exit(130) from None
     if as_json:
-        typer.echo(to_json(result))
+        echo(to_json(result))
         return
-    typer.echo(f"{result['images']:,} images by {result['generator']}:")
+    echo(f"{result['images']:,} images by {result['generator']}:")
     for label, count in result["classes"].items():
-        typer.echo(f"  {label:<20} {count:,}")
+        echo(f"  {label:<20} {count:,}")
     for path in result["files"]:
-        typer.echo(path)
+        echo(path)
+    if result.get("broken"):  # older manifests have no such entry
+        echo(f"WARNING: {result['broken']}")

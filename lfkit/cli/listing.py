@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lfkit.cli.console import echo
 from lfkit.cli.options import parse_size, split_list
 from lfkit.errors import InputError
 from lfkit.json_text import to_json
@@ -128,7 +129,7 @@ def list_family(
     chosen = _FAMILIES if family is None else (family,)
     found = {name: _ROWS[name](lfs or _SHIPPED, chosen_kinds) for name in chosen}
     if as_json:
-        typer.echo(to_json(found if family is None else found[family]))
+        echo(to_json(found if family is None else found[family]))
         return
     _show(found)
 
@@ -167,12 +168,11 @@ def _draw(requests: list[SheetRequest], as_json: bool) -> None:
 
     What the shipped functions were written for need not be on this machine.
     """
-    from rich.console import Console
-
+    from lfkit.cli.console import Console
     from lfkit.cli.lf_sheets import draw_sheet
     from lfkit.cli.progress import Bars
 
-    console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+    console = Console(soft_wrap=True)
     results = []
     for request in requests:
         try:
@@ -197,15 +197,15 @@ def _draw(requests: list[SheetRequest], as_json: bool) -> None:
         for note in found["notes"]:
             console.print(f"  Note: {note}.", style="yellow")
     if as_json:
-        typer.echo(to_json(results))
+        echo(to_json(results))
     if not any(found["sheet"] for found in results):
         raise typer.Exit(2)
 
 
 def _show(found: dict[str, list[dict[str, Any]]]) -> None:
-    from rich.console import Console
+    from lfkit.cli.console import Console
 
-    console = Console(highlight=False, markup=False, emoji=False)
+    console = Console()
     for family, rows in found.items():
         for origin in dict.fromkeys(row.get("from") for row in rows):
             title = f"{family} of {origin}" if origin else family
@@ -220,7 +220,8 @@ def _claims(rows: list[dict[str, Any]]) -> Any:
     from rich.console import Group
     from rich.padding import Padding
     from rich.table import Table
-    from rich.text import Text
+
+    from lfkit.cli.console import Text
 
     widths = {key: max(len(row[key]) for row in rows) for key in ("name", "kind")}
     lines: list[Any] = []

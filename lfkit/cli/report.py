@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from lfkit.cli.analyze import LabelsFile, Run
+from lfkit.cli.console import echo
 
 
 def report(
@@ -56,7 +57,7 @@ def report(
         material = Material(loaded, Album(source), sets, scores)
         sections = write_report(material, path, bars)
     if as_json:
-        typer.echo(to_json({"report": str(path), "sections": sections}))
+        echo(to_json({"report": str(path), "sections": sections}))
         return
     size = path.stat().st_size / 1e6
-    typer.echo(f"{path}: {len(sections)} sections, {size:.1f} MB; open it in a browser")
+    echo(f"{path}: {len(sections)} sections, {size:.1f} MB; open it in a browser")

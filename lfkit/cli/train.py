@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from lfkit.cli.analyze import Run
+from lfkit.cli.analyze import LFs, Run, TrustCode
+from lfkit.cli.console import echo
 
 
 def train(
@@ -43,6 +44,8 @@ def train(
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Write event files, too.")
     ] = False,
+    lfs: LFs = None,
+    trust_code: TrustCode = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the result as JSON.")
     ] = False,
@@ -82,12 +85,14 @@ def train(
                 max_minutes=max_minutes,
                 restart=restart,
                 tensorboard=tensorboard,
+                lfs=lfs or (),
+                trust_code=trust_code,
                 say=lambda text: None if as_json else bars.say(text),
                 progress=bars,
             )
             bars.close()
     except KeyboardInterrupt:
-        typer.echo(
+        echo(
             f"\nStopped. What is trained is kept in {run / 'models' / name}, up to the "
             "last checkpoint; run the same command"
             f"{', without --restart,' if restart else ''} to go on.",
@@ -97,10 +102,14 @@ def train(
     if not is_first:
         return
     if as_json:
-        typer.echo(to_json(result))
+        echo(to_json(result))
         return
+    broken = result["broken"]
     again = " (before; --restart trains it anew)" if result["already_trained"] else ""
-    typer.echo(f"{name} is trained, {result['steps']:,} steps{again}.")
+    echo(f"{name} is trained, {result['steps']:,} steps{again}.")
     for path in result["files"]:
-        typer.echo(path)
-    typer.echo(f"Next: lfkit generate {run} -n 1000 --with {name} --out images")
+        echo(path)
+    if broken:
+        echo(f"WARNING: {broken}")
+        return
+    echo(f"Next: lfkit generate {run} -n 1000 --with {name} --out images")

@@ -1,1 +1,1 @@
-"""How data that people and programs wrote is read: class names, tables, arrays."""
+"""Files that come in and go out: class names, tables, arrays; written whole."""

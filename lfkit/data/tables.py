@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
+from lfkit.data.cells import from_cell, table_from_cells
 from lfkit.errors import DataError
 
 # What pandas, Arrow and R call the numbers of a table's rows when they write them.
@@ -22,7 +23,10 @@ _INDEX = re.compile(r"(Unnamed: \d+(\.\d+)*|index|level_\d+|__index_level_\d+__|
 
 def column_names(path: Path) -> list[str]:
     """Read the names of a table's columns; spaces around them do not count."""
-    return [name.strip() for name in _header(path)[0]]
+    held, _ = _header(path)
+    if path.suffix.lower() != ".parquet":
+        held = [from_cell(name) for name in held]
+    return [name.strip() for name in held]
 
 
 def _header(path: Path) -> tuple[list[str], str]:
@@ -71,6 +75,7 @@ def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
             table = pa_csv.read_csv(
                 path, convert_options=options, parse_options=parsing
             )
+            table = table_from_cells(table)
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
         raise _unreadable(path, error) from error
     renamed = table.rename_columns([name.strip() for name in table.column_names])

@@ -21,8 +21,9 @@ from lfkit.datasets.columns import (
     keys_to_text,
     text_to_keys,
 )
+from lfkit.datasets.limits import check_length
 from lfkit.datasets.pixels import quiet_pil, read_header, reason
-from lfkit.errors import DataError
+from lfkit.errors import EXHAUSTED, DataError, storage_error
 from lfkit.images import KEY_BYTES
 
 _BLOCK = 1024  # files handed to the threads at once; bounds the queue's memory
@@ -138,11 +139,14 @@ def _look(path: bytes, known_state: _State) -> _Seen | None:
             return None
         if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
             raise DataError("not a regular file")
+        check_length(status.st_size)  # before the time that hashing takes
         with open(path, "rb") as file:
             digest = hashlib.file_digest(file, _new_hash)
             key = digest.digest()
             width, height, mode = read_header(file)
     except Exception as error:  # PIL raises whatever its parsers meet
+        if isinstance(error, OSError) and error.errno in EXHAUSTED:
+            raise storage_error(error, os.fsdecode(path)) from error  # no fault of it
         return _Seen(state, key, 0, 0, "", reason(error))
     return _Seen(state, key, width, height, mode, None)
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import NotFittedError
 
+from lfkit.data.files import written_whole
 from lfkit.errors import InputError
 from lfkit.extractors.extractor import Extractor
 from lfkit.images import ImageSource, to_unit_range
@@ -151,10 +152,9 @@ class DomainClassifier(Extractor):
             f"network.{name}": value.cpu().numpy()
             for name, value in self._fitted().state_dict().items()
         }
-        part = path.with_name(path.name + ".part")
-        with part.open("wb") as file:
+        with written_whole(path) as part:
             np.savez(
-                file,
+                part,
                 labels=self.labels,
                 shape=self.shape_,
                 n_classes=self.n_classes,
@@ -164,7 +164,6 @@ class DomainClassifier(Extractor):
                 allow_pickle=False,
                 **arrays,
             )
-        part.replace(path)
 
     @classmethod
     def load(cls, path: Path, *, device: str = "cpu") -> Self:
@@ -177,6 +176,9 @@ class DomainClassifier(Extractor):
             # Opened here: np.load leaves a damaged archive open.
             with path.open("rb") as opened, np.load(opened) as file:
                 known = {name: file[name] for name in file.files}
+            for name, value in known.items():
+                if value.dtype.kind == "f" and not np.isfinite(value).all():
+                    raise ValueError(f"{name} holds numbers that are not finite")
             found = cls(
                 "weak" if str(known["labels"]) == "weak" else "true",
                 n_steps=int(known["n_steps"]),

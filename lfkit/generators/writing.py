@@ -19,9 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from lfkit.data.cells import to_cell
+from lfkit.data.files import write_atomically, written_whole
 from lfkit.generators.samples import Samples
 from lfkit.labeling.evaluation import cpu_count
-from lfkit.store import write_atomically
 
 _PARTS = ".parts"
 _PER_SHARD = 8  # blocks of 256 images
@@ -99,9 +100,8 @@ class FolderWriter(Writer):
 
     def write(self, number: int, start: int, made: Samples) -> None:
         """Write a block; its first image is number `start`."""
-        (self.out / "images").mkdir(exist_ok=True)
         for offset, png in enumerate(_pngs(made.images)):
-            (self.out / self._path(start + offset)).write_bytes(png)
+            write_atomically(self.out / self._path(start + offset), png)
         self._keep(number, proba=made.proba, confidence=made.confidence)
 
     def _join(self, blocks: Iterator[dict[str, NDArray[Any]]]) -> list[Path]:
@@ -112,7 +112,7 @@ class FolderWriter(Writer):
         for block in blocks:
             for proba, sure in zip(block["proba"], block["confidence"], strict=True):
                 told = "" if np.isnan(sure) else f"{sure:.4f}"
-                rows.writerow([self._path(number), self._name(proba), told])
+                rows.writerow([self._path(number), to_cell(self._name(proba)), told])
                 number += 1
         path = self.out / "metadata.csv"
         write_atomically(path, table.getvalue().encode())
@@ -134,8 +134,10 @@ class NpzWriter(Writer):
             "confidence": ((self.n,), "<f4"),
         }
         path = self.out / "generated.npz"
-        partial = path.with_name(".generated.npz.partial")
-        with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
+        with (
+            written_whole(path) as partial,
+            zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive,
+        ):
             for name, (shape, kind) in arrays.items():
                 # A block at a time: memory does not grow with n.
                 with archive.open(_entry(f"{name}.npy"), "w", force_zip64=True) as file:
@@ -145,7 +147,6 @@ class NpzWriter(Writer):
                     )
                     for block in self._blocks():
                         file.write(block[name].astype(kind).tobytes())
-        partial.replace(path)
         return [path]
 
 
@@ -157,7 +158,6 @@ class ParquetWriter(Writer):
         import pyarrow.parquet as pq
 
         path = self.out / "generated.parquet"
-        partial = path.with_name(".generated.parquet.partial")
         kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
         fields = [
             ("image", kind),
@@ -166,7 +166,10 @@ class ParquetWriter(Writer):
             *((f"p_{name}", pa.float32()) for name in self.class_names),
         ]
         start = 0
-        with pq.ParquetWriter(partial, pa.schema(fields)) as file:
+        with (
+            written_whole(path) as partial,
+            pq.ParquetWriter(partial, pa.schema(fields)) as file,
+        ):
             for block in blocks:
                 images = [
                     {"bytes": png, "path": f"{start + i:07d}.png"}
@@ -180,7 +183,6 @@ class ParquetWriter(Writer):
                 ]
                 file.write_table(pa.table(columns, schema=pa.schema(fields)))
                 start += len(images)
-        partial.replace(path)
         return [path]
 
 

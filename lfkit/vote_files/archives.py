@@ -19,6 +19,7 @@ from lfkit.data.class_names import (
     plausible_class_numbers,
     read_cells,
 )
+from lfkit.data.files import written_whole
 from lfkit.errors import VotesError
 from lfkit.sparse_votes import dense_votes, sparse_cells
 from lfkit.vote_files.vote_file import (
@@ -28,7 +29,6 @@ from lfkit.vote_files.vote_file import (
     default_names,
     numbered,
     positional,
-    written_whole,
 )
 from lfkit.votes import ABSTAIN
 

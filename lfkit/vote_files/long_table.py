@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lfkit.data.cells import to_cells
 from lfkit.data.class_names import Reading, discover, match, read_cells
+from lfkit.data.files import written_whole
 from lfkit.data.tables import column_names, read_table
 from lfkit.errors import VotesError
-from lfkit.vote_files.vote_file import VoteFile, written_whole
+from lfkit.vote_files.vote_file import VoteFile
 from lfkit.votes import ABSTAIN, Votes
 
 if TYPE_CHECKING:
@@ -71,22 +73,27 @@ def write(path: Path, file: VoteFile) -> None:
     schema = pa.schema([*kinds])
     writer = pq.ParquetWriter if path.suffix == ".parquet" else pa_csv.CSVWriter
     with written_whole(path) as partial, writer(partial, schema) as out:
-        for part in _parts(file):
+        for part in _parts(file, to_cells if writer is pa_csv.CSVWriter else None):
             out.write_table(pa.table(part, schema=schema))
 
 
-def _parts(file: VoteFile) -> Iterator[list[pa.Array]]:
-    """Yield the columns of some images at a time."""
+def _parts(
+    file: VoteFile, written: Callable[[pa.Array], pa.Array] | None
+) -> Iterator[list[pa.Array]]:
+    """Yield the columns of some images at a time, their text as it is written."""
     import pyarrow as pa
 
-    ids, names = pa.array(file.image_ids, pa.string()), pa.array(file.votes.names)
+    texts = (file.image_ids, file.votes.names, file.class_names or ())
+    ids, names, classes = (pa.array(text, pa.string()) for text in texts)
+    if written is not None:
+        ids, names, classes = map(written, (ids, names, classes))
     size = max(1, _CELLS // max(1, file.votes.n_functions))
     for start in range(0, len(file.votes), size):
         hard = file.votes.hard[start : start + size]
         row, column = np.nonzero(hard != ABSTAIN)
         label = pa.array(hard[row, column])
         if file.class_names is not None:
-            label = pa.array(file.class_names, pa.string()).take(label)
+            label = classes.take(label)
         yield [ids.take(pa.array(start + row)), names.take(pa.array(column)), label]
 
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -205,18 +202,6 @@ def _without_nan(numbers: NDArray[Any]) -> NDArray[Any]:
     filled = np.nan_to_num(numbers, nan=-1)
     is_whole = bool(np.array_equal(filled, np.round(filled)))
     return filled.astype(np.int64) if is_whole else filled
-
-
-@contextlib.contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
-    """Write to the path this gives; it takes its name when nothing failed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
-    try:
-        yield partial
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _check_ids(ids: tuple[str, ...], n: int) -> None:

@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from lfkit.data.cells import table_to_cells
 from lfkit.data.class_names import joined, read_cells
+from lfkit.data.files import written_whole
 from lfkit.data.tables import index_columns, names_rows, read_table, texts
 from lfkit.errors import VotesError
-from lfkit.vote_files.vote_file import VoteFile, numbered, written_whole
+from lfkit.vote_files.vote_file import VoteFile, numbered
 
 _MOST = 2**53  # larger whole numbers are not safe in a table
 _ID_COLUMNS = ("image_id", "path", "id")
@@ -86,7 +88,7 @@ def write(path: Path, file: VoteFile) -> None:
         if path.suffix == ".parquet":
             pq.write_table(table, partial)
         else:
-            pa_csv.write_csv(table, partial)
+            pa_csv.write_csv(table_to_cells(table), partial)
 
 
 def _written(file: VoteFile) -> NDArray[np.int64]:

@@ -20,12 +20,12 @@ from lfkit.data.class_names import (
     number,
     read_cells,
 )
+from lfkit.data.files import written_whole
 from lfkit.errors import DataError, VotesError
 from lfkit.vote_files.vote_file import (
     VoteFile,
     default_names,
     numbered,
-    written_whole,
 )
 from lfkit.votes import ABSTAIN
 
