@@ -127,24 +127,30 @@ class Accuracy:
     n: int
 
 
-def make_aggregator(name: str, class_balance: Sequence[float] | None) -> Aggregator:
+def make_aggregator(
+    name: str, class_balance: Sequence[float] | None, random_state: int = 0
+) -> Aggregator:
     """Make an aggregator by its name in AGGREGATORS."""
     if name not in AGGREGATORS:
         raise InputError(
             f"there is no aggregator {name!r}; choose from {', '.join(AGGREGATORS)}."
         )
-    return AGGREGATORS[name](class_balance=class_balance)
+    return AGGREGATORS[name](class_balance=class_balance, random_state=random_state)
 
 
 def aggregate(
-    votes: Votes, name: str, class_balance: Sequence[float] | None = None
+    votes: Votes,
+    name: str,
+    class_balance: Sequence[float] | None = None,
+    random_state: int = 0,
 ) -> Labels:
     """Turn votes into labels; the seeds keep the labels they were given.
 
     Where there are votes on the seeds by functions that have not seen them, posteriors
     are calibrated: as sure as they are right there.
     """
-    return aggregate_with(make_aggregator(name, class_balance), votes, name)
+    aggregator = make_aggregator(name, class_balance, random_state)
+    return aggregate_with(aggregator, votes, name)
 
 
 def aggregate_with(aggregator: Aggregator, votes: Votes, name: str) -> Labels:
@@ -162,6 +168,8 @@ def aggregate_with(aggregator: Aggregator, votes: Votes, name: str) -> Labels:
             rows=np.full(len(fold), -1) if rows is None else np.asarray(rows, np.int64),
             labels=np.asarray(votes.seed_labels, np.int64),
             predicted=clear_winners(on_seeds, fold),
+            basis=getattr(aggregator, "seed_proba_", None),
+            random_state=aggregator.random_state,
         )
     is_seed = np.zeros(len(votes), bool)
     if votes.seed_rows is not None and votes.seed_labels is not None:
@@ -187,6 +195,7 @@ def calibrate(
     rows: NDArray[np.int64],
     labels: NDArray[np.int64],
     predicted: NDArray[np.int64] | None = None,
+    basis: NDArray[np.float64] | None = None,
     of: str = "votes",
     random_state: int = 0,
 ) -> tuple[NDArray[np.float64], HeldOut]:
@@ -200,12 +209,16 @@ def calibrate(
     on_seeds : (s, k) of the seeds, likewise made, by what has not learned from them.
     rows, labels : (s,) the seeds' row numbers and classes.
     predicted : (s,) the class each would have got; None: its most probable one.
+    basis : (s, k) what the calibration is learned from, if a model was chosen by the
+        seeds: its posteriors on them; `on_seeds` are those of a choice without each.
     of : the stage that made the posteriors.
     random_state : of the folds in which the seeds' own posteriors are calibrated.
     """
-    calibrator = fit_calibrator(on_seeds, labels)
-    found = cross_calibrated(on_seeds, labels, random_state)
-    return calibrator(proba), HeldOut(
+    calibrator = fit_calibrator(on_seeds if basis is None else basis, labels)
+    # A class without any share gets none: 0 is not a small number there.
+    none = ~(proba.any(axis=0) | on_seeds.any(axis=0))
+    found = _without(cross_calibrated(on_seeds, labels, random_state), none)
+    return _without(calibrator(proba), none), HeldOut(
         rows=rows,
         labels=labels,
         proba=found,
@@ -214,6 +227,16 @@ def calibrate(
         is_calibrated=True,
         temperature=calibrator.temperature,
     )
+
+
+def _without(
+    proba: NDArray[np.float64], classes: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Take what some classes, (k,), were given for others: (n, k)."""
+    if not classes.any():
+        return proba
+    left = np.where(classes, 0, proba)
+    return np.asarray(left / left.sum(axis=1, keepdims=True))
 
 
 def keep_precise(labels: Labels, target: float) -> Labels:
@@ -229,13 +252,16 @@ def keep_precise(labels: Labels, target: float) -> Labels:
 
 
 def seed_accuracy(
-    votes: Votes, name: str, class_balance: Sequence[float] | None = None
+    votes: Votes,
+    name: str,
+    class_balance: Sequence[float] | None = None,
+    random_state: int = 0,
 ) -> float | None:
     """Score an aggregator on the seeds, by what has not seen them.
 
     Returns None without out-of-fold votes. No vote and ties count as wrong.
     """
-    held_out = aggregate(votes, name, class_balance).held_out
+    held_out = aggregate(votes, name, class_balance, random_state).held_out
     return None if held_out is None else held_out.accuracy
 
 

@@ -165,7 +165,7 @@ def material_of(loaded: LoadedRun, read: Read, real_labels: str = "model") -> Ma
         # Refined labels have learned from the votes on every image: mixing votes into
         # them again would count these twice.
         aggregator: Aggregator = make_aggregator(
-            loaded.config.aggregator, loaded.config.class_balance
+            loaded.config.aggregator, loaded.config.class_balance, loaded.config.seed
         )
         seed_proba = aggregator.fit(votes).out_of_fold_proba(votes)
     if not readable.all():

@@ -71,7 +71,9 @@ class Outcome:
         if request.aggregator == FLOOR:
             labels = self._floor_labels(floors, views, progress)
         else:
-            labels = aggregate(votes, request.aggregator, request.class_balance)
+            labels = aggregate(
+                votes, request.aggregator, request.class_balance, request.seed
+            )
         refinement: dict[str, Any] | None = None
         notes: list[str] = []
         if request.refine:
@@ -125,9 +127,8 @@ class Outcome:
         if labels.held_out is None:
             why, what = "no seed has told", "; give seeds with --seed-labels"
         else:
-            why = (
-                f"seeds can judge the labels up to the stage {labels.held_out.of}, not"
-            )
+            last = labels.held_out.of
+            why = f"seeds can judge labels up to the stage {last}, and have not told"
             what = "; leave out the stages cnn and joint"
         return (
             f"{why} how far confidence can be believed: the labels kept may miss the "
@@ -235,7 +236,7 @@ class Outcome:
             seed_proba=seed_proba,
             aggregator=None
             if labels.chosen == FLOOR
-            else make_aggregator(labels.chosen, request.class_balance),
+            else make_aggregator(labels.chosen, request.class_balance, request.seed),
             features=views,
             class_prior=request.class_balance,
             store=self.store,

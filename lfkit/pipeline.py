@@ -36,7 +36,7 @@ from lfkit.run import (
 from lfkit.seeds import GivenLabels, draw_seeds, read_labels
 from lfkit.store import RunStore, write_atomically
 from lfkit.vote_files import VoteFile, read_votes
-from lfkit.votes import Votes
+from lfkit.votes import Votes, with_known
 
 Progress = Callable[[str, int, int], None]
 
@@ -51,7 +51,7 @@ def label_data(request: Request, progress: Progress | None = None) -> dict[str, 
     started = time.perf_counter()
     replaced = _replaced(request)
     by_votes = "majority-vote" if request.aggregator == FLOOR else request.aggregator
-    aggregator = make_aggregator(by_votes, request.class_balance)
+    aggregator = make_aggregator(by_votes, request.class_balance, request.seed)
     if request.stages:
         from lfkit.refinement.stages import chosen_stages
 
@@ -134,16 +134,21 @@ def _label_by_foreign_votes(
         len(classes.names),
         soft=file.votes.soft,
         allowed=file.votes.allowed,
-        seed_rows=seeds.rows if len(seeds.rows) else None,
-        seed_labels=seeds.labels if len(seeds.rows) else None,
     )
+    if len(seeds.rows):
+        votes = with_known(votes, seeds.rows, seeds.labels)
     save_foreign_votes(request.out, votes)
     problems = {source.ids[row]: why for row, why in source.known_problems.items()}
     _write(request, source, classes, seeds, votes, problems, None)
     store = RunStore(request.out)
     task = Outcome(request, source, classes, votes, store, {}, [])
     summary = task.labeled(None, progress)
-    summary["notes"] += [*replaced, *classes.notes, *seeds.notes]
+    summary["notes"] += [
+        *replaced,
+        *classes.notes,
+        *seeds.notes,
+        *_unseen_seeds(request, votes),
+    ]
     summary |= _report(request, Report(problems=problems))
     return _finish(request, summary, started)
 
@@ -291,6 +296,16 @@ def _report(request: Request, report: Report) -> dict[str, Any]:
         "lf_calls": report.n_calls,
         "feature_values": report.n_feature_values,
     }
+
+
+def _unseen_seeds(request: Request, votes: Votes) -> tuple[str, ...]:
+    if votes.seed_rows is None:
+        return ()
+    assert request.votes_file is not None
+    return (
+        f"the {len(votes.seed_rows)} seeds are taken as unseen by the makers of "
+        f"{request.votes_file.name}: they teach and judge how far its votes are right",
+    )
 
 
 def _remarks(votes: Votes) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from lfkit.labeling.blocks import load_column
 from lfkit.labeling.matrix import originals, place_out_of_fold, place_votes
 from lfkit.labels import Labels, same_content
 from lfkit.store import RunStore, join_blocks, write_atomically
-from lfkit.votes import ABSTAIN, Votes
+from lfkit.votes import ABSTAIN, Votes, with_known
 
 FORMAT = 1
 
@@ -336,6 +336,8 @@ def _with_seeds(
     }
     rows = np.asarray([row_of[name] for name in config.seed_images], np.int64)
     labels = np.asarray(config.seed_labels, np.int64)
+    if config.votes_file is not None:
+        return with_known(votes, rows, labels)
     votes = replace(votes, seed_rows=rows, seed_labels=labels)
     if config.seed_block is None:
         return votes

@@ -169,6 +169,34 @@ class Votes:
             allowed=None if self.allowed is None else self.allowed[rows],
         )
 
+    def replaced(self, rows: NDArray[np.int64], others: Votes) -> Votes:
+        """Return these votes with other votes on some images in their place, (r, m)."""
+        before = self.rows(rows)
+        pairs = [(before.hard, others.hard)]
+        if any(v.soft is not None or v.allowed is not None for v in (self, others)):
+            pairs += zip(before._graded_cells(), others._graded_cells(), strict=True)
+        if all(np.array_equal(own, other) for own, other in pairs):
+            return self
+        hard = self.hard.copy()
+        hard[rows] = others.hard
+        soft, allowed = self.soft, self.allowed
+        if soft is not None or others.soft is not None:
+            soft = self._graded_cells()[0].copy()
+            soft[rows] = others._graded_cells()[0]
+        if allowed is not None or others.allowed is not None:
+            allowed = self._graded_cells()[1].copy()
+            allowed[rows] = others._graded_cells()[1]
+        return replace(self, hard=hard, soft=soft, allowed=allowed)
+
+    def of_classes(self, classes: NDArray[np.int64]) -> Votes:
+        """Return votes on some sorted classes only, numbered anew; others abstain."""
+        number = np.full(self.n_classes + 1, ABSTAIN)
+        number[classes] = np.arange(len(classes))
+        hard = number[self.hard]  # -1 is the last: it stays
+        soft = None if self.soft is None else self.soft[:, :, classes]
+        allowed = None if self.allowed is None else self.allowed[:, :, classes]
+        return Votes(hard, self.names, len(classes), soft=soft, allowed=allowed)
+
     def _graded_cells(self) -> tuple[NDArray[np.float16], NDArray[np.bool_]]:
         """Return `soft` and `allowed`, made of zeros where there is none."""
         shape = (*self.hard.shape, self.n_classes)
