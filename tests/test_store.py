@@ -142,6 +142,7 @@ def test_a_run_that_is_killed_while_writing_leaves_no_half_file(tmp_path, monkey
     with pytest.raises(OSError, match="no space"):
         write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
+    assert [*path.parent.iterdir()] == [path]
 
 
 def write_until_killed(path):

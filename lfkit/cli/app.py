@@ -58,6 +58,9 @@ def main() -> None:
         _fail(str(error))
     except OSError as error:
         _fail(str(storage_error(error)))
+    except MemoryError as error:
+        told = str(error) or "the system gives no more"
+        _fail(f"there is too little memory ({told}); close other programs, or use less")
 
 
 def _fail(sentence: str) -> NoReturn:
