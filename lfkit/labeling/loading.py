@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -60,7 +61,7 @@ def load_lfs(specs: Sequence[str], *, kinds: Sequence[str] | None = None) -> Loa
     named: set[str] = set()
     for spec in specs:
         where, name = split_spec(spec)
-        place = str(Path(where).expanduser().resolve())
+        place = str(Path(os.path.expanduser(where)).resolve())
         if place not in modules:  # a file runs once, or its features would be two
             modules[place] = _load(where)
         module = modules[place]
@@ -126,7 +127,7 @@ def _load(where: str) -> ModuleType:
 
 
 def _load_file(where: str) -> ModuleType:
-    path = Path(where).expanduser().resolve()
+    path = Path(os.path.expanduser(where)).resolve()
     if not path.is_file():
         raise DeclarationError(f"there is no file {where}; --lfs takes {_FORMS}.")
     digest = hashlib.blake2b(str(path).encode(), digest_size=4).hexdigest()
