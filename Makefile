@@ -7,7 +7,7 @@ VENV := .venv
 EDITABLE := --config-settings editable_mode=compat
 RUN := $(VENV)/bin
 
-.PHONY: demo test test-all test-torchvision check bench clean
+.PHONY: demo test test-all test-torchvision check bench fuzz clean
 
 demo: $(VENV)/installed
 	$(RUN)/lfkit apply digits --lfs lf_library.digits --seeds-per-class 20 --with seed-weighted --out demo-run
@@ -39,6 +39,10 @@ bench: $(VENV)/installed-dev
 	$(RUN)/python -m benchmarks.label_models --n 2000
 	$(RUN)/python -m benchmarks.metrics
 	$(RUN)/python -m benchmarks.generation
+
+# Damaged files of every kind: no traceback, no hang, each named.
+fuzz: $(VENV)/installed-dev
+	$(RUN)/python -m benchmarks.fuzz --files 10000 --minutes 120
 
 clean:
 	rm -rf $(VENV) demo-run

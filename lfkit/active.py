@@ -31,6 +31,7 @@ from lfkit.labels import aggregate, same_content
 from lfkit.loaded_run import LoadedRun, load_run
 from lfkit.material import Progress, Read, material_of, read_run, with_code
 from lfkit.queries import best, scores
+from lfkit.request import FLOOR
 from lfkit.run import image_keys, save_labels
 from lfkit.training import ACTIVE, best_device, make_generator, params_of, train_on
 from lfkit.votes import ABSTAIN
@@ -57,6 +58,11 @@ def learn_actively(
     generator = make_generator(inquiry.name, inquiry.settings)
     loaded = with_code(load_run(run), inquiry.lfs, trust_code=inquiry.trust_code)
     generator.check(has_functions=bool(loaded.config.specs))
+    if loaded.config.aggregator == FLOOR:
+        raise RunError(
+            f"the labels of {run} are those of a plain classifier, and answers join "
+            "votes; run `lfkit apply` without --with floor first."
+        )
     if getattr(generator, "real_labels", "model") == "true":
         raise InputError(
             "with real_labels=true every true label is known, and none has to be asked "
@@ -354,6 +360,12 @@ class _Loop:
 
     def _rows(self, questions: Questions) -> NDArray[np.int64]:
         row_of = {name: row for row, name in enumerate(self.ids)}
+        strange = [name for name in questions.ids if name not in row_of]
+        if strange:
+            raise DataError(
+                f"a guesses.csv in {self.folder} asks about {strange[0]!r}, which is "
+                "no image of this run; delete that file: it is made anew."
+            )
         return np.asarray([row_of[name] for name in questions.ids], np.int64)
 
     def _answers(self) -> Answers:

@@ -15,7 +15,7 @@ from lfkit.errors import RunError
 from lfkit.labels import Labels, aggregate, keep_precise, same_content, score
 from lfkit.loaded_run import LoadedRun
 from lfkit.run import image_keys
-from lfkit.votes import Votes, concatenate
+from lfkit.votes import Votes, with_known
 
 ANSWERS = "answers.csv"
 _HEADER = ("image_id", "label", "round")
@@ -91,13 +91,15 @@ def with_answers(
     labels : (a,) their classes.
     """
     config = loaded.config.model_copy(update={"refine": False})
-    votes = _known(loaded.votes, rows, labels)
+    votes = with_known(loaded.votes, rows, labels)
     held_out = votes
     if votes.seed_out_of_fold is None:
-        # Seeds came with a file of votes: functions may have seen them.
+        # Functions have learned from the seeds, too few to be judged without one.
         only = replace(loaded.votes, seed_rows=None, seed_labels=None)
-        held_out = _known(only, rows, labels)
-    found = aggregate(held_out, config.aggregator, config.class_balance)
+        held_out = with_known(only, rows, labels)
+    found = aggregate(
+        held_out, config.aggregator, config.class_balance, random_state=config.seed
+    )
     found = _with_seeds(found, votes)
     if config.target_precision is not None:
         found = keep_precise(found, config.target_precision)
@@ -132,25 +134,6 @@ def accuracies(
         return None
     shares = {name: each.of_all for name, each in found.items() if each is not None}
     return shares | {"n": found["after"].n}
-
-
-def _known(votes: Votes, rows: NDArray[np.int64], labels: NDArray[np.int64]) -> Votes:
-    """Add images of known class to the seeds; their votes are held out."""
-    held_out = votes.rows(rows)
-    if votes.seed_rows is not None and votes.seed_labels is not None:
-        rows = np.concatenate([votes.seed_rows, rows])
-        labels = np.concatenate([votes.seed_labels, labels])
-        if votes.seed_out_of_fold is None:
-            order = np.argsort(rows)
-            return replace(votes, seed_rows=rows[order], seed_labels=labels[order])
-        held_out = concatenate([votes.seed_out_of_fold, held_out])
-    order = np.argsort(rows)
-    return replace(
-        votes,
-        seed_rows=rows[order],
-        seed_labels=labels[order],
-        seed_out_of_fold=held_out.rows(order),
-    )
 
 
 def _with_seeds(labels: Labels, votes: Votes) -> Labels:

@@ -9,6 +9,7 @@ from typing import Any
 
 from lfkit.errors import RunError
 from lfkit.json_text import to_json
+from lfkit.runs.reading import read_sealed, reading, sealed
 from lfkit.store import write_atomically
 
 ASKED = "asked.json"
@@ -32,11 +33,13 @@ def begun_with(
     path = folder / ASKED
     if not path.exists():
         return None
-    try:
-        known = json.loads(path.read_text())
-        was, now = _flat(known), _flat(json.loads(to_json(asked)))
-    except (ValueError, TypeError) as error:
-        raise RunError(f"{path} cannot be read ({error}); give {anew}.") from error
+    known = read_sealed(path, f"give {anew}", or_unsealed=True)
+    now = _flat(json.loads(to_json(asked)))
+    with reading(path, f"give {anew}"):
+        was = _flat(known)
+        n_steps = known.get("n_steps", 1)
+        if not isinstance(n_steps, int) or n_steps < 1:
+            raise ValueError(f"n_steps is {n_steps!r}")
     if was.get("material") != now.pop("material"):
         raise RunError(
             f"the images, votes or labels of this run have changed since {folder} "
@@ -48,12 +51,12 @@ def begun_with(
                 f"{folder} began with {name} = {was.get(name)}, not {value}; give the "
                 f"same settings to go on, or {anew}."
             )
-    return dict(known)
+    return known
 
 
 def begin_with(folder: Path, asked: Mapping[str, Any]) -> None:
     """Keep what a folder's work begins with."""
-    write_atomically(folder / ASKED, to_json(asked, indent=1).encode())
+    write_atomically(folder / ASKED, sealed(asked))
 
 
 def _flat(asked: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,8 @@ LfkitError
 │   └── StorageError             the system does not let a file be read or written
 ├── FaultError                   `--strict`: the first fault stops the run
 └── TrainingError                a training broke or collapsed; what was good is kept
+
+TrainingWarning (UserWarning)    a training ended, and what it gives is plainly broken
 """
 
 from __future__ import annotations
@@ -74,6 +76,10 @@ class FaultError(LfkitError):
 
 class TrainingError(LfkitError):
     """A training broke or collapsed; what was good is kept."""
+
+
+class TrainingWarning(UserWarning):
+    """A training ended, and what it gives is plainly broken."""
 
 
 def storage_error(

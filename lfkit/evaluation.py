@@ -24,10 +24,13 @@ from lfkit.extractors import (
 )
 from lfkit.fingerprint import fingerprint
 from lfkit.generated import Generated
+from lfkit.generators.broken import what_is_broken
 from lfkit.images import ImageSource
 from lfkit.loaded_run import LoadedRun
 from lfkit.metrics import METRICS, ImageSet, Score, Tools
 
+_LEAST, _LOOKED_AT = 50, 256  # generated images that tell whether they are broken
+_TRAINED = 1000  # steps, of generators that leave their own number untold
 _LOOKS, _BATCH = 20, 128  # of the domain classifier at an image, and images a step
 
 Progress = Callable[[str, int, int], None]
@@ -128,6 +131,21 @@ class Evaluation:
         if self.progress is not None:
             self.progress(f"scoring {found.name}", len(names), len(names))
         return named, missing
+
+    def why_broken(self, found: Generated) -> str | None:
+        """Say why a set cannot be images of the real ones' kind, or None."""
+        if len(found.images) < _LEAST:
+            return None
+        looks = []
+        for images in (found.images, self.real):
+            rows = images.draw(_LOOKED_AT, 0)
+            read = [*images.chunks(rows)]
+            if not read:
+                return None
+            kept = np.concatenate([part for part, _ in read])
+            looks += [np.concatenate([p for _, p in read]), images.labels[kept]]
+        why = what_is_broken(*looks, n_steps=_TRAINED)
+        return None if why is None else f"{found.name} is broken: {why}."
 
     def check(self, found: Generated) -> None:
         """Refuse images of another shape than the real ones."""

@@ -16,11 +16,12 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import inspect
+import os
 import site
 import sys
 import sysconfig
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,50 @@ def fingerprint(value: Any) -> str:
     return (_SHARED.get() or _Hasher()).digest(value).hex()
 
 
+def note_import(module: str, files: Mapping[str, str]) -> None:
+    """Note path → digest of what a user's module read while it was imported.
+
+    Objects that cannot be hashed are taken to depend on all of it.
+    """
+    _READ_AT_IMPORT[module] = dict(files)
+
+
+def texts_of(function: Any) -> set[str]:
+    """List the texts and paths that a function and its helpers hold."""
+    found: set[str] = set()
+    seen: set[int] = set()
+    waiting = [function]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, (str, os.PathLike)):
+            found.add(os.fsdecode(value))
+            continue
+        if id(value) in seen or len(seen) > _MOST_FOLLOWED:
+            continue
+        seen.add(id(value))
+        if isinstance(value, functools.partial):
+            waiting += [value.func, *value.args, *value.keywords.values()]
+        elif isinstance(value, types.MethodType):
+            waiting.append(value.__func__)
+        elif isinstance(value, types.FunctionType) and not _is_library(value):
+            for code in _nested(value.__code__):
+                waiting += code.co_consts
+            waiting += map(_cell_contents, value.__closure__ or ())
+            waiting += [
+                *(value.__defaults__ or ()),
+                *(value.__kwdefaults__ or {}).values(),
+            ]
+            for name, attributes in _global_names(value.__code__):
+                held = value.__globals__.get(name, _MISSING)
+                if not isinstance(held, types.ModuleType) or attributes:
+                    waiting.append(_follow(held, attributes))
+        elif isinstance(value, (tuple, list)) and len(value) <= _MOST_FOLLOWED:
+            waiting += value
+        elif hasattr(value, "__wrapped__"):
+            waiting.append(value.__wrapped__)
+    return found
+
+
 @contextlib.contextmanager
 def unchanging() -> Iterator[None]:
     """Promise that no function changes meanwhile: each is looked at only once."""
@@ -77,6 +122,7 @@ class _Hasher:
         self._reached = sys.maxsize  # the least depth that a cycle led back to
         self._loose: list[int] = []  # ids hashed in the light of an open reference
         self._cycles: dict[int, frozenset[int]] = {}  # id → what it shares cycles with
+        self._module = ""  # of the user's function that is being hashed
         self._alive: list[Any] = []  # keeps ids from being reused while we hash
 
     def digest(self, value: Any) -> bytes:
@@ -160,6 +206,7 @@ class _Hasher:
 
     def _function_parts(self, function: types.FunctionType) -> Iterator[str | bytes]:
         yield "function"
+        self._module = str(function.__globals__.get("__name__"))
         yield self.digest(function.__code__)
         yield self.digest((function.__defaults__, function.__kwdefaults__))
         for cell in function.__closure__ or ():
@@ -216,8 +263,14 @@ class _Hasher:
         try:
             registered = copyreg.dispatch_table.get(type(value))
             reduced = registered(value) if registered else value.__reduce_ex__(4)
-        except Exception:  # any object may refuse, each in its own way
+        except BaseException:  # any object may refuse, each in its own way
             yield "opaque"
+            # A loaded model, say: it may have been any of the files read meanwhile.
+            files = _READ_AT_IMPORT.get(self._module)
+            every = [*_READ_AT_IMPORT.values()]
+            yield repr(
+                [sorted(f.items()) for f in (every if files is None else [files])]
+            )
             return
         if isinstance(reduced, str):
             yield reduced
@@ -239,8 +292,10 @@ class _Hasher:
                 yield hashlib.blake2b(origin.read_bytes()).digest()
 
 
+_READ_AT_IMPORT: dict[str, dict[str, str]] = {}
 _SHARED: ContextVar[_Hasher | None] = ContextVar("_SHARED", default=None)
 _MISSING = object()
+_MOST_FOLLOWED = 1000
 _HAS_DOCSTRING = 0x4000000  # a code flag since Python 3.14
 # lfkit's own functions and classes do not change while a process runs: id → the object
 # itself, which keeps the id from being reused, and its digest.

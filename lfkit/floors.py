@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
-from sklearn.model_selection import StratifiedKFold
 
 from lfkit.analysis import checked_labels
 from lfkit.classifiers import Classifier, ShrinkageLDA, SoftLogisticRegression, one_hot
 from lfkit.features.feature import Feature
 from lfkit.fingerprint import fingerprint
+from lfkit.folds import deal_folds
 from lfkit.images import ImageSource
 from lfkit.labeling.matrix import originals
 from lfkit.labels import scored_images
 from lfkit.store import Block, RunStore, block_size
 from lfkit.votes import Votes
 
-_LARGEST_SIDE = 32  # of the images that logistic regression sees
+_LARGEST_SIDE = 32  # of the images that classifiers on pixels see
+_WIDE = 16  # numbers that a feature needs to be tried on its own
+_MOST_CELLS = 2**23  # of seeds by numbers; beyond it, logistic regression takes minutes
+_FOLDS = 5
+_PIXELS, _FEATURES = "pixels", "features"
+
+# Inputs of classifiers, by name: each one row per image.
+Inputs = Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -30,7 +37,8 @@ class Floor:
 
     Attributes
     ----------
-    seed_cv_accuracy : cross-validated on the seeds; None if a class has one seed only.
+    seed_cv_accuracy : cross-validated on the seeds; None where two classes do not have
+        two seeds each.
     accuracy : on the test batches; None without a known label there.
     n_scored : images behind `accuracy`.
     """
@@ -39,6 +47,33 @@ class Floor:
     seed_cv_accuracy: float | None
     accuracy: float | None
     n_scored: int
+
+
+@dataclass(frozen=True, eq=False)
+class FloorLabels:
+    """What the floor says of all images.
+
+    Attributes
+    ----------
+    name : the classifier's.
+    proba : (n, k) posteriors; flat where an image cannot be read.
+    seed_rows, seed_labels : (s,) seeds that can be read.
+    seed_proba : (s, k) posteriors on them, each by a classifier that has not seen it.
+    """
+
+    name: str
+    proba: NDArray[np.float64]
+    seed_rows: NDArray[np.int64]
+    seed_labels: NDArray[np.int64]
+    seed_proba: NDArray[np.float64]
+
+
+def the_floor(floors: Sequence[Floor]) -> Floor:
+    """Choose the floor by cross-validation on the seeds, never by the true classes.
+
+    The first of the best; where nothing could be cross-validated, the first of all.
+    """
+    return max(floors, key=lambda floor: floor.seed_cv_accuracy or 0.0)
 
 
 def find_floors(
@@ -50,12 +85,14 @@ def find_floors(
     *,
     random_state: int,
     unreadable: Collection[int] = (),
+    networks: Inputs | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> list[Floor]:
     """Score plain classifiers trained on the seeds alone; kept in the store.
 
-    A feature that failed on a seed is not used; without features in the store, only
-    pixels are.
+    The same few classifiers see the pixels, all features together, each feature of 16
+    numbers or more, and each frozen network. A feature that failed on a seed is not
+    used; without features in the store, only pixels and networks are.
 
     Parameters
     ----------
@@ -63,53 +100,93 @@ def find_floors(
     features : feature → its key in the store. Those that learned from the seeds are
         left out: a classifier trained on them would be trained twice on one label.
     unreadable : rows that are not scored, as `given_images` takes them.
+    networks : (n, d) each: main directions of what frozen networks see, by name.
     """
     rows, labels = votes.seed_rows, votes.seed_labels
     if rows is None or labels is None or len(np.unique(labels)) < 2:
         return []
+    networks = networks or {}
     usable = {key for node, key in features.items() if not node.learns_from_labels}
     scored = scored_images(source, votes, truth, unreadable)
     task = (source.decoding, source.keys, rows, labels, votes.n_classes, scored)
     absent = sorted(map(int, unreadable))  # seeds among them may be back the next time
-    code = (score_floors, _shrunk, _small, _batches, _FeatureTable)
+    code = (score_floors, _contenders, _shrunk, _small, _batches, _FeatureTable)
+    seen = [(name, fingerprint(array)) for name, array in networks.items()]
 
     def cache_key() -> str:
-        return fingerprint((sorted(usable), task, absent, random_state, code))
+        names = sorted((key, node.name) for node, key in features.items())
+        return fingerprint(
+            (sorted(usable), names, task, absent, seen, random_state, *code)
+        )
 
     cached = store.load("fitted", cache_key(), "floors")
     if cached is not None:
         return _unpack(cached)
-    blocks = store.layout(source.keys, block_size(source.shape))
-    if not all(store.has("features", key, b.id) for key in usable for b in blocks):
+    if not _is_stored(source, store, usable):
         usable = set()  # deleted to save disk space
         cached = store.load("fitted", cache_key(), "floors")
         if cached is not None:
             return _unpack(cached)
-    pixels, lost = _shrunk(source, rows)
-    readable = np.setdiff1d(np.arange(len(rows)), lost)
-    copied = originals(source.keys)[rows[readable]]  # blocks hold the first of copies
-    table = _FeatureTable(store, blocks, sorted(usable), copied)
+    given = _Given(source, rows, labels, store, features, usable, networks)
+    wanted = np.flatnonzero(scored >= 0)
     found = score_floors(
-        pixels[readable],
-        table.seeds if table.widths else None,
-        labels[readable],
+        given.seeds,
+        given.labels,
         votes.n_classes,
-        _batches(source, blocks, table, scored, progress),
-        blocks=list(table.widths.values()) or None,
+        (
+            (inputs, scored[part])
+            for part, inputs in _batches(source, given, wanted, progress)
+        ),
+        blocks=list(given.table.widths.values()),
+        networks=networks,
+        content=given.content,
         random_state=random_state,
     )
     store.save("fitted", cache_key(), "floors", _pack(found))
     return found
 
 
+def floor_labels(
+    source: ImageSource,
+    votes: Votes,
+    store: RunStore,
+    features: Mapping[Feature, str],
+    floor: Floor,
+    *,
+    random_state: int,
+    networks: Inputs | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> FloorLabels:
+    """Label all images by one of the floors that `find_floors` gave."""
+    assert votes.seed_rows is not None, "floors are trained on seeds"
+    assert votes.seed_labels is not None, "floors are trained on seeds"
+    usable = {key for node, key in features.items() if not node.learns_from_labels}
+    if not _is_stored(source, store, usable):
+        usable = set()
+    rows, labels, k = votes.seed_rows, votes.seed_labels, votes.n_classes
+    given = _Given(source, rows, labels, store, features, usable, networks or {})
+    blocks = list(given.table.widths.values())
+    contender = _contenders(given.seeds, blocks, given.networks)[floor.name]
+    x = given.seeds[contender.input]
+    held_out = _held_out(contender, x, given.labels, k, given.content, random_state)
+    if held_out is None:
+        held_out = np.full((len(given.labels), k), 1 / k)
+    contender.classifier.fit(x, one_hot(given.labels, k))
+    proba = np.full((len(source), k), 1 / k)
+    for part, inputs in _batches(source, given, np.arange(len(source)), progress):
+        proba[part] = contender.classifier.predict_proba(inputs[contender.input])
+    return FloorLabels(floor.name, proba, given.rows, given.labels, held_out)
+
+
 def score_floors(
-    seed_pixels: NDArray[np.uint8],
-    seed_features: NDArray[np.float32] | None,
+    seeds: Inputs,
     seed_labels: ArrayLike,
     n_classes: int,
-    test_batches: Iterable[tuple[NDArray[Any], Any, ArrayLike]] = (),
+    test_batches: Iterable[tuple[Inputs, ArrayLike]] = (),
     *,
-    blocks: Sequence[int] | None = None,
+    blocks: Sequence[int] = (),
+    networks: Collection[str] = (),
+    content: NDArray[np.int64] | None = None,
     random_state: int = 0,
 ) -> list[Floor]:
     """Score plain classifiers trained on the seed labels: what lfkit has to beat.
@@ -118,48 +195,224 @@ def score_floors(
 
     Parameters
     ----------
-    seed_pixels : (s, h, w, c) images.
-    seed_features : (s, d), not standardised; None scores the pixels only.
+    seeds : what classifiers see of the seeds: "pixels", (s, h, w, c); "features",
+        (s, d), not standardised; and (s, d) of single features and networks, by name.
     seed_labels : (s,), -1 = unknown: ignored.
-    test_batches : (pixels, features, labels) of other images, a batch at a time.
-    blocks : widths of the groups of features, which then count alike; None: every
-        feature counts alike.
+    test_batches : inputs and labels of other images, a batch at a time.
+    blocks : widths of the groups of "features", which then count alike; none: every
+        number counts alike.
+    networks : names of inputs that are principal components: larger ones count more.
+    content : (s,) the same for seeds that are copies: they are held out together.
     random_state : seed of the folds.
     """
-    labels = checked_labels(seed_labels, len(seed_pixels), "seed_labels")
-    seeds = np.flatnonzero(labels >= 0)
-    labels = labels[seeds]
+    labels = checked_labels(seed_labels, len(next(iter(seeds.values()))), "seed_labels")
+    known = np.flatnonzero(labels >= 0)
+    labels = labels[known]
     if len(np.unique(labels)) < 2:
         return []
-    contenders: dict[str, tuple[Classifier, int]] = {
-        "logistic regression on pixels": (SoftLogisticRegression(), 0)
-    }
-    inputs: list[NDArray[Any]] = [seed_pixels[seeds]]
-    if seed_features is not None:
-        contenders["shrinkage LDA on features"] = (ShrinkageLDA(blocks=blocks), 1)
-        inputs.append(seed_features[seeds])
-    for classifier, which in contenders.values():
-        classifier.fit(inputs[which], one_hot(labels, n_classes))
+    seeds = {name: rows[known] for name, rows in seeds.items()}
+    content = np.arange(len(labels)) if content is None else content[known]
+    contenders = _contenders(seeds, blocks, networks)
+    for contender in contenders.values():
+        contender.classifier.fit(seeds[contender.input], one_hot(labels, n_classes))
     n_correct = dict.fromkeys(contenders, 0)
     n_scored = 0
-    for pixels, features, batch_labels in test_batches:
-        truth = checked_labels(batch_labels, len(pixels), "labels of a test batch")
-        known = np.flatnonzero(truth >= 0)
-        n_scored += len(known)
-        for name, (classifier, which) in contenders.items():
-            predicted = classifier.predict((pixels, features)[which][known])
-            n_correct[name] += int(np.count_nonzero(predicted == truth[known]))
-    return [
-        Floor(
-            name,
-            _cross_validated(
-                classifier, inputs[which], labels, n_classes, random_state
-            ),
-            n_correct[name] / n_scored if n_scored else None,
-            n_scored,
+    for inputs, batch_labels in test_batches:
+        n = len(next(iter(inputs.values())))
+        truth = checked_labels(batch_labels, n, "labels of a test batch")
+        scored = np.flatnonzero(truth >= 0)
+        n_scored += len(scored)
+        for name, one in contenders.items():
+            predicted = one.classifier.predict(inputs[one.input][scored])
+            n_correct[name] += int(np.count_nonzero(predicted == truth[scored]))
+    found = []
+    for name, one in contenders.items():
+        held_out = _held_out(
+            one, seeds[one.input], labels, n_classes, content, random_state
         )
-        for name, (classifier, which) in contenders.items()
-    ]
+        right = held_out is not None and held_out.argmax(axis=1) == labels
+        found.append(
+            Floor(
+                name,
+                None if held_out is None else float(np.mean(right)),
+                n_correct[name] / n_scored if n_scored else None,
+                n_scored,
+            )
+        )
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class _Contender:
+    """A classifier, and the name of the input that it sees."""
+
+    classifier: Classifier
+    input: str
+
+
+def _contenders(
+    seeds: Inputs, blocks: Sequence[int], networks: Collection[str]
+) -> dict[str, _Contender]:
+    """Make classifiers by their names: first what was the strongest most often."""
+    names = [name for name in seeds if name not in (_PIXELS, _FEATURES)]
+    found = {}
+    for name in [name for name in (_FEATURES, *names, _PIXELS) if name in seeds]:
+        rows = seeds[name]
+        together = blocks if name == _FEATURES and len(blocks) else None
+        as_is = name in networks
+        found[f"shrinkage LDA on {name}"] = _Contender(
+            ShrinkageLDA(blocks=together, standardise=not as_is), name
+        )
+        if name == _PIXELS or rows.size <= _MOST_CELLS:
+            plain = (
+                SoftLogisticRegression()
+                if name == _PIXELS
+                else _ScaledLogistic(standardise=not as_is)
+            )
+            found[f"logistic regression on {name}"] = _Contender(plain, name)
+    return found
+
+
+class _ScaledLogistic(Classifier):
+    """Logistic regression on standardised numbers, in the space of the labeled rows.
+
+    With the penalty, what is best lies in that space: 200 rows of 6,000 numbers are
+    200 rows of 200.
+
+    Parameters
+    ----------
+    standardise : False brings all numbers to one size together.
+    """
+
+    def __init__(self, standardise: bool = True) -> None:
+        self.standardise = standardise
+
+    def _fit(self, rows: NDArray[np.float32], weights: NDArray[np.float64]) -> None:
+        self._center = rows.mean(axis=0)
+        deviation = rows.std(axis=0)
+        if not self.standardise:
+            deviation = np.full_like(deviation, np.sqrt((deviation**2).mean()))
+        constant = deviation <= 1e-6 * np.abs(self._center)
+        self._scale = np.where(constant, 0, 1 / np.where(constant, 1, deviation))
+        scaled = (rows - self._center) * self._scale
+        self._basis = None
+        if len(rows) < rows.shape[1]:
+            _, _, directions = np.linalg.svd(scaled, full_matrices=False)
+            self._basis = directions.T
+        self._model = SoftLogisticRegression().fit(self._seen(rows), weights)
+
+    def _predict_proba(self, rows: NDArray[np.float32]) -> NDArray[np.float64]:
+        return self._model.predict_proba(self._seen(rows))
+
+    def _seen(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
+        scaled = ((rows - self._center) * self._scale).astype(np.float32)
+        return scaled if self._basis is None else scaled @ self._basis
+
+
+def _held_out(
+    contender: _Contender,
+    x: NDArray[Any],
+    labels: NDArray[np.int64],
+    n_classes: int,
+    content: NDArray[np.int64],
+    random_state: int,
+) -> NDArray[np.float64] | None:
+    """Give each seed's posterior by what has not seen it, (s, k); None: too few."""
+    if (np.bincount(labels) >= 2).sum() < 2:
+        return None
+    _, first, which = np.unique(content, return_index=True, return_inverse=True)
+    folds = deal_folds(labels, _FOLDS, random_state)[first[which]]
+    proba = np.zeros((len(labels), n_classes))
+    for fold in np.unique(folds):
+        test = folds == fold
+        if test.all():
+            return None
+        fitted = clone(contender.classifier)
+        fitted.fit(x[~test], one_hot(labels[~test], n_classes))
+        proba[test] = fitted.predict_proba(x[test])
+    return proba
+
+
+def _is_stored(source: ImageSource, store: RunStore, keys: Collection[str]) -> bool:
+    blocks = _blocks(source, store)
+    return all(store.has("features", key, b.id) for key in keys for b in blocks)
+
+
+@dataclass(eq=False)
+class _Given:
+    """What classifiers see of the readable seeds, and where the rest of it lies.
+
+    Attributes
+    ----------
+    rows, labels, content : (s,) readable seeds, their classes, and the first image with
+        the content of each.
+    seeds : inputs of these.
+    table : the stored features.
+    """
+
+    source: ImageSource
+    rows: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    store: RunStore
+    features: Mapping[Feature, str]
+    usable: Collection[str]
+    networks: Inputs
+    seeds: dict[str, NDArray[Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        source = self.source
+        pixels, lost = _shrunk(source, self.rows)
+        readable = np.setdiff1d(np.arange(len(self.rows)), lost)
+        self.rows, self.labels = self.rows[readable], self.labels[readable]
+        # Blocks hold the first of copies.
+        self.content = originals(source.keys)[self.rows]
+        self.blocks = _blocks(source, self.store)
+        keys = sorted(self.usable)
+        self.table = _FeatureTable(self.store, self.blocks, keys, self.content)
+        self.names = _names(self.table.widths, self.features)
+        self.seeds = self.inputs(pixels[readable], self.table.seeds, self.rows)
+
+    def inputs(
+        self,
+        pixels: NDArray[np.uint8],
+        features: NDArray[np.float32],
+        rows: NDArray[np.int64],
+    ) -> dict[str, NDArray[Any]]:
+        """Give what classifiers see of some images, all features side by side."""
+        found: dict[str, NDArray[Any]] = {}
+        start = 0
+        if self.table.widths:
+            found[_FEATURES] = features
+        for key, width in self.table.widths.items():
+            if key in self.names:
+                found[self.names[key]] = features[:, start : start + width]
+            start += width
+        for name, array in self.networks.items():
+            found[name] = array[rows].astype(np.float32)
+        return {**found, _PIXELS: pixels}
+
+
+def _names(
+    widths: Mapping[str, int], features: Mapping[Feature, str]
+) -> dict[str, str]:
+    """Name the features to be tried on their own: key → name, each once."""
+    if len(widths) < 2:
+        return {}  # it is all features together
+    found: dict[str, str] = {}
+    named = {key: node.name for node, key in features.items()}
+    for key, width in widths.items():
+        if width < _WIDE:
+            continue
+        name, number = named[key], 2
+        while name in (*found.values(), _PIXELS, _FEATURES):
+            name, number = f"{named[key]} ({number})", number + 1
+        found[key] = name
+    return found
+
+
+def _blocks(source: ImageSource, store: RunStore) -> Sequence[Block]:
+    """Give the blocks in which a source's features are stored."""
+    return store.layout(source.keys, block_size(source.shape))
 
 
 class _FeatureTable:
@@ -215,19 +468,18 @@ class _FeatureTable:
 
 def _batches(
     source: ImageSource,
-    blocks: Sequence[Block],
-    table: _FeatureTable,
-    scored: NDArray[np.int64],
+    given: _Given,
+    wanted: NDArray[np.int64],
     progress: Callable[[str, int, int], None] | None,
-) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.int64]]]:
-    """Yield pixels, features and truth of the images to score, copies among them."""
+) -> Iterator[tuple[NDArray[np.int64], dict[str, NDArray[Any]]]]:
+    """Yield rows of the images wanted that can be read, and what classifiers see."""
+    blocks, table = given.blocks, given.table
     original = originals(source.keys)
     block_of, position_of = np.zeros((2, len(source)), np.int64)
     for number, block in enumerate(blocks):
         block_of[block.rows] = number
         position_of[block.rows] = np.arange(len(block.rows))
-    images = np.flatnonzero(scored >= 0)
-    images = images[np.argsort(block_of[original[images]], kind="stable")]
+    images = wanted[np.argsort(block_of[original[wanted]], kind="stable")]
     starts = np.searchsorted(block_of[original[images]], np.arange(len(blocks) + 1))
     done, total = 0, sum(len(block.rows) for block in blocks)
     for number, block in enumerate(blocks):
@@ -241,7 +493,8 @@ def _batches(
         kept = np.flatnonzero(~np.isin(place, lost))
         for start in range(0, len(kept), len(block.rows)):
             part = kept[start : start + len(block.rows)]
-            yield pixels[place[part]], features[place[part]], scored[members[part]]
+            rows = members[part]
+            yield rows, given.inputs(pixels[place[part]], features[place[part]], rows)
         if progress:
             progress("scoring plain classifiers", done, total)
 
@@ -290,21 +543,3 @@ def _unpack(arrays: Mapping[str, NDArray[Any]]) -> list[Floor]:
 
 def _or_none(value: float) -> float | None:
     return None if np.isnan(value) else value
-
-
-def _cross_validated(
-    classifier: Classifier,
-    x: NDArray[Any],
-    labels: NDArray[np.int64],
-    n_classes: int,
-    random_state: int,
-) -> float | None:
-    smallest = int(min(count for count in np.bincount(labels) if count))
-    if smallest < 2:
-        return None
-    folds = StratifiedKFold(min(5, smallest), shuffle=True, random_state=random_state)
-    right = np.zeros(len(labels), dtype=bool)
-    for train, test in folds.split(x, labels):
-        fitted = clone(classifier).fit(x[train], one_hot(labels[train], n_classes))
-        right[test] = fitted.predict(x[test]) == labels[test]
-    return float(right.mean())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from lfkit.errors import InputError
@@ -37,6 +38,9 @@ _NUMBERS: dict[str, _Bounds] = {  # both ends are allowed
     "pair_weight": (0, 1),
     "reader_steps": (1, math.inf),
 }
+_RATES = ("rate_g", "rate_d", "rate_head")
+# Adam's steps are about as large as its rate, and a weight is about .1.
+_LARGE_RATE = 0.02
 
 
 @dataclass(frozen=True)
@@ -153,6 +157,24 @@ class GanPlan:
                 "images_first is 1: no pair would ever be judged. Set it lower, or "
                 "labels to 'none'.",
             ),
+            *(
+                (
+                    getattr(self, name) == 0,
+                    f"{name} is 0: nothing would be learned. Give a number above 0, "
+                    f"{getattr(GanPlan, name):g} as a rule.",
+                )
+                for name in _RATES
+                if name != "rate_head" or self.labels == "head"
+            ),
+            (
+                self.pair_weight == 0 and self.labels != "none",
+                "pair_weight is 0: labels would teach nothing. Give a number above 0.",
+            ),
+            (
+                self.n_codes > 0 and self.code_weight == 0,
+                "code_weight is 0: images would not follow the codes. Give a number "
+                "above 0, or set n_codes to 0.",
+            ),
             (
                 self.cutmix > 0 and self.network not in JUDGES_OF_PIXELS,
                 f"cutmix is {self.cutmix:g} and network {self.network!r}, whose "
@@ -160,6 +182,34 @@ class GanPlan:
                 f"{JUDGES_OF_PIXELS[0]!r}, or cutmix to 0.",
             ),
         )
+
+    def doubts(self, given: Collection[str]) -> list[str]:
+        """Say which settings will probably break a training, or change nothing.
+
+        Parameters
+        ----------
+        given : names of those that were asked for.
+        """
+        large = [
+            f"{name} is {getattr(self, name):g}: rates above {_LARGE_RATE:g} break "
+            f"nearly every training; {getattr(GanPlan, name):g} is usual."
+            for name in _RATES
+            if getattr(self, name) > _LARGE_RATE
+        ]
+        idle = [
+            f"{name} changes nothing where {because}."
+            for name, because, is_idle in (
+                ("rate_head", "labels is not 'head'", self.labels != "head"),
+                ("head_on", "labels is not 'head'", self.labels != "head"),
+                ("images_first", "labels is 'none'", self.labels == "none"),
+                ("pair_weight", "labels is 'none'", self.labels == "none"),
+                ("r1_every", "r1_gamma is 0", not self.r1_gamma),
+                ("code_weight", "n_codes is 0", not self.n_codes),
+                ("stratify", "draw_factor is 1", self.draw_factor == 1),
+            )
+            if is_idle and name in given
+        ]
+        return large + idle
 
     @property
     def first_pair(self) -> int:

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import json
-import zlib
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lfkit.errors import DataError, InputError
 from lfkit.metrics.image_set import ImageSet
+from lfkit.runs.reading import read_log, read_sealed, reading
 
 _SAMPLES, _LOG, _TRUST = "samples.npz", "log.jsonl", "trust.json"
 _MOST_OFF = 0.02  # from 1, of a row that is rounded
+_MOST_BYTES = 8e9  # unpacked
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,15 +47,8 @@ def load_generated(path: Path, n_classes: int, name: str | None = None) -> Gener
 
     In place of `proba` it may hold `labels`, (n,) classes, -1 = unknown.
     """
-    try:
-        # Opened by hand: NumPy leaves a damaged archive open.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            held = {key: arrays[key] for key in arrays.files}
-    except (OSError, ValueError, EOFError, TypeError, BadZipFile, zlib.error) as error:
-        raise DataError(
-            f"{path} cannot be read ({error}); expected an .npz with `images` and "
-            "`proba`."
-        ) from error
+    with reading(path, "expected an .npz with `images` and `proba`", DataError):
+        held = _unpacked(path)
     if "images" not in held or not {"proba", "labels"} & {*held}:
         raise DataError(
             f"{path} holds {', '.join(held) or 'nothing'}; expected `images`, (n, h, "
@@ -78,6 +71,8 @@ def load_generated(path: Path, n_classes: int, name: str | None = None) -> Gener
             )
         proba = np.eye(n_classes + 1)[labels][:, :n_classes]
     name = name or path.stem
+    with reading(path, "expected an .npz with `images` and `proba`", DataError):
+        _check_images(held["images"], proba)
     images = ImageSet(held["images"], proba, name=name)
     if images.n_classes != n_classes:
         raise DataError(
@@ -125,28 +120,44 @@ def generators_of(run: Path, n_classes: int) -> list[Generated]:
     for folder in sorted((run / "models").glob("*/")):
         if (folder / _SAMPLES).exists():
             known = load_generated(folder / _SAMPLES, n_classes, folder.name)
-            log, trust = _log(folder / _LOG), _trust(folder / _TRUST)
+            log, trust = read_log(folder / _LOG), _trust(folder / _TRUST)
             found.append(replace(known, log=log, trust=trust, checkpoint="last"))
     return found
 
 
-def _log(path: Path) -> list[dict[str, Any]]:
-    if not path.exists():
-        return []
-    lines = []
-    for line in path.read_text(errors="replace").splitlines():
-        try:
-            lines.append(json.loads(line))
-        except ValueError:
-            continue  # the last line of a run that was killed
-    return [line for line in lines if isinstance(line, dict)]
+def _unpacked(path: Path) -> dict[str, NDArray[Any]]:
+    # Opened by hand: NumPy leaves a damaged archive open.
+    with path.open("rb") as file:
+        with zipfile.ZipFile(file) as archive:
+            size = sum(entry.file_size for entry in archive.infolist())
+        if size > _MOST_BYTES:
+            raise ValueError(
+                f"it has {size / 1e9:.0f} GB; {_MOST_BYTES / 1e9:.0f} GB are the most"
+            )
+        file.seek(0)
+        with np.load(file, allow_pickle=False) as arrays:
+            return {key: arrays[key] for key in arrays.files}
+
+
+def _check_images(images: NDArray[Any], proba: NDArray[np.float64]) -> None:
+    if images.dtype != np.uint8 or images.ndim not in (3, 4) or 0 in images.shape:
+        raise ValueError(f"its images are {images.dtype} of shape {images.shape}")
+    if proba.ndim != 2 or len(proba) != len(images):
+        raise ValueError(
+            f"it has {len(images)} images and labels of shape {proba.shape}"
+        )
 
 
 def _trust(path: Path) -> dict[str, Any] | None:
-    try:
-        found = json.loads(path.read_text())
-        m = len(found["names"])
-        is_whole = np.shape(found["theta"]) == (m,) and np.shape(found["phi"]) == (m, m)
-    except (OSError, ValueError, KeyError, TypeError):
+    if not path.exists():
         return None  # a generator that knows no functions, or an older one
-    return found if is_whole else None
+    remedy = "delete it: it is only for charts"
+    found = read_sealed(path, remedy, or_unsealed=True)
+    with reading(path, remedy):
+        m = len(found["names"])
+        theta, phi = np.asarray(found["theta"], float), np.asarray(found["phi"], float)
+        if theta.shape != (m,) or phi.shape != (m, m):
+            return None
+        if not (np.isfinite(theta).all() and np.isfinite(phi).all()):
+            raise ValueError("it holds numbers that are not finite")
+    return found

@@ -19,8 +19,9 @@ from lfkit.json_text import to_json
 from lfkit.labels import Labels
 from lfkit.loaded_run import LoadedRun, load_run
 from lfkit.material import Progress, fitted_functions, read_all, with_code
+from lfkit.runs.reading import read_object, reading
 from lfkit.store import write_atomically
-from lfkit.training import ACTIVE, best_device
+from lfkit.training import ACTIVE, best_device, why_broken
 from lfkit.votes import ABSTAIN
 
 _MOST_IMAGES = 1e12
@@ -82,7 +83,7 @@ def generate(
     loaded = load_run(run)
     names = loaded.config.class_names
     name, folder = _trained(run, order.name)
-    generator = _load(name, folder)
+    generator = _load(folder, loaded)
     _bind(generator, name, loaded, order, progress)
     wanted = _wanted(order, names, generator)
     manifest = _manifest(order, run, name, folder, names)
@@ -124,6 +125,7 @@ def generate(
         "generator": name,
         "out": str(order.out),
         "classes": dict(zip(names, counts.tolist(), strict=True)),
+        "broken": why_broken(folder),
         "files": [str(path) for path in files],
     }
     manifest["written"] = summary
@@ -143,7 +145,7 @@ def traverse(run: Path, name: str, code: int, out: Path, seed: int = 0) -> Path:
 
     loaded = load_run(run)
     name, folder = _trained(run, name)
-    generator = _load(name, folder)
+    generator = _load(folder, loaded)
     assert isinstance(generator, GanGenerator)
     shown = generator.traverse(code - 1, random_state=seed)
     if out.exists() and not out.is_dir():
@@ -159,7 +161,7 @@ def relabel(
     """Label the run's own images by a generator that was trained on them."""
     loaded = load_run(run)
     name, folder = _trained(run, name)
-    generator = _load(name, folder)
+    generator = _load(folder, loaded)
     before = loaded.labels
     readable = np.ones(len(before.proba), bool)
 
@@ -169,27 +171,32 @@ def relabel(
         return pixels
 
     found, reason = generator.relabel(read, loaded.votes, before.proba)
+    if not np.isfinite(found).all():
+        raise RunError(
+            f"what {name} in {folder} has learned holds numbers that are not finite, so "
+            "it cannot label images; train it anew: `lfkit train` with --restart."
+        )
     # Seeds are known, and what cannot be read is not looked at.
     proba = np.where((before.is_seed | ~readable)[:, None], before.proba, found)
     # What was left without a label, for want of precision or votes, stays so.
     unlabeled = ~proba.any(axis=1) | (before.labels == ABSTAIN)
     labels = np.where(unlabeled, ABSTAIN, proba.argmax(axis=1))
-    return loaded, replace(
-        before, labels=labels, proba=proba, chosen=name, reason=reason
-    )
+    relabeled = before.relabeled(labels, proba, held_out=None)
+    return loaded, replace(relabeled, chosen=name, reason=reason)
 
 
 def _trained(run: Path, name: str) -> tuple[str, Path]:
     """Find the generator that is asked for, or the only one there is."""
     from lfkit.generators import GENERATORS
 
-    if name and name.removesuffix(ACTIVE) not in GENERATORS:
-        raise InputError(
-            f"there is no generator {name!r}; choose from {', '.join(GENERATORS)}."
-        )
     trained = sorted(
         path.parent.name for path in (run / "models").glob("*/config.json")
     )
+    known = dict.fromkeys([*GENERATORS, *trained])
+    if name and name.removesuffix(ACTIVE) not in GENERATORS and name not in trained:
+        raise InputError(
+            f"there is no generator {name!r}; choose from {', '.join(known)}."
+        )
     if name and name not in trained:
         begun = (run / "models" / name / "asked.json").exists()
         raise RunError(
@@ -213,10 +220,26 @@ def _maker(name: str) -> str:
     return "active" if name.endswith(ACTIVE) else "train"
 
 
-def _load(name: str, folder: Path) -> Any:
+def _load(folder: Path, loaded: LoadedRun) -> Any:
+    """Read a generator by what its config says that it is: folders are renamed."""
     from lfkit.generators import GENERATORS
+    from lfkit.generators.generator import read_config
 
-    return GENERATORS[name.removesuffix(ACTIVE)].load(folder, device=best_device())
+    kinds = {kind.__name__: kind for kind in GENERATORS.values()}
+    kind = read_config(folder)["generator"]
+    if kind not in kinds:
+        raise RunError(
+            f"{folder / 'config.json'} is of a generator {kind!r}, which this lfkit "
+            f"does not know; it knows {', '.join(kinds)}."
+        )
+    made = kinds[kind].load(folder, device=best_device())
+    k = len(loaded.config.class_names)
+    if len(made.prior_) != k:
+        raise RunError(
+            f"the generator in {folder} knows {len(made.prior_)} classes and the run "
+            f"has {k}: it was trained on another run. Train it on this one."
+        )
+    return made
 
 
 def _bind(
@@ -313,9 +336,12 @@ def _manifest(
     order: Order, run: Path, name: str, folder: Path, names: Sequence[str]
 ) -> dict[str, Any]:
     """Say where the images come from."""
+    from lfkit.generators.generator import read_config
     from lfkit.run import versions
 
-    weights = (folder / "weights.safetensors").read_bytes()
+    path = folder / "weights.safetensors"
+    with reading(path, "train it anew: `lfkit train` with --restart"):
+        weights = path.read_bytes()
     left_out = ("out", "lfs", "trust_code")  # which make no other images
     asked = {key: value for key, value in vars(order).items() if key not in left_out}
     return {
@@ -323,7 +349,7 @@ def _manifest(
         "run": str(run),
         "generator": name,
         "weights_sha256": hashlib.sha256(weights).hexdigest(),
-        "config": json.loads((folder / "config.json").read_text()),
+        "config": read_config(folder),
         "asked": asked | {"name": name},
         "class_names": list(names),
         "versions": versions(),
@@ -340,12 +366,7 @@ def _finished(order: Order, manifest: dict[str, Any]) -> dict[str, Any] | None:
                 f"{out} exists and holds something else; give --out a new folder."
             )
         return None
-    try:
-        known = json.loads(path.read_text())
-    except ValueError as error:
-        raise RunError(
-            f"{path} cannot be read ({error}); give --out a new folder."
-        ) from error
+    known = read_object(path, "give --out a new folder")
     if not any(each.is_file() and each != path for each in out.rglob("*")):
         return None  # what was asked for failed before anything was made
     now = json.loads(to_json(manifest))
@@ -362,7 +383,8 @@ def _finished(order: Order, manifest: dict[str, Any]) -> dict[str, Any] | None:
     summary: dict[str, Any] | None = known.get("written")
     if summary is None:
         return None
-    files = [out / Path(file).name for file in summary["files"]]
+    with reading(path, "give --out a new folder"):
+        files = [out / Path(file).name for file in summary["files"]]
     for file in files:
         n_left = len(list(file.iterdir())) if file.is_dir() else order.n
         if not file.exists() or n_left < order.n:

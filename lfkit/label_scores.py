@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfkit.aggregators import AGGREGATORS
-from lfkit.aggregators.aggregator import clear_winners
 from lfkit.calibration import log_losses, measure
 from lfkit.errors import LfkitError
+from lfkit.labels import aggregate_with, make_aggregator
 from lfkit.loaded_run import LoadedRun
 
 OF_THE_RUN = "labels of the run"
@@ -56,13 +56,17 @@ def score_label_models(
 ) -> list[LabelScores]:
     """Fit every aggregator to the run's votes, and score it beside the run's labels.
 
-    Of more than 20,000 images a draw of 20,000 is taken, the same for all.
+    All are calibrated on the seeds as the run's labels are, if there are any.
+
+    Of more than 20,000 images a draw of 20,000 is taken, the same for all, and the
+    seeds.
     """
+    seeds = run.votes.seed_rows
     rows = np.random.default_rng(0).permutation(len(run.votes))[:_MOST_IMAGES]
-    rows.sort()
-    # What is learned from seeds is learned from the votes on them out of fold.
+    rows = np.unique(rows if seeds is None else np.concatenate([rows, seeds]))
     votes = replace(
         run.votes.rows(rows),
+        seed_rows=None if seeds is None else np.searchsorted(rows, seeds),
         seed_labels=run.votes.seed_labels,
         seed_out_of_fold=run.votes.seed_out_of_fold,
     )
@@ -74,16 +78,16 @@ def score_label_models(
         if progress is not None:
             progress("label models", place, len(names))
         start = time.perf_counter()
-        model = AGGREGATORS[name](class_balance=run.config.class_balance)
+        config = run.config
+        model = make_aggregator(name, config.class_balance, config.seed)
         try:
-            proba = model.fit_predict_proba(votes)
+            made = aggregate_with(model, votes, name)
         except LfkitError as error:
             nothing = (None, None, None, None, None)
             found.append(LabelScores(name, *nothing, 0, 0.0, None, str(error)))
             continue
         seconds = time.perf_counter() - start
-        labels = clear_winners(proba, votes)
-        found.append(_scored(name, truth, proba, labels, seconds))
+        found.append(_scored(name, truth, made.proba, made.labels, seconds))
     if progress is not None:
         progress("label models", len(names), len(names))
     return found

@@ -17,6 +17,39 @@ from lfkit.votes import ABSTAIN, Votes
 
 
 @dataclass(frozen=True, eq=False)
+class HeldOut:
+    """What labels are judged by: seeds, labeled by what has learned from none of them.
+
+    Attributes
+    ----------
+    rows : (s,) the seeds' row numbers; -1 where their images are not among those
+        labeled.
+    labels : (s,) their classes.
+    proba : (s, k) posteriors on them, each by functions and models fitted without that
+        seed. If `is_calibrated`, each row is calibrated by other seeds.
+    predicted : (s,) the class each would have got, -1 = none.
+    of : the last stage that these seeds judge: "votes", or the name of a stage of the
+        refinement. Whoever changes labels after it writes new evidence, or none.
+    is_calibrated : the posteriors of the labels, `Labels.proba`, were calibrated on
+        these seeds, after that stage.
+    temperature : of that calibration; None where there is none, or another kind.
+    """
+
+    rows: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    proba: NDArray[np.float64]
+    predicted: NDArray[np.int64]
+    of: str = "votes"
+    is_calibrated: bool = False
+    temperature: float | None = None
+
+    @property
+    def accuracy(self) -> float:
+        """The share of the seeds that come out right; no label counts as wrong."""
+        return float((self.predicted == self.labels).mean())
+
+
+@dataclass(frozen=True, eq=False)
 class Labels:
     """Labels made of votes, and perhaps refined by the images.
 
@@ -27,12 +60,10 @@ class Labels:
     is_seed : (n,) True where the label was given.
     vote_labels, vote_confidence : (n,) what the votes alone say, before refinement and
         before labels of little confidence were dropped.
-    on_seeds : (s, k) posteriors on the seeds by what has not seen them; None without.
-    seed_labels : (s,) their classes; None without.
+    held_out : what these labels, and no earlier ones, are judged by; None where no seed
+        can tell.
     chosen : the aggregator whose labels these are: `auto` has chosen one.
     reason : why it was chosen, in one sentence; "" where it was asked for.
-    temperature : what made the posteriors as sure as they are right on the seeds;
-        None where no seed could tell.
     """
 
     labels: NDArray[np.int64]
@@ -40,11 +71,44 @@ class Labels:
     is_seed: NDArray[np.bool_]
     vote_labels: NDArray[np.int64]
     vote_confidence: NDArray[np.float64]
-    on_seeds: NDArray[np.float64] | None = None
-    seed_labels: NDArray[np.int64] | None = None
+    held_out: HeldOut | None = None
     chosen: str = ""
     reason: str = ""
-    temperature: float | None = None
+
+    @property
+    def on_seeds(self) -> NDArray[np.float64] | None:
+        """(s, k) posteriors on the seeds by what has not seen them; None without."""
+        return None if self.held_out is None else self.held_out.proba
+
+    @property
+    def seed_labels(self) -> NDArray[np.int64] | None:
+        """(s,) the classes of the seeds in `on_seeds`; None without."""
+        return None if self.held_out is None else self.held_out.labels
+
+    @property
+    def temperature(self) -> float | None:
+        """What calibrated the posteriors, if it was a temperature."""
+        return None if self.held_out is None else self.held_out.temperature
+
+    @property
+    def is_calibrated(self) -> bool:
+        """Tell whether seeds have told how far confidence can be believed."""
+        return self.held_out is not None and self.held_out.is_calibrated
+
+    def relabeled(
+        self,
+        labels: NDArray[np.int64],
+        proba: NDArray[np.float64],
+        held_out: HeldOut | None,
+    ) -> Labels:
+        """Give other labels to the same images, with the evidence that is theirs.
+
+        Parameters
+        ----------
+        held_out : of these labels; None where no seed can judge them. The evidence of
+            the labels before is never kept.
+        """
+        return replace(self, labels=labels, proba=proba, held_out=held_out)
 
 
 @dataclass(frozen=True)
@@ -63,24 +127,30 @@ class Accuracy:
     n: int
 
 
-def make_aggregator(name: str, class_balance: Sequence[float] | None) -> Aggregator:
+def make_aggregator(
+    name: str, class_balance: Sequence[float] | None, random_state: int = 0
+) -> Aggregator:
     """Make an aggregator by its name in AGGREGATORS."""
     if name not in AGGREGATORS:
         raise InputError(
             f"there is no aggregator {name!r}; choose from {', '.join(AGGREGATORS)}."
         )
-    return AGGREGATORS[name](class_balance=class_balance)
+    return AGGREGATORS[name](class_balance=class_balance, random_state=random_state)
 
 
 def aggregate(
-    votes: Votes, name: str, class_balance: Sequence[float] | None = None
+    votes: Votes,
+    name: str,
+    class_balance: Sequence[float] | None = None,
+    random_state: int = 0,
 ) -> Labels:
     """Turn votes into labels; the seeds keep the labels they were given.
 
     Where there are votes on the seeds by functions that have not seen them, posteriors
     are calibrated: as sure as they are right there.
     """
-    return aggregate_with(make_aggregator(name, class_balance), votes, name)
+    aggregator = make_aggregator(name, class_balance, random_state)
+    return aggregate_with(aggregator, votes, name)
 
 
 def aggregate_with(aggregator: Aggregator, votes: Votes, name: str) -> Labels:
@@ -88,13 +158,19 @@ def aggregate_with(aggregator: Aggregator, votes: Votes, name: str) -> Labels:
     proba = aggregator.fit_predict_proba(votes)
     labels = clear_winners(proba, votes)
     on_seeds = aggregator.out_of_fold_proba(votes)
-    temperature = None
-    seed_labels = None
-    if on_seeds is not None and votes.seed_labels is not None:
-        seed_labels = np.asarray(votes.seed_labels, np.int64)
-        calibrator = fit_calibrator(on_seeds, seed_labels)
-        proba, temperature = calibrator(proba), calibrator.temperature
-        on_seeds = cross_calibrated(on_seeds, seed_labels)
+    held_out = None
+    if on_seeds is not None:
+        fold, rows = votes.seed_out_of_fold, votes.seed_rows
+        assert fold is not None, "posteriors on seeds are made of votes on them"
+        proba, held_out = calibrate(
+            proba,
+            on_seeds,
+            rows=np.full(len(fold), -1) if rows is None else np.asarray(rows, np.int64),
+            labels=np.asarray(votes.seed_labels, np.int64),
+            predicted=clear_winners(on_seeds, fold),
+            basis=getattr(aggregator, "seed_proba_", None),
+            random_state=aggregator.random_state,
+        )
     is_seed = np.zeros(len(votes), bool)
     if votes.seed_rows is not None and votes.seed_labels is not None:
         is_seed[votes.seed_rows] = True
@@ -106,12 +182,61 @@ def aggregate_with(aggregator: Aggregator, votes: Votes, name: str) -> Labels:
         is_seed,
         vote_labels=labels,
         vote_confidence=proba.max(axis=1, initial=0.0),
-        on_seeds=on_seeds,
-        seed_labels=seed_labels,
+        held_out=held_out,
         chosen=getattr(aggregator, "chosen_", name),
         reason=getattr(aggregator, "reason_", ""),
-        temperature=temperature,
     )
+
+
+def calibrate(
+    proba: NDArray[np.float64],
+    on_seeds: NDArray[np.float64],
+    *,
+    rows: NDArray[np.int64],
+    labels: NDArray[np.int64],
+    predicted: NDArray[np.int64] | None = None,
+    basis: NDArray[np.float64] | None = None,
+    of: str = "votes",
+    random_state: int = 0,
+) -> tuple[NDArray[np.float64], HeldOut]:
+    """Make posteriors as sure as they are right on held-out seeds; give that evidence.
+
+    To be called once, after the last stage that changes the posteriors.
+
+    Parameters
+    ----------
+    proba : (n, k) of all images.
+    on_seeds : (s, k) of the seeds, likewise made, by what has not learned from them.
+    rows, labels : (s,) the seeds' row numbers and classes.
+    predicted : (s,) the class each would have got; None: its most probable one.
+    basis : (s, k) what the calibration is learned from, if a model was chosen by the
+        seeds: its posteriors on them; `on_seeds` are those of a choice without each.
+    of : the stage that made the posteriors.
+    random_state : of the folds in which the seeds' own posteriors are calibrated.
+    """
+    calibrator = fit_calibrator(on_seeds if basis is None else basis, labels)
+    # A class without any share gets none: 0 is not a small number there.
+    none = ~(proba.any(axis=0) | on_seeds.any(axis=0))
+    found = _without(cross_calibrated(on_seeds, labels, random_state), none)
+    return _without(calibrator(proba), none), HeldOut(
+        rows=rows,
+        labels=labels,
+        proba=found,
+        predicted=found.argmax(axis=1) if predicted is None else predicted,
+        of=of,
+        is_calibrated=True,
+        temperature=calibrator.temperature,
+    )
+
+
+def _without(
+    proba: NDArray[np.float64], classes: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Take what some classes, (k,), were given for others: (n, k)."""
+    if not classes.any():
+        return proba
+    left = np.where(classes, 0, proba)
+    return np.asarray(left / left.sum(axis=1, keepdims=True))
 
 
 def keep_precise(labels: Labels, target: float) -> Labels:
@@ -127,22 +252,17 @@ def keep_precise(labels: Labels, target: float) -> Labels:
 
 
 def seed_accuracy(
-    votes: Votes, name: str, class_balance: Sequence[float] | None = None
+    votes: Votes,
+    name: str,
+    class_balance: Sequence[float] | None = None,
+    random_state: int = 0,
 ) -> float | None:
     """Score an aggregator on the seeds, by what has not seen them.
 
     Returns None without out-of-fold votes. No vote and ties count as wrong.
     """
-    return accuracy_on_seeds(aggregate(votes, name, class_balance), votes)
-
-
-def accuracy_on_seeds(labels: Labels, votes: Votes) -> float | None:
-    """Score labels on the seeds, by what has not seen them; None without such votes."""
-    fold = votes.seed_out_of_fold
-    if labels.on_seeds is None or fold is None:
-        return None
-    predicted = clear_winners(labels.on_seeds, fold)
-    return float((predicted == labels.seed_labels).mean())
+    held_out = aggregate(votes, name, class_balance, random_state).held_out
+    return None if held_out is None else held_out.accuracy
 
 
 def score(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from lfkit.errors import DataError, RunError
 from lfkit.images import ImageSource
 from lfkit.labels import Labels
 from lfkit.run import (
+    AGAIN,
     RunConfig,
     image_keys,
     load_config,
@@ -25,8 +25,9 @@ from lfkit.run import (
     load_votes,
     not_scored,
 )
+from lfkit.runs.reading import read_sealed
 from lfkit.seeds import read_labels
-from lfkit.summary import summarize
+from lfkit.summary import floor_of, summarize
 from lfkit.votes import Votes
 
 
@@ -66,11 +67,9 @@ class LoadedRun:
         """Say all that is known of functions and labels, JSON-ready."""
         config = self.config
         everything = tuple(range(len(config.class_names)))
-        floors = {
-            floor["name"]: floor["accuracy"]
-            for floor in self.stored.get("floors", [])
-            if floor["accuracy"] is not None
-        }
+        floor = floor_of(self.stored)
+        known = floor is not None and floor["accuracy"] is not None
+        floors = {floor["name"]: floor["accuracy"]} if floor and known else {}
         found = summarize(
             self.votes,
             self.labels,
@@ -84,8 +83,8 @@ class LoadedRun:
             floors=floors,
         )
         # What needs the posteriors on the seeds, which are not kept.
-        known = ("chosen", "reason", "seed_accuracy", "calibration")
-        return found | {key: self.stored[key] for key in known if key in self.stored}
+        kept = ("chosen", "reason", "seed_accuracy", "judged", "calibration")
+        return found | {key: self.stored[key] for key in kept if key in self.stored}
 
     def open_images(
         self, progress: Callable[[int, int], None] | None = None
@@ -135,19 +134,13 @@ def load_run(folder: Path, labels: Path | None = None) -> LoadedRun:
         truth[given.rows] = given.labels
         notes = given.notes
     path = folder / "summary.json"
-    try:
-        stored = json.loads(path.read_text()) if path.exists() else {}
-    except ValueError as error:
-        raise RunError(
-            f"{path} cannot be read ({error}); run `lfkit apply` again: what is "
-            "already computed is kept."
-        ) from error
+    stored = read_sealed(path, AGAIN) if path.exists() else {}
     return LoadedRun(
         folder,
         config,
         index,
         votes,
-        load_labels(folder, config),
+        load_labels(folder, config, index.column("image_id").to_pylist()),
         truth,
         not_scored(index, votes),
         stored if labels is None else _unscored(stored),

@@ -19,6 +19,7 @@ from lfkit.labeling.labeling_function import LabelingFunction
 from lfkit.labeling.loading import load_lfs
 from lfkit.labels import make_aggregator
 from lfkit.loaded_run import LoadedRun
+from lfkit.request import FLOOR
 from lfkit.store import RunStore
 from lfkit.votes import ABSTAIN, Votes
 
@@ -203,11 +204,12 @@ def material_of(loaded: LoadedRun, read: Read, real_labels: str = "model") -> Ma
     if real_labels in ("true", "seeds"):
         proba = _one_hot(loaded, true=real_labels == "true")
     seed_proba = None
-    if not loaded.config.refine and votes.seed_out_of_fold is not None:
+    by_votes = not loaded.config.refine and loaded.config.aggregator != FLOOR
+    if by_votes and votes.seed_out_of_fold is not None:
         # Refined labels have learned from the votes on every image: mixing votes into
         # them again would count these twice.
         aggregator: Aggregator = make_aggregator(
-            loaded.config.aggregator, loaded.config.class_balance
+            loaded.config.aggregator, loaded.config.class_balance, loaded.config.seed
         )
         seed_proba = aggregator.fit(votes).out_of_fold_proba(votes)
     if not readable.all():

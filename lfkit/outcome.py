@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
 from lfkit.classes import Classes
+from lfkit.errors import InputError
+from lfkit.features.feature import Feature
+from lfkit.floors import Floor, find_floors, floor_labels, the_floor
 from lfkit.images import ImageSource
 from lfkit.labeling.labeling_function import LabelingFunction
 from lfkit.labels import (
     Labels,
     aggregate,
+    calibrate,
     given_images,
     keep_precise,
     make_aggregator,
     scored_images,
 )
 from lfkit.report.contact_sheet import contact_sheet
-from lfkit.request import Request
+from lfkit.request import FLOOR, Request
 from lfkit.run import save_labels
 from lfkit.store import RunStore
 from lfkit.summary import summarize
@@ -38,7 +42,7 @@ class Outcome:
 
     Attributes
     ----------
-    features : keys of stored features that have not learned from the seeds.
+    features : feature → its key in the store.
     unreadable : rows that could not be read, beside those the source knows.
     """
 
@@ -47,7 +51,7 @@ class Outcome:
     classes: Classes
     votes: Votes
     store: RunStore
-    features: Collection[str]
+    features: Mapping[Feature, str]
     unreadable: Sequence[int]
 
     def labeled(
@@ -62,20 +66,23 @@ class Outcome:
         lfs : the functions that voted; None: the votes were made elsewhere.
         """
         request, classes, votes = self.request, self.classes, self.votes
-        labels = aggregate(votes, request.aggregator, request.class_balance)
+        views = self._views() if request.refine else {}
+        floors = self._floors(views, progress)
+        if request.aggregator == FLOOR:
+            labels = self._floor_labels(floors, views, progress)
+        else:
+            labels = aggregate(
+                votes, request.aggregator, request.class_balance, request.seed
+            )
         refinement: dict[str, Any] | None = None
         notes: list[str] = []
         if request.refine:
-            labels, refinement = self._refined(labels, progress)
+            labels, refinement = self._refined(labels, views, progress)
         whole = labels
         if request.target_precision is not None:
             labels = keep_precise(labels, request.target_precision)
-            if labels.temperature is None:
-                notes.append(
-                    "no seed has told how far confidence can be believed: the labels "
-                    f"kept may miss the target of {request.target_precision:.0%}; give "
-                    "seeds with --seed-labels"
-                )
+            if not labels.is_calibrated:
+                notes.append(self._not_calibrated(labels))
         files = save_labels(
             request.out, self.source.ids, labels, class_names=classes.names
         )
@@ -109,26 +116,134 @@ class Outcome:
         summary["data"], summary["out"] = request.data, str(request.out)
         summary["files"] = [str(path) for path in files]
         summary["refinement"] = refinement
+        summary["floors"] = [vars(floor) for floor in floors]
+        summary["floor"] = the_floor(floors).name if floors else None
         summary["kept"] = self._kept(whole, labels)
         summary["notes"] = notes
         return summary
 
+    def _not_calibrated(self, labels: Labels) -> str:
+        target = self.request.target_precision
+        if labels.held_out is None:
+            why, what = "no seed has told", "; give seeds with --seed-labels"
+        else:
+            why = (
+                f"seeds can judge the labels up to the stage {labels.held_out.of}, not"
+            )
+            what = "; leave out the stages cnn and joint"
+        return (
+            f"{why} how far confidence can be believed: the labels kept may miss the "
+            f"target of {target:.0%}{what}"
+        )
+
+    def _floors(
+        self, views: Mapping[str, Any], progress: Progress | None
+    ) -> list[Floor]:
+        if not self.request.floors and self.request.aggregator != FLOOR:
+            return []
+        return find_floors(
+            self.source,
+            self.votes,
+            self.classes.truth,
+            self.store,
+            self.features,
+            random_state=self.request.seed,
+            unreadable=self.unreadable,
+            networks=self._networks(views, progress),
+            progress=progress,
+        )
+
+    def _networks(
+        self, views: Mapping[str, Any], progress: Progress | None
+    ) -> dict[str, Any]:
+        """Give what refinement sees by a trained network: no floor asks one itself."""
+        if "imagenet" not in views:
+            return {}
+        from lfkit.refinement import compacted
+
+        seed = self.request.seed
+        found = compacted("imagenet", views["imagenet"], seed, self.store, progress)
+        return {"the ImageNet network": found}
+
+    def _floor_labels(
+        self,
+        floors: Sequence[Floor],
+        views: Mapping[str, Any],
+        progress: Progress | None,
+    ) -> Labels:
+        """Label all images by the floor, calibrated on seeds that it has not seen."""
+        if not floors:
+            raise InputError(
+                "--with floor trains a plain classifier on the seeds, and there are "
+                "not two classes with seeds; give them with --seed-labels or "
+                "--seeds-per-class."
+            )
+        found = floor_labels(
+            self.source,
+            self.votes,
+            self.store,
+            self.features,
+            the_floor(floors),
+            random_state=self.request.seed,
+            networks=self._networks(views, progress),
+            progress=progress,
+        )
+        proba, held_out = found.proba, None
+        if the_floor(floors).seed_cv_accuracy is not None:
+            proba, held_out = calibrate(
+                found.proba,
+                found.seed_proba,
+                rows=found.seed_rows,
+                labels=found.seed_labels,
+                of=FLOOR,
+                random_state=self.request.seed,
+            )
+        named = proba.argmax(axis=1)
+        named[[*self.source.known_problems, *self.unreadable]] = ABSTAIN
+        is_seed = np.zeros(len(named), bool)
+        rows, known = self.votes.seed_rows, self.votes.seed_labels
+        assert rows is not None, "there is a floor"
+        assert known is not None, "there is a floor"
+        is_seed[rows], named[rows] = True, known
+        proba[rows] = np.eye(proba.shape[1])[known]
+        return Labels(
+            named,
+            proba,
+            is_seed,
+            vote_labels=named,
+            vote_confidence=proba.max(axis=1, initial=0.0),
+            held_out=held_out,
+            chosen=FLOOR,
+            reason=f"asked for: {found.name}, the best on held-out seeds",
+        )
+
     def _refined(
-        self, labels: Labels, progress: Progress | None
+        self, labels: Labels, views: Mapping[str, Any], progress: Progress | None
     ) -> tuple[Labels, dict[str, Any]]:
         from lfkit.refinement import STAGES, refine  # its networks need torch
 
+        request, held_out = self.request, labels.held_out
+        seed_proba = None
+        if held_out is not None and self.votes.seed_rows is not None:
+            # As the other images' are: calibrated, by what has not seen them.
+            seed_proba = labels.proba[self.votes.seed_rows]
+            seed_proba[np.searchsorted(self.votes.seed_rows, held_out.rows)] = (
+                held_out.proba
+            )
         found = refine(
             self.source,
             self.votes,
             proba=labels.proba,
-            aggregator=make_aggregator(labels.chosen, self.request.class_balance),
-            features=self._views(),
-            class_prior=self.request.class_balance,
+            seed_proba=seed_proba,
+            aggregator=None
+            if labels.chosen == FLOOR
+            else make_aggregator(labels.chosen, request.class_balance, request.seed),
+            features=views,
+            class_prior=request.class_balance,
             store=self.store,
-            stages=self.request.stages or STAGES,
-            random_state=self.request.seed,
-            max_minutes=self.request.max_minutes,
+            stages=request.stages or STAGES,
+            random_state=request.seed,
+            max_minutes=request.max_minutes,
             truth=scored_images(
                 self.source, self.votes, self.classes.truth, self.unreadable
             ),
@@ -140,7 +255,7 @@ class Outcome:
         readable = np.ones(len(labels.labels), bool)
         readable[[*self.source.known_problems, *self.unreadable]] = False
         named = np.where(readable, found.proba.argmax(axis=1), labels.labels)
-        return replace(labels, labels=named, proba=found.proba), report
+        return labels.relabeled(named, found.proba, found.held_out), report
 
     def _views(self) -> dict[str, Any]:
         """Give what refinement looks at: the functions' features, a trained network."""
@@ -149,7 +264,8 @@ class Outcome:
 
         pixels, _ = small_pixels(self.source)
         views: dict[str, Any] = {}
-        stored = StoredViews(self.store, self.source, self.features)
+        usable = {k for f, k in self.features.items() if not f.learns_from_labels}
+        stored = StoredViews(self.store, self.source, usable)
         if stored.widths:
             views["features"] = stored
         else:

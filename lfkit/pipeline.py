@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,6 @@ import pyarrow as pa
 from lfkit.classes import Classes, least_classes, reconcile
 from lfkit.datasets import open_images
 from lfkit.errors import DataError
-from lfkit.features.feature import Feature
-from lfkit.floors import find_floors
 from lfkit.images import ImageSource
 from lfkit.json_text import to_json
 from lfkit.labeling.applier import LFApplier
@@ -26,6 +24,7 @@ from lfkit.labeling.known_code import remember_code
 from lfkit.labeling.loading import load_lfs
 from lfkit.labels import make_aggregator
 from lfkit.outcome import Outcome
+from lfkit.request import FLOOR
 from lfkit.request import Request as Request
 from lfkit.run import (
     LFRecord,
@@ -36,10 +35,11 @@ from lfkit.run import (
     save_images,
     versions,
 )
+from lfkit.runs.reading import sealed
 from lfkit.seeds import GivenLabels, draw_seeds, read_labels
 from lfkit.store import RunStore, write_atomically
 from lfkit.vote_files import VoteFile, read_votes
-from lfkit.votes import Votes
+from lfkit.votes import Votes, with_known
 
 Progress = Callable[[str, int, int], None]
 
@@ -54,7 +54,8 @@ def label_data(request: Request, progress: Progress | None = None) -> dict[str, 
     """
     started = time.perf_counter()
     replaced = _replaced(request)
-    aggregator = make_aggregator(request.aggregator, request.class_balance)
+    by_votes = "majority-vote" if request.aggregator == FLOOR else request.aggregator
+    aggregator = make_aggregator(by_votes, request.class_balance, request.seed)
     if request.stages:
         from lfkit.refinement.stages import chosen_stages
 
@@ -95,23 +96,23 @@ def label_data(request: Request, progress: Progress | None = None) -> dict[str, 
         seed_labels=seeds.labels if len(seeds.rows) else None,
         random_state=request.seed,
         store=store,
+        recompute=request.recompute,
         progress=progress,
     )
     _write(request, source, classes, seeds, votes, applier.report_.problems, applier)
     lost = _rows_of(source, applier.report_.problems)
-    usable = {k for f, k in applier.feature_keys_.items() if not f.learns_from_labels}
-    task = Outcome(request, source, classes, votes, store, usable, lost)
+    features = applier.feature_keys_
+    task = Outcome(request, source, classes, votes, store, features, lost)
     summary = task.labeled(applier.lfs_, progress)
     summary["notes"] += [
         *replaced,
         *source.notes,
         *classes.notes,
         *seeds.notes,
+        *applier.report_.notes,
         *_remarks(votes),
     ]
     summary |= _report(request, applier.report_)
-    features = applier.feature_keys_
-    summary |= _floors(request, source, classes, votes, store, features, lost, progress)
     return _finish(request, summary, started)
 
 
@@ -146,14 +147,14 @@ def _label_by_foreign_votes(
         len(classes.names),
         soft=file.votes.soft,
         allowed=file.votes.allowed,
-        seed_rows=seeds.rows if len(seeds.rows) else None,
-        seed_labels=seeds.labels if len(seeds.rows) else None,
     )
+    if len(seeds.rows):
+        votes = with_known(votes, seeds.rows, seeds.labels)
     save_foreign_votes(request.out, votes)
     problems = {source.ids[row]: why for row, why in source.known_problems.items()}
     _write(request, source, classes, seeds, votes, problems, None)
     store = RunStore(request.out)
-    task = Outcome(request, source, classes, votes, store, set(), [])
+    task = Outcome(request, source, classes, votes, store, {}, [])
     summary = task.labeled(None, progress)
     summary["notes"] += [
         *replaced,
@@ -161,9 +162,9 @@ def _label_by_foreign_votes(
         *file.notes,
         *classes.notes,
         *seeds.notes,
+        *_unseen_seeds(request, votes),
     ]
     summary |= _report(request, Report(problems=problems))
-    summary |= _floors(request, source, classes, votes, store, {}, [], progress)
     return _finish(request, summary, started)
 
 
@@ -340,29 +341,14 @@ def _report(request: Request, report: Report) -> dict[str, Any]:
     }
 
 
-def _floors(
-    request: Request,
-    source: ImageSource,
-    classes: Classes,
-    votes: Votes,
-    store: RunStore,
-    features: Mapping[Feature, str],
-    unreadable: Sequence[int],
-    progress: Progress | None,
-) -> dict[str, Any]:
-    if not request.floors:
-        return {"floors": []}
-    found = find_floors(
-        source,
-        votes,
-        classes.truth,
-        store,
-        features,
-        random_state=request.seed,
-        unreadable=unreadable,
-        progress=progress,
+def _unseen_seeds(request: Request, votes: Votes) -> tuple[str, ...]:
+    if votes.seed_rows is None:
+        return ()
+    assert request.votes_file is not None
+    return (
+        f"the {len(votes.seed_rows)} seeds are taken as unseen by the makers of "
+        f"{request.votes_file.name}: they teach and judge how far its votes are right",
     )
-    return {"floors": [vars(floor) for floor in found]}
 
 
 def _remarks(votes: Votes) -> tuple[str, ...]:
@@ -377,5 +363,5 @@ def _finish(
     summary["seconds"] = round(time.perf_counter() - started, 2)
     path = request.out / "summary.json"
     summary["files"].append(str(path))
-    write_atomically(path, to_json(summary, indent=1).encode())
+    write_atomically(path, sealed(summary))
     return summary

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from lfkit.errors import InputError
 
+FLOOR = "floor"  # instead of an aggregator: the best plain classifier on the seeds
+
 
 @dataclass(frozen=True)
 class Request:
@@ -19,11 +21,14 @@ class Request:
     specs : where the labeling functions are; empty if `votes_file` is given.
     out : the run folder.
     size : (height, width) to resize every image to.
+    aggregator : a name in AGGREGATORS, or "floor": the labels are those of the plain
+        classifier that votes have to beat.
     refine : improve the labels by looking at the images.
     stages : of refinement, by name; empty: all.
     max_minutes : of refinement; None: as long as it takes.
     target_precision : keep only labels that reach it together; None keeps all.
     lf_timeout : seconds; None waits for ever.
+    recompute : functions and features whose stored values are not used, or "all".
     """
 
     data: str
@@ -46,6 +51,7 @@ class Request:
     lf_timeout: float | None = 30.0
     floors: bool = True
     sheet: bool = True
+    recompute: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.seed < 0:

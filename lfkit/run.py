@@ -3,28 +3,43 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import platform
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Self
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from lfkit.data.cells import table_to_cells
 from lfkit.errors import RunError
 from lfkit.labeling.blocks import load_column
 from lfkit.labeling.matrix import originals, place_out_of_fold, place_votes
 from lfkit.labels import Labels, same_content
+from lfkit.runs.reading import read_object, reading
 from lfkit.store import RunStore, join_blocks, write_atomically
-from lfkit.votes import ABSTAIN, Votes
+from lfkit.votes import ABSTAIN, Votes, with_known
 
 FORMAT = 1
+AGAIN = "run `lfkit apply` again: what is already computed is kept"
+
+# Columns of images.parquet that are read back.
+_INDEX = {
+    "image_id": pa.string(),
+    "key": pa.string(),
+    "problem": pa.string(),
+    "true_class": pa.int32(),
+}
+
+
+_Count = Annotated[int, Field(ge=0)]
+_Side = Annotated[int, Field(ge=1)]
 
 
 class LFRecord(BaseModel):
@@ -54,13 +69,13 @@ class RunConfig(BaseModel):
     data: str
     size: tuple[int, int] | None
     color: str | None
-    shape: tuple[int, int, int]
+    shape: tuple[_Side, _Side, _Side]
     decoding: str
-    n_images: int
+    n_images: _Count
     class_names: tuple[str, ...]
     specs: tuple[str, ...]
     kinds: tuple[str, ...]
-    seed: int
+    seed: _Count
     seed_images: tuple[str, ...]
     seed_labels: tuple[int, ...]
     seed_block: str | None
@@ -73,6 +88,24 @@ class RunConfig(BaseModel):
     target_precision: float | None = None
     versions: dict[str, str]
     images: str | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        k = len(self.class_names)
+        named = [*self.seed_labels]
+        for lf in self.lfs:
+            named += lf.classes or ()
+        if len(set(self.class_names)) != k or not k:
+            raise ValueError(f"the class names {self.class_names} are no {k} names")
+        if named and not 0 <= min(named) <= max(named) < k:
+            raise ValueError(f"a class is not among 0 to {k - 1}")
+        if len(self.seed_labels) != len(self.seed_images):
+            raise ValueError(
+                f"{len(self.seed_images)} seeds have {len(self.seed_labels)} labels"
+            )
+        if len({lf.name for lf in self.lfs}) != len(self.lfs):
+            raise ValueError("two functions have one name")
+        return self
 
 
 def versions() -> dict[str, str]:
@@ -102,20 +135,21 @@ def load_config(folder: Path) -> RunConfig:
             f"{folder} is not a finished run: it has no run.json. Make one with "
             f"`lfkit apply DATA --lfs SPEC --out {folder}`."
         )
+    found = read_object(path, AGAIN)
+    if found.get("format", FORMAT) != FORMAT:
+        raise RunError(
+            f"{path} has format {found['format']}, this lfkit reads {FORMAT}; "
+            "run `lfkit apply` again, or use the lfkit that wrote it."
+        )
     try:
-        config = RunConfig.model_validate_json(path.read_text())
+        # As text: what is a tuple here is a list there.
+        return RunConfig.model_validate_json(json.dumps(found))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise RunError(
-            f"{path} cannot be read: {where}: {first['msg']}. Run `lfkit apply` again."
+            f"{path} cannot be read: {where or 'all'}: {first['msg']}; {AGAIN}."
         ) from error
-    if config.format != FORMAT:
-        raise RunError(
-            f"{path} has format {config.format}, this lfkit reads {FORMAT}; run "
-            "`lfkit apply` again."
-        )
-    return config
 
 
 def check_folder(folder: Path) -> None:
@@ -149,13 +183,24 @@ def save_images(
 
 def load_images(folder: Path) -> pa.Table | None:
     """Read images.parquet; None if there is none yet or it cannot be read."""
-    path = folder / "images.parquet"
-    if not path.exists():
-        return None
     try:
-        return pq.read_table(path)
-    except (pa.ArrowInvalid, OSError):
+        return _index_of(folder)
+    except RunError:
         return None  # it only saves time; the index is made anew
+
+
+def _index_of(folder: Path) -> pa.Table:
+    path = folder / "images.parquet"
+    with reading(path, AGAIN):
+        table = pq.read_table(path, page_checksum_verification=True)
+        for name, kind in _INDEX.items():
+            if table[name].type != kind:
+                raise ValueError(f"its column {name} is not {kind}")
+            if name != "problem" and table[name].null_count:
+                raise ValueError(f"its column {name} has gaps")
+        if len(image_keys(table)) != table.num_rows:
+            raise ValueError("its column key is wrong")
+    return table
 
 
 def image_keys(index: pa.Table) -> NDArray[np.uint8]:
@@ -166,17 +211,19 @@ def image_keys(index: pa.Table) -> NDArray[np.uint8]:
 
 def load_votes(folder: Path, config: RunConfig) -> Votes:
     """Read a run's votes, those on the seeds out of fold among them."""
-    index = load_images(folder)
-    if index is None:
-        raise RunError(
-            f"{folder} has no images.parquet; run `lfkit apply` again: what is already "
-            "computed is kept."
-        )
+    if not (folder / "images.parquet").exists():
+        raise RunError(f"{folder} has no images.parquet; {AGAIN}.")
     if config.images not in (None, _hash_of_images(folder)):
         raise RunError(
             f"{folder} was stopped while its results were written: its images.parquet "
             "and run.json are of different calls; run `lfkit apply` again: what is "
             "already computed is kept."
+        )
+    index = _index_of(folder)
+    if index.num_rows != config.n_images:
+        raise RunError(
+            f"{folder}: images.parquet lists {index.num_rows} images and run.json "
+            f"{config.n_images}; {AGAIN}."
         )
     store = RunStore(folder)
     if config.votes_file is None:
@@ -226,15 +273,25 @@ def save_labels(
     return paths
 
 
-def load_labels(folder: Path, config: RunConfig) -> Labels:
-    """Read labels.parquet; what is only in summary.json is not among it."""
+def load_labels(folder: Path, config: RunConfig, ids: Sequence[str]) -> Labels:
+    """Read labels.parquet; what is only in summary.json is not among it.
+
+    Parameters
+    ----------
+    ids : n image ids, the order in which they must be in the file.
+    """
     path = folder / "labels.parquet"
-    try:
-        table = pq.read_table(path)
-        class_of = {name: label for label, name in enumerate(config.class_names)}
+    with reading(path, AGAIN):
+        table = pq.read_table(path, page_checksum_verification=True)
+        if table["image_id"].to_pylist() != [*ids]:
+            raise ValueError("it is not of the images in images.parquet")
+        class_of: dict[str | None, int] = {
+            name: label for label, name in enumerate(config.class_names)
+        }
+        class_of[None] = ABSTAIN
         named, voted = (
             np.asarray(
-                [class_of.get(name, ABSTAIN) for name in table[column].to_pylist()],
+                [class_of[name] for name in table[column].to_pylist()],
                 np.int64,
             )
             for column in ("label", "vote_label")
@@ -244,11 +301,8 @@ def load_labels(folder: Path, config: RunConfig) -> Labels:
         )
         confidence = table["vote_confidence"].to_numpy()
         is_seed = np.asarray(table["seed"].to_pylist(), bool)
-    except (pa.ArrowInvalid, KeyError, OSError) as error:
-        raise RunError(
-            f"{path} cannot be read; run `lfkit apply` again: what is already computed "
-            "is kept."
-        ) from error
+        if not (np.isfinite(proba).all() and proba.min(initial=0) >= 0):
+            raise ValueError("a probability is not a number from 0 on")
     return Labels(
         named,
         proba.astype(np.float64),
@@ -271,7 +325,7 @@ def _share(values: NDArray[np.float64], labels: NDArray[np.int64]) -> pa.Array:
 def write_table(path: Path, table: pa.Table) -> None:
     """Write a Parquet file whole or not at all."""
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink)
+    pq.write_table(table, sink, write_page_checksum=True)
     write_atomically(path, sink.getvalue().to_pybytes())
 
 
@@ -298,6 +352,7 @@ def _load_own_votes(
         column = load_column(store, lf.key, blocks)
         if column is None:
             raise _votes_lost(folder)
+        _check_votes(folder, lf, column, len(rows), config)
         place_votes(lf, column, rows, j, hard, soft)
     copy = originals(keys)
     return Votes(
@@ -312,21 +367,27 @@ def _hash_of_images(folder: Path) -> str | None:
     path = folder / "images.parquet"
     if not path.exists():
         return None
-    return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
+    with reading(path, AGAIN):
+        data = path.read_bytes()
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
 def _load_foreign_votes(folder: Path, store: RunStore, config: RunConfig) -> Votes:
     arrays = store.load("votes", "foreign", "all")
     if arrays is None:
         raise RunError(f"{folder} has lost its votes; run `lfkit apply` again.")
-    names, k = tuple(arrays["names"].tolist()), len(config.class_names)
-    return Votes(
-        arrays["votes"],
-        names,
-        k,
-        soft=arrays.get("soft"),
-        allowed=arrays.get("allowed"),
-    )
+    path = folder / "votes" / "foreign" / "all.npz"
+    with reading(path, AGAIN):
+        votes = Votes(
+            arrays["votes"],
+            tuple(map(str, arrays["names"].tolist())),
+            len(config.class_names),
+            soft=arrays.get("soft"),
+            allowed=arrays.get("allowed"),
+        )
+        if len(votes) != config.n_images:
+            raise ValueError(f"it has {len(votes)} rows for {config.n_images} images")
+    return votes
 
 
 def _with_seeds(
@@ -335,8 +396,16 @@ def _with_seeds(
     row_of = {
         name: row for row, name in enumerate(index.column("image_id").to_pylist())
     }
+    strange = [name for name in config.seed_images if name not in row_of]
+    if strange:
+        raise RunError(
+            f"{folder / 'run.json'} names the seed {strange[0]!r}, which is not in "
+            f"images.parquet; {AGAIN}."
+        )
     rows = np.asarray([row_of[name] for name in config.seed_images], np.int64)
     labels = np.asarray(config.seed_labels, np.int64)
+    if config.votes_file is not None:
+        return with_known(votes, rows, labels)
     votes = replace(votes, seed_rows=rows, seed_labels=labels)
     if config.seed_block is None:
         return votes
@@ -346,8 +415,31 @@ def _with_seeds(
             stored = store.load("votes", lf.out_of_fold_key, config.seed_block)
             if stored is None:
                 raise _votes_lost(folder)
+            _check_votes(folder, lf, stored.get("votes"), len(rows), config)
             found[lf.name] = stored["votes"]
     return replace(votes, seed_out_of_fold=place_out_of_fold(votes, config.lfs, found))
+
+
+def _check_votes(
+    folder: Path, lf: LFRecord, votes: Any, n: int, config: RunConfig
+) -> None:
+    """Refuse stored votes that cannot be this function's."""
+    classes = lf.classes or tuple(range(len(config.class_names)))
+    if lf.soft:
+        fits = np.shape(votes) == (n, len(classes)) and votes.dtype.kind == "f"
+        fits = fits and bool((votes >= 0).all())
+    else:
+        fits = np.shape(votes) == (n,) and votes.dtype.kind in "iu"
+        known = np.zeros(len(config.class_names) + 1, bool)
+        known[[*classes, ABSTAIN]] = True  # the last place is that of ABSTAIN
+        fits = fits and votes.min(initial=0) >= ABSTAIN
+        fits = fits and votes.max(initial=0) < len(config.class_names)
+        fits = fits and bool(known[votes].all())
+    if not fits:
+        raise RunError(
+            f"{folder / 'votes' / lf.key} holds no votes of {lf.name!r} on these "
+            f"images; delete this folder and {AGAIN}."
+        )
 
 
 def _votes_lost(folder: Path) -> RunError:

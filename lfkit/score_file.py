@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
-from lfkit.json_text import to_json
+from lfkit.runs.reading import read_sealed, reading, sealed
 from lfkit.store import write_atomically
 
 FORMAT = 1
@@ -18,11 +17,8 @@ def load_scores(run: Path) -> dict[str, Any]:
     path = run / "scores.json"
     if not path.exists():
         return {}
-    try:
-        found = json.loads(path.read_text())
-    except ValueError:
-        return {}
-    if not isinstance(found, dict) or found.get("format") != FORMAT:
+    found = read_sealed(path, "delete it and run `lfkit evaluate` again")
+    if found.get("format") != FORMAT:
         return {}
     # What was scored before the labels were made anew is of other labels.
     key = _labels_key(run)
@@ -56,13 +52,13 @@ def save_scores(run: Path, parts: dict[str, Any]) -> Path:
         sets[name] = {"of": found["of"], "labels": key, "scores": [*merged.values()]}
     parts = parts | {"generated": sets}
     path = run / "scores.json"
-    text = to_json(known | parts | {"format": FORMAT}, indent=1)
-    write_atomically(path, text.encode())
+    write_atomically(path, sealed(known | parts | {"format": FORMAT}))
     return path
 
 
 def _labels_key(run: Path) -> str:
     """Hash the labels that scores are about."""
-    return hashlib.blake2b(
-        (run / "labels.parquet").read_bytes(), digest_size=16
-    ).hexdigest()
+    path = run / "labels.parquet"
+    with reading(path, "run `lfkit apply` again: what is already computed is kept"):
+        data = path.read_bytes()
+    return hashlib.blake2b(data, digest_size=16).hexdigest()

@@ -13,11 +13,11 @@ import hashlib
 import io
 import os
 import stat
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Protocol
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,17 +26,23 @@ from lfkit.data.files import make_folder, refuse_links, remove_empty, sweep
 from lfkit.data.files import write_atomically as write_atomically
 from lfkit.errors import RunError, storage_error
 from lfkit.images import KEY_BYTES, content_groups
+from lfkit.runs.reading import reading
 
 # A block is what a kill can cost, and what is held in memory at once. Larger blocks
 # mean fewer files: with 1024 images a run of a million has a thousand per function.
 _BLOCK_IMAGES = 1024
 _BLOCK_BYTES = 2**26
 
-# An array stored alone, under this name, is a plain .npy: read five times as fast as
-# from an .npz, whose checksums count every byte.
+# An array stored alone, under this name, is a plain .npy: read several times as fast
+# as from an .npz.
 _ALONE = "values"
 
 _LOCK = ".lock"
+
+# Ends every file, before a checksum of what is in it and of what it is called. What has
+# no such end was written by another lfkit, or by something else, and is not read.
+_SEAL = b"\x93lfkit1\n"
+_SEAL_BYTES = len(_SEAL) + 4
 
 Kind = str  # "votes", "features", "fitted" or "images": the folder a value lies in
 
@@ -77,6 +83,9 @@ class Store(Protocol):
     def layout(self, keys: NDArray[np.uint8], size: int) -> list[Block]:
         """Divide images into blocks of `size`, keeping the blocks of earlier runs."""
 
+    def forget(self, kind: Kind, key: str) -> None:
+        """Lose everything under a key, all of it or nothing."""
+
 
 class MemoryStore:
     """Keeps votes and what was fitted for one call; features only of the seeds."""
@@ -104,6 +113,11 @@ class MemoryStore:
         """List the names for which `load` would give something."""
         return {name for *folder, name in self._arrays if folder == [kind, key]}
 
+    def forget(self, kind: Kind, key: str) -> None:
+        """Lose everything under a key."""
+        for place in [p for p in self._arrays if p[:2] == (kind, key)]:
+            del self._arrays[place]
+
     def layout(self, keys: NDArray[np.uint8], size: int) -> list[Block]:
         """Divide distinct images into blocks, in the source's order."""
         distinct = _first_rows(keys)
@@ -123,8 +137,8 @@ class RunStore:
 
     def load(self, kind: Kind, key: str, name: str) -> dict[str, NDArray[Any]] | None:
         """Give the arrays stored under this name, or None."""
-        plain = _read_arrays(self._path(kind, key, name, ".npy"))
-        return plain or _read_arrays(self._path(kind, key, name))
+        plain = self._read(self._path(kind, key, name, ".npy"))
+        return plain or self._read(self._path(kind, key, name))
 
     def save(
         self, kind: Kind, key: str, name: str, arrays: Mapping[str, NDArray[Any]]
@@ -132,14 +146,15 @@ class RunStore:
         """Store named arrays, whole or not at all."""
         if set(arrays) == {_ALONE}:
             path = self._path(kind, key, name, ".npy")
-            write_atomically(path, _npy(arrays[_ALONE]))
+            self._write(path, _npy(arrays[_ALONE]))
         else:
-            write_atomically(self._path(kind, key, name), _npz(arrays))
+            self._write(self._path(kind, key, name), _npz(arrays))
 
     def has(self, kind: Kind, key: str, name: str) -> bool:
         """Tell whether `load` would give something."""
         return any(
-            self._path(kind, key, name, suffix).exists() for suffix in (".npy", ".npz")
+            _is_sealed(self._path(kind, key, name, suffix))
+            for suffix in (".npy", ".npz")
         )
 
     def names(self, kind: Kind, key: str) -> set[str]:
@@ -148,6 +163,14 @@ class RunStore:
         if not folder.is_dir():
             return set()
         return {name.rpartition(".")[0] for name in os.listdir(folder)}
+
+    def forget(self, kind: Kind, key: str) -> None:
+        """Lose everything under a key, all of it or nothing."""
+        folder = self.folder / kind / key
+        leaving = folder.with_name(f".{key}.{os.getpid()}.partial")
+        if folder.is_dir():
+            os.rename(folder, leaving)  # a kill leaves nothing of it to be read
+            shutil.rmtree(leaving)
 
     def layout(self, keys: NDArray[np.uint8], size: int) -> list[Block]:
         """Divide distinct images into blocks.
@@ -164,7 +187,7 @@ class RunStore:
         rows = np.concatenate([rows, fresh])
         counts = np.concatenate([counts, np.asarray(fresh_counts, np.int64)])
         if not (np.array_equal(earlier, keys[rows]) and np.array_equal(sizes, counts)):
-            write_atomically(path, _npz({"keys": keys[rows], "sizes": counts}))
+            self._write(path, _npz({"keys": keys[rows], "sizes": counts}))
         return _cut(rows, counts, keys)
 
     def stored_layout(self, keys: NDArray[np.uint8]) -> list[Block] | None:
@@ -176,15 +199,50 @@ class RunStore:
         rows, counts, fresh = _arranged(earlier, sizes, keys)
         return None if len(fresh) else _cut(rows, counts, keys)
 
-    @staticmethod
-    def _read_layout(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    def _read_layout(self, path: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         """Give the images of earlier runs, block after block, and the blocks' sizes."""
-        stored = _read_arrays(path)
+        stored = self._read(path)
         if stored is None:
             return np.zeros((0, KEY_BYTES), np.uint8), np.zeros(0, np.int64)
-        if not {"keys", "sizes"} <= stored.keys():
-            raise _not_ours(path)
         return stored["keys"], stored["sizes"]
+
+    def _write(self, path: Path, data: bytes) -> None:
+        write_atomically(path, data + _SEAL + self._checksum(path, data))
+
+    def _read(self, path: Path) -> dict[str, NDArray[Any]] | None:
+        """Read what `_write` wrote; None if there is nothing of the kind."""
+        if not path.exists():
+            return None
+        remedy = "delete this file and run again: only what it held is computed anew"
+        # Opened here: numpy leaves a file open that turns out to be truncated.
+        with reading(path, remedy), open(path, "rb") as handle:
+            if path.suffix == ".npy":
+                array = np.load(handle, allow_pickle=False)
+                end = handle.tell()
+                seal = handle.read()
+                handle.seek(0)
+                # Its numbers are not read twice.
+                header = handle.read(end - array.nbytes)
+                parts = [header, array.ravel(order="K").view(np.uint8)]
+                arrays = {_ALONE: array}
+            else:
+                whole = handle.read()
+                parts, seal = [whole[:-_SEAL_BYTES]], whole[-_SEAL_BYTES:]
+                stored = np.load(io.BytesIO(whole), allow_pickle=False)
+                if isinstance(stored, np.ndarray):
+                    raise ValueError("it is no archive of arrays")
+                arrays = {name: stored[name] for name in stored.files}
+            if not seal.startswith(_SEAL):
+                return None
+            if seal[len(_SEAL) :] != self._checksum(path, *parts):
+                raise ValueError("its checksum is wrong")
+        return arrays
+
+    def _checksum(self, path: Path, *parts: bytes | NDArray[np.uint8]) -> bytes:
+        found = zlib.crc32(path.relative_to(self.folder).as_posix().encode())
+        for part in parts:
+            found = zlib.crc32(part, found)  # type: ignore[arg-type]
+        return found.to_bytes(4, "little")
 
     def _path(self, kind: Kind, key: str, name: str, suffix: str = ".npz") -> Path:
         return self.folder / kind / key / f"{name}{suffix}"
@@ -278,27 +336,13 @@ def _holds(handle: IO[bytes], folder: Path) -> bool:
     )
 
 
-def _read_arrays(path: Path) -> dict[str, NDArray[Any]] | None:
+def _is_sealed(path: Path) -> bool:
     try:
-        # Opened here: numpy leaves a file open that turns out to be truncated.
         with open(path, "rb") as handle:
-            stored = np.load(handle, allow_pickle=False)
-            if isinstance(stored, np.lib.npyio.NpzFile):
-                return {name: stored[name] for name in stored.files}
-            if path.suffix == ".npy":
-                return {_ALONE: stored}
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, EOFError, BadZipFile) as error:
-        raise RunError(
-            f"{path} cannot be read ({error}); delete this file and run again: only "
-            "what it held is computed anew."
-        ) from error
-    raise _not_ours(path)
-
-
-def _not_ours(path: Path) -> RunError:
-    return RunError(f"{path} is not a file of this store; delete it and run again.")
+            handle.seek(-_SEAL_BYTES, os.SEEK_END)
+            return handle.read(len(_SEAL)) == _SEAL
+    except OSError:  # also of a file that is shorter
+        return False
 
 
 def _npy(array: NDArray[Any]) -> bytes:

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from lfkit.analysis import LFAnalysis
 from lfkit.calibration import measure
 from lfkit.diagnosis import Diagnosis, diagnose
-from lfkit.labels import Labels, accuracy_on_seeds, aggregate, score
+from lfkit.labels import Labels, aggregate, score
+from lfkit.request import FLOOR
 from lfkit.votes import ABSTAIN, Votes
 
 
@@ -31,15 +32,17 @@ def summarize(
 ) -> dict[str, Any]:
     """Collect what a person wants to know of a run, JSON-ready.
 
+    All but the majority vote's figures are of `labels`, as they are written.
+
     Parameters
     ----------
     truth : (n,) -1 where unknown.
     given : (n,) images not to be scored, as `given_images` finds them.
     floors : accuracy of classifiers trained on the seeds alone, as far as known.
     """
-    majority = labels
+    majority = labels.vote_labels
     if labels.chosen != "majority-vote" or labels.reason:
-        majority = aggregate(votes, "majority-vote", class_balance)
+        majority = aggregate(votes, "majority-vote", class_balance).labels
     scored = np.where(given, -1, truth)
     reference = scored if (scored >= 0).any() else None
     table = LFAnalysis(votes).lf_summary(reference)
@@ -67,7 +70,7 @@ def summarize(
             }
         )
     found = score(labels.labels, truth, given)
-    of_majority = score(majority.labels, truth, given)
+    of_majority = score(majority, truth, given)
     return {
         "images": len(votes),
         "labeled": int((labels.labels != ABSTAIN).sum()),
@@ -78,7 +81,8 @@ def summarize(
         "majority_vote_accuracy": None if of_majority is None else vars(of_majority),
         "chosen": labels.chosen,
         "reason": labels.reason,
-        "seed_accuracy": accuracy_on_seeds(labels, votes),
+        "seed_accuracy": None if labels.held_out is None else labels.held_out.accuracy,
+        "judged": _judged(labels),
         "calibration": _calibration(labels, truth, given),
         "class_names": list(class_names),
         "class_counts": np.bincount(
@@ -90,13 +94,25 @@ def summarize(
     }
 
 
+def _judged(labels: Labels) -> dict[str, Any] | None:
+    """Say how far held-out seeds can judge the labels."""
+    found = labels.held_out
+    if found is None:
+        return None
+    return {
+        "after": found.of,
+        "seeds": len(found.labels),
+        "is_calibrated": found.is_calibrated,
+    }
+
+
 def _calibration(
     labels: Labels, truth: NDArray[np.int64], given: NDArray[np.bool_]
 ) -> dict[str, Any]:
     """Compare confidence with accuracy, on the seeds and on images of known class."""
     on_seeds = None
-    if labels.on_seeds is not None and labels.seed_labels is not None:
-        on_seeds = measure(labels.on_seeds, labels.seed_labels)
+    if labels.held_out is not None:
+        on_seeds = measure(labels.held_out.proba, labels.held_out.labels)
     rows = np.flatnonzero((truth >= 0) & ~given & (labels.labels != ABSTAIN))
     on_images = measure(labels.proba[rows], truth[rows])
     return {
@@ -116,42 +132,69 @@ def _or_none(value: Any) -> float | None:
     return None if value is None or np.isnan(value) else float(value)
 
 
+def floor_of(summary: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Give the floor: the best plain classifier by cross-validation on the seeds.
+
+    Runs of before it was noted have the best of theirs.
+    """
+    floors = summary.get("floors") or []
+    named = [floor for floor in floors if floor["name"] == summary.get("floor")]
+    if named or not floors:
+        return named[0] if named else None
+    return max(floors, key=lambda floor: floor["seed_cv_accuracy"] or 0.0)
+
+
 @dataclass(frozen=True)
 class Verdict:
-    """Whether the labels beat the best floor, as a sentence."""
+    """Whether the labels beat the floor, as a sentence."""
 
     wins: bool
     sentence: str
 
 
 def verdict(summary: Mapping[str, Any]) -> Verdict | None:
-    """Compare with the best floor, on the same images; say it when we do not win."""
-    floors = summary.get("floors", [])
-    scored = [floor for floor in floors if floor["accuracy"] is not None]
-    if scored and summary["accuracy"] is not None:
-        best = max(scored, key=lambda floor: floor["accuracy"])
+    """Compare with the floor, on the same images; say it when we do not win.
+
+    An image without a label counts as wrong. Where no truth is known, both are judged
+    by seeds that they have not seen.
+    """
+    best = floor_of(summary)
+    if best is None:
+        return None
+    ours = theirs = None
+    where = ""
+    if best["accuracy"] is not None and summary["accuracy"] is not None:
         ours, theirs = summary["accuracy"]["of_all"], best["accuracy"]
-    else:
-        known = [floor for floor in floors if floor["seed_cv_accuracy"] is not None]
-        if not known or summary["seed_accuracy"] is None:
-            return None
-        best = max(known, key=lambda floor: floor["seed_cv_accuracy"])
+    elif best["seed_cv_accuracy"] is not None:
         ours, theirs = summary["seed_accuracy"], best["seed_cv_accuracy"]
-    if f"{100 * abs(ours - theirs):.1f}" == "0.0":
+        where = " on held-out seeds"
+    if ours is None or theirs is None:
+        return None
+    gap = f"{100 * abs(ours - theirs):.1f} points{where}"
+    is_floor = summary["chosen"] == FLOOR
+    if is_floor and not _is_refined(summary):
+        return Verdict(
+            False, f"These are the labels of {best['name']}, trained on the seeds."
+        )
+    if gap.startswith("0.0"):
         return Verdict(
             False,
-            "The labels are as good as the best plain classifier trained on the seeds: "
-            f"{best['name']}.",
+            "The labels are as good as the best plain classifier trained on the seeds"
+            f"{where}: {best['name']}.",
         )
     if ours > theirs:
         return Verdict(
             True,
-            "The labels beat every plain classifier trained on the seeds, by "
-            f"{100 * (ours - theirs):.1f} points.",
+            "The labels beat the best plain classifier trained on the seeds, "
+            f"{best['name']}, by {gap}.",
         )
+    more = "" if is_floor else " Or write better functions, or more of them."
     return Verdict(
         False,
-        f"A plain classifier does better, by {100 * (theirs - ours):.1f} points: "
-        f"{best['name']}, trained on the same seeds. These votes alone are not yet "
-        "worth their trouble; write better functions, or more of them.",
+        f"A plain classifier does better, by {gap}: {best['name']}, trained on the "
+        f"same seeds. Use its labels: add --with floor to the command.{more}",
     )
+
+
+def _is_refined(summary: Mapping[str, Any]) -> bool:
+    return bool((summary.get("refinement") or {}).get("is_refined"))

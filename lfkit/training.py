@@ -15,9 +15,9 @@ import numpy as np
 from lfkit.asked import begin_with, begun_with
 from lfkit.errors import InputError
 from lfkit.gan_plan import GanPlan
-from lfkit.json_text import to_json
 from lfkit.loaded_run import load_run
 from lfkit.material import Material, Progress, run_material, with_code
+from lfkit.runs.reading import read_sealed, sealed
 from lfkit.store import write_atomically
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 ACTIVE = "-active"
 _TIMED_IMAGES = 64
 _KEPT_SAMPLES = 2000  # for `lfkit report` and `lfkit evaluate`
+_BROKEN = "broken.json"  # why, beside a training that ended and is plainly broken
 
 
 def train_generator(
@@ -67,8 +68,11 @@ def train_generator(
     if max_minutes is not None and not 0 < max_minutes < np.inf:
         raise InputError(f"max_minutes is {max_minutes:g}; give a number above 0.")
     generator.check(has_functions=bool(loaded.config.specs))
+    doubts = generator.plan.doubts(settings or {})
+    for doubt in doubts:
+        say(doubt)
     real_labels = getattr(generator, "real_labels", "model")
-    return train_on(
+    result = train_on(
         run_material(loaded, progress, real_labels),
         generator,
         name,
@@ -80,6 +84,7 @@ def train_generator(
         say=say,
         progress=progress,
     )
+    return result | {"warnings": [*doubts, *result["warnings"]]}
 
 
 def train_on(
@@ -99,6 +104,7 @@ def train_on(
 
     Other parameters and what is returned are those of `train_generator`.
     """
+    from lfkit.generators.broken import advice
     from lfkit.generators.checkpoints import CheckpointFolder
     from lfkit.generators.doctor import Doctor
     from lfkit.generators.tensorboard import TensorBoard
@@ -118,13 +124,17 @@ def train_on(
     of_all.wait()  # until all have read what one is to write
     steps = (begun or {}).get("n_steps")
     if steps is None:
-        steps = of_all.agreed(_steps(generator, material, max_minutes, say))
+        timing = _named(progress, "timing the steps")
+        steps = of_all.agreed(_steps(generator, material, max_minutes, say, timing))
         if of_all.is_first:
             begin_with(folder, asked | {"n_steps": steps})
     generator.plan = replace(generator.plan, n_steps=steps)
     finished = (folder / "config.json").exists()
     of_all.wait()
-    if not finished:
+    warnings: list[str] = []
+    if finished:
+        type(generator).load(folder, device=generator.device)  # or say what is wrong
+    else:
         doctor = Doctor(folder, class_names, steps, say)
         doctor.first_look(material.votes, material.proba)
         if of_all.is_first and generator.functions != "never":
@@ -150,11 +160,28 @@ def train_on(
                 preview=show if of_all.is_first else None,
                 progress=_named(progress, f"training {name}"),
                 reading=_named(progress, "learning to name real images"),
+                say=say,
             )
         doctor.last_look(generator.faults())
+        generator.broken_ = generator.broken_ or doctor.exploded(advice(generator.plan))
+        warnings += doctor.warnings.values()
+        if of_all.is_first and generator.broken_ is not None:
+            doctor.record(generator.broken_)
         if of_all.is_first:
             _save(generator, folder, class_names, material.votes.names)
-    return _summary(generator, name, folder, steps, finished)
+    broken = why_broken(folder)
+    return _summary(name, folder, steps, finished) | {
+        "broken": broken,
+        "warnings": warnings + ([] if broken is None else [broken]),
+    }
+
+
+def why_broken(folder: Path) -> str | None:
+    """Give the sentence that a plainly broken training has left in its folder."""
+    path = folder / _BROKEN
+    if not path.exists():
+        return None
+    return str(read_sealed(path, "train it anew with --restart")["broken"])
 
 
 def _named(progress: Progress | None, stage: str) -> Callable[[int, int], None] | None:
@@ -199,11 +226,16 @@ def _steps(
     material: Material,
     max_minutes: float | None,
     say: Callable[[str], None],
+    progress: Callable[[int, int], None] | None,
 ) -> int:
     if max_minutes is None:
         return int(generator.plan.n_steps)
     of_images, of_pairs = generator.seconds_per_step(
-        material.pixels, material.votes, proba=material.proba, lfs=material.lfs
+        material.pixels,
+        material.votes,
+        proba=material.proba,
+        lfs=material.lfs,
+        progress=progress,
     )
     first = generator.plan.first_pair / generator.plan.n_steps
     seconds = first * of_images + (1 - first) * of_pairs
@@ -312,13 +344,13 @@ def _save(
     if hasattr(generator, "theta_"):
         theta, phi = generator.theta_.tolist(), generator.phi_.tolist()
         trust = {"names": list(lfs), "theta": theta, "phi": phi}
-        write_atomically(folder / "trust.json", to_json(trust).encode())
+        write_atomically(folder / "trust.json", sealed(trust))
+    if generator.broken_ is not None:
+        write_atomically(folder / _BROKEN, sealed({"broken": generator.broken_}))
     generator.save(folder)  # last: what has a config.json is finished
 
 
-def _summary(
-    generator: Any, name: str, folder: Path, steps: int, finished: bool
-) -> dict[str, Any]:
+def _summary(name: str, folder: Path, steps: int, finished: bool) -> dict[str, Any]:
     names = ["config.json", "weights.safetensors", "samples.npz", "grid.png"]
     names += ["trust.json", "log.jsonl", "curves.png"]
     return {

@@ -169,6 +169,34 @@ class Votes:
             allowed=None if self.allowed is None else self.allowed[rows],
         )
 
+    def replaced(self, rows: NDArray[np.int64], others: Votes) -> Votes:
+        """Return these votes with other votes on some images in their place, (r, m)."""
+        before = self.rows(rows)
+        pairs = [(before.hard, others.hard)]
+        if any(v.soft is not None or v.allowed is not None for v in (self, others)):
+            pairs += zip(before._graded_cells(), others._graded_cells(), strict=True)
+        if all(np.array_equal(own, other) for own, other in pairs):
+            return self
+        hard = self.hard.copy()
+        hard[rows] = others.hard
+        soft, allowed = self.soft, self.allowed
+        if soft is not None or others.soft is not None:
+            soft = self._graded_cells()[0].copy()
+            soft[rows] = others._graded_cells()[0]
+        if allowed is not None or others.allowed is not None:
+            allowed = self._graded_cells()[1].copy()
+            allowed[rows] = others._graded_cells()[1]
+        return replace(self, hard=hard, soft=soft, allowed=allowed)
+
+    def of_classes(self, classes: NDArray[np.int64]) -> Votes:
+        """Return votes on some sorted classes only, numbered anew; others abstain."""
+        number = np.full(self.n_classes + 1, ABSTAIN)
+        number[classes] = np.arange(len(classes))
+        hard = number[self.hard]  # -1 is the last: it stays
+        soft = None if self.soft is None else self.soft[:, :, classes]
+        allowed = None if self.allowed is None else self.allowed[:, :, classes]
+        return Votes(hard, self.names, len(classes), soft=soft, allowed=allowed)
+
     def _graded_cells(self) -> tuple[NDArray[np.float16], NDArray[np.bool_]]:
         """Return `soft` and `allowed`, made of zeros where there is none."""
         shape = (*self.hard.shape, self.n_classes)
@@ -223,6 +251,33 @@ def concatenate(parts: Sequence[Votes]) -> Votes:
     if any(part.allowed is not None for part in parts):
         allowed = np.concatenate([found for _, found in cells])
     return replace(whole, soft=soft, allowed=allowed)
+
+
+def with_known(
+    votes: Votes, rows: NDArray[np.int64], labels: NDArray[np.int64]
+) -> Votes:
+    """Add images of known class, from which no function has learned, to the seeds.
+
+    Their votes are out of fold as they are; the seeds' own stay. Where the seeds have
+    none, nothing is known of which votes have learned from what, and none are added.
+
+    Parameters
+    ----------
+    rows, labels : (a,) images that are no seeds, and their classes.
+    """
+    held_out: Votes | None = votes.rows(rows)
+    if votes.seed_rows is not None and votes.seed_labels is not None:
+        fold = votes.seed_out_of_fold
+        held_out = None if fold is None else concatenate([fold, votes.rows(rows)])
+        rows = np.concatenate([votes.seed_rows, rows])
+        labels = np.concatenate([votes.seed_labels, labels])
+    order = np.argsort(rows)
+    return replace(
+        votes,
+        seed_rows=rows[order],
+        seed_labels=labels[order],
+        seed_out_of_fold=None if held_out is None else held_out.rows(order),
+    )
 
 
 def merge_patterns(parts: Sequence[Patterns]) -> Patterns:

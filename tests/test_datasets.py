@@ -86,7 +86,7 @@ def test_an_array_can_be_resized_and_converted():
     expected = [np.asarray(Image.fromarray(image).convert("L")) for image in COLOR]
     assert np.array_equal(all_pixels(gray)[..., 0], expected)
     assert all_pixels(ArraySource(GRAY, color="rgb", size=(8, 2))).shape == (5, 8, 2, 3)
-    assert gray.decoding.startswith("4x6x1 decoder=1 pillow=")
+    assert gray.decoding.startswith("4x6x1 decoder=2 pillow=")
     assert ArraySource(COLOR).decoding == "4x6x3"
 
 

@@ -8,7 +8,7 @@ import pytest
 from lfkit import LFApplier, NearestMean, feature, labeling_function
 from lfkit.datasets import ArraySource
 from lfkit.errors import InputError
-from lfkit.floors import find_floors, score_floors
+from lfkit.floors import Floor, find_floors, score_floors, the_floor
 from lfkit.labels import given_images, score
 from lfkit.store import RunStore, block_size
 from lfkit.votes import Votes
@@ -25,15 +25,23 @@ def toy_images(n, seed):
     return images, features, labels
 
 
+LDA, LOGISTIC = "shrinkage LDA on {}", "logistic regression on {}"
+OF_BOTH = [name.format(x) for x in ("features", "pixels") for name in (LDA, LOGISTIC)]
+
+
+def inputs_of(images, features, **more):
+    return {"features": features, **more, "pixels": images}
+
+
 def test_floors_score_seeds_and_a_stream_of_batches():
     images, features, labels = toy_images(40, 0)
     tests = [toy_images(50, seed) for seed in (1, 2)]
     tests[1][2][:10] = -1
-    floors = score_floors(images, features, labels, 2, iter(tests), blocks=[2, 2])
-    assert [floor.name for floor in floors] == [
-        "logistic regression on pixels",
-        "shrinkage LDA on features",
-    ]
+    batches = ((inputs_of(*both), truth) for *both, truth in tests)
+    floors = score_floors(
+        inputs_of(images, features), labels, 2, batches, blocks=[2, 2]
+    )
+    assert [floor.name for floor in floors] == OF_BOTH
     for floor in floors:
         assert floor.n_scored == 90
         assert floor.accuracy > 0.9
@@ -42,35 +50,71 @@ def test_floors_score_seeds_and_a_stream_of_batches():
 
 def test_floors_without_features_or_test_images():
     images, _, labels = toy_images(20, 0)
-    (floor,) = score_floors(images, None, labels, 2)
-    assert floor.name == "logistic regression on pixels"
-    assert (floor.accuracy, floor.n_scored) == (None, 0)
-    assert floor.seed_cv_accuracy > 0.5
+    floors = score_floors({"pixels": images}, labels, 2)
+    assert [floor.name for floor in floors] == OF_BOTH[2:]
+    for floor in floors:
+        assert (floor.accuracy, floor.n_scored) == (None, 0)
+        assert floor.seed_cv_accuracy > 0.5
 
 
 def test_one_seed_in_a_class_cannot_be_cross_validated():
     images, features, labels = toy_images(6, 0)
     labels = np.where(np.arange(6) < 2, labels, 0)
-    for floor in score_floors(images, features, labels, 2):
+    for floor in score_floors(inputs_of(images, features), labels, 2):
         assert floor.seed_cv_accuracy is None
 
 
 def test_floors_ignore_seeds_without_label_and_repeat_themselves():
     images, features, labels = toy_images(40, 0)
     partly = np.where(np.arange(40) < 30, labels, -1)
-    tests = [toy_images(50, 1)]
-    once = score_floors(images, features, partly, 2, tests)
-    assert once == score_floors(images[:30], features[:30], labels[:30], 2, tests)
+    *both, truth = toy_images(50, 1)
+    tests = [(inputs_of(*both), truth)]
+    once = score_floors(inputs_of(images, features), partly, 2, tests)
+    few = inputs_of(images[:30], features[:30])
+    assert once == score_floors(few, labels[:30], 2, tests)
+
+
+def test_one_strong_input_is_the_floor_by_seeds_alone():
+    images, features, labels = toy_images(40, 0)
+    noise = np.random.default_rng(0).normal(size=(40, 300)).astype(np.float32)
+    images = np.zeros_like(images)
+    floors = score_floors(
+        {
+            "features": np.hstack([features * 0, noise]),
+            "net": features,
+            "pixels": images,
+        },
+        labels,
+        2,
+    )
+    assert the_floor(floors).name == LDA.format("net")
+    # What is right on the images, and not on the seeds, is not chosen.
+    lucky = Floor("lucky", 0.5, 1.0, 100)
+    assert the_floor([lucky, *floors]).name == LDA.format("net")
+    unknown = [Floor("first", None, 0.1, 9), Floor("second", None, 0.9, 9)]
+    assert the_floor(unknown).name == "first"
+
+
+def test_copies_of_a_seed_are_held_out_with_it():
+    rng = np.random.default_rng(0)
+    features = np.repeat(rng.normal(size=(20, 30)), 4, axis=0).astype(np.float32)
+    labels = np.repeat(np.arange(20) % 2, 4)
+    inputs = {"features": features}
+    flattered = score_floors(inputs, labels, 2)[0].seed_cv_accuracy
+    honest = score_floors(inputs, labels, 2, content=np.repeat(np.arange(20), 4))[0]
+    assert flattered > 0.95
+    assert honest.seed_cv_accuracy < 0.8
 
 
 def test_wrong_label_counts_are_named():
     images, features, labels = toy_images(6, 0)
+    inputs = inputs_of(images, features)
     with pytest.raises(
         InputError, match=r"seed_labels has shape \(5,\), expected \(6,\)"
     ):
-        score_floors(images, features, labels[:5], 2)
+        score_floors(inputs, labels[:5], 2)
     with pytest.raises(InputError, match=r"labels of a test batch has shape \(1,\)"):
-        score_floors(images, features, labels, 2, [(images, features, [0])])
+        score_floors(inputs, labels, 2, [(inputs, [0])])
 
 
 def test_floors_of_a_run_read_stored_features_and_are_kept(tmp_path, monkeypatch):
@@ -111,13 +155,13 @@ def test_floors_of_a_run_read_stored_features_and_are_kept(tmp_path, monkeypatch
         )
 
     found = floors()
-    assert [floor.n_scored for floor in found] == [48, 48]
+    assert [floor.n_scored for floor in found] == [48] * 4
     assert all(floor.accuracy > 0.9 for floor in found)
     monkeypatch.setattr(source, "read", None)  # no image is read again
     assert floors() == found
 
 
-PIXELS, FEATURES = "logistic regression on pixels", "shrinkage LDA on features"
+FEATURES = "shrinkage LDA on features"
 
 
 @feature
@@ -170,10 +214,10 @@ def test_a_feature_that_always_failed_is_left_out(tmp_path):
     found = floors_of(
         tmp_path / "a", images, labels, np.arange(12), [left_is_zero, never]
     )
-    assert [floor.n_scored for floor in found.values()] == [48, 48]
+    assert [floor.n_scored for floor in found.values()] == [48] * 4
     assert found[FEATURES].accuracy > 0.9
     found = floors_of(tmp_path / "b", images, labels, np.arange(12), [never])
-    assert list(found) == [PIXELS]
+    assert list(found) == OF_BOTH[2:]
 
 
 def test_a_feature_that_failed_on_one_seed_costs_no_seed(tmp_path):
@@ -231,10 +275,10 @@ def test_without_stored_features_the_pixels_alone_are_scored(tmp_path, monkeypat
         keys = applier.feature_keys_
         return find_floors(source, votes, labels, store, keys, random_state=0)
 
-    (found,) = floors()
-    assert (found.name, found.n_scored) == (PIXELS, 48)
+    found = floors()
+    assert [(f.name, f.n_scored) for f in found] == [(name, 48) for name in OF_BOTH[2:]]
     monkeypatch.setattr(source, "read", None)
-    assert floors() == [found]
+    assert floors() == found
 
 
 def seeds_as_votes(labels, n_classes=2):
@@ -255,7 +299,7 @@ def test_large_seeds_are_read_in_parts(tmp_path, monkeypatch):
     assert block_size(source.shape) == 4
     read = source.read
     monkeypatch.setattr(source, "read", lambda r: counts.append(len(r)) or read(r))
-    (floor,) = find_floors(
+    floor, _ = find_floors(
         source, seeds_as_votes(labels), labels, RunStore(tmp_path), {}, random_state=0
     )
     assert counts == [4, 2]
@@ -275,5 +319,5 @@ def test_floors_are_found_anew_for_another_number_of_classes(tmp_path, monkeypat
 
 def test_seeds_of_one_class_make_no_floor():
     images, features, _ = toy_images(6, 0)
-    assert score_floors(images, features, np.zeros(6, int), 2) == []
-    assert score_floors(images, features, np.full(6, -1), 2) == []
+    assert score_floors(inputs_of(images, features), np.zeros(6, int), 2) == []
+    assert score_floors(inputs_of(images, features), np.full(6, -1), 2) == []

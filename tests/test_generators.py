@@ -607,10 +607,10 @@ def test_votes_of_other_functions_are_refused(trained):
 
 def test_folder_of_another_generator_is_refused(trained, tmp_path):
     trained["adp"].save(tmp_path)
-    with pytest.raises(RunError, match="holds a Adp of format 2; expected TwoStage"):
+    with pytest.raises(RunError, match="is of a Adp of format 2; expected TwoStage"):
         TwoStage.load(tmp_path)
     (tmp_path / "weights.safetensors").write_bytes(b"broken")
-    with pytest.raises(RunError, match=r"is damaged .* `lfkit train` with --restart"):
+    with pytest.raises(RunError, match=r"weights.safetensors cannot .* --restart"):
         Adp.load(tmp_path)
     with pytest.raises(RunError, match="holds no finished generator"):
         Vote.load(tmp_path / "nothing")

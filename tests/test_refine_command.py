@@ -6,6 +6,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from lfkit.summary import verdict
+
 STAGES = "lda,align,diffuse,metric"
 WEAK_LFS = """
 from lfkit import NearestMean, feature, labeling_function
@@ -163,6 +165,203 @@ def test_intervals_are_given_on_request(lfkit, tmp_path, weak):
     assert low < found["accuracy"]["of_labeled"] < high
     assert high - low < 0.1
     assert "accuracy: 95 % between" in lfkit("analyze", out, "--bootstrap", "9").out
+
+
+def squares(n, seed=0):
+    """Images (n, 10, 10): class 0 is bright on the left, class 1 on the right."""
+    rng = np.random.default_rng(seed)
+    truth = np.arange(n) % 2
+    pixels = rng.integers(0, 150, (n, 10, 10))
+    pixels[truth == 0, 2:8, 1:4] += 60
+    pixels[truth == 1, 2:8, 6:9] += 60
+    return pixels.astype(np.uint8), truth
+
+
+SIDES = """
+from lfkit import NearestMean, feature, labeling_function
+
+CLASSES = ["left", "right"]
+
+
+@feature(batched=True)
+def speckle(images):
+    return images[:, 0, 4:6, 2]
+
+
+def vote(values, *, rule):
+    return rule(values)
+
+
+def make(node):
+    return labeling_function(
+        classes=[0, 1],
+        features=[node],
+        thresholds={"rule": NearestMean(node)},
+        batched=True,
+        soft=True,
+        name=f"{node.name}_are_of_class",
+    )(vote)
+
+
+speckles_are_of_class = make(speckle)
+"""
+
+
+@pytest.fixture
+def sides(tmp_path):
+    """Images without truth in a file, a function that knows nothing, and 40 seeds."""
+    pixels, truth = squares(240)
+    np.savez(tmp_path / "images.npz", images=pixels)
+    (tmp_path / "sides.py").write_text(SIDES)
+    lines = [f"{row},{('left', 'right')[truth[row]]}" for row in range(40)]
+    (tmp_path / "seeds.csv").write_text("\n".join(["image_id,label", *lines]))
+    return tmp_path, truth
+
+
+def run_of(lfkit, folder, *options, lfs="sides.py"):
+    out = str(folder / "run")
+    done = lfkit(
+        *("apply", str(folder / "images.npz"), "--lfs", str(folder / lfs)),
+        *("--seed-labels", str(folder / "seeds.csv"), "--no-sheet", "--json"),
+        *("--out", out, *options),
+    )
+    assert done.code == 0, done.err
+    return json.loads(done.out), out
+
+
+def labels_of(out):
+    return pq.read_table(f"{out}/labels.parquet").to_pandas()
+
+
+def test_without_truth_all_speaks_of_the_refined_labels(lfkit, sides):
+    folder, _ = sides
+    votes, _ = run_of(lfkit, folder, "--no-floors")
+    found, out = run_of(lfkit, folder, "--refine", "--stages", STAGES)
+    stages = {stage["name"]: stage for stage in found["refinement"]["stages"]}
+    assert votes["seed_accuracy"] < 0.9
+    assert found["seed_accuracy"] == stages["metric"]["held_out"] > 0.9
+    assert found["judged"] == {"after": "metric", "seeds": 40, "is_calibrated": True}
+    on_seeds = found["calibration"]["on_seeds"]
+    assert on_seeds["accuracy"] == found["seed_accuracy"]
+    table = labels_of(out)
+    written = [int((table["label"] == name).sum()) for name in ("left", "right")]
+    assert found["class_counts"] == written
+    share = f"{100 * found['seed_accuracy']:.1f} %"
+    said = lfkit("report", out)
+    assert said.code == 0, said.err
+    page = (folder / "run" / "report.html").read_text()
+    assert f"<b>{share}</b><span>right on held-out seeds, after metric" in page
+    told = json.loads(lfkit("analyze", out, "--json").out)
+    assert told["seed_accuracy"] == found["seed_accuracy"]
+    assert told["class_counts"] == written
+    told = json.loads(lfkit("diagnose", out, "--json").out)
+    assert told["seed_accuracy"] == found["seed_accuracy"]
+    assert f"are right on {found['seed_accuracy']:.1%} of" in " ".join(
+        lfkit("diagnose", out).out.split()
+    )
+
+
+def test_the_vote_is_shown_as_the_vote_after_refining(lfkit, tmp_path, weak):
+    out = str(tmp_path / "run")
+    options = ("digits", "--lfs", weak, "--seeds-per-class", "20", "--out", out)
+    options += ("--with", "majority-vote")
+    plain = apply(lfkit, *options)
+    refined = apply(lfkit, *options, "--refine", "--stages", "lda,diffuse")
+    share = plain["accuracy"]["of_all"]
+    assert plain["majority_vote_accuracy"]["of_all"] == share
+    assert refined["majority_vote_accuracy"]["of_all"] == share
+    assert refined["accuracy"]["of_all"] > share + 0.1
+    read = json.loads(lfkit("analyze", out, "--json").out)
+    assert read["majority_vote_accuracy"]["of_all"] == share
+    on_images = refined["calibration"]["on_images"]
+    assert abs(on_images["confidence"] - on_images["accuracy"]) < 0.06
+
+
+def test_a_network_that_has_seen_the_seeds_leaves_confidence_uncalibrated(
+    lfkit, sides, monkeypatch
+):
+    import lfkit.refinement.refiner as refiner
+    from lfkit.nn import TrainingPlan
+
+    short = TrainingPlan(n_steps=6, batch=16, seed_batch=4, width=4, warmup=2)
+    monkeypatch.setattr(refiner, "_plan_for", lambda views: short)
+    folder, _ = sides
+    options = ("--refine", "--stages", "lda,cnn,joint", "--target-precision", ".9")
+    found, out = run_of(lfkit, folder, "--no-floors", *options)
+    assert found["judged"] == {"after": "lda", "seeds": 40, "is_calibrated": False}
+    assert "leave out the stages cnn and joint" in found["notes"][0]
+    lfkit("report", out)
+    page = (folder / "run" / "report.html").read_text()
+    assert "Their confidence is not calibrated" in page
+
+
+def test_the_floor_is_the_strongest_plain_thing_and_can_be_used(lfkit, sides):
+    folder, truth = sides
+    found, _ = run_of(lfkit, folder)
+    floors = {floor["name"]: floor["seed_cv_accuracy"] for floor in found["floors"]}
+    assert floors[found["floor"]] == max(floors.values()) > 0.9
+    said = verdict(found)
+    assert not said.wins
+    assert found["floor"] in said.sentence
+    assert "--with floor" in said.sentence
+    used, out = run_of(lfkit, folder, "--with", "floor")
+    assert used["seed_accuracy"] == floors[found["floor"]]
+    assert used["chosen"] == "floor"
+    assert used["judged"]["is_calibrated"]
+    table = labels_of(out)
+    named = np.asarray(["left", "right"])[truth]
+    assert (table["label"] == named).mean() > 0.9
+    assert table["seed"].sum() == 40
+    assert not lfkit("report", out).code
+    again, _ = run_of(lfkit, folder, "--with", "floor", "--refine", "--stages", "lda")
+    assert again["refinement"]["stages"][0]["held_out"] == used["seed_accuracy"]
+    refused = lfkit("active", out, "--with", "acgan", "--budget", "2")
+    assert refused.code == 2
+    assert "without --with floor" in refused.err.replace("\n", " ")
+
+
+def test_a_floor_needs_seeds(lfkit, tmp_path):
+    np.save(tmp_path / "votes.npy", np.zeros((1797, 2), int))
+    done = lfkit(
+        *("apply", "digits", "--votes", str(tmp_path / "votes.npy")),
+        *("--with", "floor"),
+        *("--out", str(tmp_path / "run")),
+    )
+    assert done.code == 2
+    assert "give them with --seed-labels" in done.err.replace("\n", " ")
+
+
+def test_a_frozen_network_that_refinement_uses_is_a_floor(lfkit, sides, monkeypatch):
+    import lfkit.outcome as outcome
+    import lfkit.refinement as refinement
+
+    folder, truth = sides
+
+    class Seen:
+        """A network that sees the class."""
+
+        from_pixels = True
+        widths = (2,)
+
+        def __init__(self, pixels, device="cpu"):
+            self.pixels, self.key = pixels, "seen"
+
+        def __len__(self):
+            return len(self.pixels)
+
+        def chunks(self, every=1):
+            rows = np.arange(0, len(self), every)
+            noise = np.random.default_rng(0).normal(size=(len(rows), 2))
+            yield rows, (9 * np.eye(2)[truth[rows]] + noise).astype(np.float32)
+
+    monkeypatch.setattr(outcome, "_NETWORK_PACKAGES", ("numpy",))
+    monkeypatch.setattr(refinement, "PretrainedViews", Seen)
+    found, _ = run_of(lfkit, folder, "--refine", "--stages", "lda")
+    by_network = [f for f in found["floors"] if "the ImageNet network" in f["name"]]
+    assert len(by_network) == 2
+    assert found["floor"] == "shrinkage LDA on the ImageNet network"
+    plain, _ = run_of(lfkit, folder)
+    assert not any("network" in floor["name"] for floor in plain["floors"])
 
 
 @pytest.mark.parametrize(

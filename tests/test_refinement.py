@@ -10,8 +10,15 @@ import pytest
 from lfkit.aggregators import MajorityVote
 from lfkit.datasets import open_images
 from lfkit.errors import InputError
-from lfkit.nn import TrainingPlan
-from lfkit.refinement import STAGES, ArrayViews, Refiner, StoredViews, refine
+from lfkit.nn import Compute, TrainingPlan
+from lfkit.refinement import (
+    STAGES,
+    ArrayViews,
+    Refiner,
+    StoredViews,
+    distillation,
+    refine,
+)
 from lfkit.store import MemoryStore, RunStore
 from lfkit.votes import Votes
 
@@ -147,6 +154,119 @@ def test_given_labels_are_the_seeds_of_an_estimator(scene):
     np.testing.assert_array_equal(first.refined_.proba, second.refined_.proba)
 
 
+def memorising(pixels, truth, per_class, n_more):
+    """Votes of weak functions, and of one that knows all given labels by heart.
+
+    Also gives `n_more` rows beside the seeds that it knows too.
+    """
+    honest = with_seeds(weak_votes(truth, 2, m=3, accuracy=0.75), truth, per_class)
+    rng = np.random.default_rng(4)
+    others = np.setdiff1d(np.arange(len(truth)), honest.seed_rows)
+    more = np.sort(rng.permutation(others)[:n_more])
+    learned = rng.integers(0, 2, len(truth))
+    guessed = learned[honest.seed_rows]
+    for rows in (honest.seed_rows, more):
+        learned[rows] = truth[rows]
+    names = (*honest.names, "knows_by_heart")
+    fold = Votes(np.column_stack([honest.seed_out_of_fold.hard, guessed]), names, 2)
+    hard = np.column_stack([honest.hard, learned])
+    return replace(honest, hard=hard, names=names, seed_out_of_fold=fold), more
+
+
+@pytest.mark.parametrize(("says_nothing", "tolerance"), [(False, 0.01), (True, 0.05)])
+def test_more_labels_never_make_it_worse(scene, says_nothing, tolerance):
+    pixels, truth, _ = scene
+    votes, more = memorising(pixels, truth, 10, 40)
+    features = pixels.reshape(300, -1)
+    if says_nothing:
+        features = np.random.default_rng(5).normal(size=(300, 6))
+    scored = np.setdiff1d(np.arange(300), [*votes.seed_rows, *more])
+    found = []
+    for known in (None, *(_known(truth, votes.seed_rows, more[:n]) for n in (0, 40))):
+        model = Refiner(stages=CHEAP).fit(pixels, votes, known, features=features)
+        weights = dict(zip(votes.names, model.aggregator_.weights_, strict=True))
+        assert weights["knows_by_heart"] < 0.3 * max(weights.values())
+        found.append((model.refined_.proba.argmax(1) == truth)[scored].mean())
+        # What it knows by heart is not what it is judged by.
+        assert set(model.refined_.held_out.rows) == set(votes.seed_rows)
+        assert model.refined_.held_out.accuracy < found[-1] + 0.2
+    proba = model.refined_.proba
+    assert (proba.argmax(1) == truth)[more].all()
+    assert found[1] == found[0]
+    assert found[2] >= found[0] - tolerance
+
+
+def _known(truth, *rows):
+    known = np.full(len(truth), -1)
+    known[np.concatenate(rows)] = truth[np.concatenate(rows)]
+    return known
+
+
+def test_labels_stay_known_and_may_not_contradict_the_seeds(scene):
+    pixels, truth, _ = scene
+    votes, more = memorising(pixels, truth, 10, 20)
+    model = Refiner(stages=("lda",)).fit(pixels, votes, _known(truth, more))
+    proba = model.refined_.proba
+    for rows in (more, votes.seed_rows):
+        assert (proba.argmax(1) == truth)[rows].all()
+    wrong = _known(truth, more, votes.seed_rows)
+    row = votes.seed_rows[3]
+    wrong[row] = 1 - truth[row]
+    with pytest.raises(InputError, match=f"image {row} is of class {wrong[row]}, the"):
+        Refiner(stages=("lda",)).fit(pixels, votes, wrong)
+
+
+def test_seeds_that_all_functions_have_seen_judge_nothing(scene):
+    pixels, truth, _ = scene
+    votes, _ = memorising(pixels, truth, 10, 0)
+    votes = replace(votes, seed_out_of_fold=None)
+    refined = improved(pixels, votes, stages=CHEAP)
+    assert refined.held_out is None
+    assert all(stage.held_out is None for stage in refined.stages)
+    assert accuracy(refined.proba, truth, votes) > accuracy(
+        refined.unrefined, truth, votes
+    )
+
+
+def test_labels_carry_what_the_stages_left_are_judged_by(scene):
+    pixels, truth, votes = scene
+    votes = with_seeds(weak_votes(truth, 2, accuracy=0.6), truth, 20)
+    refined = improved(pixels, votes, stages=CHEAP)
+    assert refined.held_out.of == "metric"
+    assert refined.held_out.is_calibrated
+    assert refined.held_out.accuracy == refined.stages[-1].held_out
+    # The network has seen every seed.
+    refined = improved(pixels, votes, plan=SHORT)
+    assert refined.held_out.of == "metric"
+    assert not refined.held_out.is_calibrated
+
+
+def test_an_undone_stage_is_undone_for_held_out_seeds_too(scene):
+    pixels, truth, _ = scene
+    votes = with_seeds(weak_votes(truth, 2, accuracy=0.95), truth, 40)
+    options = {"class_prior": [0.98, 0.02]}
+    refined = improved(pixels, votes, stages=("lda", "align", "diffuse"), **options)
+    assert "undone" in refined.stages[2].note
+    without = improved(pixels, votes, stages=("lda", "diffuse"), **options)
+    assert refined.stages[3].held_out == without.stages[2].held_out
+    np.testing.assert_array_equal(refined.proba, without.proba)
+
+
+def test_copies_of_a_seed_do_not_tell_its_label():
+    pixels, truth = dots(300)
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 255, pixels.shape).astype(np.uint8)  # they say nothing
+    votes, _ = memorising(pixels, truth, 20, 0)
+    # Every seed has three copies, on which the one that knows it by heart votes.
+    copies = np.repeat(votes.seed_rows, 3)
+    hard = np.concatenate([votes.hard, votes.hard[copies]])
+    pixels = np.concatenate([pixels, pixels[copies]])
+    votes = replace(votes, hard=hard)
+    refined = improved(pixels, votes, stages=("lda", "diffuse"))
+    honest = refined.stages[0].held_out
+    assert refined.stages[2].held_out < honest + 0.1
+
+
 def test_new_images_need_the_features_they_were_fitted_with(scene):
     pixels, truth, votes = scene
     features = pixels.reshape(len(pixels), -1)
@@ -210,7 +330,9 @@ def test_training_goes_on_from_its_last_checkpoint(scene, tmp_path):
         progress=lambda text, step, total: done.append(step) if total == 230 else None,
         **options,
     )
-    assert done == [210, 220, 230]
+    assert done[-1] == 230
+    assert set(done) >= {210, 220}
+    assert min(done) > 200  # what was done before is not done again
     whole = improved(pixels, votes, **options)
     np.testing.assert_array_equal(resumed.posteriors["cnn"], whole.posteriors["cnn"])
     # The network labels new images; these keep their labels until it is joined.
@@ -382,6 +504,32 @@ def test_a_handful_of_images_works_or_says_why_not(n, seeded):
     np.testing.assert_allclose(refined.proba.sum(axis=1), 1)
     if n < 10:
         assert "too few to learn from" in refined.stages[1].note
+
+
+def test_how_the_network_is_computed_is_chosen_once_kept_and_told(scene, monkeypatch):
+    pixels, _, votes = scene
+    store, told = MemoryStore(), []
+    options = {"stages": ("cnn",), "plan": replace(SHORT, n_steps=230, width=2)}
+
+    def stop(text, done, total):
+        told.append(text)
+        if text == "training the network" and done == 220:
+            raise KeyboardInterrupt
+
+    def chosen(*given, **named):
+        return Compute(half=True, channels_last=False)
+
+    monkeypatch.setattr(distillation, "compute_tried_out", chosen)
+    with pytest.raises(KeyboardInterrupt):
+        improved(pixels, votes, store=store, progress=stop, **options)
+    assert "the network computes in bfloat16, channels first" in told
+    monkeypatch.setattr(distillation, "compute_tried_out", None)  # not asked again
+    resumed = improved(pixels, votes, store=store, **options)
+    assert resumed.model.found["half"] == 1
+    assert resumed.model.found["channels_last"] == 0
+    monkeypatch.setattr(distillation, "compute_tried_out", chosen)
+    whole = improved(pixels, votes, **options)
+    np.testing.assert_array_equal(resumed.posteriors["cnn"], whole.posteriors["cnn"])
 
 
 def test_time_limit_cuts_the_network_once_and_for_all(scene):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from lfkit.datasets import open_images
+from lfkit.runs.reading import sealed
 
 LFS = """
 from lfkit import ABSTAIN, feature, labeling_function
@@ -224,7 +225,8 @@ def test_scores_of_label_models_are_kept_until_the_labels_change(lfkit, run):
     assert path.stat().st_mtime_ns == before
     found = json.loads(path.read_text())
     found["labels"]["of"] = "of other labels"
-    path.write_text(json.dumps(found))
+    found["labels"]["of"] = "of other labels"
+    path.write_bytes(sealed(found))
     reported(lfkit, run)
     assert json.loads(path.read_text())["labels"]["of"] != "of other labels"
 

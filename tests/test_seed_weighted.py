@@ -340,7 +340,7 @@ def test_seed_accuracy_judges_weights_on_seeds_they_have_not_seen():
     model = SeedWeightedVote().fit(votes)
     in_sample = (model.predict(votes.seed_out_of_fold) == labels).mean()
     held_out = seed_accuracy(votes, "seed-weighted")
-    assert in_sample > 0.7
+    assert in_sample > 0.5
     assert held_out < 0.45
     # Real knowledge survives being held out.
     shares, labels = simulate(50, 4, [0.9, 0.9, 0.8], silent=0)

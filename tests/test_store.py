@@ -1,8 +1,10 @@
 """Votes and features on disk."""
 
+import contextlib
 import errno
 import multiprocessing
 import pickle
+import shutil
 
 import numpy as np
 import pytest
@@ -195,18 +197,48 @@ def test_a_truncated_layout_is_named(tmp_path, data):
         RunStore(tmp_path).layout(keys("a"), 2)
 
 
-def test_a_single_array_is_no_file_of_the_store(tmp_path):
+def test_a_single_array_is_no_archive(tmp_path):
     (tmp_path / "votes" / "key").mkdir(parents=True)
     with open(tmp_path / "votes" / "key" / "block.npz", "wb") as handle:
         np.save(handle, np.arange(3))
-    with pytest.raises(RunError, match="is not a file of this store; delete it and ru"):
+    with pytest.raises(RunError, match="it is no archive of arrays"):
         RunStore(tmp_path).load("votes", "key", "block")
 
 
-def test_a_layout_of_other_arrays_is_no_file_of_the_store(tmp_path):
+def test_what_another_lfkit_wrote_is_not_read(tmp_path):
+    store = RunStore(tmp_path)
     np.savez(tmp_path / "blocks.npz", other=np.arange(3))
-    with pytest.raises(RunError, match=r"blocks.npz is not a file of this store"):
-        RunStore(tmp_path).layout(keys("a"), 2)
+    assert len(store.layout(keys("a"), 2)) == 1
+    (tmp_path / "features" / "key").mkdir(parents=True)
+    np.save(tmp_path / "features" / "key" / "block.npy", np.arange(3))
+    assert not store.has("features", "key", "block")
+    assert store.load("features", "key", "block") is None
+
+
+@pytest.mark.parametrize("name", ["values", "votes"])
+def test_a_flipped_bit_anywhere_is_noticed(tmp_path, name):
+    store = RunStore(tmp_path)
+    store.save("features", "key", "block", {name: np.arange(40, dtype=np.float32)})
+    [path] = (tmp_path / "features" / "key").iterdir()
+    whole = path.read_bytes()
+    for place in range(len(whole)):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << place % 8
+        path.write_bytes(damaged)
+        with contextlib.suppress(RunError):
+            assert store.load("features", "key", "block") is None
+
+
+def test_a_block_under_another_name_is_noticed(tmp_path):
+    store = RunStore(tmp_path)
+    for key in ("one", "other"):
+        store.save("votes", key, "block", {"votes": np.full(4, len(key))})
+    one, other = (tmp_path / "votes" / key / "block.npz" for key in ("one", "other"))
+    shutil.copy(one, other)
+    with pytest.raises(
+        RunError, match=r"other/block.npz cannot be read \(its check"
+    ):
+        store.load("votes", "other", "block")
 
 
 class Trap:

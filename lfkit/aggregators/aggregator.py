@@ -15,6 +15,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from lfkit.em import TIE_TOLERANCE
 from lfkit.errors import InputError, VotesError
+from lfkit.evidence import row_chunks, vote_distributions
 from lfkit.folds import deal_folds
 from lfkit.votes import ABSTAIN, Patterns, Votes, merge_patterns
 
@@ -46,6 +47,13 @@ class Aggregator(BaseEstimator, ABC):
     where labels come in. A function that never votes on the images fitted is dropped
     before the fit; if it votes later, it is not heard.
 
+    Where functions were fitted on seeds, their own votes there are not read: the
+    out-of-fold votes stand in their place, or nothing where there are none.
+
+    A class that no vote names, and to which no `class_balance` gives a share, has no
+    probability; if no seed names it either, the fit is that without the class. Images
+    whose votes name such a class later are labeled by a plain vote.
+
     Parameters
     ----------
     class_balance : (k,) shares of the classes, if known; None: the member's docstring
@@ -59,6 +67,7 @@ class Aggregator(BaseEstimator, ABC):
     names_ : the m functions of the votes fitted, in their order.
     n_classes_ : k.
     columns_ : (m',) the functions kept, as positions in `names_`, sorted by name.
+    classes_ : (k',) the classes that votes, seeds or `class_balance` name.
     """
 
     learns_from_seeds: ClassVar[bool] = False
@@ -89,8 +98,9 @@ class Aggregator(BaseEstimator, ABC):
         """
         self._check_votes(votes, "partial_fit")
         weight = _checked_weight(sample_weight, len(votes))
+        honest, weight = _unseen(votes, weight)
         used = np.flatnonzero(weight > 0)
-        patterns = votes.rows(used).patterns(weight[used])
+        patterns = honest.rows(used).patterns(weight[used])
         seen = getattr(self, "_seen", None)
         if seen is not None:
             patterns = merge_patterns([seen, patterns])
@@ -105,6 +115,8 @@ class Aggregator(BaseEstimator, ABC):
     def fit_predict_proba(self, votes: Votes) -> NDArray[np.float64]:
         """Fit, and return the distributions of the same images, (n, k)."""
         patterns = self._fit_patterns(votes, None)
+        if votes.seed_rows is not None:  # other votes were fitted there
+            return self.predict_proba(votes)
         return self._posterior(patterns)[patterns.inverse]
 
     def _fit_patterns(
@@ -119,16 +131,63 @@ class Aggregator(BaseEstimator, ABC):
             )
         self._check_parameters()
         prior = self.checked_balance(votes.n_classes)
-        heard = self._heard(votes)
+        honest, weight = _unseen(votes, weight)
+        heard = self._heard(honest)
         voting = np.flatnonzero(heard.voted[weight > 0].any(axis=0))
         self.names_ = votes.names
         self.n_classes_ = votes.n_classes
         self.columns_ = voting[np.argsort([votes.names[j] for j in voting])]
         self.class_prior_ = prior
         patterns = self._arranged(heard).patterns(weight)
+        seeds = self._seed_votes(votes)
+        used = _with_weight(patterns)
+        possible = _named(used.votes) | (prior > 0 if self._knows_balance else False)
+        self._ruled_out = ~possible & possible.any()
+        if seeds is not None:
+            possible[seeds.labels] = True
+        self.classes_ = np.flatnonzero(possible)
+        self._within: Self | None = None
         with _one_thread():
-            self._fit(_with_weight(patterns), self._seed_votes(votes))
+            if 0 < len(self.classes_) < votes.n_classes:
+                self._fit_within(used, seeds)
+            else:
+                self.classes_ = np.arange(votes.n_classes)
+                self._fit(used, seeds)
         return patterns
+
+    @property
+    def _knows_balance(self) -> bool:
+        return self.class_balance is not None
+
+    def _fit_within(self, patterns: Patterns, seeds: SeedVotes | None) -> None:
+        """Fit as if there were only the classes that something names."""
+        k, kept = self.n_classes_, self.classes_
+        within = clone(self)
+        prior = self.class_prior_[kept] / self.class_prior_[kept].sum()
+        within.class_balance = prior if self._knows_balance else None
+        within.names_, within.columns_ = self.names_, self.columns_
+        within.n_classes_, within.class_prior_ = len(kept), prior
+        if seeds is not None:
+            labels = np.searchsorted(kept, seeds.labels)
+            seeds = SeedVotes(seeds.votes.of_classes(kept), labels)
+        within._fit(replace(patterns, votes=patterns.votes.of_classes(kept)), seeds)
+        own = ("names_", "columns_", "n_classes_", "classes_")
+        learned = {
+            name: value
+            for name, value in vars(within).items()
+            if name.endswith("_") and name not in own
+        }
+        for name, value in learned.items():
+            setattr(self, name, value)
+        self.class_prior_ = np.zeros(k)
+        self.class_prior_[kept] = within.class_prior_
+        if "confusions_" in learned:
+            tables = np.zeros((len(self.names_), k, k + 1))
+            tables[:, :, k] = 1
+            symbols = np.append(kept, k)
+            tables[:, kept[:, None], symbols] = learned["confusions_"]
+            self.confusions_ = tables
+        self._within = within
 
     def _seed_votes(self, votes: Votes) -> SeedVotes | None:
         fold, labels = votes.seed_out_of_fold, votes.seed_labels
@@ -184,7 +243,7 @@ class Aggregator(BaseEstimator, ABC):
         if not self.learns_from_seeds:
             return self.predict_proba(fold)
         proba = np.zeros((len(labels), votes.n_classes))
-        folds = deal_folds(np.asarray(labels), _FOLDS, 0)
+        folds = deal_folds(np.asarray(labels), _FOLDS, self.random_state)
         for part in np.unique(folds):
             train, test = np.flatnonzero(folds != part), np.flatnonzero(folds == part)
             known = replace(
@@ -207,8 +266,24 @@ class Aggregator(BaseEstimator, ABC):
         return votes
 
     def _posterior(self, patterns: Patterns) -> NDArray[np.float64]:
+        votes, within = patterns.votes, self._within
         with _one_thread():
-            return self._predict_proba(patterns.votes)
+            if within is None:
+                proba = self._predict_proba(votes)
+            else:
+                proba = np.zeros((len(votes), votes.n_classes))
+                known = votes.of_classes(self.classes_)
+                proba[:, self.classes_] = within._predict_proba(known)
+        out = self._ruled_out
+        if not out.any():
+            return proba
+        proba[:, out] = 0
+        proba[~proba.any(axis=1)] = np.where(out, 0, self.class_prior_)
+        proba /= proba.sum(axis=1, keepdims=True)
+        said = _shares(votes)
+        strange = said[:, out].any(axis=1)
+        proba[strange] = said[strange]
+        return proba
 
     def _patterns(self, votes: Votes, method: str) -> Patterns:
         check_is_fitted(self)
@@ -270,6 +345,43 @@ def _with_weight(patterns: Patterns) -> Patterns:
     return Patterns(
         patterns.votes.rows(used), patterns.counts[used], np.zeros(0, np.int64)
     )
+
+
+def _unseen(
+    votes: Votes, weight: NDArray[np.float64]
+) -> tuple[Votes, NDArray[np.float64]]:
+    """Put out-of-fold votes in the place of those by functions fitted on the seeds.
+
+    Who has learned a label votes for it, and would be believed everywhere for that.
+    Without out-of-fold votes the seeds do not count, unless there is nothing else.
+    """
+    rows, fold = votes.seed_rows, votes.seed_out_of_fold
+    if rows is None or not len(rows):
+        return votes, weight
+    if fold is None:
+        others = weight.copy()
+        others[rows] = 0
+        return votes, others if others.any() else weight
+    return votes.replaced(rows, fold), weight
+
+
+def _named(votes: Votes) -> NDArray[np.bool_]:
+    """Tell which classes any vote names, (k,)."""
+    k = votes.n_classes
+    found = np.bincount(votes.hard.ravel() + 1, minlength=k + 1)[1:] > 0
+    for graded in (votes.soft, votes.allowed):
+        if graded is not None and not found.all():
+            found |= graded.any(axis=(0, 1))
+    return found
+
+
+def _shares(votes: Votes) -> NDArray[np.float64]:
+    """Return the mean of the votes on each image, (n, k); zeros without any."""
+    found = np.zeros((len(votes), votes.n_classes))
+    for rows in row_chunks(votes):
+        found[rows] = vote_distributions(votes.rows(rows)).sum(axis=1)
+    total = found.sum(axis=1, keepdims=True)
+    return np.divide(found, total, out=found, where=total > 0)
 
 
 def clear_winners(proba: NDArray[np.float64], votes: Votes) -> NDArray[np.int64]:

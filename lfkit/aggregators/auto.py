@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from itertools import combinations_with_replacement
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.stats import binom
+from sklearn.base import clone
 
 from lfkit.aggregators.aggregator import Aggregator, SeedVotes
 from lfkit.aggregators.majority_vote import MajorityVote
 from lfkit.aggregators.seed_weighted import SeedWeightedVote
 from lfkit.aggregators.shrunk import ShrunkDawidSkene
 from lfkit.calibration import cross_calibrated, log_losses
-from lfkit.em import EMFit
+from lfkit.em import TIE_TOLERANCE, EMFit
 from lfkit.evidence import Evidence, vote_distributions
+from lfkit.folds import deal_folds
 from lfkit.holdout import predicted_votes
 from lfkit.votes import Patterns, Votes
 
 # Seeds, with votes of functions that have not seen them, that are enough to judge by.
 _ENOUGH_SEEDS = 30
-# Standard errors that count as shown: seeds are the truth, other votes a sign of it.
-_ERRORS_ON_SEEDS, _ERRORS_ON_VOTES = 1.0, 2.0
+_FOLDS = 5
+# How often chance may take another model, where none is better, and the standard errors
+# of a mean lead that are as rare.
+_CHANCE, _ERRORS_ON_SEEDS = 0.05, 1.645
+# Standard errors that count as shown by votes: they are but a sign of the truth.
+_ERRORS_ON_VOTES = 2.0
 # Log loss per vote that learned labels may lose in foretelling others. Where functions
 # are right independently of each other they lost .004 and were still more often right;
 # of real functions, which err together, they lose .01.
@@ -33,17 +42,17 @@ _WEIGHTS_OF_A_VOTE = (0.5, 1.0, 2.0, 4.0)
 class Auto(Aggregator):
     """Chooses between a plain vote and models that learn, by evidence.
 
-    With 30 seeds or more, and votes on them by functions that have not seen them, the
-    judge is the log loss of the seeds' true classes, each posterior tempered first (by
-    other seeds): of the majority vote, of `ShrunkDawidSkene`, fitted to all votes, and
-    of `SeedWeightedVote`, fitted to other seeds. The majority vote wins unless it is
-    beaten by a standard error, and so does `SeedWeightedVote` over
-    `ShrunkDawidSkene`.
-
     Without seeds the judge is the likelihood of held-out votes. `ShrunkDawidSkene` is
     taken if it climbs above equal trust or finds copies, unless the functions err
     together: then the label that some functions give foretells the votes of others
     worse than that of the majority vote, by two standard errors and by .006 nats.
+
+    With 30 seeds or more, and votes on them by functions that have not seen them, what
+    the votes show counts only if the seeds do not speak against it. Then
+    `SeedWeightedVote` is taken, or `ShrunkDawidSkene`, in this order, if it is better
+    than what is chosen so far beyond chance, at 5 %: in the number of seeds that come
+    out right, by a sign test, and in the log loss of their classes. Each posterior is
+    tempered first, by other seeds. `SeedWeightedVote` has learned from other seeds.
 
     Attributes
     ----------
@@ -52,7 +61,8 @@ class Auto(Aggregator):
     scores_ : name → mean log loss on the seeds, or minus the mean log likelihood of a
         held-out vote; less is better.
     model_ : the aggregator chosen, fitted.
-    seed_proba_ : (s, k) its posterior on seeds it has not seen; None without.
+    seed_proba_ : (s, k) its posterior on seeds it has not seen, to calibrate it by;
+        None without. `out_of_fold_proba` has made the choice without the seed, too.
     """
 
     learns_from_seeds = True
@@ -65,26 +75,28 @@ class Auto(Aggregator):
 
     def _fit(self, patterns: Patterns, seeds: SeedVotes | None) -> None:
         self.seed_proba_: NDArray[np.float64] | None = None
+        self._judged: NDArray[np.float64] | None = None
         self.scores_: dict[str, float] = {}
         votes, counts = patterns.votes, patterns.counts
         majority = MajorityVote(class_balance=self.class_balance)
-        shrunk = ShrunkDawidSkene(class_balance=self.class_balance)
+        shrunk = ShrunkDawidSkene(
+            class_balance=self.class_balance, random_state=self.random_state
+        )
         majority.fit(votes, sample_weight=counts)
         shrunk.fit(votes, sample_weight=counts)
+        self._judge_by_votes(majority, shrunk)
         if seeds is not None and len(seeds.labels) >= _ENOUGH_SEEDS:
             self._judge_by_seeds(votes, counts, seeds, majority, shrunk)
-        else:
-            self._judge_by_votes(majority, shrunk)
         self.class_prior_ = self.model_.class_prior_
 
     def out_of_fold_proba(self, votes: Votes) -> NDArray[np.float64] | None:
         """Return posteriors on the seeds by what has not seen them, (s, k).
 
-        Those by which the model was chosen, if these seeds were the judges.
+        Where seeds choose, each is labeled by the model that the others would choose.
         """
         fold = votes.seed_out_of_fold
-        if self.seed_proba_ is not None or fold is None:
-            return self.seed_proba_
+        if self._judged is not None or fold is None:
+            return self._judged
         return self.predict_proba(fold)
 
     def _predict_proba(self, votes: Votes) -> NDArray[np.float64]:
@@ -99,47 +111,41 @@ class Auto(Aggregator):
         shrunk: ShrunkDawidSkene,
     ) -> None:
         labels = seeds.labels
-        weighted = SeedWeightedVote(class_balance=self.class_balance)
-        known = replace(votes, seed_labels=labels, seed_out_of_fold=seeds.votes)
+        weighted = SeedWeightedVote(
+            class_balance=self.class_balance, random_state=self.random_state
+        )
+        folds = deal_folds(labels, _FOLDS, self.random_state)
+        by_others = _by_other_folds(weighted, seeds, folds)
         found = {
             "majority-vote": majority.predict_proba(seeds.votes),
             "shrunk": shrunk.predict_proba(seeds.votes),
-            "seed-weighted": weighted.out_of_fold_proba(known),
+            "seed-weighted": by_others[folds, np.arange(len(labels))],
         }
-        losses = {
-            name: log_losses(cross_calibrated(proba, labels, self.random_state), labels)
-            for name, proba in found.items()
-            if proba is not None
-        }
-        self.scores_ = {name: float(loss.mean()) for name, loss in losses.items()}
-        best = min(self.scores_, key=lambda name: self.scores_[name])
-        # Weights learned on seeds are believed before those learned without any truth.
-        if (
-            best == "shrunk"
-            and not _is_clear(losses["seed-weighted"] - losses[best])
-            and _is_clear(losses["majority-vote"] - losses["seed-weighted"])
-        ):
-            best = "seed-weighted"
-        judged = f"on {len(labels)} seeds, by functions that have not seen them"
-        plain = f"{self.scores_['majority-vote']:.3f}"
-        if _is_clear(losses["majority-vote"] - losses[best]):
-            self.chosen_ = best
-            self.reason_ = (
-                f"its log loss is {self.scores_[best]:.3f}, that of the majority vote "
-                f"{plain} ({judged})"
-            )
-        else:
-            self.chosen_ = "majority-vote"
-            self.reason_ = f"nothing beats its log loss of {plain} clearly ({judged})"
+        start, why = self.chosen_, self.reason_
+        self._judged = np.empty_like(found["majority-vote"])
+        for fold in np.unique(folds):
+            left = folds != fold
+            known = found | {"seed-weighted": by_others[fold]}
+            known = {name: proba[left] for name, proba in known.items()}
+            chosen = _Judges(known, labels[left], self.random_state).choice(start)
+            self._judged[~left] = found[chosen][~left]
+        judges = _Judges(found, labels, self.random_state)
+        self.chosen_ = judges.choice(start)
+        self.reason_ = judges.reason(self.chosen_, start, why)
+        self.scores_ = {name: float(x.mean()) for name, x in judges.losses.items()}
         self.seed_proba_ = found[self.chosen_]
-        self.model_: Aggregator = majority
+        self.model_ = majority
         if self.chosen_ == "shrunk":
             self.model_ = shrunk
         elif self.chosen_ == "seed-weighted":
-            self.model_ = weighted.fit(known, sample_weight=counts)
+            known_votes = replace(
+                votes, seed_labels=labels, seed_out_of_fold=seeds.votes
+            )
+            self.model_ = weighted.fit(known_votes, sample_weight=counts)
 
     def _judge_by_votes(self, majority: MajorityVote, shrunk: ShrunkDawidSkene) -> None:
-        self.model_, self.chosen_ = majority, "majority-vote"
+        self.model_: Aggregator = majority
+        self.chosen_ = "majority-vote"
         first, second = shrunk.half_fits_
         if len(shrunk.columns_) < 3 or not (
             len(first[0].counts) and len(second[0].counts)
@@ -180,10 +186,106 @@ class Auto(Aggregator):
             self.reason_ = f"{why} ({of_votes}, on images not learned from)"
 
 
-def _is_clear(lead: NDArray[np.float64]) -> bool:
-    """Tell whether seeds show a lead in log loss, (s,), beyond chance."""
-    error = float(lead.std() / np.sqrt(len(lead)))
-    return bool(lead.mean() > _ERRORS_ON_SEEDS * error)
+class _Judges:
+    """Models compared on seeds that they have not seen.
+
+    Attributes
+    ----------
+    right : name → (s,) 1 where the seed comes out right; ties are shared.
+    losses : name → (s,) log loss of its class, tempered by other seeds.
+    """
+
+    def __init__(
+        self,
+        proba: Mapping[str, NDArray[np.float64]],
+        labels: NDArray[np.int64],
+        random_state: int,
+    ) -> None:
+        self.right, self.losses = {}, {}
+        for name, posterior in proba.items():
+            best = posterior >= posterior.max(axis=1, keepdims=True) - TIE_TOLERANCE
+            shares = best / best.sum(axis=1, keepdims=True)
+            self.right[name] = shares[np.arange(len(labels)), labels]
+            tempered = cross_calibrated(posterior, labels, random_state)
+            self.losses[name] = log_losses(tempered, labels)
+
+    def choice(self, start: str) -> str:
+        """Choose a model.
+
+        Parameters
+        ----------
+        start : what the votes speak for.
+        """
+        chosen = start if self._agree_with(start) else "majority-vote"
+        for name in ("seed-weighted", "shrunk"):
+            if self._is_better(name, chosen):
+                chosen = name
+        return chosen
+
+    def reason(self, chosen: str, start: str, why: str) -> str:
+        """Say why it was chosen.
+
+        Parameters
+        ----------
+        why : the votes speak for `start`.
+        """
+        n = len(self.right[chosen])
+        judged = f"on {n} seeds, by functions that have not seen them"
+        right = {name: f"{100 * x.mean():.1f} %" for name, x in self.right.items()}
+        loss = {name: f"{x.mean():.3f}" for name, x in self.losses.items()}
+        plain = "majority-vote"
+        if chosen == plain:
+            return (
+                f"nothing beats its log loss of {loss[plain]} and its {right[plain]} "
+                f"right beyond chance ({judged})"
+            )
+        if chosen == start and not self._is_better(chosen, plain):
+            return f"{why}; seeds do not speak against it"
+        return (
+            f"it is right on {right[chosen]}, the majority vote on {right[plain]}; its "
+            f"log loss is {loss[chosen]}, that of the majority vote {loss[plain]} "
+            f"({judged})"
+        )
+
+    def _agree_with(self, name: str) -> bool:
+        right, loss = self.right[name], self.losses[name]
+        plain = "majority-vote"
+        return bool(
+            right.sum() >= self.right[plain].sum()
+            and loss.sum() <= self.losses[plain].sum()
+        )
+
+    def _is_better(self, name: str, other: str) -> bool:
+        """Tell whether one is better beyond chance, in both ways."""
+        lead = self.losses[other] - self.losses[name]
+        error = float(lead.std() / np.sqrt(len(lead)))
+        change = self.right[name] - self.right[other]
+        won, lost = int((change > 0).sum()), int((change < 0).sum())
+        by_chance = float(binom.sf(won - 1, won + lost, 0.5)) if won else 1.0
+        return bool(lead.mean() > _ERRORS_ON_SEEDS * error and by_chance <= _CHANCE)
+
+
+def _by_other_folds(
+    model: SeedWeightedVote, seeds: SeedVotes, folds: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Give [f, i] the posterior of seed i by seeds in neither f nor its own fold.
+
+    Returns
+    -------
+    (folds, s, k)
+    """
+    votes, labels = seeds.votes, seeds.labels
+    found = np.empty((_FOLDS, len(labels), votes.n_classes))
+    for first, second in combinations_with_replacement(range(_FOLDS), 2):
+        left_out = (folds == first) | (folds == second)
+        train, test = np.flatnonzero(~left_out), np.flatnonzero(left_out)
+        known = replace(
+            votes, seed_labels=labels[train], seed_out_of_fold=votes.rows(train)
+        )
+        proba = clone(model).fit(known).predict_proba(votes.rows(test))
+        for one, other in ((first, second), (second, first)):
+            found[one, test[folds[test] == other]] = proba[folds[test] == other]
+    return found
 
 
 def _foretold(

@@ -97,14 +97,15 @@ class SeedWeightedVote(Aggregator):
         judged = np.flatnonzero(shares.any(axis=(0, 2)))
         if not len(judged):
             return
-        self.doubts_[judged] = _doubts(shares[:, judged], labels)
-        log_votes = _log_votes(shares[:, judged], self.doubts_[judged])
+        shares = shares[:, judged]
+        self.doubts_[judged] = doubts = _doubts(shares, labels)
         with np.errstate(divide="ignore"):
             log_prior = np.log(self.class_prior_)
-        task = _Pool(log_votes, labels, log_prior)
+        task = _Pool(_log_votes(shares, doubts), labels, log_prior)
         folds = deal_folds(labels, _FOLDS, self.random_state)
+        parts = [_Part(shares, labels, log_prior, folds == f) for f in np.unique(folds)]
         penalties = np.sort(np.asarray(self.penalties, dtype=np.float64))
-        held_out = [task.held_out(p, self.ridge, folds) for p in penalties]
+        held_out = [_held_out(parts, penalty, self.ridge) for penalty in penalties]
         losses = np.stack([-task.log_likelihoods(scores) for scores in held_out])
         best = losses[losses.sum(axis=1).argmin()]  # (s,)
         allowed = best.sum() + np.sqrt(len(best)) * best.std()
@@ -150,9 +151,6 @@ class _Pool:
         self.labels = labels
         self.log_prior = log_prior
 
-    def rows(self, rows: NDArray[np.bool_]) -> _Pool:
-        return _Pool(self.log_votes[rows], self.labels[rows], self.log_prior)
-
     def scores(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
         """Add up the weighted log votes: (s, k), the prior not among them."""
         return np.asarray(np.einsum("smk,m->sk", self.log_votes, weights))
@@ -186,16 +184,6 @@ class _Pool:
         found = minimize(penalised, start, jac=True, bounds=bounds, options=options)
         return np.asarray(found.x)
 
-    def held_out(
-        self, penalty: float, ridge: float, folds: NDArray[np.int64]
-    ) -> NDArray[np.float64]:
-        """Give each seed's scores by weights that have not seen its fold: (s, k)."""
-        found = np.zeros((len(self.labels), len(self.log_prior)))
-        for fold in np.unique(folds):
-            weights = self.rows(folds != fold).fit(penalty, ridge)
-            found[folds == fold] = self.rows(folds == fold).scores(weights)
-        return found
-
     def best_scale(self, held_out: NDArray[np.float64]) -> float:
         """Find what to multiply the scores by for the greatest likelihood.
 
@@ -211,6 +199,40 @@ class _Pool:
             return -float(self.log_likelihoods(scores).sum() + imaginary)
 
         return float(np.exp(minimize_scalar(loss, bounds=(-3, 3), method="bounded").x))
+
+
+class _Part:
+    """One fold of the seeds, and what the others teach: doubts, then weights.
+
+    Parameters
+    ----------
+    shares, labels : of all seeds, (s, m', k) and (s,).
+    test : (s,) True for the seeds of the fold.
+    """
+
+    def __init__(
+        self,
+        shares: NDArray[np.float64],
+        labels: NDArray[np.int64],
+        log_prior: NDArray[np.float64],
+        test: NDArray[np.bool_],
+    ) -> None:
+        doubts = _doubts(shares[~test], labels[~test])
+        self.test = test
+        self.train, self.judged = (
+            _Pool(_log_votes(shares[rows], doubts), labels[rows], log_prior)
+            for rows in (~test, test)
+        )
+
+
+def _held_out(parts: list[_Part], penalty: float, ridge: float) -> NDArray[np.float64]:
+    """Give each seed's scores by doubts and weights of the other folds: (s, k)."""
+    k = len(parts[0].judged.log_prior)
+    found = np.zeros((len(parts[0].test), k))
+    for part in parts:
+        weights = part.train.fit(penalty, ridge)
+        found[part.test] = part.judged.scores(weights)
+    return found
 
 
 def _doubts(

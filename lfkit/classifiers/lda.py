@@ -26,6 +26,7 @@ class ShrinkageLDA(Classifier):
     shrinkage : from 0 (none) to 1 (sphere); None estimates it.
     blocks : widths of groups of features that count alike, whatever their widths;
         None: every feature counts alike.
+    standardise : False for principal components, whose sizes are to be kept.
 
     Attributes
     ----------
@@ -35,16 +36,22 @@ class ShrinkageLDA(Classifier):
     """
 
     def __init__(
-        self, shrinkage: float | None = None, blocks: Sequence[int] | None = None
+        self,
+        shrinkage: float | None = None,
+        blocks: Sequence[int] | None = None,
+        standardise: bool = True,
     ) -> None:
         self.shrinkage = shrinkage
         self.blocks = blocks
+        self.standardise = standardise
 
     def _fit(self, rows: NDArray[np.float32], weights: NDArray[np.float64]) -> None:
         self._check_parameters(rows.shape[1])
         class_weight = weights.sum(axis=0)  # (k,)
         self.class_prior_ = class_weight / class_weight.sum()
         self._center, self._scale = _standardisation(rows, weights.sum(axis=1))
+        if not self.standardise:
+            self._scale = np.ones_like(self._scale)
         if self.blocks is not None:
             self._scale = self._scale / np.sqrt(np.repeat(self.blocks, self.blocks))
         rows = self._standardised(rows)

@@ -36,6 +36,10 @@ def aggregate(
     n_classes: Annotated[
         int | None, typer.Option(help="Number of classes of a file of votes.")
     ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(help="For every random choice; by default the run's, or 0."),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the result as JSON.")
     ] = False,
@@ -46,9 +50,11 @@ def aggregate(
 
     balance = split_shares(class_balance)
     if (votes / "run.json").exists():
-        result = _aggregate_run(votes, name, balance, out)
+        result = _aggregate_run(votes, name, balance, out, seed)
     else:
-        result = _aggregate_file(votes, name, balance, out or Path(), n_classes)
+        result = _aggregate_file(
+            votes, name, balance, out or Path(), n_classes, seed or 0
+        )
     if as_json:
         echo(to_json(result))
         return
@@ -71,7 +77,11 @@ def aggregate(
 
 
 def _aggregate_run(
-    run: Path, name: str, balance: tuple[float, ...] | None, out: Path | None
+    run: Path,
+    name: str,
+    balance: tuple[float, ...] | None,
+    out: Path | None,
+    seed: int | None,
 ) -> dict[str, Any]:
     import numpy as np
 
@@ -102,7 +112,8 @@ def _aggregate_run(
     found = load_votes(run, config)
     index = load_images(run)
     assert index is not None, "load_votes has read it"
-    labels = aggregate_votes(found, name, balance)
+    seed = config.seed if seed is None else seed
+    labels = aggregate_votes(found, name, balance, seed)
     paths = save_labels(
         out or run,
         index.column("image_id").to_pylist(),
@@ -121,6 +132,7 @@ def _aggregate_file(
     balance: tuple[float, ...] | None,
     out: Path,
     n_classes: int | None,
+    seed: int,
 ) -> dict[str, Any]:
     import numpy as np
 
@@ -129,7 +141,7 @@ def _aggregate_file(
     from lfkit.vote_files import read_votes
 
     file = read_votes(path, n_classes)
-    labels = aggregate_votes(file.votes, name, balance)
+    labels = aggregate_votes(file.votes, name, balance, seed)
     n, k = len(file.votes), file.votes.n_classes
     names = file.class_names or tuple(str(label) for label in range(k))
     ids = file.ids or tuple(str(row) for row in range(n))

@@ -97,25 +97,38 @@ def diagnose(run: Run, labels: LabelsFile = None, as_json: Json = False) -> None
     from lfkit.cli.panel import bullets
     from lfkit.json_text import to_json
     from lfkit.loaded_run import load_run
+    from lfkit.summary import floor_of
 
     loaded = load_run(run, labels)
     summary = loaded.summary()
-    floors = loaded.stored.get("floors", [])
-    result = {**summary["diagnosis"], "floors": floors, "accuracy": summary["accuracy"]}
-    result["notes"] = list(loaded.notes)
+    floors, floor = loaded.stored.get("floors", []), floor_of(loaded.stored)
+    result = {
+        **summary["diagnosis"],
+        "floors": floors,
+        "the_floor": None if floor is None else floor["name"],
+        "accuracy": summary["accuracy"],
+        "seed_accuracy": summary["seed_accuracy"],
+        "judged": summary["judged"],
+        "notes": list(loaded.notes),
+    }
     if as_json:
         echo(to_json(result))
         return
     console = Console()
-    sentences = [*summary["findings"], *_sentences(loaded.notes)]
-    for floor in floors:
-        scored = floor["accuracy"]
-        value = floor["seed_cv_accuracy"] if scored is None else scored
+    sentences = [
+        *summary["findings"],
+        *_about_labels(summary),
+        *_sentences(loaded.notes),
+    ]
+    for one in floors:
+        scored = one["accuracy"]
+        value = one["seed_cv_accuracy"] if scored is None else scored
         if value is None:
             continue
         where = "cross-validated on the seeds" if scored is None else "on other images"
+        name = "Floor" if one is floor else "Another plain classifier"
         sentences.append(
-            f"Floor: {floor['name']}, trained on the seeds alone, is right "
+            f"{name}: {one['name']}, trained on the seeds alone, is right "
             f"{value:.1%} of the time ({where})."
         )
     console.print(bullets(sentences))
@@ -123,6 +136,20 @@ def diagnose(run: Run, labels: LabelsFile = None, as_json: Json = False) -> None
 
 def _sentences(notes: Sequence[str]) -> list[str]:
     return [f"Note: {note}." for note in notes]
+
+
+def _about_labels(summary: dict[str, Any]) -> list[str]:
+    """Say how right the labels are that were written."""
+    if summary["accuracy"] is not None:
+        share = summary["accuracy"]["of_all"]
+        return [f"The labels are right on {share:.1%} of the images of known class."]
+    if summary["seed_accuracy"] is None:
+        return []
+    judged = summary["judged"]
+    return [
+        f"The labels, after {judged['after']}, are right on "
+        f"{summary['seed_accuracy']:.1%} of {judged['seeds']} held-out seeds."
+    ]
 
 
 def _intervals(loaded: LoadedRun, n_draws: int) -> dict[str, tuple[float, float]]:

@@ -17,6 +17,7 @@ from lfkit.cli.export import export
 from lfkit.cli.generate import generate
 from lfkit.cli.listing import list_family
 from lfkit.cli.report import report
+from lfkit.cli.streams import result_alone
 from lfkit.cli.train import train
 from lfkit.errors import LfkitError, storage_error
 
@@ -44,10 +45,11 @@ app.command("list")(list_family)
 def main() -> None:
     """Run the command line; exit 0 done, 2 the input is wrong, 1 a bug."""
     try:
-        try:
-            app()
-        finally:
-            sys.stdout.flush()  # here it can be told that nobody takes it
+        with result_alone():
+            try:
+                app()
+            finally:
+                sys.stdout.flush()  # here it can be told that nobody takes it
     except SystemExit as stop:
         if isinstance(stop.__context__, BrokenPipeError):
             _leave_unread()

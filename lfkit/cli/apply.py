@@ -59,7 +59,10 @@ def apply(
     aggregator: Annotated[
         str,
         typer.Option(
-            "--with", help="How votes become labels (lfkit list).", metavar="NAME"
+            "--with",
+            help="How votes become labels (lfkit list); floor: the labels of the best "
+            "plain classifier trained on the seeds.",
+            metavar="NAME",
         ),
     ] = "auto",
     refine: Annotated[
@@ -103,6 +106,14 @@ def apply(
         float,
         typer.Option(help="Seconds before one call of a per-image function is killed."),
     ] = 30.0,
+    recompute: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Vote again with this function or feature, or all, and do not use "
+            "what is stored. May be repeated.",
+            metavar="NAME",
+        ),
+    ] = None,
     floors: Annotated[
         bool,
         typer.Option(help="Score plain classifiers trained on the seeds, to compare."),
@@ -131,6 +142,10 @@ def apply(
             "give labeling functions with --lfs SPEC, or votes made elsewhere with "
             "--votes FILE."
         )
+    if recompute and votes is not None:
+        raise DeclarationError(
+            "--recompute is for --lfs; a file of votes is read anew."
+        )
     if not refine and (max_minutes is not None or stages is not None):
         raise DeclarationError("--max-minutes and --stages are for --refine; add it.")
     if seed_labels is not None and seeds_per_class is not None:
@@ -156,6 +171,7 @@ def apply(
         lf_timeout=lf_timeout,
         floors=floors,
         sheet=sheet,
+        recompute=tuple(recompute or ()),
     )
     check_folder(out)
     try:

@@ -84,6 +84,7 @@ def evaluate(
     rated = [rating for path in human or [] for rating in read_ratings(path)]
     parts: dict[str, Any] = {}
     missing: dict[str, dict[str, str]] = {}
+    broken: dict[str, str] = {}
     with Bars(quiet=as_json) as bars:
         if labels is not None or "labels" not in load_scores(run):
             parts["labels"] = {"rows": as_dicts(score_label_models(loaded, bars))}
@@ -109,6 +110,8 @@ def evaluate(
             )
             for one in sets:
                 evaluation.check(one)
+                if why := evaluation.why_broken(one):
+                    broken[one.name] = why
             for one in sets:
                 scores, missing[one.name] = evaluation.score(one, names)
                 found = {
@@ -121,6 +124,7 @@ def evaluate(
                 # At once: what took minutes is not lost with the next set.
                 save_scores(run, {"generated": {one.name: found}})
     result = load_scores(run) | {"missing": missing, "file": str(path)}
+    result["broken"] = broken
     result["labels"] = parts.get("labels", result.get("labels"))
     if as_json:
         echo(to_json(result))
@@ -129,6 +133,8 @@ def evaluate(
     _print_labels(console, result)
     _print_generated(console, result)
     _print_human(console, result)
+    for why in broken.values():
+        console.print(f"\nWARNING: {why}", style="bold red", soft_wrap=True)
     console.print(f"\n{path}; next: lfkit report {run}", soft_wrap=True)
 
 

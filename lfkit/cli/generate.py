@@ -127,3 +127,5 @@ def generate(
         echo(f"  {label:<20} {count:,}")
     for path in result["files"]:
         echo(path)
+    if result.get("broken"):  # older manifests have no such entry
+        echo(f"WARNING: {result['broken']}")

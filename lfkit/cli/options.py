@@ -55,8 +55,8 @@ def read_settings(config: Path | None, pairs: Sequence[str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if config is not None:
         try:
-            found = json.loads(config.read_text())
-        except (OSError, ValueError) as error:
+            found = json.loads(config.read_text(encoding="utf-8-sig"))
+        except (OSError, ValueError, RecursionError) as error:
             raise InputError(f"--config {config} cannot be read ({error}).") from error
         if not isinstance(found, dict):
             raise InputError(

@@ -11,10 +11,11 @@ from rich.panel import Panel
 from rich.table import Table
 
 from lfkit.cli.console import Console, Text
-from lfkit.summary import verdict
+from lfkit.summary import floor_of, verdict
 
 _EXTREMES = 3
 _MOST_FAULTS = 8
+_MOST_UNREADABLE = 5
 
 
 def show_summary(summary: dict[str, Any]) -> None:
@@ -133,21 +134,15 @@ def _figures(summary: dict[str, Any]) -> Table:
         if summary["labeled"] < n:
             share = _percent(accuracy["of_labeled"])
             table.add_row("", share, "of those that have a label")
-        refined = refined_stages(summary)
-        if refined:
-            share = _percent(refined[0]["accuracy"])
-            table.add_row("before refining", share, f"by {summary['chosen']}")
         if summary["chosen"] != "majority-vote":
             plain = summary["majority_vote_accuracy"]["of_all"]
             table.add_row(
                 "majority vote", _percent(plain), "every function counts the same"
             )
     if summary["seed_accuracy"] is not None:
-        table.add_row(
-            "on the seeds",
-            _percent(summary["seed_accuracy"]),
-            f"of {summary['seeds']}, by functions that have not seen them",
-        )
+        share = _percent(summary["seed_accuracy"])
+        table.add_row("on the seeds", share, _how_judged(summary))
+    _add_votes(table, summary)
     kept = summary.get("kept")
     if kept is not None:
         table.add_row(
@@ -155,22 +150,70 @@ def _figures(summary: dict[str, Any]) -> Table:
             f"{kept['kept']:,} of {kept['of']:,}",
             "labels are kept, the others taken back",
         )
-    judged = summary["calibration"]["on_images"] or summary["calibration"]["on_seeds"]
-    if judged is not None and summary["calibration"]["on_seeds"] is not None:
-        table.add_row(
-            "confidence",
-            _percent(judged["confidence"]),
-            f"on average, where {_percent(judged['accuracy'])} are right "
-            f"(ECE {judged['ece']:.3f}, Brier {judged['brier']:.3f})",
-        )
-    for floor in summary.get("floors", []):
-        on_seeds, scored = floor["seed_cv_accuracy"], floor["accuracy"]
-        value = scored if scored is not None else on_seeds
-        remark = f"{floor['name']}, trained on the seeds alone"
-        if scored is None:
-            remark += " (cross-validated on them)"
-        table.add_row("floor", _percent(value), remark)
+    _add_confidence(table, summary)
+    _add_floor(table, summary)
     return table
+
+
+def _how_judged(summary: dict[str, Any]) -> str:
+    """Say what the labels' accuracy on the seeds is of."""
+    judged = summary["judged"]
+    remark = f"of {judged['seeds']}, by what has not seen them"
+    refined = refined_stages(summary)
+    if not refined:
+        return remark
+    later = [s["name"] for s in refined[1:] if s["held_out"] is None]
+    if later:
+        return f"{remark}: before {', '.join(later)}, which have seen all"
+    if any("undone" in stage["note"] for stage in summary["refinement"]["stages"]):
+        remark += "; they chose the stages, too"
+    return remark
+
+
+def _add_votes(table: Table, summary: dict[str, Any]) -> None:
+    """Show how right the votes were, where the labels are refined ones."""
+    refined = refined_stages(summary)
+    if not refined:
+        return
+    share, where = refined[0]["accuracy"], ""
+    if share is None:
+        share, where = refined[0]["held_out"], ", on the seeds"
+    if share is not None:
+        by = f"by {summary['chosen']}{where}"
+        table.add_row("before refining", _percent(share), by)
+
+
+def _add_confidence(table: Table, summary: dict[str, Any]) -> None:
+    calibration, judged = summary["calibration"], summary["judged"]
+    if judged is None or not judged["is_calibrated"]:
+        if summary["seeds"] or refined_stages(summary):
+            why = "no held-out seed tells how far to believe it"
+            if judged is not None:
+                why = f"seeds can judge it up to {judged['after']}, not what followed"
+            table.add_row("confidence", "", f"not calibrated: {why}")
+        return
+    found = calibration["on_images"] or calibration["on_seeds"]
+    table.add_row(
+        "confidence",
+        _percent(found["confidence"]),
+        f"on average, where {_percent(found['accuracy'])} are right "
+        f"(ECE {found['ece']:.3f}, Brier {found['brier']:.3f})",
+    )
+
+
+def _add_floor(table: Table, summary: dict[str, Any]) -> None:
+    """Show the floor, by the images that the labels are scored on, or by the seeds."""
+    floor = floor_of(summary)
+    if floor is None:
+        return
+    remark = f"{floor['name']}, trained on the seeds alone"
+    if len(summary["floors"]) > 1 and floor["seed_cv_accuracy"] is not None:
+        remark += f"; of {len(summary['floors'])} the best on held-out seeds"
+        remark += f" ({_percent(floor['seed_cv_accuracy'])})"
+    if floor["accuracy"] is None:
+        table.add_row("floor", _percent(floor["seed_cv_accuracy"]), remark)
+    else:
+        table.add_row("floor", _percent(floor["accuracy"]), remark)
 
 
 def _verdict(summary: dict[str, Any]) -> Text | None:
@@ -210,14 +253,14 @@ def _trouble(summary: dict[str, Any]) -> list[Text]:
     for note in summary.get("notes", []):
         lines.append(Text(f"Note: {note}.", style="yellow"))
     if summary["unreadable"]:
-        name, reason = next(iter(summary["problems"].items()), ("", ""))
-        example = f", such as {name}: {reason}" if name else ""
-        lines.append(
-            Text(
-                f"{_count(summary['unreadable'], 'file')} could not be read{example}.",
-                "yellow",
-            )
-        )
+        shown = list(summary["problems"].items())[:_MOST_UNREADABLE]
+        colon = ":" if shown else "."
+        said = f"{_count(summary['unreadable'], 'file')} could not be read{colon}"
+        lines.append(Text(said, "yellow"))
+        lines += [Text(f"  {name}: {reason}.", "yellow") for name, reason in shown]
+        more = summary["unreadable"] - len(shown)
+        if shown and more > 0:
+            lines.append(Text(f"  … and {_count(more, 'more file')}.", "yellow"))
     for name, reason in list(summary["left_out"].items())[:_EXTREMES]:
         lines.append(Text(f"{name} was left out: {reason}.", style="yellow"))
     more = len(summary["left_out"]) - _EXTREMES

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from types import TracebackType
 
 from rich.progress import (
@@ -17,6 +19,10 @@ from rich.progress import (
 
 from lfkit.cli.console import Console, Text, shown
 
+# Rates are averages over so many seconds: longer than the slowest step.
+_RATE_OVER = 300.0
+_TOLD_EVERY = 30.0  # seconds, where lines go to a file: bars are not drawn there
+
 
 class _RateColumn(ProgressColumn):
     def render(self, task: Task) -> Text:
@@ -29,9 +35,19 @@ class _RateColumn(ProgressColumn):
 
 
 class Bars:
-    """One bar per stage of the work; hidden where nobody watches."""
+    """One bar per stage of the work; now and then a line where nobody watches.
 
-    def __init__(self, *, quiet: bool = False) -> None:
+    Parameters
+    ----------
+    clock : gives seconds.
+    """
+
+    def __init__(
+        self, *, quiet: bool = False, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._quiet, self._clock = quiet, clock
+        self._told_at = clock()
+        self._begun: dict[str, tuple[float, int]] = {}
         self._progress = Progress(
             TextColumn("{task.description:<36}", markup=False),
             BarColumn(bar_width=28),
@@ -40,6 +56,7 @@ class Bars:
             TimeRemainingColumn(compact=True, elapsed_when_finished=True),
             console=Console(stderr=True),
             disable=quiet,
+            speed_estimate_period=_RATE_OVER,
         )
         self._tasks: dict[str, TaskID] = {}
 
@@ -65,6 +82,21 @@ class Bars:
         if stage not in self._tasks:
             self._tasks[stage] = self._progress.add_task(stage, total=total)
         self._progress.update(self._tasks[stage], completed=done, total=total)
+        if not (self._quiet or self._progress.console.is_terminal):
+            self._tell(stage, done, total)
+
+    def _tell(self, stage: str, done: int, total: int) -> None:
+        """Write how far a stage is and how long it will take, twice a minute."""
+        now = self._clock()
+        begun, first = self._begun.setdefault(stage, (now, done))
+        if now - self._told_at < _TOLD_EVERY or done >= total:
+            return
+        self._told_at = now
+        left = ""
+        if done > first:
+            seconds = (now - begun) / (done - first) * (total - done)
+            left = f", {_duration(seconds)} left"
+        self.say(f"{stage}: {done:,} of {total:,}{left}")
 
     def say(self, text: str) -> None:
         """Write a line above the bars."""
@@ -78,3 +110,10 @@ class Bars:
     def _finish(self, task: TaskID) -> None:
         total = self._progress.tasks[task].total
         self._progress.update(task, completed=total)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{seconds / 3600:.1f} h"

@@ -104,8 +104,12 @@ def train(
     if as_json:
         echo(to_json(result))
         return
+    broken = result["broken"]
     again = " (before; --restart trains it anew)" if result["already_trained"] else ""
     echo(f"{name} is trained, {result['steps']:,} steps{again}.")
     for path in result["files"]:
         echo(path)
+    if broken:
+        echo(f"WARNING: {broken}")
+        return
     echo(f"Next: lfkit generate {run} -n 1000 --with {name} --out images")

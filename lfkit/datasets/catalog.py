@@ -76,7 +76,9 @@ FORMATS = {
         ".npz with `images` and maybe `labels`, `class_names`; .npy", is_npz, open_npz
     ),
     "manifest": Format(
-        ".csv or .parquet with `path` and maybe `label`", is_manifest, open_manifest
+        ".csv, .jsonl or .parquet with `path` (or `file_name`), maybe `label`",
+        is_manifest,
+        open_manifest,
     ),
     "idx": Format(
         "MNIST's …-images-idx3-ubyte[.gz], or a folder of them; :train, :test",
@@ -95,7 +97,7 @@ FORMATS = {
     ),
     "svhn": Format("SVHN's cropped digits, train_32x32.mat", is_svhn, open_svhn),
     "folder": Format(
-        "a folder of images (png, jpg, webp, bmp, tif, gif); sub-folders are classes",
+        "a folder of images; sub-folders are classes, or metadata.csv has labels",
         is_folder,
         open_folder,
     ),

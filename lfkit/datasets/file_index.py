@@ -21,6 +21,7 @@ from lfkit.datasets.columns import (
     keys_to_text,
     text_to_keys,
 )
+from lfkit.datasets.limits import check_length
 from lfkit.datasets.pixels import quiet_pil, read_header, reason
 from lfkit.errors import EXHAUSTED, DataError, storage_error
 from lfkit.images import KEY_BYTES
@@ -138,6 +139,7 @@ def _look(path: bytes, known_state: _State) -> _Seen | None:
             return None
         if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
             raise DataError("not a regular file")
+        check_length(status.st_size)  # before the time that hashing takes
         with open(path, "rb") as file:
             digest = hashlib.file_digest(file, _new_hash)
             key = digest.digest()

@@ -16,14 +16,20 @@ from lfkit.datasets.file_index import FileIndex, index_files
 from lfkit.datasets.pixels import (
     COLORS,
     DECODER_VERSION,
+    DEEP_WHITE,
     check_look,
     decode,
+    highest_gray,
+    is_deep,
     is_gray,
     quiet_pil,
     reason,
 )
 from lfkit.errors import EXHAUSTED, DataError, storage_error
-from lfkit.images import ImageSource, ReadImages
+from lfkit.images import ImageSource, ReadImages, content_groups
+
+_N_DEPTH_SAMPLES = 16
+_DARK = 16383  # 14 bits: what some cameras and microscopes write into 16
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,7 @@ class Files:
     names : n paths as bytes, relative to the folder or absolute.
     labels : (n,) int64, -1 where unknown, or None.
     class_names : the k names that `labels` points into, or None.
+    splits : n names such as "train", null where there is none, or None.
     notes : what a user should know of how they were found.
     """
 
@@ -43,6 +50,7 @@ class Files:
     names: pa.Array
     labels: NDArray[np.int64] | None = None
     class_names: tuple[str, ...] | None = None
+    splits: pa.Array | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -76,7 +84,6 @@ class FileSource(ImageSource):
         self.ids = ids = TextColumn(_as_text(files.names))
         self.labels = files.labels
         self.class_names = files.class_names
-        self.notes = files.notes
         self._names = files.names
         self._folder = os.fsencode(files.folder)
         self._size = size
@@ -87,8 +94,12 @@ class FileSource(ImageSource):
         )
         self.keys = self._index.keys
         self.known_problems = self._index.problems
+        _check_any(self._index, ids, name, self._path(0))
         h, w = size or _common_size(self._index, ids, name)
         self.shape = (h, w, COLORS[color] if color else _channels(self._index))
+        self._splits = files.splits
+        self._white, depth_notes = self._depth()
+        self.notes = (*files.notes, *depth_notes, *_contradictions(self))
 
     @property
     def decoding(self) -> str:
@@ -96,7 +107,8 @@ class FileSource(ImageSource):
         h, w, c = self.shape
         stretched = "own" if self._size is None else f"{h}x{w}"
         color = self._color or "auto"
-        return f"{h}x{w}x{c} size={stretched} color={color} {DECODER_VERSION}"
+        white = "" if self._white == DEEP_WHITE else f" white={self._white}"
+        return f"{h}x{w}x{c} size={stretched} color={color}{white} {DECODER_VERSION}"
 
     def read(self, rows: NDArray[np.int64]) -> ReadImages:
         """Decode some files, each in a thread: (b, h, w, c)."""
@@ -115,12 +127,55 @@ class FileSource(ImageSource):
         )
 
     def table(self) -> pa.Table:
-        """Give one row per file; pass it as `known` to skip unchanged files."""
-        return self._index.table()
+        """Give one row per file; pass it as `known` to skip unchanged files.
+
+        Data that has splits has one more column, `split`.
+        """
+        table = self._index.table()
+        return (
+            table
+            if self._splits is None
+            else table.append_column("split", self._splits)
+        )
 
     def path(self, row: int) -> str:
         """Name the file."""
         return os.fsdecode(self._path(row))
+
+    def _depth(self) -> tuple[int, tuple[str, ...]]:
+        """Find what is white in gray of 16 and 32 bits, by a sample of the files.
+
+        Programs write 8 bits as 16 or 32, too; scaled by 257 they would be black.
+        """
+        modes = np.unique(self._index.mode)
+        deep = [mode for mode in modes if is_deep(mode.decode())]
+        rows = np.flatnonzero(np.isin(self._index.mode, deep))
+        if not len(rows):
+            return DEEP_WHITE, ()
+        sample = rows[np.linspace(0, len(rows) - 1, _N_DEPTH_SAMPLES).astype(int)]
+        with quiet_pil():
+            found = list(self._pool.map(self._highest, np.unique(sample).tolist()))
+        highest = max(found)
+        files = "1 file" if len(rows) == 1 else f"{len(rows):,} files"
+        if 0 < highest <= 255:
+            return 255, (
+                f"the gray of {files} of 16 or 32 bits goes up to {highest} only, and "
+                "is read as it is, as 8 bits",
+            )
+        if 0 < highest <= _DARK:
+            return DEEP_WHITE, (
+                f"the gray of {files} of 16 or 32 bits goes up to {highest:,} of "
+                f"{DEEP_WHITE:,} only: the images are dark; scale them if white is "
+                "less than that",
+            )
+        return DEEP_WHITE, ()
+
+    def _highest(self, row: int) -> int:
+        try:
+            with open(self._path(row), "rb") as file:
+                return highest_gray(file)
+        except Exception:  # PIL raises anything; `read` will name the file
+            return 0
 
     def _path(self, row: int) -> bytes:
         return os.path.join(self._folder, self._names[row].as_py())
@@ -140,7 +195,9 @@ class FileSource(ImageSource):
                         "the file has changed since it was indexed; start again",
                         True,
                     )
-                image = decode(file, channels=self.shape[2], size=self._size)
+                image = decode(
+                    file, channels=self.shape[2], size=self._size, white=self._white
+                )
             if image.shape != self.shape:
                 h, w = image.shape[:2]
                 return f"decoded to {h}x{w} pixels, against its header", False
@@ -159,8 +216,40 @@ def _as_text(names: pa.Array) -> pa.Array:
     try:
         return names.cast(pa.string())
     except pa.ArrowInvalid:
-        text = [name.decode("utf-8", "backslashreplace") for name in names.to_pylist()]
-        return pa.array(text, pa.string())
+        pass
+    text, seen = [], set()
+    for name in names.to_pylist():
+        escaped = name.decode("utf-8", "backslashreplace")
+        while escaped in seen:  # a name may be written like another's escape
+            escaped += "\\"
+        seen.add(escaped)
+        text.append(escaped)
+    return pa.array(text, pa.string())
+
+
+def _contradictions(source: FileSource) -> tuple[str, ...]:
+    """Say which files have the same content and different labels."""
+    labels = source.labels
+    if labels is None:
+        return ()
+    rows = np.flatnonzero((labels >= 0) & source.keys.any(axis=1))
+    first, group = content_groups(source.keys[rows])
+    other = np.flatnonzero(labels[rows] != labels[rows][first[group]])
+    if not len(other):
+        return ()
+    second = int(rows[other[0]])
+    twin = int(rows[first[group[other[0]]]])
+    names = [
+        str(labels[row])
+        if source.class_names is None
+        else source.class_names[labels[row]]
+        for row in (twin, second)
+    ]
+    files = "1 file has" if len(other) == 1 else f"{len(other):,} files have"
+    return (
+        f"{files} the same content as a file of another class, such as "
+        f"{source.ids[twin]} ({names[0]}) and {source.ids[second]} ({names[1]})",
+    )
 
 
 def _channels(index: FileIndex) -> int:
@@ -171,7 +260,6 @@ def _channels(index: FileIndex) -> int:
 def _common_size(index: FileIndex, ids: TextColumn, name: str) -> tuple[int, int]:
     """Give the height and width that all files share."""
     rows = np.flatnonzero(index.width > 0)
-    _check_any(index, ids, name)
     height, width = index.height[rows], index.width[rows]
     sizes = np.unique(np.stack([height, width]), axis=1)  # (2, number of sizes)
     if sizes.shape[1] > 1:
@@ -186,9 +274,10 @@ def _common_size(index: FileIndex, ids: TextColumn, name: str) -> tuple[int, int
     return int(height[0]), int(width[0])
 
 
-def _check_any(index: FileIndex, ids: TextColumn, name: str) -> None:
+def _check_any(index: FileIndex, ids: TextColumn, name: str, first: bytes) -> None:
     if len(index.problems) == len(ids):
+        where = "" if index.file_size[0] >= 0 else f" at {os.fsdecode(first)}"
         raise DataError(
             f"none of the {len(ids):,} files in {name} is an image that can be read; "
-            f"{ids[0]}: {index.problems[0]}."
+            f"{ids[0]}: {index.problems[0]}{where}."
         )

@@ -1,13 +1,18 @@
-"""A CSV or Parquet file that lists images: column `path`, and `label` if known."""
+"""Tables that list images: CSV, Parquet or JSON lines, with paths and maybe labels."""
 
 from __future__ import annotations
 
+import csv
+import os
+import re
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv as csv
+import pyarrow.csv as arrow_csv
+import pyarrow.json as arrow_json
 import pyarrow.parquet as parquet
 from numpy.typing import NDArray
 
@@ -16,12 +21,35 @@ from lfkit.data.class_names import discover, read_cells
 from lfkit.datasets.files import Files
 from lfkit.errors import DataError
 
-_COLUMNS = ("path", "label")
+# What columns may be called, the first choice first; capitals and spaces do not count.
+_PATHS = ("path", "file_name", "filename", "file_path", "filepath")
+_LABELS = ("label", "class", "class_name", "label_name", "category", "target")
+_SPLITS = ("split",)
+_TABLES = (".csv", ".tsv", ".parquet", ".jsonl")
+_MOST_HEADER = 1 << 20
+_JSON_BLOCK_BYTES = 1 << 24  # a line must fit into one
+
+
+class Listing(NamedTuple):
+    """The columns of a table that lists images, as they are written there.
+
+    Attributes
+    ----------
+    paths : n texts, none empty.
+    labels : n labels or None, null where unknown.
+    splits : n names such as "train", or None.
+    notes : what was decided about the columns.
+    """
+
+    paths: pa.Array
+    labels: pa.Array | None
+    splits: pa.Array | None
+    notes: tuple[str, ...]
 
 
 def is_manifest(path: Path) -> bool:
-    """Recognise CSV and Parquet files by their names."""
-    return path.suffix.lower() in (".csv", ".parquet")
+    """Recognise tables by their names."""
+    return path.suffix.lower() in _TABLES
 
 
 def open_manifest(path: Path, split: str | None) -> Files:
@@ -32,42 +60,149 @@ def open_manifest(path: Path, split: str | None) -> Files:
     """
     if split is not None:
         raise DataError(f"{path} has no splits; leave out ':{split}'.")
-    table = _read(path)
-    if "path" not in table.column_names:
+    found = read_listing(path)
+    if found is None:
         raise DataError(
-            f"{path} has columns {', '.join(table.column_names)}; it must have one "
-            "named 'path' with the images' paths."
+            f"{path} has columns {', '.join(_column_names(path))}; it must have one "
+            "named 'path' (or 'file_name') with the images' paths."
         )
-    paths = table["path"].combine_chunks().cast(pa.string())
-    _check_paths(paths, path)
+    paths, notes = _with_slashes(found.paths, path)
+    _check_unique(paths, path)
     labels, class_names = None, None
-    notes: tuple[str, ...] = ()
-    if "label" in table.column_names:
-        labels, class_names, notes = _labels(table["label"].combine_chunks(), path)
+    decided: tuple[str, ...] = ()
+    if found.labels is not None:
+        labels, class_names, decided = number_labels(found.labels, path)
     return Files(
-        str(path.parent), paths.cast(pa.binary()), labels, class_names, notes=notes
+        str(path.parent),
+        paths.cast(pa.binary()),
+        labels,
+        class_names,
+        splits=found.splits,
+        notes=(*found.notes, *notes, *decided),
     )
 
 
-def _read(path: Path) -> pa.Table:
-    """Read the two columns, or whichever there are."""
+def read_listing(path: Path) -> Listing | None:
+    """Read a table's paths, labels and splits; None if it has no column of paths."""
+    names = _column_names(path)
+    chosen = {
+        what: _choose(names, candidates, path)
+        for what, candidates in (
+            ("path", _PATHS),
+            ("label", _LABELS),
+            ("split", _SPLITS),
+        )
+    }
+    if chosen["path"] is None:
+        return None
+    columns = [name for name in chosen.values() if name is not None]
+    try:
+        table = _read(path, columns)
+        paths = table[chosen["path"]].combine_chunks().cast(pa.string())
+        splits = None
+        if chosen["split"] is not None:
+            splits = table[chosen["split"]].combine_chunks().cast(pa.string())
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise _unreadable(path, error) from error
+    _check_filled(paths, path)
+    labels = None
+    if chosen["label"] is not None:
+        labels = table[chosen["label"]].combine_chunks()
+    return Listing(paths, labels, splits, _remarks(chosen["label"], path))
+
+
+def _column_names(path: Path) -> list[str]:
     try:
         if path.suffix.lower() == ".parquet":
-            held = parquet.read_schema(path).names
-            wanted = [name for name in held if name in _COLUMNS]
-            return parquet.read_table(path, columns=wanted if "path" in held else None)
-        as_text = csv.ConvertOptions(column_types=dict.fromkeys(_COLUMNS, pa.string()))
-        return table_from_cells(csv.read_csv(path, convert_options=as_text))
-    except (OSError, pa.ArrowException) as error:
-        raise DataError(f"{path} cannot be read as a table: {error}.") from error
+            return list(parquet.read_schema(path).names)
+        if path.suffix.lower() == ".jsonl":
+            return list(_read_json(path).column_names)
+        return _header(path)[0]
+    except (OSError, ValueError, csv.Error, pa.ArrowException) as error:
+        raise _unreadable(path, error) from error
 
 
-def _check_paths(paths: pa.Array, manifest: Path) -> None:
+def _header(path: Path) -> tuple[list[str], str]:
+    """Read a CSV file's column names, and find what separates them."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        line = file.readline(_MOST_HEADER)
+    if not line.strip():
+        raise ValueError("it is empty")
+    for delimiter in (",", ";", "\t"):
+        names = next(csv.reader([line], delimiter=delimiter))
+        if not {_plain(name) for name in names}.isdisjoint(_PATHS):
+            return names, delimiter
+    return next(csv.reader([line])), ","
+
+
+def _read(path: Path, columns: list[str]) -> pa.Table:
+    if path.suffix.lower() == ".parquet":
+        return parquet.read_table(path, columns=columns)
+    if path.suffix.lower() == ".jsonl":
+        return _read_json(path)
+    table = arrow_csv.read_csv(
+        path,
+        parse_options=arrow_csv.ParseOptions(
+            delimiter=_header(path)[1], newlines_in_values=True
+        ),
+        convert_options=arrow_csv.ConvertOptions(
+            column_types=dict.fromkeys(columns, pa.string()), include_columns=columns
+        ),
+    )
+    return table_from_cells(table)
+
+
+def _read_json(path: Path) -> pa.Table:
+    options = arrow_json.ReadOptions(block_size=_JSON_BLOCK_BYTES)
+    return arrow_json.read_json(path, read_options=options)
+
+
+def _unreadable(path: Path, error: Exception) -> DataError:
+    return DataError(f"{path} cannot be read as a table: {error}.")
+
+
+def _plain(name: str) -> str:
+    return name.strip().lower()
+
+
+def _choose(names: list[str], candidates: tuple[str, ...], path: Path) -> str | None:
+    """Find the column of one meaning; the first candidate wins, others must be alone.
+
+    Raises
+    ------
+    DataError
+        If two columns have one name, or several names could be meant.
+    """
+    held = [name for name in names if _plain(name) in candidates]
+    plain = [_plain(name) for name in held]
+    twice = [name for name in plain if plain.count(name) > 1]
+    if twice:
+        raise DataError(f"{path} has two columns named {twice[0]!r}; keep one of them.")
+    if candidates[0] in plain:
+        return held[plain.index(candidates[0])]
+    if len(held) > 1:
+        raise DataError(
+            f"{path} has columns {' and '.join(held)}, which could all be the "
+            f"{candidates[0]}; rename the one that is meant to {candidates[0]!r}."
+        )
+    return held[0] if held else None
+
+
+def _remarks(label: str | None, path: Path) -> tuple[str, ...]:
+    if label is None or _plain(label) == _LABELS[0]:
+        return ()
+    return (f"the labels are those of column {label!r} of {path.name}",)
+
+
+def _check_filled(paths: pa.Array, manifest: Path) -> None:
     if len(paths) == 0:
         raise DataError(f"{manifest} lists no images; give one path per row.")
     empty = np.flatnonzero(pc.equal(pc.fill_null(paths, ""), ""))
     if len(empty):
         raise DataError(f"row {empty[0] + 1} of {manifest} has no path; give one.")
+
+
+def _check_unique(paths: pa.Array, manifest: Path) -> None:
     if pc.count_distinct(paths).as_py() < len(paths):
         counts = pc.value_counts(paths)
         twice = counts.filter(pc.greater(counts.field("counts"), 1))[0]["values"]
@@ -76,11 +211,42 @@ def _check_paths(paths: pa.Array, manifest: Path) -> None:
         )
 
 
-def _labels(
+def slashes(path: str) -> str:
+    r"""Write a path from Windows as others write it.
+
+    >>> slashes(r"images\cat\1.png")
+    'images/cat/1.png'
+    """
+    return re.sub(r"[\\/]+", "/", path)
+
+
+def _with_slashes(paths: pa.Array, manifest: Path) -> tuple[pa.Array, tuple[str, ...]]:
+    """Turn backslashes into slashes where no file has the name as it stands."""
+    odd = np.flatnonzero(pc.match_substring(paths, "\\"))
+    if not len(odd):
+        return paths, ()
+    text = paths.to_pylist()
+    changed = [
+        int(row)
+        for row in odd
+        if not os.path.lexists(os.path.join(manifest.parent, text[row]))
+    ]
+    if not changed:
+        return paths, ()
+    for row in changed:
+        text[row] = slashes(text[row])
+    note = (
+        f"{len(changed):,} paths of {manifest.name} are written with backslashes; they "
+        f"are read with slashes, such as {text[changed[0]]}"
+    )
+    return pa.array(text, pa.string()), (note,)
+
+
+def number_labels(
     column: pa.Array, manifest: Path
 ) -> tuple[NDArray[np.int64], tuple[str, ...] | None, tuple[str, ...]]:
     """Give (n,) class numbers, the names if the manifest gives names, and notes."""
-    cells = read_cells(column, f"column 'label' of {manifest}")
+    cells = read_cells(column, f"the column of labels of {manifest}")
     found = discover(
         cells, manifest.name, lambda row: f"row {row + 1} of {manifest} has"
     )

@@ -176,6 +176,9 @@ class DomainClassifier(Extractor):
             # Opened here: np.load leaves a damaged archive open.
             with path.open("rb") as opened, np.load(opened) as file:
                 known = {name: file[name] for name in file.files}
+            for name, value in known.items():
+                if value.dtype.kind == "f" and not np.isfinite(value).all():
+                    raise ValueError(f"{name} holds numbers that are not finite")
             found = cls(
                 "weak" if str(known["labels"]) == "weak" else "true",
                 n_steps=int(known["n_steps"]),

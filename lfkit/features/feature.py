@@ -10,12 +10,15 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lfkit.errors import DeclarationError
+from lfkit.features.handing import Kept, Rows, as_plain, is_own, sealed_values
+from lfkit.features.user_calls import contents_of, declared_files
 from lfkit.images import to_unit_range
 
 if TYPE_CHECKING:
@@ -46,6 +49,7 @@ class Feature:
     fit : learns named arrays from images (see `feature`); None if there is nothing to
         learn.
     learned : what `fit` gave; None before fitting, {} if there is nothing to learn.
+    depends_on : files and folders whose content it reads when called.
     """
 
     name: str
@@ -54,6 +58,7 @@ class Feature:
     of: tuple[Feature, ...] = ()
     fit: Callable[..., Mapping[str, NDArray[Any]]] | None = None
     learned: Mapping[str, NDArray[Any]] | None = field(default_factory=dict)
+    depends_on: tuple[Path, ...] = ()
 
     @property
     def is_fitted(self) -> bool:
@@ -99,7 +104,8 @@ class Feature:
 
     def identity(self) -> tuple[object, ...]:
         """Give what its values depend on; the name is not part of it."""
-        return (self.fn, self.batched, self.of, self.fit, self.learned)
+        files = contents_of(f"feature {self.name!r}", self.depends_on)
+        return (self.fn, self.batched, self.of, self.fit, self.learned, files)
 
     def __repr__(self) -> str:
         return f"Feature {self.name}"
@@ -121,6 +127,7 @@ def feature(
     batched: bool = False,
     of: Sequence[Feature] = (),
     fit: Callable[..., Mapping[str, NDArray[Any]]] | None = None,
+    depends_on: Sequence[str | Path] = (),
 ) -> Callable[[Callable[..., Any]], Feature]: ...
 
 
@@ -132,6 +139,7 @@ def feature(
     batched: bool = False,
     of: Sequence[Feature] = (),
     fit: Callable[..., Mapping[str, NDArray[Any]]] | None = None,
+    depends_on: Sequence[str | Path] = (),
 ) -> Feature | Callable[[Callable[..., Any]], Feature]:
     """Turn a function into a feature.
 
@@ -149,6 +157,8 @@ def feature(
         `unlabeled` is a tuple of the inputs' values;
         `fit(*values, labels, rng, unlabeled)` from both. Nothing is fitted without
         seeds.
+    depends_on : files or folders that it reads when called, relative to the file it is
+        written in; when their content changes, it is computed again.
 
     >>> @feature
     ... def brightness(image):
@@ -174,6 +184,7 @@ def feature(
             of=inputs,
             fit=fit,
             learned=None if fit else {},
+            depends_on=declared_files(f"feature {label!r}", fn, depends_on),
         )
 
     return declare if function is None else declare(function)
@@ -283,8 +294,11 @@ class BatchedEvaluator:
                 key: torch.as_tensor(np.asarray(value), device=self.device)
                 for key, value in node.learned.items()
             }
+        learned = self._learned[node]
+        if not is_own(node.fn):  # others, and later calls, read these too
+            learned = {key: value.clone() for key, value in learned.items()}
         with torch.no_grad():
-            value = node.fn(*inputs, **self._learned[node])
+            value = node.fn(*inputs, **learned)
         n = len(inputs[0])
         if not isinstance(value, torch.Tensor) or value.ndim < 1 or len(value) != n:
             got = (
@@ -296,22 +310,38 @@ class BatchedEvaluator:
                 f"batched feature {node.name!r} returned {got} for {n} images; "
                 f"expected a tensor with {n} rows."
             )
-        return value.to(torch.float32)
+        value = as_plain(value, self.device)
+        # A copy of what it may change later: its input, or an array it keeps.
+        place = value.untyped_storage().data_ptr()
+        shared = [*inputs, *learned.values()]
+        is_shared = any(t.untyped_storage().data_ptr() == place for t in shared)
+        return value.to(torch.float32, copy=is_shared or not is_own(node.fn))
 
 
-def call_per_image(node: Feature, inputs: Sequence[Any]) -> NDArray[np.float32]:
-    """Evaluate a per-image feature on one image's inputs: float32, any shape."""
+def call_per_image(
+    node: Feature, inputs: Sequence[Any], learned: Mapping[str, NDArray[Any]]
+) -> NDArray[np.float32]:
+    """Evaluate a per-image feature on one image's inputs: float32, any shape.
+
+    Parameters
+    ----------
+    learned : what the feature learned, in memory of its own.
+    """
     if node.learned is None:
         raise DeclarationError(
             f"feature {node.name!r} has not been fitted; it needs seed labels."
         )
-    value = node.fn(*inputs, **node.learned)
+    value = node.fn(*inputs, **learned)
     if value is None:
         raise TypeError(
             f"feature {node.name!r} returned None; return a number or an array."
         )
     try:
-        return np.asarray(value, dtype=np.float32)
+        given = np.asarray(value)
+        if given.dtype.kind not in "biufO":  # text, dates, complex numbers
+            raise TypeError
+        # A copy: a function may give the same array, with other numbers, once more.
+        return np.array(given, dtype=np.float32)
     except (TypeError, ValueError) as error:
         raise TypeError(
             f"feature {node.name!r} returned {value!r}, which is not a number or an "
@@ -350,20 +380,29 @@ def extract(
         # Always full batches: a row's float sums must not depend on how many share it.
         padded = np.concatenate([batch, np.repeat(batch[-1:], size - n, axis=0)])
         tensors: dict[Feature, torch.Tensor] = {image: to_unit_range(padded, device)}
+        kept = Kept()
         for node in order:
             if node.batched:
-                versions = [tensors[s]._version for s in node.of]
-                tensors[node] = evaluate(node, [tensors[s] for s in node.of])
-                if versions != [tensors[s]._version for s in node.of]:
+                inputs = [tensors[source] for source in node.of]
+                own = is_own(node.fn)
+                tensors[node] = evaluate(node, inputs if own else kept.show(inputs))
+                if not own and kept.restore(inputs):
                     raise DeclarationError(
                         f"feature {node.name!r} writes over its input; work on a "
                         "clone() of it instead."
                     )
             else:
+                reads = [_rows(tensors, batch, source) for source in node.of]
+                learned = sealed_values(node.learned or {})
                 rows = [
-                    call_per_image(node, [_row(tensors, padded, s, i) for s in node.of])
+                    call_per_image(node, [column.rows[i] for column in reads], learned)
                     for i in range(n)
                 ]
+                if any(len(column.restore()) for column in reads):
+                    raise DeclarationError(
+                        f"feature {node.name!r} writes over its input; work on a copy "
+                        "of it instead."
+                    )
                 full = _stacked(node, rows)[np.minimum(np.arange(size), n - 1)]
                 tensors[node] = torch.from_numpy(full).to(device)
         for node in features:
@@ -386,13 +425,10 @@ def _stacked(node: Feature, rows: Sequence[NDArray[np.float32]]) -> NDArray[np.f
     return np.stack(rows)
 
 
-def _row(
-    tensors: Mapping[Feature, torch.Tensor],
-    pixels: NDArray[np.uint8],
-    source: Feature,
-    i: int,
-) -> Any:
+def _rows(
+    tensors: Mapping[Feature, torch.Tensor], pixels: NDArray[np.uint8], source: Feature
+) -> Rows:
+    n = len(pixels)
     if source is image:
-        return pixels[i]
-    value = tensors[source][i].cpu().numpy()
-    return float(value) if value.ndim == 0 else value
+        return Rows(pixels, np.ones(n, bool))
+    return Rows(tensors[source][:n].cpu().numpy(), np.ones(n, bool))

@@ -195,6 +195,9 @@ class AdpPaper(GanGenerator):
         self.lf_names_ = tuple(settings["lfs"])
         self.theta_ = np.asarray(settings["theta"])
         self.phi_ = np.asarray(settings["phi"])
+        m = len(self.lf_names_)
+        if self.theta_.shape != (m,) or self.phi_.shape != (m, m):
+            raise ValueError(f"theta and phi are not those of {m} functions")
         nothing = torch.Generator().manual_seed(0)
         self.maker_ = LiteralMaker(self.shape_, len(self.lf_names_), self, nothing).to(
             self.device

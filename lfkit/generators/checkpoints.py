@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
 
+from lfkit.errors import RunError
+from lfkit.runs.tensors import read_tensors, tensor_bytes
 from lfkit.store import write_atomically
 
 _KEPT = 2
@@ -18,6 +18,9 @@ _KEPT = 2
 
 class CheckpointFolder:
     """Keeps the state of a training; a damaged file falls back to the one before.
+
+    So does one that holds numbers which are not finite: a training that went on from
+    it would end with them. All later steps are taken again, with the same draws.
 
     Parameters
     ----------
@@ -29,20 +32,17 @@ class CheckpointFolder:
         self.every = every
 
     def load(self) -> Mapping[str, NDArray[Any]] | None:
-        """Give the newest state that can be read, or None."""
+        """Give the newest state that can be read and is finite, or None."""
         for path in reversed(self._paths()):
-            try:
-                return load(path.read_bytes())
-            except (SafetensorError, OSError):
-                continue
+            # The one before it, or the very beginning, leads to the same end.
+            with contextlib.suppress(RunError):
+                return read_tensors(path, "delete it")
         return None
 
     def save(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Keep a state; those before the last are deleted."""
         name = f"step-{int(arrays['step']):08d}.safetensors"
-        # `ascontiguousarray` would make rows of numbers: (1,) of ().
-        whole = {key: np.asarray(value, order="C") for key, value in arrays.items()}
-        write_atomically(self.folder / name, save(whole))
+        write_atomically(self.folder / name, tensor_bytes(arrays))
         # After a rollback, what was saved later is no longer the newest.
         for path in self._paths():
             if path.name > name:

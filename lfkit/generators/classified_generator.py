@@ -89,6 +89,8 @@ class ClassifiedGenerator(GanGenerator):
     def _restore(self, settings: Mapping[str, Any]) -> None:
         super()._restore(settings)
         self.code_of_class_ = np.asarray(settings["code_of_class"], np.int64)
+        if sorted(self.code_of_class_.tolist()) != [*range(len(self.prior_))]:
+            raise ValueError(f"code_of_class is {settings['code_of_class']}")
 
 
 class JudgedGenerator(ClassifiedGenerator):

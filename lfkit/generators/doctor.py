@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from lfkit.data.files import append_line, write_atomically
 from lfkit.errors import TrainingError
+from lfkit.runs.reading import read_log
 from lfkit.votes import ABSTAIN, Votes
 
 _WINDOW = 20  # notes, of ten steps each, that a judgement is made of
@@ -24,6 +25,8 @@ _UNEVEN = 2.5  # times what is expected of the largest class
 _POOR_STAND_IN = 0.6
 _MOST_FAULTS = 5  # functions named
 _NARROW = 0.3  # of the functions share the trust
+_EXPLODED = 1e4  # losses of trainings that work are below 1,000, penalties among them
+_LAST = 3  # notes that tell how a training has ended
 
 
 class Doctor:
@@ -98,7 +101,7 @@ class Doctor:
         self._remember(line)
         self._judge(step)
         if step % _DRAW_EVERY == 0 or step == self.n_steps:
-            draw_curves(self._lines(), self.folder / "curves.png")
+            draw_curves(read_log(self.path), self.folder / "curves.png")
 
     def last_look(self, faults: Mapping[str, tuple[int, str]]) -> None:
         """Name the functions that failed on generated images."""
@@ -111,25 +114,41 @@ class Doctor:
             more = len(faults) - _MOST_FAULTS
             self._warn("faults", f"{more} more functions failed on generated images.")
 
+    def exploded(self, advice: str) -> str | None:
+        """Say which losses have exploded by the end of the training, and once aloud."""
+        large = [
+            f"{name.replace('_', ' ')} {ending:.3g}"
+            for name, values in self._last.items()
+            if name.endswith("loss") and values
+            for ending in [float(np.mean([*values][-_LAST:]))]
+            if abs(ending) > _EXPLODED
+        ]
+        if not large:
+            return None
+        told = f"the training is broken: losses have exploded ({_listed(large)})"
+        self._warn("exploded", f"{told}; {advice}.")
+        return self.warnings["exploded"]
+
+    def record(self, broken: str) -> None:
+        """Write as the log's last line why the training is broken."""
+        with self.path.open("a") as file:
+            file.write(json.dumps({"step": self.n_steps, "broken": broken}) + "\n")
+
     def rewind(self, step: int) -> None:
         """Drop the lines after a step."""
         if not self.path.exists():
             return
-        kept = [line for line in self._lines() if line["step"] <= step]
+        # A line of words alone, such as why the end was broken, is not of a step.
+        kept = [
+            line
+            for line in read_log(self.path)
+            if line["step"] <= step and len(line) > 1
+        ]
         text = "".join(json.dumps(line) + "\n" for line in kept)
         write_atomically(self.path, text.encode())
         self._last.clear()
         for line in kept:
             self._remember(line)
-
-    def _lines(self) -> list[dict[str, Any]]:
-        lines = []
-        for text in self.path.read_text().splitlines():
-            try:
-                lines.append(json.loads(text))
-            except ValueError:  # the last line of a killed run
-                break
-        return lines
 
     def _judge(self, step: int) -> None:
         mean = self._mean

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -14,13 +14,15 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
-from lfkit.errors import InputError, RunError
+from lfkit.errors import InputError, RunError, TrainingError, TrainingWarning
 from lfkit.gan_plan import JOINS, GanPlan, check_choice
+from lfkit.generators.broken import advice, what_is_broken
 from lfkit.generators.samples import Samples, Wanted, joined, none_of
 from lfkit.generators.task import Progress, Task, checked_task
 from lfkit.images import to_pixels
+from lfkit.runs.reading import read_sealed, reading, sealed
 from lfkit.store import write_atomically
-from lfkit.votes import Votes
+from lfkit.votes import ABSTAIN, Votes
 
 if TYPE_CHECKING:
     import torch
@@ -35,6 +37,7 @@ PREVIEW_EVERY = 500
 # Blocks made for one block kept, before a class or a confidence is called out of reach.
 _MOST_TRIES = 40
 _FORMAT = 2
+_ANEW = "train it anew: `lfkit train` with --restart"
 
 
 class JointGenerator(BaseEstimator, ABC):
@@ -47,6 +50,7 @@ class JointGenerator(BaseEstimator, ABC):
     ----------
     shape_ : (h, w, c) of the images.
     prior_ : (k,) shares of the classes; 0: it knows no such class.
+    broken_ : why its images cannot be images of the kind it learned from, or None.
     """
 
     paper: ClassVar[str]  # what `lfkit list generators` says of it
@@ -78,6 +82,7 @@ class JointGenerator(BaseEstimator, ABC):
         progress: Progress | None = None,
         preview: Callable[[int, Samples], None] | None = None,
         reading: Progress | None = None,
+        say: Callable[[str], None] | None = None,
     ) -> Self:
         """Learn from real images.
 
@@ -94,30 +99,47 @@ class JointGenerator(BaseEstimator, ABC):
             images for each class, every 500 steps.
         reading : called with the steps done and all steps of the network that, after
             that, learns to name the class of real images.
+        say : called with a sentence if the training is plainly broken; None: it is a
+            TrainingWarning.
+
+        Raises
+        ------
+        TrainingError : losses, weights or images are not finite.
         """
         from lfkit.nn import run_steps
+        from lfkit.nn.compute import usual
 
         self.check(has_functions=bool(lfs))
         task = checked_task(images, votes, proba, lfs, class_prior, seed_proba)
-        trained = self._begin(task)
+        with usual(self.device, half=False).on_its_threads():
+            trained = self._begin(task)
 
-        def watch(step: int) -> None:
-            if preview is not None and step % PREVIEW_EVERY == 0:
-                preview(step, self._preview(trained, task, step))
+            def watch(step: int) -> None:
+                if preview is not None and step % PREVIEW_EVERY == 0:
+                    preview(step, self._preview(trained, task, step))
 
-        run_steps(
-            trained,
-            self.plan.n_steps,
-            random_state=self.random_state,
-            device=self.device,
-            checkpoints=checkpoints,
-            journal=journal,
-            progress=progress,
-            watch=watch,
-        )
-        self.prior_ = task.prior
-        self._finish(trained, task, reading)
+            run_steps(
+                trained,
+                self.plan.n_steps,
+                random_state=self.random_state,
+                device=self.device,
+                checkpoints=checkpoints,
+                journal=journal,
+                progress=progress,
+                watch=watch,
+            )
+            self.prior_ = task.prior
+            self._finish(trained, task, reading)
         self.shape_ = task.shape  # last: what has a shape is fitted
+        try:
+            self.broken_ = self._what_is_broken(task)
+        except TrainingError:
+            del self.shape_
+            raise
+        if self.broken_ is not None and say is not None:
+            say(self.broken_)
+        elif self.broken_ is not None:
+            warnings.warn(self.broken_, TrainingWarning, stacklevel=2)
         return self
 
     def check(self, *, has_functions: bool) -> None:
@@ -142,8 +164,13 @@ class JointGenerator(BaseEstimator, ABC):
         *,
         proba: ArrayLike,
         lfs: Sequence[LabelingFunction] = (),
+        progress: Progress | None = None,
     ) -> tuple[float, float]:
         """Time a few steps of a training that is then thrown away.
+
+        Parameters
+        ----------
+        progress : called with the steps done and all steps, of each kind.
 
         Returns
         -------
@@ -155,11 +182,15 @@ class JointGenerator(BaseEstimator, ABC):
         task = checked_task(images, votes, proba, lfs, None, None)
         trained, first = self._begin(task), self.plan.first_pair
         if not 0 < first < self.plan.n_steps:
-            seconds = seconds_per_step(trained, 0, self._period, self.device)
+            seconds = seconds_per_step(
+                trained, 0, self._period, self.device, progress=progress
+            )
             return seconds, seconds
         return (
-            seconds_per_step(trained, 0, 1, self.device),
-            seconds_per_step(trained, first + 1, self._period, self.device),
+            seconds_per_step(trained, 0, 1, self.device, progress=progress),
+            seconds_per_step(
+                trained, first + 1, self._period, self.device, progress=progress
+            ),
         )
 
     def sample(
@@ -230,7 +261,10 @@ class JointGenerator(BaseEstimator, ABC):
     ) -> NDArray[np.float64]:
         """Label real images, (n, h, w, c) uint8 → (n, k), by their looks or votes."""
         self._check_fitted()
-        return self._predict_proba(np.asarray(images), votes)
+        found = self._predict_proba(np.asarray(images), votes)
+        if not np.isfinite(found).all():
+            raise self._not_finite("posteriors")
+        return found
 
     def relabel(
         self,
@@ -249,15 +283,15 @@ class JointGenerator(BaseEstimator, ABC):
 
     def save(self, directory: Path) -> None:
         """Write config.json and weights.safetensors."""
-        from safetensors.torch import save
+        from lfkit.runs.tensors import tensor_bytes
 
         self._check_fitted()
         tensors = {
-            f"{owner}.{name}": value.detach().cpu().contiguous()
+            f"{owner}.{name}": value.detach().cpu().numpy()
             for owner, module in self._modules().items()
             for name, value in module.state_dict().items()
         }
-        write_atomically(directory / "weights.safetensors", save(tensors))
+        write_atomically(directory / "weights.safetensors", tensor_bytes(tensors))
         config = {
             "format": _FORMAT,
             "generator": type(self).__name__,
@@ -266,49 +300,54 @@ class JointGenerator(BaseEstimator, ABC):
             "prior": self.prior_.tolist(),
             "settings": self._settings(),
         }
-        write_atomically(
-            directory / "config.json", json.dumps(config, indent=1).encode()
-        )
+        write_atomically(directory / "config.json", sealed(config))
 
     @classmethod
     def load(cls, directory: Path, *, device: str = "cpu") -> Self:
         """Read what `save` wrote; no code is run."""
-        from safetensors import SafetensorError
-        from safetensors.torch import load
+        import torch
 
-        if not (directory / "config.json").exists():
+        from lfkit.runs.tensors import read_tensors
+
+        path = directory / "config.json"
+        config = read_config(directory)
+        if config["generator"] != cls.__name__ or config.get("format") != _FORMAT:
             raise RunError(
-                f"{directory} holds no finished generator; train it with `lfkit train`."
-            )
-        try:
-            config = json.loads((directory / "config.json").read_text())
-            tensors = load((directory / "weights.safetensors").read_bytes())
-        except (OSError, ValueError, SafetensorError) as error:
-            raise RunError(
-                f"the generator in {directory} is damaged ({error}); train it anew: "
-                "`lfkit train` with --restart."
-            ) from error
-        if config.get("generator") != cls.__name__ or config.get("format") != _FORMAT:
-            raise RunError(
-                f"{directory} holds a {config.get('generator')} of format "
+                f"{path} is of a {config['generator']} of format "
                 f"{config.get('format')}; expected {cls.__name__} of format {_FORMAT}. "
                 "Train it again."
             )
-        plan = config["params"]["plan"]
-        plan = GanPlan(**(plan | {"augment": tuple(plan["augment"])}))
-        made = cls(**(config["params"] | {"plan": plan, "device": device}))
-        made.shape_ = tuple(config["shape"])
-        made.prior_ = np.asarray(config["prior"], np.float64)
-        made._restore(config["settings"])
-        for owner, module in made._modules().items():
-            start = f"{owner}."
-            module.load_state_dict(
-                {
-                    name.removeprefix(start): value
+        with reading(path, _ANEW):
+            made = cls._unfitted(config, device)
+        path = directory / "weights.safetensors"
+        tensors = read_tensors(path, _ANEW)
+        with reading(path, _ANEW):
+            for owner, module in made._modules().items():
+                start = f"{owner}."
+                own = {
+                    name.removeprefix(start): torch.from_numpy(value)
                     for name, value in tensors.items()
                     if name.startswith(start)
                 }
-            )
+                _check_kinds(own, module.state_dict())
+                module.load_state_dict(own)
+        return made
+
+    @classmethod
+    def _unfitted(cls, config: dict[str, Any], device: str) -> Self:
+        """Make a generator without its weights."""
+        params = dict(config["params"])
+        plan = GanPlan(**(params["plan"] | {"augment": (*params["plan"]["augment"],)}))
+        made = cls(**(params | {"plan": plan, "device": device}))
+        h, w, c = map(int, config["shape"])
+        if not (min(h, w) > 0 and c in (1, 3)):
+            raise ValueError(f"images of shape {config['shape']}")
+        made.shape_ = h, w, c
+        made.prior_ = np.asarray(config["prior"], np.float64)
+        if made.prior_.ndim != 1 or not made.prior_.sum() > 0 or made.prior_.min() < 0:
+            raise ValueError("prior is no list of shares")
+        made.check(has_functions=True)
+        made._restore(config["settings"])
         return made
 
     # What members write.
@@ -402,6 +441,10 @@ class JointGenerator(BaseEstimator, ABC):
                 # Always 256 rows: sums over a batch depend on its size.
                 drawn = np.resize(classes, BLOCK)
             images, proba, confidence = self._draw(drawn, generator)
+            if not bool(torch.isfinite(images).all()):
+                raise self._not_finite("images")
+            if not np.isfinite(proba).all():
+                raise self._not_finite("labels")
             yield Samples(
                 to_pixels(images),
                 proba.astype(np.float32),
@@ -413,6 +456,40 @@ class JointGenerator(BaseEstimator, ABC):
             raise NotFittedError(
                 f"this {type(self).__name__} has learned nothing yet; call fit first."
             )
+        broken = self._not_finite_weights()
+        if broken:
+            raise self._not_finite(f"weights ({broken})")
+
+    def _not_finite_weights(self) -> str:
+        """Name the first weights that are not all finite, or ""."""
+        import torch
+
+        for owner, module in self._modules().items():
+            for name, value in module.state_dict().items():
+                if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+                    return f"{owner}.{name}"
+        return ""
+
+    def _not_finite(self, what: str) -> TrainingError:
+        return TrainingError(
+            f"the {what} of this {type(self).__name__} are not finite numbers, so no "
+            f"image can be made; {advice(self.plan)}."
+        )
+
+    def _what_is_broken(self, task: Task) -> str | None:
+        made = self.sample(BLOCK, random_state=self.random_state)
+        why = what_is_broken(
+            made.images,
+            np.where(made.proba.any(axis=1), made.labels, ABSTAIN),
+            task.images,
+            np.where(task.is_labeled, task.proba.argmax(axis=1), ABSTAIN),
+            n_steps=self.plan.n_steps,
+        )
+        return (
+            None
+            if why is None
+            else (f"the training is broken: {why}; {advice(self.plan)}.")
+        )
 
     def _check_classes(self, classes: NDArray[np.int64]) -> None:
         k = len(self.prior_)
@@ -427,6 +504,29 @@ class JointGenerator(BaseEstimator, ABC):
                 f"class {unknown[0]} cannot be generated: no image it learned from had "
                 "that label. Write a labeling function that names it, or leave it out."
             )
+
+
+def read_config(directory: Path) -> dict[str, Any]:
+    """Read the config.json of a finished generator."""
+    path = directory / "config.json"
+    if not path.exists():
+        raise RunError(
+            f"{directory} holds no finished generator; train it with `lfkit train`."
+        )
+    config = read_sealed(path, _ANEW, or_unsealed=True)
+    with reading(path, _ANEW):
+        if not isinstance(config["generator"], str):
+            raise ValueError(f"its generator is {config['generator']!r}")
+    return config
+
+
+def _check_kinds(
+    kept: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor]
+) -> None:
+    """Refuse weights of another type, which would be converted without a word."""
+    for name, value in kept.items():
+        if name in wanted and value.dtype != wanted[name].dtype:
+            raise ValueError(f"{name} is {value.dtype}, not {wanted[name].dtype}")
 
 
 def _out_of_reach(kept: Wanted, class_names: Sequence[str]) -> InputError:

@@ -176,6 +176,8 @@ class Made:
     def restore(self, settings: Mapping[str, Any]) -> None:
         """Take up `settings`."""
         self.agreement = np.asarray(settings["agreement"], np.float64)
+        if self.agreement.shape != (self.n_classes,):
+            raise ValueError(f"agreement has the shape {self.agreement.shape}")
 
     def confidence(self, labels: NDArray[np.int64]) -> NDArray[np.float64]:
         """Say how often images of these classes are what they should be, (n,).

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from lfkit.errors import InputError
 from lfkit.gan_plan import GanPlan, check_number
 from lfkit.generators.classified_generator import ClassifiedGenerator
 from lfkit.generators.task import Progress, Task
@@ -72,6 +73,11 @@ class SelfLabeling(ClassifiedGenerator):
         super()._check_settings(has_functions)
         check_number("threshold", self.threshold, 0, 1)
         check_number("teacher_rate", self.teacher_rate, 0, 1)
+        if not self.teacher_rate:
+            raise InputError(
+                "teacher_rate is 0: the teacher would learn nothing. Give a number "
+                "above 0."
+            )
         check_number("teacher_average", self.teacher_average, 0, 0.99999)
 
     def _begin(self, task: Task) -> SelfLabeled:

@@ -62,7 +62,9 @@ class Vote(GanGenerator):
         """Give it the functions and their votes on the real images."""
         super().bind(lfs, votes)
         self._is_soft = votes.soft is not None
-        self._by_votes = make_aggregator(self.aggregator, None).fit(votes)
+        self._by_votes = make_aggregator(self.aggregator, None, self.random_state).fit(
+            votes
+        )
 
     def _begin(self, task: Task) -> PairGan:
         from lfkit.nn import PairGan, Real

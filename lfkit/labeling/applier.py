@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 
 from lfkit.errors import DataError, DeclarationError, FaultError
 from lfkit.features.feature import Feature, ancestors
+from lfkit.features.handing import is_own
 from lfkit.fingerprint import unchanging
 from lfkit.images import ImageSource
 from lfkit.labeling.batched import Failure
 from lfkit.labeling.blocks import BlockResult, BlockRunner, is_per_image
 from lfkit.labeling.evaluation import Evaluator, cpu_count
 from lfkit.labeling.faults import Report, first_failure
+from lfkit.labeling.file_reads import WatchedStore, note_named_files, remarks
 from lfkit.labeling.fitting import Fitter, Seeds, Watch, is_fixed
 from lfkit.labeling.labeling_function import (
     LabelingFunction,
@@ -25,7 +27,7 @@ from lfkit.labeling.labeling_function import (
     is_snorkel,
 )
 from lfkit.labeling.matrix import originals, place_out_of_fold, place_votes
-from lfkit.labeling.pool import MOST_KILLS
+from lfkit.labeling.pool import MOST_KILLS, why_not_sent
 from lfkit.store import Block, MemoryStore, Store, block_size
 from lfkit.votes import ABSTAIN, Votes
 
@@ -93,6 +95,7 @@ class LFApplier:
         random_state: int = 0,
         out_of_fold: bool = True,
         store: Store | None = None,
+        recompute: Collection[str] = (),
         progress: Progress | None = None,
     ) -> Votes:
         """Vote on every image.
@@ -106,13 +109,15 @@ class LFApplier:
         out_of_fold : also fit on all seeds but a fifth, five times, to vote on those:
             what `Votes.seed_out_of_fold` holds. It takes most of the fitting time.
         store : keeps votes and features, and gives back what it has; memory by default.
+        recompute : names of functions and features whose stored values are not to be
+            used, or "all"; what is built on them is computed again too.
         progress : called with (stage, images done, images in all).
         """
         source = _as_source(images)
         if not len(source):
             raise DataError(f"{source.name} holds no images.")
         seeds = _checked_seeds(seed_rows, seed_labels, len(source), self.n_classes)
-        store = store or MemoryStore()
+        again = self._to_recompute(recompute)
         self.report_ = Report()
         self.out_of_fold_keys_: dict[str, str] = {}
         self.seed_block_: str | None = None
@@ -125,6 +130,8 @@ class LFApplier:
                 timeout_s=self.lf_timeout,
             ) as evaluator,
         ):
+            note_named_files(evaluator.reads, self.lfs)
+            store = WatchedStore(store or MemoryStore(), evaluator.reads, again)
             fitter = None
             if seeds is not None:
                 fitter = Fitter(
@@ -135,15 +142,52 @@ class LFApplier:
                     n_classes=self.n_classes,
                     random_state=random_state,
                 )
-            self.lfs_ = self._runnable(fitter, _stage(progress, "fitting on the seeds"))
+            self.lfs_ = self._runnable(
+                fitter,
+                _stage(progress, "fitting on the seeds"),
+                travels=not evaluator.has_no_workers,
+            )
             votes = self._apply(source, evaluator, store, progress)
-            if seeds is None or fitter is None:
-                return votes
-            votes = replace(votes, seed_rows=seeds.rows, seed_labels=seeds.labels)
-            if not out_of_fold:
-                return votes
-            watch = _stage(progress, "fitting again, fold by fold")
-            return self._with_out_of_fold(votes, fitter, watch)
+            if seeds is not None and fitter is not None:
+                votes = replace(votes, seed_rows=seeds.rows, seed_labels=seeds.labels)
+                if out_of_fold:
+                    watch = _stage(progress, "fitting again, fold by fold")
+                    votes = self._with_out_of_fold(votes, fitter, watch)
+            self.report_.notes += remarks(evaluator.reads, self.lfs_)
+            return votes
+
+    def _to_recompute(self, names: Collection[str]) -> set[str]:
+        """Give the names of all whose stored values are not to be used."""
+        nodes = ancestors(node for lf in self.lfs for node in lf.features)
+        known = [*(lf.name for lf in self.lfs), *(node.name for node in nodes)]
+        if "all" in names and "all" not in known:
+            return set(known)
+        for name in names:
+            if name not in known:
+                raise DeclarationError(
+                    f"there is no function or feature {name!r} to recompute; choose "
+                    f"all, or from {', '.join(known)}."
+                )
+        found = set(names)
+        for lf in self.lfs:
+            if lf.name in names:  # lfkit's own features depend on nothing but images
+                users = [n for n in ancestors(lf.features) if not is_own(n.fn)]
+                found.update(node.name for node in users)
+        return found
+
+    def _travelling(self, lfs: Sequence[LabelingFunction]) -> list[LabelingFunction]:
+        """Leave out functions that cannot be sent to the worker processes."""
+        for lf in lfs:
+            found = [] if lf.batched else [why_not_sent(lf.fn, lf.keywords)]
+            for node in ancestors(lf.features):
+                why = (
+                    None if node.batched else why_not_sent(node.fn, node.learned or {})
+                )
+                found += [why and f"reads the feature {node.name!r}, which {why}"]
+            whys = [why for why in found if why]
+            if whys:
+                self.report_.left_out[lf.name] = whys[0]
+        return [lf for lf in lfs if lf.name not in self.report_.left_out]
 
     def _workers(self, n: int) -> int:
         if not any(map(is_per_image, self.lfs)):
@@ -155,17 +199,23 @@ class LFApplier:
         return cpu_count()
 
     def _runnable(
-        self, fitter: Fitter | None, watch: Watch | None
+        self, fitter: Fitter | None, watch: Watch | None, *, travels: bool
     ) -> list[LabelingFunction]:
-        """Fit what needs fitting; note what cannot run."""
+        """Fit what needs fitting; note what cannot run.
+
+        Parameters
+        ----------
+        travels : per-image functions are sent to worker processes.
+        """
+        lfs = self._travelling(self.lfs) if travels else self.lfs
         if fitter is None:
-            ready = [lf for lf in self.lfs if not lf.needs_seeds]
-            for lf in self.lfs:
+            ready = [lf for lf in lfs if not lf.needs_seeds]
+            for lf in lfs:
                 if lf.needs_seeds:
                     self.report_.left_out[lf.name] = "needs seed labels"
         else:
-            fitted = fitter.fit(self.lfs, watch=watch)
-            ready = fitted.lfs
+            fitted = fitter.fit(lfs, watch=watch)
+            ready = self._travelling(fitted.lfs) if travels else fitted.lfs
             self.report_.left_out.update(fitted.left_out)
             self.report_.tracebacks.update(fitted.tracebacks)
             if self.strict and fitted.left_out:
@@ -185,7 +235,7 @@ class LFApplier:
         self,
         source: ImageSource,
         evaluator: Evaluator,
-        store: Store,
+        store: WatchedStore,
         progress: Progress | None,
     ) -> Votes:
         lfs, n, k = self.lfs_, len(source), self.n_classes

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -18,12 +17,17 @@ from lfkit.features.feature import (
     finite_rows,
     image,
 )
+from lfkit.features.handing import Kept, as_plain, is_own
+from lfkit.features.user_calls import Calling, kind_of, text_of, traceback_of
 from lfkit.images import to_unit_range
+from lfkit.labeling.file_reads import Reads
 from lfkit.labeling.labeling_function import LabelingFunction
 from lfkit.votes import ABSTAIN
 
 if TYPE_CHECKING:
     import torch
+
+Inputs = Sequence["torch.Tensor"]
 
 # Rows per call of a batched labeling function that reads features only. Calls are
 # padded to it: a row's float sums must not depend on how many rows share the call.
@@ -54,8 +58,8 @@ class BatchedRunner:
     On a CPU every call uses one thread: the caller runs several calls at once.
     """
 
-    def __init__(self, device: str, stop: threading.Event) -> None:
-        self.device = device
+    def __init__(self, device: str, stop: threading.Event, reads: Reads) -> None:
+        self.device, self._reads = device, reads
         self._stop = stop
         self._evaluate = BatchedEvaluator(device)
         self._threads_before = 0
@@ -99,25 +103,36 @@ class BatchedRunner:
             padded = values[rows]
             invalid[node] = ~finite_rows(padded)
             tensors[node] = torch.from_numpy(padded).to(self.device)
+        kept = Kept()
         results: dict[Feature, NDArray[np.float32]] = {}
         failures: dict[str, list[Failure]] = {}
         for node in nodes:
             wrong: NDArray[np.bool_] = np.logical_or.reduce(
                 [invalid[source] for source in node.of]
             )
-            inputs_of = {source: tensors[source] for source in node.of}
-            versions = {source: t._version for source, t in inputs_of.items()}
+            shared = [tensors[source] for source in node.of]
+            changed: set[int] = set()
+
+            def as_computed(
+                node: Feature = node, shared: Inputs = shared, changed: Any = changed
+            ) -> Inputs:
+                """Give its inputs, with what it changed in them undone."""
+                if is_own(node.fn):
+                    return shared
+                shown = kept.show(shared)
+                changed.update(kept.restore(shared))
+                return shown
+
             value, found = self._guarded(
+                node,
                 lambda *args, node=node: self._evaluate(node, args),
-                list(inputs_of.values()),
+                as_computed,
                 wrong,
             )
-            changed = [s for s, t in inputs_of.items() if t._version != versions[s]]
+            as_computed()
             if changed:
-                # Others read these tensors too: make them anew, and trust no row.
-                found = _all_failed(node, changed, wrong)
-                for source in changed:
-                    tensors[source] = self._again(source, tensors, pixels[rows])
+                # Others read these tensors too: trust no row.
+                found = _all_failed([node.of[i] for i in sorted(changed)], wrong)
             tensors[node], invalid[node] = value, wrong
             for failure in found:
                 wrong[failure.row] = True
@@ -136,17 +151,6 @@ class BatchedRunner:
                 results[node] = array
             failures[node.name] = [f for f in found if f.row < n]
         return results, failures
-
-    def _again(
-        self,
-        node: Feature,
-        tensors: Mapping[Feature, torch.Tensor],
-        pixels: NDArray[np.uint8],
-    ) -> torch.Tensor:
-        """Compute again what a function wrote over."""
-        if node is image:
-            return to_unit_range(pixels, self.device)
-        return self._evaluate(node, [tensors[source] for source in node.of])
 
     def vote(
         self,
@@ -184,16 +188,20 @@ class BatchedRunner:
             padded: Any = part[np.minimum(np.arange(size), len(part) - 1)]
             if len(part) == size == n:
                 padded = slice(None)  # every row: a copy less
-            inputs = [
-                to_unit_range(pixels[padded], self.device)
-                if source is image
-                else torch.from_numpy(
-                    np.array(stored[source][padded], dtype=np.float32)
-                ).to(self.device)
-                for source in lf.features
-            ]
-            call = self._checked_call(lf, n_classes)
-            value, found = self._guarded(call, inputs, np.zeros(size, bool))
+
+            def inputs(padded: Any = padded) -> Inputs:
+                """Give its inputs, in memory that nobody else reads."""
+                return [
+                    to_unit_range(pixels[padded], self.device)
+                    if source is image
+                    else torch.from_numpy(
+                        np.array(stored[source][padded], dtype=np.float32)
+                    ).to(self.device)
+                    for source in lf.features
+                ]
+
+            call = self._checked_call(lf)
+            value, found = self._guarded(lf, call, inputs, np.zeros(size, bool))
             found = [failure for failure in found if failure.row < len(part)]
             if len(found) < len(part):
                 votes[part] = value.cpu().numpy()[: len(part)]
@@ -206,39 +214,23 @@ class BatchedRunner:
             np.divide(votes, total, out=votes, where=total > 0)
         return votes, failures
 
-    def _checked_call(
-        self, lf: LabelingFunction, n_classes: int | None
-    ) -> Callable[..., torch.Tensor]:
+    def _checked_call(self, lf: LabelingFunction) -> Callable[..., torch.Tensor]:
         import torch
 
         keywords = lf.keywords
-        k = len(lf.classes or ())
 
         def call(*inputs: torch.Tensor) -> torch.Tensor:
             with torch.no_grad():
-                value = torch.as_tensor(lf.fn(*inputs, **keywords))
-            n = len(inputs[0])
-            expected = (n, k) if lf.soft else (n,)
-            if tuple(value.shape) != expected:
-                raise TypeError(
-                    f"returned shape {tuple(value.shape)} for {n} images; expected "
-                    f"{expected}"
-                )
-            if lf.soft:
-                return value.to(torch.float32)
-            if value.dtype.is_floating_point or value.dtype == torch.bool:
-                raise TypeError(
-                    f"returned {value.dtype}; classes are whole numbers: end with "
-                    ".long()"
-                )
-            return value.to(torch.int64)
+                value = lf.fn(*inputs, **keywords)
+            return checked_answer(lf, value, len(inputs[0]), self.device)
 
         return call
 
     def _guarded(
         self,
+        function: Feature | LabelingFunction,
         call: Callable[..., torch.Tensor],
-        inputs: Sequence[torch.Tensor],
+        inputs: Callable[[], Inputs],
         wrong: NDArray[np.bool_],
     ) -> tuple[torch.Tensor, list[Failure]]:
         """Call with every row that can be; after an exception, row by row."""
@@ -247,33 +239,60 @@ class BatchedRunner:
         n = len(wrong)
         if wrong.all():
             return torch.full((n,), torch.nan, device=self.device), []
-        if wrong.any():
+
+        def whole() -> Inputs:
+            if not wrong.any():
+                return inputs()
             # Failed rows borrow a good one's values: a function never sees NaN.
             stand_in = np.where(wrong, np.flatnonzero(~wrong)[0], np.arange(n))
             index = torch.from_numpy(stand_in).to(self.device)
-            inputs = [tensor[index] for tensor in inputs]
+            return [tensor[index] for tensor in inputs()]
+
         try:
-            return call(*inputs), []
-        except Exception as error:  # a user's function may raise anything
-            first = error
-            trace = traceback.format_exc()
+            return self._called(function, call, whole()), []
+        except BaseException as error:  # a user's function may raise anything
+            first = _failure(0, error, traceback_of(error))
         failures: list[Failure] = []
         rows: dict[int, torch.Tensor] = {}
-        for i in np.flatnonzero(~wrong):
+        given = whole()  # anew: it may have changed them before it failed
+        for i in np.flatnonzero(~wrong).tolist():
             if self._stop.is_set():
                 raise Stopped
             try:
-                rows[int(i)] = call(*(tensor[i : i + 1] for tensor in inputs))[0]
-            except Exception as error:  # likewise
-                failures.append(_failure(int(i), error, "" if failures else trace))
+                one = [tensor[i : i + 1] for tensor in given]
+                rows[i] = self._called(function, call, one)[0]
+            except BaseException as error:  # likewise
+                trace = "" if failures else first.traceback
+                failures.append(_failure(i, error, trace))
         if not rows:
             return torch.full((n,), torch.nan, device=self.device), failures
         if not failures:  # it fails on batches only, and would again
-            failures = [_failure(int(i), first, "") for i in np.flatnonzero(~wrong)]
-            failures[0] = replace(failures[0], traceback=trace)
+            failures = [
+                replace(first, row=i, traceback="")
+                for i in np.flatnonzero(~wrong).tolist()
+            ]
+            failures[0] = replace(failures[0], traceback=first.traceback)
         example = next(iter(rows.values()))
+        for i in [i for i, row in rows.items() if row.shape != example.shape]:
+            message = f"returned shape {tuple(rows.pop(i).shape)} after another shape"
+            failures.append(Failure(i, "returned a wrong shape", message, ""))
         blank = torch.zeros_like(example)
         return torch.stack([rows.get(i, blank) for i in range(n)]), failures
+
+    def _called(
+        self,
+        function: Feature | LabelingFunction,
+        call: Callable[..., torch.Tensor],
+        inputs: Inputs,
+    ) -> torch.Tensor:
+        if is_own(function.fn):
+            return call(*inputs)
+        calling = Calling()
+        try:
+            with calling:
+                return call(*inputs)
+        finally:
+            self._reads.note(function.name, calling.reads)
 
     def _prepare(self) -> None:
         """One torch thread per call on a CPU; set late, so that torch loads late.
@@ -293,9 +312,28 @@ class BatchedRunner:
         self._local.ready = True
 
 
-def _all_failed(
-    node: Feature, changed: Sequence[Feature], wrong: NDArray[np.bool_]
-) -> list[Failure]:
+def checked_answer(
+    lf: LabelingFunction, value: Any, n: int, device: str
+) -> torch.Tensor:
+    """Give what a batched function returned as int64 classes or float32 weights."""
+    import torch
+
+    value = as_plain(torch.as_tensor(value), device)
+    expected = (n, len(lf.classes or ())) if lf.soft else (n,)
+    if tuple(value.shape) != expected:
+        raise TypeError(
+            f"returned shape {tuple(value.shape)} for {n} images; expected {expected}"
+        )
+    if lf.soft:
+        return value.to(torch.float32)
+    if value.dtype.is_floating_point or value.dtype == torch.bool:
+        raise TypeError(
+            f"returned {value.dtype}; classes are whole numbers: end with .long()"
+        )
+    return value.to(torch.int64)
+
+
+def _all_failed(changed: Sequence[Feature], wrong: NDArray[np.bool_]) -> list[Failure]:
     names = ", ".join(source.name for source in changed)
     message = f"writes over its input {names}; work on {names}.clone() instead"
     return [
@@ -304,9 +342,8 @@ def _all_failed(
     ]
 
 
-def _failure(row: int, error: Exception, trace: str) -> Failure:
-    message = str(error) or type(error).__name__
-    return Failure(row, f"raised {type(error).__name__}", message, trace)
+def _failure(row: int, error: BaseException, trace: str) -> Failure:
+    return Failure(row, kind_of(error), text_of(error), trace)
 
 
 def _check_rows(

@@ -16,6 +16,7 @@ from lfkit.images import ImageSource
 from lfkit.labeling.batched import Failure
 from lfkit.labeling.evaluation import Evaluated, Evaluator, result_key
 from lfkit.labeling.faults import pack, unpack
+from lfkit.labeling.file_reads import WatchedStore, names_behind
 from lfkit.labeling.labeling_function import LabelingFunction
 from lfkit.labeling.pool import KILLED, MOST_KILLS
 from lfkit.store import Block, Store, join_blocks
@@ -75,7 +76,7 @@ class BlockRunner:
         self,
         source: ImageSource,
         evaluator: Evaluator,
-        store: Store,
+        store: WatchedStore,
         lfs: Sequence[LabelingFunction],
         blocks: Sequence[Block],
         n_classes: int,
@@ -97,6 +98,10 @@ class BlockRunner:
             for node in lf.features
             if node is not image
         }
+        for lf in lfs:
+            store.begin("votes", self.lf_keys[lf.name], names_behind(lf))
+        for node, key in self.feature_keys.items():
+            store.begin("features", key, _names(node))
 
     @property
     def rows(self) -> NDArray[np.int64]:
@@ -302,6 +307,7 @@ class BlockRunner:
             if any(part.name in given_up for part in ancestors([node])):
                 continue
             key, name = self.feature_keys[node], _faults_of(block)
+            store.save_reads("features", key, _names(node))
             faults = pack(done.faults[node.name])
             if faults or store.has("features", key, name):
                 store.save("features", key, name, faults or {"none": np.zeros(0)})
@@ -314,6 +320,7 @@ class BlockRunner:
             store.save("images", self._problems_key, block.id, arrays)
         for lf in lfs:
             if not self.hopeless(lf):
+                store.save_reads("votes", self.lf_keys[lf.name], names_behind(lf))
                 arrays = {
                     "votes": done.votes[lf],
                     "timeout_s": self._timeout_s,
@@ -350,6 +357,10 @@ def _awaited(future: Future[BlockResult]) -> BlockResult:
 
 def _n_kills(failures: Sequence[Failure]) -> int:
     return sum(failure.kind in KILLED for failure in failures)
+
+
+def _names(node: Feature) -> list[str]:
+    return [part.name for part in ancestors([node])]
 
 
 def _faults_of(block: Block) -> str:

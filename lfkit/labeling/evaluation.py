@@ -30,6 +30,7 @@ from lfkit.features.feature import (
 from lfkit.fingerprint import fingerprint
 from lfkit.images import ImageSource
 from lfkit.labeling.batched import BatchedRunner, Failure
+from lfkit.labeling.file_reads import Reads
 from lfkit.labeling.labeling_function import LabelingFunction
 from lfkit.labeling.plan import crossing_features, levels_of, make_program
 from lfkit.labeling.pool import WorkerPool
@@ -38,7 +39,8 @@ from lfkit.store import block_size
 from lfkit.votes import ABSTAIN
 
 # Raise it when the same functions give other numbers: another batch size, say.
-_RESULTS_VERSION = 1
+# 2: before, a function that changed its inputs changed the votes of others.
+_RESULTS_VERSION = 2
 _CHUNK = 128  # images per message to a worker: the pipe costs < 1 % of a cheap function
 _LEAST_CHUNKS = 4  # per block, so that small blocks too keep every worker busy
 
@@ -91,9 +93,13 @@ class Evaluator:
         self.timeout_s = timeout_s if n_workers else None
         self._pool = WorkerPool(n_workers, timeout_s) if n_workers else None
         self._stop = threading.Event()
-        self._batched = BatchedRunner(device, self._stop)
+        self.reads = Reads()
+        self._batched = BatchedRunner(device, self._stop, self.reads)
         n_threads = cpu_count() if device == "cpu" else 1
         self._threads = ThreadPoolExecutor(n_threads, "lfkit-batch")
+        # Per-image functions without workers: one call at a time, in no thread whose
+        # exceptions mean anything else.
+        self._here = ThreadPoolExecutor(1, "lfkit-here")
         self._programs: dict[Any, tuple[str, Program, list[tuple[Feature, bool]]]] = {}
         self._programs_lock = threading.Lock()
 
@@ -110,6 +116,7 @@ class Evaluator:
         if self._pool is not None:
             self._pool.close()
         self._threads.shutdown(wait=True, cancel_futures=True)
+        self._here.shutdown(wait=True, cancel_futures=True)
         self._batched.close()
 
     def stop(self) -> None:
@@ -272,23 +279,26 @@ class Evaluator:
         }
         size = min(_CHUNK, -(-len(pixels) // _LEAST_CHUNKS))
         starts = range(0, len(pixels), size)
-        jobs: list[Future[list[Column]] | list[Column]] = []
+        jobs: list[Future[list[Column]]] = []
         for start in starts:
             part = slice(start, start + size)
             chunk = {slot: values[part] for slot, values in inputs.items()}
             if self._pool is not None:
                 jobs.append(self._pool.submit(name, pixels[part], chunk, bad[part]))
             else:
-                columns = iterate_program(
-                    program, pixels[part], chunk, bad[part], {}, lambda step, i: None
+                jobs.append(
+                    self._here.submit(
+                        _run_here, program, pixels[part], chunk, bad[part]
+                    )
                 )
-                jobs.append([column for _, column in columns])
 
         def collect() -> None:
-            results = [job.result() if isinstance(job, Future) else job for job in jobs]
+            results = [job.result() for job in jobs]
             functions: list[Feature | LabelingFunction] = [*nodes, *voters]
             for number, function in enumerate(functions):
                 columns = [result[number] for result in results]
+                for column in columns:
+                    self.reads.note(function.name, column.reads)
                 for start, column in zip(starts, columns, strict=True):
                     done.faults[function.name] += [
                         Failure(*fault).moved(start) for fault in column.faults
@@ -318,7 +328,11 @@ class Evaluator:
                 program, external = make_program(
                     nodes, voters, crossing, self.n_classes
                 )
-                name = "" if self._pool is None else self._pool.register(program)
+                name = ""
+                if self._pool is None:
+                    program = program.apart()
+                else:
+                    name = self._pool.register(program)
                 self._programs[signature] = (name, program, external)
             return self._programs[signature]
 
@@ -344,6 +358,16 @@ class Evaluator:
             stored[infinite] = np.nan
         done.raw[node] = values
         done.stored[node] = stored
+
+
+def _run_here(
+    program: Program,
+    pixels: NDArray[np.uint8],
+    inputs: Mapping[int, NDArray[Any]],
+    bad: NDArray[np.bool_],
+) -> list[Column]:
+    columns = iterate_program(program, pixels, inputs, bad, {}, lambda step, i: None)
+    return [column for _, column in columns]
 
 
 def result_key(source: ImageSource, *parts: Any) -> str:

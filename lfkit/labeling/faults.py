@@ -42,6 +42,7 @@ class Report:
     problems : image id → why it could not be read.
     left_out : function name → why it did not run at all.
     tracebacks : function name → where its fit failed, for those left out.
+    notes : what the user should know of functions beside their faults.
     n_calls : labeling functions x images evaluated now, not read from the store.
     n_feature_values : features x images evaluated now.
     """
@@ -50,6 +51,7 @@ class Report:
     problems: dict[str, str] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
     tracebacks: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
     n_calls: int = 0
     n_feature_values: int = 0
 
@@ -81,6 +83,7 @@ class Report:
             "images": self.problems,
             "left_out": self.left_out,
             "left_out_tracebacks": self.tracebacks,
+            "notes": self.notes,
         }
 
 

@@ -6,11 +6,10 @@ that an unchanged run fits nothing.
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +17,12 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from lfkit.errors import DataError, DeclarationError, StorageError
 from lfkit.features.feature import Feature, ancestors, finite_rows, image
+from lfkit.features.handing import is_own
+from lfkit.features.user_calls import Calling, call_apart, text_of, traceback_of
 from lfkit.folds import deal_folds
 from lfkit.images import ImageSource
 from lfkit.labeling.evaluation import Evaluator, result_key
+from lfkit.labeling.file_reads import WatchedStore, names_behind
 from lfkit.labeling.labeling_function import LabelingFunction
 from lfkit.labeling.matrix import originals
 from lfkit.labeling.sample import (
@@ -30,8 +32,9 @@ from lfkit.labeling.sample import (
     why_on_all,
 )
 from lfkit.labeling.thresholds import Threshold
-from lfkit.store import Store, make_block
+from lfkit.store import make_block
 
+_T = TypeVar("_T")
 FOLDS = 5
 Watch = Callable[[int, int], None]
 _SILENT = -1
@@ -75,7 +78,7 @@ class Fitter:
         source: ImageSource,
         seeds: Seeds,
         evaluator: Evaluator,
-        store: Store,
+        store: WatchedStore,
         *,
         n_classes: int,
         random_state: int,
@@ -137,8 +140,8 @@ class Fitter:
                 except (DataError, StorageError):
                     raise
                 except Exception as error:  # a user's fit may raise anything
-                    left_out[lf.name] = f"could not be fitted: {error}"
-                    tracebacks[lf.name] = traceback.format_exc()
+                    left_out[lf.name] = f"could not be fitted: {text_of(error)}"
+                    tracebacks[lf.name] = traceback_of(error)
         return Fitted(ready, left_out, tracebacks)
 
     def votes_out_of_fold(
@@ -160,6 +163,7 @@ class Fitter:
         keys = self.out_of_fold_keys(lfs)
         found: dict[str, NDArray[Any]] = {}
         for lf in lfs:
+            self._store.begin("votes", keys[lf.name], names_behind(lf))
             stored = self._store.load("votes", keys[lf.name], self._block_id)
             if stored is not None:
                 found[lf.name] = stored["votes"]
@@ -192,6 +196,7 @@ class Fitter:
             for lf in fitted:
                 found[lf.name][held_out] = done.votes[lf]
         for lf in missing:
+            self._store.save_reads("votes", keys[lf.name], names_behind(lf))
             arrays = {"votes": found[lf.name]}
             self._store.save("votes", keys[lf.name], self._block_id, arrays)
         return found
@@ -224,7 +229,9 @@ class Fitter:
             elif "unlabeled" in node.fit_arguments:
                 key = self._fit_key("feature", (unfitted, self._sample.identity), train)
             learned = self._stored(
-                key, lambda: self._learn_feature(node, sources, train, key)
+                key,
+                [part.name for part in ancestors([node])],
+                lambda: self._learn_feature(node, sources, train, key),
             )
         fitted = node.with_learned(learned, sources)
         self._fits[memo] = fitted
@@ -245,7 +252,7 @@ class Fitter:
         if node.batched:
             fit = _one_torch_thread()(fit)
         if "labels" not in node.fit_arguments:
-            return fit(**arguments)
+            return self._called(node.name, node.fit, lambda: fit(**arguments))
         self._compute([source for source in sources if source is not image])
         usable = train.copy()
         for source in sources:
@@ -262,7 +269,8 @@ class Fitter:
             as_input(node, pixels if source is image else self._raw[source][usable])
             for source in sources
         ]
-        return fit(*inputs, labels=self._seeds.labels[usable], **arguments)
+        arguments["labels"] = self._seeds.labels[usable]
+        return self._called(node.name, node.fit, lambda: fit(*inputs, **arguments))
 
     def _fit_threshold(
         self, lf: LabelingFunction, threshold: Threshold, train: NDArray[np.bool_]
@@ -274,25 +282,52 @@ class Fitter:
             self._compute([moved.feature])
             self._require_some(moved.feature)
             values = self._rounded[moved.feature]
-            fitted = moved.fit(
-                values[train].astype(np.float32),
-                self._seeds.labels[train],
-                classes=lf.classes or tuple(range(self._n_classes)),
-                rng=self._rng(key),
+            fitted = self._called(
+                lf.name,
+                type(moved),
+                lambda: moved.fit(
+                    values[train].astype(np.float32),
+                    self._seeds.labels[train],
+                    classes=lf.classes or tuple(range(self._n_classes)),
+                    rng=self._rng(key),
+                ),
             )
             return fitted.learned or {}
 
-        return moved.with_learned(self._stored(key, learn))
+        names = [lf.name, *(part.name for part in ancestors([moved.feature]))]
+        return moved.with_learned(self._stored(key, names, learn))
 
     def _stored(
-        self, key: str, learn: Callable[[], Mapping[str, NDArray[Any]]]
+        self,
+        key: str,
+        names: Sequence[str],
+        learn: Callable[[], Mapping[str, NDArray[Any]]],
     ) -> Mapping[str, NDArray[Any]]:
+        """Give what was learned; `names` are those of all that it depends on."""
         learned: Mapping[str, NDArray[Any]] | None
+        self._store.begin("fitted", key, names)
         learned = self._store.load("fitted", key, "learned")
         if learned is None:
-            learned = {name: np.asarray(value) for name, value in learn().items()}
+            # Copies: a fit may give the same array, with other numbers, once more.
+            learned = {name: np.array(value) for name, value in learn().items()}
+            self._store.save_reads("fitted", key, names)
             self._store.save("fitted", key, "learned", learned)
         return learned
+
+    def _called(self, name: str, fit: Any, call: Callable[[], _T]) -> _T:
+        """Call a user's fit where it cannot end the run; note the files it opens."""
+        if is_own(fit):
+            return call()
+        with_reads: list[Calling] = []
+
+        def apart() -> _T:
+            with Calling() as calling:
+                with_reads.append(calling)
+                return call()
+
+        found = call_apart(apart)
+        self._evaluator.reads.note(name, with_reads[0].reads)
+        return found
 
     def _known(self, lfs: Sequence[LabelingFunction]) -> dict[Feature, NDArray[Any]]:
         """Give the seeds' rounded features that these functions read."""
@@ -307,6 +342,7 @@ class Fitter:
             if node in self._rounded:
                 continue
             key = result_key(self._source, node)
+            self._store.begin("features", key, [n.name for n in ancestors([node])])
             stored = self._store.load("features", key, self._block_id)
             if stored is not None and "raw" in stored:
                 self._raw[node], self._rounded[node] = stored["raw"], stored["values"]
@@ -325,6 +361,8 @@ class Fitter:
                 self._failed[node] = reason
                 continue  # not kept: the reason would be lost
             arrays = {"raw": done.raw[node], "values": done.stored[node]}
+            names = [part.name for part in ancestors([node])]
+            self._store.save_reads("features", key, names)
             self._store.save("features", key, self._block_id, arrays)
 
     def _require_some(self, node: Feature) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from lfkit.features.feature import (
     image,
     name_of,
 )
+from lfkit.features.user_calls import contents_of, declared_files
 from lfkit.labeling.thresholds import Threshold
 from lfkit.votes import ABSTAIN
 
@@ -41,6 +43,7 @@ class LabelingFunction:
     kind : "heuristic", "image-processing" or "deep".
     soft : it returns one weight per declared class; all zeros = abstain.
     batched : it takes and returns tensors, images along the first axis.
+    depends_on : files and folders whose content it reads when called.
     """
 
     name: str
@@ -51,6 +54,7 @@ class LabelingFunction:
     kind: str = "heuristic"
     soft: bool = False
     batched: bool = False
+    depends_on: tuple[Path, ...] = ()
 
     @property
     def needs_seeds(self) -> bool:
@@ -72,9 +76,14 @@ class LabelingFunction:
 
     @property
     def keywords(self) -> dict[str, Any]:
-        """The fitted thresholds' values; unfitted ones are left to their defaults."""
+        """The fitted thresholds' values; unfitted ones are left to their defaults.
+
+        Each time they are made anew, of arrays that nobody else holds.
+        """
         return {
-            key: threshold.value
+            key: threshold.with_learned(
+                {name: np.array(array) for name, array in threshold.learned.items()}
+            ).value
             for key, threshold in self.thresholds.items()
             if threshold.learned is not None
         }
@@ -108,6 +117,7 @@ class LabelingFunction:
             dict(self.thresholds),
             self.soft,
             self.batched,
+            contents_of(f"labeling function {self.name!r}", self.depends_on),
         )
 
     def __repr__(self) -> str:
@@ -123,6 +133,7 @@ def labeling_function(
     soft: bool = False,
     batched: bool = False,
     name: str | None = None,
+    depends_on: Sequence[str | Path] = (),
 ) -> Callable[[Callable[..., Any]], LabelingFunction]:
     """Turn a function into a labeling function.
 
@@ -139,6 +150,8 @@ def labeling_function(
     batched : it takes features of many images as float32 tensors, images along the
         first axis, and returns (n,) classes or (n, len(classes)) weights.
     name : the function's own name if not given.
+    depends_on : files or folders that it reads when called, relative to the file it is
+        written in; when their content changes, it votes again.
 
     >>> @labeling_function(classes=[1])
     ... def bright_is_one(image):
@@ -183,6 +196,7 @@ def labeling_function(
             kind=kind,
             soft=soft,
             batched=batched,
+            depends_on=declared_files(what, fn, depends_on),
         )
 
     return declare

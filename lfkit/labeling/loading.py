@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import hashlib
 import importlib
 import importlib.util
 import os
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -16,6 +20,8 @@ from typing import Any
 
 from lfkit.data.class_names import checked_names
 from lfkit.errors import DataError, DeclarationError
+from lfkit.features.user_calls import Calling, named_files, text_of
+from lfkit.fingerprint import note_import
 from lfkit.labeling.labeling_function import (
     KINDS,
     LabelingFunction,
@@ -139,30 +145,78 @@ def _load_file(where: str) -> ModuleType:
     if str(path.parent) not in sys.path:
         sys.path.insert(0, str(path.parent))  # as `python my_lfs.py` would have it
     sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:  # a user's file may raise anything
-        del sys.modules[name]
-        raise _import_error(where, path, error) from error
+    with _ctrl_c() as pressed:
+        try:
+            with Calling(keeps_environment=True) as calling:
+                spec.loader.exec_module(module)
+        except BaseException as error:  # a user's file may raise anything
+            del sys.modules[name]
+            if pressed:
+                raise
+            raise _import_error(where, path, error) from error
+    note_import(name, calling.reads | _named_files(path))
     return module
 
 
 def _load_module(where: str) -> ModuleType:
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
+    with _ctrl_c() as pressed:
+        try:
+            with Calling(keeps_environment=True) as calling:
+                module = importlib.import_module(where)
+        except ModuleNotFoundError as error:
+            if error.name is not None and f"{where}.".startswith(f"{error.name}."):
+                raise DeclarationError(
+                    f"there is no module {where!r}; --lfs takes {_FORMS}."
+                ) from error
+            raise _import_error(where, None, error) from error
+        except BaseException as error:  # a user's module may raise anything
+            if pressed:
+                raise
+            raise _import_error(where, None, error) from error
+    if where.partition(".")[0] not in ("lfkit", "lf_library"):
+        origin = getattr(module, "__file__", None)
+        named = _named_files(Path(origin)) if origin else {}
+        note_import(where, calling.reads | named)
+    return module
+
+
+@contextlib.contextmanager
+def _ctrl_c() -> Iterator[list[bool]]:
+    """Tell a Ctrl-C from a KeyboardInterrupt that user code raises: what is yielded."""
+    pressed: list[bool] = []
+    before = signal.getsignal(signal.SIGINT)
+    in_main = threading.current_thread() is threading.main_thread()
+    if not in_main or before is not signal.default_int_handler:
+        pressed.append(True)
+        yield pressed
+        return
+
+    def press(number: int, frame: Any) -> None:
+        pressed.append(True)
+        signal.default_int_handler(number, frame)
+
+    signal.signal(signal.SIGINT, press)
     try:
-        return importlib.import_module(where)
-    except ModuleNotFoundError as error:
-        if error.name is not None and f"{where}.".startswith(f"{error.name}."):
-            raise DeclarationError(
-                f"there is no module {where!r}; --lfs takes {_FORMS}."
-            ) from error
-        raise _import_error(where, None, error) from error
-    except Exception as error:  # a user's module may raise anything
-        raise _import_error(where, None, error) from error
+        yield pressed
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
-def _import_error(where: str, path: Path | None, error: Exception) -> DeclarationError:
+def _named_files(path: Path) -> dict[str, str]:
+    """Hash the files that a Python file names: libraries open some without a word."""
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return {}
+    texts = {n.value for n in ast.walk(tree) if isinstance(n, ast.Constant)}
+    return named_files((t for t in texts if isinstance(t, str)), path.parent)
+
+
+def _import_error(
+    where: str, path: Path | None, error: BaseException
+) -> DeclarationError:
     """Say why a user's code does not import, and in which of its lines."""
     line = ""
     if isinstance(error, SyntaxError) and path and error.filename == str(path):
@@ -177,7 +231,7 @@ def _import_error(where: str, path: Path | None, error: Exception) -> Declaratio
     if isinstance(error, DeclarationError):
         return DeclarationError(f"{where}{line}: {error}")
     return DeclarationError(
-        f"{where} cannot be imported{line}: {type(error).__name__}: {error}"
+        f"{where} cannot be imported{line}: {type(error).__name__}: {text_of(error)}"
     )
 
 

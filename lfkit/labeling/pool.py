@@ -8,6 +8,7 @@ which call hangs even when the function never returns to Python.
 from __future__ import annotations
 
 import contextlib
+import io
 import mmap
 import multiprocessing
 import os
@@ -18,9 +19,9 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfkit.errors import DeclarationError, storage_error
-from lfkit.labeling.worker import IDLE, PROGRESS, Column, Program
+from lfkit.features.user_calls import text_of
+from lfkit.labeling.worker import (
+    IDLE,
+    PROGRESS,
+    WHOLE_CHUNK,
+    Column,
+    NotLoaded,
+    Program,
+    cached_again,
+)
 
 # A function that had to be killed this often is given up: at 30 seconds each, a
 # million images would take a year.
@@ -53,6 +63,7 @@ class _Job:
 class _Loaded:
     name: str
     steps: tuple[str, ...]
+    program: Program
     payload: bytes
 
 
@@ -104,7 +115,10 @@ class WorkerPool:
         with self._lock:
             name = str(len(self._programs))
             self._programs[name] = _Loaded(
-                name, tuple(step.name for step in program.steps), _pickled(program)
+                name,
+                tuple(step.name for step in program.steps),
+                program,
+                _pickled(program, [step.fn for step in program.steps]),
             )
             return name
 
@@ -181,9 +195,13 @@ class WorkerPool:
                     )
                 )
             return
-        job.skip[death.step, death.position] = (death.kind, death.message)
+        positions = [death.position]
+        if death.position == WHOLE_CHUNK:
+            positions = list(range(len(job.pixels)))
+        for position in positions:
+            job.skip[death.step, position] = (death.kind, death.message)
         name = self._programs[job.program].steps[death.step]
-        self.add_kills(name, 1)
+        self.add_kills(name, len(positions))
 
 
 class _WorkerDied(Exception):
@@ -193,6 +211,10 @@ class _WorkerDied(Exception):
         super().__init__(message)
         self.kind, self.message = kind, message
         self.step, self.position = step, position
+
+
+class _Broken(DeclarationError):
+    """A worker process cannot do what it was asked; its traceback."""
 
 
 class _Worker:
@@ -230,10 +252,35 @@ class _Worker:
         theirs.close()
 
     def load(self, loaded: _Loaded, closing: threading.Event) -> None:
-        self.send(("program", loaded.name, sys.path, loaded.payload))
-        for _ in self.columns(None, closing, until="ready"):
-            pass
+        if self._why_not(loaded.name, loaded.payload, closing):
+            self._mend(loaded, closing)
         self.loaded.add(loaded.name)
+
+    def _mend(self, loaded: _Loaded, closing: threading.Event) -> None:
+        """Replace the functions that cannot be loaded: the others go on."""
+        steps = []
+        for step in loaded.program.steps:
+            alone = replace(loaded.program, steps=(step,))
+            why = self._why_not("alone", _pickled(alone, [step.fn]), closing)
+            last = why.strip().rpartition("\n")[2] if why else ""
+            steps.append(replace(step, fn=NotLoaded(last)) if why else step)
+        program = replace(loaded.program, steps=tuple(steps))
+        loaded.payload = _pickled(program, [step.fn for step in steps])
+        why = self._why_not(loaded.name, loaded.payload, closing)
+        if why:
+            raise DeclarationError(
+                "a worker process cannot load the labeling functions:\n" + why
+            )
+
+    def _why_not(self, name: str, payload: bytes, closing: threading.Event) -> str:
+        """Load a program; returns why it cannot be loaded, or nothing."""
+        self.send(("program", name, sys.path, payload))
+        try:
+            for _ in self.columns(None, closing, until="ready"):
+                pass
+        except _Broken as error:
+            return str(error)
+        return ""
 
     def send(self, request: tuple[Any, ...]) -> None:
         try:
@@ -253,12 +300,12 @@ class _Worker:
                         self.kill()
                         raise _WorkerDied("stopped", "stopped", None, 0)
                 tag, number, payload = self._pipe.recv()
-            except (EOFError, OSError) as error:
+            except _WorkerDied:
+                raise
+            except Exception as error:  # a function wrote to the pipe, or closed it
                 raise self._death() from error
             if tag == "broken":
-                raise DeclarationError(
-                    "a worker process cannot run the labeling functions:\n" + payload
-                )
+                raise _Broken(payload)
             if tag == until:
                 return
             yield number, payload
@@ -281,7 +328,8 @@ class _Worker:
         now = time.monotonic()
         seen = PROGRESS.unpack_from(self._board, 0)
         step, position, _ = seen
-        if timeout_s is None or step == IDLE or seen != self._seen:
+        is_called = step != IDLE and position != WHOLE_CHUNK
+        if timeout_s is None or not is_called or seen != self._seen:
             self._seen, self._busy_s, self._looked = seen, 0.0, now
             return
         self._busy_s += min(now - self._looked, 2 * _POLL_S)
@@ -302,9 +350,12 @@ class _Worker:
             self._process.wait(timeout=5)
         code = self._process.returncode
         self.kill()
+        how = f"ended its worker process (exit code {code})"
+        if position == WHOLE_CHUNK:
+            how = "closed, or wrote to, the files of its worker process"
         return _WorkerDied(
             "crashed the process",
-            f"ended its worker process (exit code {code})",
+            how,
             None if step == IDLE else step,
             position,
         )
@@ -325,14 +376,23 @@ def _has_fileno(stream: Any) -> bool:
     return True
 
 
-def _pickled(program: Program) -> bytes:
+def why_not_sent(fn: Any, keywords: Mapping[str, Any]) -> str | None:
+    """Say why a function cannot be sent to a worker process; None if it can."""
+    try:
+        _pickled((fn, dict(keywords)), [fn])
+    except DeclarationError as error:
+        return str(error)
+    return None
+
+
+def _pickled(content: Any, functions: Iterable[Any]) -> bytes:
     """Pickle functions by value, so that a worker imports only what they use."""
     import cloudpickle
 
     modules = {
         sys.modules[name]
-        for step in program.steps
-        if (name := getattr(step.fn, "__module__", None)) in sys.modules
+        for fn in functions
+        if (name := getattr(fn, "__module__", None)) in sys.modules
         and name not in ("__main__", "builtins")
         and not name.startswith("lfkit.")
         and hasattr(sys.modules[name], "__file__")
@@ -340,12 +400,24 @@ def _pickled(program: Program) -> bytes:
     }
     for module in modules:
         cloudpickle.register_pickle_by_value(module)
+
+    class Pickler(cloudpickle.Pickler):
+        def reducer_override(self, found: Any) -> Any:
+            # Pickled by name, a cached function could not be found by a worker.
+            parameters = getattr(found, "cache_parameters", None)
+            own = getattr(found, "__module__", None) in {m.__name__ for m in modules}
+            if parameters and own and hasattr(found, "__wrapped__"):
+                return cached_again, (found.__wrapped__, *parameters().values())
+            return super().reducer_override(found)
+
+    buffer = io.BytesIO()
     try:
-        return bytes(cloudpickle.dumps(program))
-    except Exception as error:
+        Pickler(buffer).dump(content)
+        return buffer.getvalue()
+    except BaseException as error:  # user code: __reduce__ may raise anything
         raise DeclarationError(
-            "the per-image labeling functions cannot be sent to worker processes: "
-            f"{error}. Create such objects inside the function, or use batched=True."
+            f"cannot be sent to worker processes: {text_of(error)}; create such "
+            "objects inside the function, or use batched=True"
         ) from error
     finally:
         for module in modules:

@@ -7,6 +7,7 @@ Its own program rather than a fork of the caller, so that scripts and notebooks 
 from __future__ import annotations
 
 import contextlib
+import functools
 import mmap
 import os
 import signal
@@ -14,9 +15,8 @@ import struct
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -24,11 +24,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfkit.features.feature import as_stored, finite_rows
+from lfkit.features.handing import Rows, is_own, sealed_values
+from lfkit.features.user_calls import (
+    Calling,
+    be_worker,
+    kind_of,
+    shortened,
+    text_of,
+    traceback_of,
+)
 from lfkit.votes import ABSTAIN
 
 # What a worker is busy with, in a file both sides map: function, image, since when.
 PROGRESS = struct.Struct("qqd")
 IDLE = -1
+WHOLE_CHUNK = -1  # an image's number while what a function gave is being sent
+_LONGEST_MESSAGE = 2000
 
 
 @dataclass(frozen=True)
@@ -63,6 +74,11 @@ class Program:
     wanted: frozenset[int]
     n_classes: int | None
 
+    def apart(self) -> Program:
+        """Give each step arrays of its own as keywords, which it cannot change."""
+        steps = [replace(s, keywords=sealed_values(s.keywords)) for s in self.steps]
+        return replace(self, steps=tuple(steps))
+
 
 @dataclass
 class Column:
@@ -73,10 +89,12 @@ class Column:
     values : a feature's (b, ...) float32, NaN where it failed; or votes, (b,) int16 or
         (b, classes) float32.
     faults : (image, kind, message, traceback) per failure.
+    reads : path → digest of the files that its function opened.
     """
 
     values: NDArray[Any]
     faults: list[tuple[int, str, str, str]] = field(default_factory=list)
+    reads: dict[str, str] = field(default_factory=dict)
 
 
 Inputs = Mapping[int, NDArray[Any]]
@@ -86,30 +104,59 @@ Skip = Mapping[tuple[int, int], tuple[str, str]]  # (step, image) → (kind, mes
 def run_step(
     step: Step,
     number: int,
-    pixels: NDArray[np.uint8],
-    slots: dict[int, list[Any]],
+    n_rows: int,
+    reads: Sequence[Rows],
     n_classes: int | None,
     skip: Skip,
     tick: Callable[[int, int], None],
-) -> Column:
+) -> tuple[list[Any], Column]:
     """Run one function on every image of a chunk; a failure abstains and is noted.
 
-    A slot's row is None where the image or an input failed; such rows are not called.
+    A row that is None, where the image or an input failed, is not called.
+
+    Returns
+    -------
+    The checked results, None where it failed, and the same as a column.
     """
     is_vote = step.slot is None
     results: list[Any] = []
     faults: list[tuple[int, str, str, str]] = []
-    traced: set[str] = set()
-    reads = [slots[s] for s in step.inputs]
-    fn, keywords = step.fn, step.keywords
-    if not is_vote:
-        check: Callable[[Any], Any] = _feature_value
-    elif step.soft:
-        check = _soft_check(step)
+    check = check_of(step, n_classes) if is_vote else _feature_value
+    process = os.getpid()
+    with Calling() as call:
+        _call_rows(step, number, n_rows, reads, check, skip, tick, results, faults)
+    if os.getpid() != process:
+        os._exit(0)  # a fork that Python did not tell us of
+    changed = {int(i) for rows in reads for i in rows.restore()}
+    for i in sorted(changed):
+        if results[i] is not None:
+            message = "changes what it is given, which others read; work on a copy"
+            faults.append((i, "changed its input", message, ""))
+            results[i] = None
+    if is_vote:
+        column = Column(_vote_array(step, results), faults)
     else:
-        check = _hard_check(step, n_classes)
-    for i in range(len(pixels)):
-        inputs = [column[i] for column in reads]
+        column = Column(_feature_array(results, faults), faults)
+    if not is_own(step.fn):
+        column.reads = call.reads
+    return results, column
+
+
+def _call_rows(
+    step: Step,
+    number: int,
+    n_rows: int,
+    reads: Sequence[Rows],
+    check: Callable[[Any], Any],
+    skip: Skip,
+    tick: Callable[[int, int], None],
+    results: list[Any],
+    faults: list[tuple[int, str, str, str]],
+) -> None:
+    traced: set[str] = set()
+    fn, keywords = step.fn, step.keywords
+    for i in range(n_rows):
+        inputs = [column.rows[i] for column in reads]
         if any(value is None for value in inputs):
             results.append(None)
             continue
@@ -122,18 +169,15 @@ def run_step(
         try:
             results.append(check(fn(*inputs, **keywords)))
         except BadResult as error:
-            faults.append((i, error.kind, str(error), ""))
+            message = shortened(str(error), _LONGEST_MESSAGE)
+            faults.append((i, error.kind, message, ""))
             results.append(None)
-        except Exception as error:  # a user's function may raise anything
-            kind = f"raised {type(error).__name__}"
-            trace = "" if kind in traced else traceback.format_exc()
+        except BaseException as error:  # a user's function may raise anything
+            kind = kind_of(error)
+            trace = "" if kind in traced else traceback_of(error)
             traced.add(kind)
-            faults.append((i, kind, str(error) or type(error).__name__, trace))
+            faults.append((i, kind, text_of(error), trace))
             results.append(None)
-    if is_vote:
-        return Column(_vote_array(step, results), faults)
-    slots[step.slot or 0] = results
-    return Column(_feature_array(step, results, faults), faults)
 
 
 class BadResult(Exception):
@@ -144,22 +188,46 @@ class BadResult(Exception):
         self.kind = kind
 
 
-def as_input(value: NDArray[Any]) -> Any:
-    """Give a stored row as functions see it: a float, or a float32 array."""
-    return float(value) if value.ndim == 0 else value.astype(np.float32, copy=False)
+class NotLoaded:
+    """Stands for a function that a worker process could not load.
+
+    Attributes
+    ----------
+    why : the error.
+    """
+
+    def __init__(self, why: str) -> None:
+        self.why = why
+
+    def __call__(self, *_: Any, **__: Any) -> Any:
+        """Fail, on every image."""
+        raise BadResult("not loaded", f"cannot be loaded in a worker: {self.why}")
+
+
+def cached_again(fn: Callable[..., Any], maxsize: int | None, typed: bool) -> Any:
+    """Make a function that remembers its results, as functools.lru_cache did."""
+    return functools.lru_cache(maxsize, typed)(fn)
+
+
+def check_of(step: Step, n_classes: int | None) -> Callable[[Any], Any]:
+    """Give what turns an answer into a vote or weights, or raises BadResult."""
+    return _soft_check(step) if step.soft else _hard_check(step, n_classes)
 
 
 def _feature_value(value: Any) -> NDArray[np.float32]:
     if value is None:
         raise BadResult("returned None", "returned None; return a number or an array")
     try:
-        array = np.asarray(value, dtype=np.float32)
+        given = np.asarray(value)
+        if given.dtype.kind not in "biufO":  # text, dates, complex numbers
+            raise TypeError
+        # A copy: a function may give the same array, with other numbers, once more.
+        return np.array(given, dtype=np.float32)
     except (TypeError, ValueError) as error:
         raise BadResult(
             "returned no number",
             f"returned {_short(value)}, which is not a number or an array of them",
         ) from error
-    return array
 
 
 def _hard_check(step: Step, n_classes: int | None) -> Callable[[Any], int]:
@@ -200,7 +268,10 @@ def _soft_check(step: Step) -> Callable[[Any], NDArray[np.float32]]:
         if weights is None:
             raise BadResult("returned None", f"returned None; expected {k} weights")
         try:
-            row = np.asarray(weights, dtype=np.float32)
+            given = np.asarray(weights)
+            if given.dtype.kind not in "biufO":  # text, dates, complex numbers
+                raise TypeError
+            row = np.array(given, dtype=np.float32)
         except (TypeError, ValueError) as error:
             raise BadResult(
                 "returned no weights",
@@ -233,7 +304,7 @@ def _vote_array(step: Step, results: Sequence[Any]) -> NDArray[Any]:
 
 
 def _feature_array(
-    step: Step, results: list[Any], faults: list[tuple[int, str, str, str]]
+    results: list[Any], faults: list[tuple[int, str, str, str]]
 ) -> NDArray[np.float32]:
     """Stack a feature's rows; one whose shape differs from the first is a fault."""
     shape = next((row.shape for row in results if row is not None), ())
@@ -265,16 +336,6 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def rounded_rows(values: Sequence[Any]) -> list[Any]:
-    """Round fresh feature rows as the store would, for functions that vote on them."""
-    return [
-        None
-        if row is None or not np.isfinite(stored := as_stored(row[None])[0]).all()
-        else as_input(stored)
-        for row in values
-    ]
-
-
 def iterate_program(
     program: Program,
     pixels: NDArray[np.uint8],
@@ -294,34 +355,38 @@ def iterate_program(
     skip : cells not to call, with the fault to note for each.
     tick : called with (step, image) before each call.
     """
-    pixels = pixels.view()
-    pixels.flags.writeable = False  # a function that draws on the image must copy it
-    fresh: dict[int, list[Any]] = {
-        0: [None if bad[i] else pixels[i] for i in range(len(pixels))]
-    }
+    fresh = {0: Rows(pixels, ~bad)}
     for slot, values in inputs.items():
-        finite = finite_rows(values) & ~bad
-        fresh[slot] = [
-            as_input(values[i]) if finite[i] else None for i in range(len(values))
-        ]
+        values = values.astype(np.float32, copy=False)
+        fresh[slot] = Rows(values, finite_rows(values) & ~bad)
     stored = dict(fresh)
     for number, step in enumerate(program.steps):
         if step.slot is None and number < first:
             continue
         slots = fresh if step.slot is not None else stored
-        column = run_step(step, number, pixels, slots, program.n_classes, skip, tick)
+        reads = [slots[slot] for slot in step.inputs]
+        results, column = run_step(
+            step, number, len(pixels), reads, program.n_classes, skip, tick
+        )
         if step.slot is not None:
-            rows = fresh[step.slot]
-            stored[step.slot] = rounded_rows(rows)
-            fresh[step.slot] = [None if r is None else as_input(r) for r in rows]
+            given = np.asarray([row is not None for row in results], bool)
+            fresh[step.slot] = Rows(column.values, given)
+            stored[step.slot] = _rounded(column.values, given)
             if step.slot not in program.wanted:
                 column.values = np.zeros(0, np.float32)
         if number >= first:
             yield number, column
 
 
+def _rounded(values: NDArray[np.float32], given: NDArray[np.bool_]) -> Rows:
+    """Round a feature as the store would, for functions that vote on it."""
+    rounded = as_stored(values)
+    return Rows(rounded.astype(np.float32), finite_rows(rounded) & given)
+
+
 def main() -> None:
     """Serve chunks until the parent goes away."""
+    be_worker()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     threading.Thread(target=_die_with_parent, args=(os.getppid(),), daemon=True).start()
     connection = Connection(int(sys.argv[1]))
@@ -347,7 +412,8 @@ def _serve(
             if request[0] == "program":
                 _, name, path, payload = request
                 sys.path[:] = path
-                programs[name] = cloudpickle.loads(payload)
+                with Calling():
+                    programs[name] = cloudpickle.loads(payload).apart()
                 _limit_threads()
                 connection.send(("ready", None, None))
                 continue
@@ -355,13 +421,15 @@ def _serve(
             for number, column in iterate_program(
                 programs[name], pixels, inputs, bad, skip, tick, first
             ):
-                PROGRESS.pack_into(board, 0, IDLE, 0, 0.0)
+                # What a function did to our files shows when its column is sent.
+                PROGRESS.pack_into(board, 0, number, WHOLE_CHUNK, time.monotonic())
                 connection.send(("column", number, column))
+                PROGRESS.pack_into(board, 0, IDLE, 0, 0.0)
             connection.send(("done", None, None))
-        except OSError:
+        except BrokenPipeError:
             raise
-        except Exception:
-            connection.send(("broken", None, traceback.format_exc()))
+        except BaseException as error:  # user code, when it is unpickled
+            connection.send(("broken", None, traceback_of(error)))
 
 
 def _limit_threads() -> None:

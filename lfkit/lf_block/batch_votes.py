@@ -6,8 +6,8 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,9 +20,13 @@ from lfkit.features.feature import (
     call_per_image,
     image,
 )
+from lfkit.features.handing import Kept, Rows, is_own, sealed_values
+from lfkit.features.user_calls import Calling, kind_of, text_of
 from lfkit.images import to_pixels
+from lfkit.labeling.batched import checked_answer
 from lfkit.labeling.evaluation import cpu_count
 from lfkit.labeling.labeling_function import LabelingFunction
+from lfkit.labeling.worker import Step, run_step
 from lfkit.votes import ABSTAIN
 
 # Images per call on a CPU, each call on a thread of its own: a constant, since a row's
@@ -78,9 +82,11 @@ class BatchVotes:
         if images.device.type != "cpu":
             return _Batch(self, images).votes()
         threads_before = torch.get_num_threads()
-        with ThreadPoolExecutor(cpu_count()) as threads:
-            found = [*threads.map(self._alone, torch.split(images, _AT_ONCE))]
-        torch.set_num_threads(threads_before)
+        try:
+            with ThreadPoolExecutor(cpu_count()) as threads:
+                found = [*threads.map(self._alone, torch.split(images, _AT_ONCE))]
+        finally:
+            torch.set_num_threads(threads_before)
         return torch.cat(found)
 
     def failures(self) -> dict[str, tuple[int, str]]:
@@ -105,7 +111,8 @@ class _Batch:
     def __init__(self, block: BatchVotes, images: torch.Tensor) -> None:
         self.block, self.images = block, images
         self.values: dict[Feature, torch.Tensor | None] = {image: images}
-        self.pixels: Any = None
+        self.kept = Kept()
+        self._rows: dict[tuple[Feature, bool], Rows] = {}
 
     @torch.no_grad()
     def votes(self) -> torch.Tensor:
@@ -128,9 +135,9 @@ class _Batch:
                 for source, value in zip(lf.features, inputs, strict=True)
             ]
             if lf.batched:
-                self._guarded(lf.name, n, partial(self._together, votes, j, lf, seen))
+                self._guarded(lf, n, partial(self._together, votes, j, lf, seen))
             else:
-                self._one_by_one(votes, j, lf, seen)
+                self._guarded(lf, n, partial(self._one_by_one, votes, j, lf, seen))
         return votes
 
     def _inputs(self, sources: Sequence[Feature]) -> list[torch.Tensor] | None:
@@ -144,38 +151,60 @@ class _Batch:
             return None
         found: list[torch.Tensor] = []
         compute = partial(self._computed, node, inputs, found)
-        self._guarded(node.name, len(self.images), compute)
+        self._guarded(node, len(self.images), compute)
         return found[0] if found else None
 
     def _computed(
         self, node: Feature, inputs: Inputs, found: list[torch.Tensor]
     ) -> None:
         if node.batched:
-            found.append(self.block.evaluate(node, inputs))
+            if is_own(node.fn):
+                found.append(self.block.evaluate(node, inputs))
+                return
+            try:
+                value = self.block.evaluate(node, self.kept.show(inputs))
+            finally:
+                places = self.kept.restore(inputs)
+            if places:
+                raise TypeError("writes over its input; work on a clone() of it")
+            found.append(value)
             return
-        rows = [
-            call_per_image(node, self._row(node.of, inputs, i))
-            for i in range(len(self.images))
+        n, learned = len(self.images), sealed_values(node.learned or {})
+        reads = [
+            self._rows_of(source, value, False)
+            for source, value in zip(node.of, inputs, strict=True)
         ]
+        try:
+            rows = [
+                call_per_image(node, [column.rows[i] for column in reads], learned)
+                for i in range(n)
+            ]
+        finally:
+            changed = [i for column in reads for i in column.restore()]
+        if changed:
+            raise TypeError("writes over its input; work on a copy of it")
         found.append(torch.from_numpy(np.stack(rows)).to(self.images.device))
 
     def _together(
         self, votes: torch.Tensor, j: int, lf: LabelingFunction, inputs: Inputs
     ) -> None:
         k = votes.shape[2]
-        found = torch.as_tensor(lf.fn(*inputs, **lf.keywords), device=votes.device)
         usable = torch.stack([_finite(value) for value in inputs]).all(dim=0)
+        if not is_own(lf.fn):  # others read them too
+            inputs = [value.clone() for value in inputs]
+        answer = lf.fn(*inputs, **lf.keywords)
+        found = checked_answer(lf, answer, len(votes), str(votes.device))
         if lf.soft:
             weights = torch.zeros(votes.shape[::2], device=votes.device)
-            weights[:, list(lf.classes or ())] = found.float()
+            weights[:, list(lf.classes or ())] = found
             usable = usable & _finite(weights) & (weights >= 0).all(dim=1)
         else:
             valid = lf.classes if lf.classes is not None else range(k)
             known = torch.as_tensor([*valid], device=votes.device)
-            named = torch.isin(found.long(), known)
-            rows = torch.nn.functional.one_hot(found.long().clamp(0, k - 1), k)
+            named = torch.isin(found, known)
+            rows = torch.nn.functional.one_hot(found.clamp(0, k - 1), k)
             weights = rows.float() * named[:, None]
-            usable = usable & (named | (found.long() == ABSTAIN))
+            usable = usable & (named | (found == ABSTAIN))
         lost = len(votes) - int(usable.sum())
         if lost:
             self.block.failed(lf.name, lost, "voted an undeclared class, or no vote")
@@ -185,33 +214,57 @@ class _Batch:
     def _one_by_one(
         self, votes: torch.Tensor, j: int, lf: LabelingFunction, inputs: Inputs
     ) -> None:
-        rows = np.zeros(votes.shape[::2], np.float32)
-
-        def call(i: int) -> None:
-            vote = lf.fn(*self._row(lf.features, inputs, i), **lf.keywords)
-            rows[i] = _weights(vote, lf, votes.shape[2])
-
-        for i in range(len(rows)):
-            self._guarded(lf.name, 1, partial(call, i))
+        n, k = len(votes), votes.shape[2]
+        step = Step(
+            name=lf.name,
+            fn=lf.fn,
+            inputs=(),
+            slot=None,
+            keywords=sealed_values(lf.keywords),
+            classes=lf.classes,
+            soft=lf.soft,
+        )
+        reads = [
+            self._rows_of(source, value, True)
+            for source, value in zip(lf.features, inputs, strict=True)
+        ]
+        answers, column = run_step(step, 0, n, reads, k, {}, lambda step, i: None)
+        rows = np.zeros((n, k), np.float32)
+        for i, answer in enumerate(answers):
+            if answer is None or (not lf.soft and answer == ABSTAIN):
+                continue
+            rows[i, list(lf.classes or ()) if lf.soft else answer] = (
+                answer if lf.soft else 1
+            )
+        lost = sum(answer is None for answer in answers)
+        if lost:
+            first = column.faults[0][1:3] if column.faults else ("read", "no number")
+            self.block.failed(lf.name, lost, f"{first[0]}: {first[1]}")
         votes[:, j] = torch.from_numpy(rows).to(votes.device)
 
-    def _row(self, sources: Sequence[Feature], values: Inputs, i: int) -> list[Any]:
-        found: list[Any] = []
-        for source, value in zip(sources, values, strict=True):
-            if source is image:
-                if self.pixels is None:
-                    self.pixels = to_pixels(value)
-                found.append(self.pixels[i].copy())
-            else:
-                row = value[i].cpu().numpy()
-                found.append(float(row) if row.ndim == 0 else row)
-        return found
+    def _rows_of(self, source: Feature, value: torch.Tensor, is_stored: bool) -> Rows:
+        """Give a value as per-image functions see it, made once for all of them."""
+        key = (source, is_stored and value[0].numel() > WIDEST_FLOAT32)
+        if key not in self._rows:
+            array = to_pixels(value) if source is image else value.cpu().numpy()
+            usable = (
+                _finite(value).cpu().numpy() if is_stored else np.ones(len(value), bool)
+            )
+            self._rows[key] = Rows(array.copy(), usable)
+        return self._rows[key]
 
-    def _guarded(self, name: str, n: int, call: Callable[[], None]) -> None:
+    def _guarded(
+        self, function: Feature | LabelingFunction, n: int, call: Callable[[], None]
+    ) -> None:
         try:
-            call()
-        except Exception as error:  # a user's function may raise anything
-            self.block.failed(name, n, f"raised {type(error).__name__}: {error}")
+            with nullcontext() if is_own(function.fn) else Calling():
+                call()
+        except BaseException as error:  # a user's function may raise anything
+            in_main = threading.current_thread() is threading.main_thread()
+            if isinstance(error, KeyboardInterrupt) and in_main:
+                raise  # a Ctrl-C
+            why = f"{kind_of(error)}: {text_of(error)}"
+            self.block.failed(function.name, n, why)
 
 
 def _as_stored(values: torch.Tensor) -> torch.Tensor:
@@ -220,19 +273,3 @@ def _as_stored(values: torch.Tensor) -> torch.Tensor:
 
 def _finite(values: torch.Tensor) -> torch.Tensor:
     return torch.isfinite(values).reshape(len(values), -1).all(dim=1)
-
-
-def _weights(vote: Any, lf: LabelingFunction, n_classes: int) -> Any:
-    """Turn one answer into (k,) weights that sum to 1 or are zero."""
-    weights = np.zeros(n_classes, np.float32)
-    if lf.soft:
-        weights[list(lf.classes or ())] = np.asarray(vote, np.float32)
-        if not np.isfinite(weights).all() or (weights < 0).any():
-            raise ValueError(f"returned {vote!r}; expected weights from 0 on")
-        return weights / max(weights.sum(), 1e-12)
-    valid = lf.classes if lf.classes is not None else range(n_classes)
-    if vote != ABSTAIN and vote not in valid:
-        raise ValueError(f"voted {vote!r}; it declares classes {tuple(valid)}")
-    if vote != ABSTAIN:
-        weights[int(vote)] = 1
-    return weights

@@ -3,6 +3,7 @@
 from lfkit.nn.augment import Augmentation as Augmentation
 from lfkit.nn.augment import augment as augment
 from lfkit.nn.batches import Extras as Extras
+from lfkit.nn.compute import Compute as Compute
 from lfkit.nn.loop import Checkpoints as Checkpoints
 from lfkit.nn.loop import Journal as Journal
 from lfkit.nn.loop import Moment as Moment
@@ -23,6 +24,9 @@ from lfkit.nn.reader import Reader as Reader
 from lfkit.nn.real import Real as Real
 from lfkit.nn.supervised import FINE_TUNING as FINE_TUNING
 from lfkit.nn.supervised import TrainingPlan as TrainingPlan
+from lfkit.nn.supervised import compute_of as compute_of
+from lfkit.nn.supervised import compute_tried_out as compute_tried_out
 from lfkit.nn.supervised import seconds_per_training_step as seconds_per_training_step
 from lfkit.nn.supervised import steps_within as steps_within
 from lfkit.nn.supervised import train as train
+from lfkit.nn.supervised import training_step as training_step

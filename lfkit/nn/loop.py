@@ -25,6 +25,8 @@ _SAFE_EVERY = 500  # steps between copies kept in memory where nothing is on dis
 _MOST_RETRIES = 3
 _TIMED_STEPS = 12
 _UNTIMED_STEPS = 3
+_SLOW = 10.0  # seconds after which fewer steps are timed
+_SHOWN_EVERY = 1.0  # seconds without a call of a progress
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,8 @@ def run_steps(
 
     Parameters
     ----------
+    progress : called with the steps done and all of them, at every note, and at every
+        step where these take a second or more.
     watch : called with the steps done, whenever there is a note.
 
     Raises
@@ -105,6 +109,7 @@ def run_steps(
     done = course.begin()
     if journal is not None:
         journal.rewind(done)
+    shown = time.monotonic()
     sums: dict[str, list[torch.Tensor]] = {}
     while done < n_steps:
         now = Moment(
@@ -116,6 +121,9 @@ def run_steps(
             sums.setdefault(name, []).append(value.detach())
         done += 1
         if done % LOG_EVERY and done < n_steps:
+            if progress is not None and time.monotonic() - shown >= _SHOWN_EVERY:
+                progress(done, n_steps)
+                shown = time.monotonic()
             continue
         figures, sums = _means(sums), {}
         is_good = all(map(np.isfinite, figures.values()))
@@ -128,6 +136,7 @@ def run_steps(
         if is_good and course.keep(done, n_steps):
             if progress is not None:
                 progress(done, n_steps)
+                shown = time.monotonic()
             continue
         done = course.undo(done, n_steps)
         if journal is not None:
@@ -135,7 +144,13 @@ def run_steps(
 
 
 def seconds_per_step(
-    trained: Trainable, first: int = 0, period: int = 1, device: str = "cpu"
+    trained: Trainable,
+    first: int = 0,
+    period: int = 1,
+    device: str = "cpu",
+    *,
+    progress: Callable[[int, int], None] | None = None,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> float:
     """Time a few steps of something that is then thrown away.
 
@@ -143,16 +158,25 @@ def seconds_per_step(
     ----------
     first : the number of the first of them.
     period : steps after which costs come again: a multiple of it is timed.
+    progress : called with the steps done and all of them.
     """
     n_timed = -(-_TIMED_STEPS // period) * period
-    for number in range(_UNTIMED_STEPS + n_timed):
-        if number == _UNTIMED_STEPS:
-            started = time.perf_counter()
+    started = clock()
+    number, timed = 0, -_UNTIMED_STEPS
+    while timed < n_timed:
         step = first + number
         trained.step(Moment(step, _drawn(0, step, 0, device)))
         if device != "cpu":
             torch.cuda.synchronize()
-    return (time.perf_counter() - started) / n_timed
+        number, timed = number + 1, timed + 1
+        if progress is not None:
+            progress(number, _UNTIMED_STEPS + n_timed)
+        spent = clock() - started
+        if timed <= 0 and (timed == 0 or spent > _SLOW):
+            started, timed = clock(), 0  # of slow steps the first one warms up enough
+        elif timed > 0 and timed % period == 0 and spent > _SLOW:
+            break
+    return (clock() - started) / timed
 
 
 def mixed_seed(random_state: int, *numbers: int) -> int:
@@ -230,7 +254,10 @@ class _Course:
 def _fits(kept: Mapping[str, NDArray[Any]], tensors: Mapping[str, Any]) -> bool:
     """Tell whether a checkpoint is of this training; else it starts anew."""
     return set(kept) == {"step", "retries", *tensors} and all(
-        kept[name].shape == tuple(value.shape) for name, value in tensors.items()
+        kept[name].shape == tuple(value.shape)
+        and str(value.dtype) == f"torch.{kept[name].dtype}"
+        and np.isfinite(kept[name]).all()
+        for name, value in tensors.items()
     )
 
 

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from lfkit.gan_plan import LOSSES, check_choice
+from lfkit.nn.compute import repeatable
 
 Discriminate = Callable[[torch.Tensor], torch.Tensor]
 
@@ -80,7 +81,6 @@ def gradient_penalty(
 
 def _slopes(discriminate: Discriminate, images: torch.Tensor) -> torch.Tensor:
     scores = discriminate(images)
-    # As in `backward`: the quickest kernels add up in any order.
-    with torch.backends.cudnn.flags(benchmark=False, deterministic=True):
+    with repeatable():
         (slopes,) = torch.autograd.grad(scores.sum(), images, create_graph=True)
     return slopes.flatten(1)

@@ -10,6 +10,7 @@ from torch import nn
 
 from lfkit.errors import InputError
 from lfkit.gan_plan import GanPlan
+from lfkit.nn.compute import repeatable
 from lfkit.nn.ranks import ranks
 from lfkit.nn.state import begin_state
 
@@ -38,7 +39,6 @@ def adam(
 
 def backward(loss: torch.Tensor, module: nn.Module) -> None:
     """Find a module's gradients, the same each time, over all processes."""
-    # The quickest kernels add up in any order.
-    with torch.backends.cudnn.flags(benchmark=False, deterministic=True):
+    with repeatable():
         loss.backward()  # type: ignore[no-untyped-call]
     ranks().average_gradients(module.parameters())

@@ -12,7 +12,9 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
+from lfkit.errors import InputError, TrainingError
 from lfkit.nn.augment import Augmentation, augment
+from lfkit.nn.compute import Compute, repeatable, tried_out, usual
 from lfkit.nn.ema import Average
 from lfkit.nn.loop import (
     Checkpoints,
@@ -21,11 +23,17 @@ from lfkit.nn.loop import (
     run_steps,
     seconds_per_step,
 )
-from lfkit.nn.networks import as_images
+from lfkit.nn.networks import as_images, look
 from lfkit.nn.pretrained import Network, make_network
 from lfkit.nn.state import begin_state, named_tensors
 
 _HASTE_OF_NEW = 5.0
+_LEARNED = 100  # steps after which a network must be better than guessing
+_LOOKED_AT = 256  # images that tell
+_WORSE = 1.5  # times the loss of a guess, and one more
+# Standard deviations of a class's probability: of dead networks 1e-15, of networks that
+# learn noise .05.
+_DEAD, _TOLD_APART = 1e-6, 0.05
 
 
 @dataclass(frozen=True)
@@ -55,6 +63,29 @@ class TrainingPlan:
     pretrained: bool = False
     augmentation: Augmentation = field(default_factory=Augmentation)
 
+    def __post_init__(self) -> None:
+        """Refuse what no network can be trained with."""
+        for name, least, most in (
+            ("n_steps", 1, math.inf),
+            ("batch", 1, math.inf),
+            ("seed_batch", 0, math.inf),
+            ("peak_rate", 0, 1),
+            ("warmup", 0, math.inf),
+            ("weight_decay", 0, math.inf),
+            ("average", 0, 0.99999),
+            ("width", 1, math.inf),
+        ):
+            value = getattr(self, name)
+            if not least <= value <= most or (name == "peak_rate" and not value):
+                bounds = (
+                    f"{least:g} or more"
+                    if most == math.inf
+                    else (f"{'above ' * (name == 'peak_rate')}{least:g} to {most:g}")
+                )
+                raise InputError(
+                    f"{name} of a TrainingPlan is {value:g}; give {bounds}."
+                )
+
 
 # Five minutes on two cores. On Fashion-MNIST it was then as good as the labels it had
 # learned from, .852; a network from scratch reached .827.
@@ -79,32 +110,120 @@ def train(
     plan: TrainingPlan,
     random_state: int = 0,
     device: str = "cpu",
+    compute: Compute | None = None,
     checkpoints: Checkpoints | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Network:
     """Train a network to predict distributions; returns the averaged weights.
 
     Every step draws from a generator of its own, made of `random_state` and the step's
-    number: a training that goes on from a checkpoint ends in the same bits. On a GPU,
-    and in a network that knows ImageNet, it computes in bfloat16.
+    number: a training that goes on from a checkpoint ends in the same bits.
 
     Parameters
     ----------
     pixels : (n, h, w, c).
     targets : (n, k); rows of zeros teach nothing.
     seed_rows, seed_labels : (s,) images whose class is certain.
+    compute : another gives other bits; None: `compute_of` the plan.
+
+    Raises
+    ------
+    TrainingError : losses or weights are not finite, or the network is worse than
+        guessing on the images that it has learned from.
     """
+    compute = compute or compute_of(plan, device)
     batches = _Batches(pixels, targets, seed_rows, seed_labels, plan, random_state)
-    learner = _Learner(pixels.shape[1:], batches, device)
-    run_steps(
-        learner,
-        plan.n_steps,
-        random_state=random_state,
-        device=device,
-        checkpoints=checkpoints,
-        progress=progress,
+    with compute.on_its_threads():
+        learner = _Learner(pixels.shape[1:], batches, device, compute)
+        run_steps(
+            learner,
+            plan.n_steps,
+            random_state=random_state,
+            device=device,
+            checkpoints=checkpoints,
+            progress=progress,
+        )
+        network = cast(Network, learner.average.module)
+        if plan.n_steps >= _LEARNED:
+            _check_it_learned(network, batches)
+    return network
+
+
+def compute_of(plan: TrainingPlan, device: str) -> Compute:
+    """Give the way to compute that a plan asks for, by what the machine can do.
+
+    A GPU computes in bfloat16, and so does a CPU in a network that knows ImageNet:
+    where they multiply in it. In small networks on a CPU it gains nothing.
+    """
+    return usual(device, half=device != "cpu" or plan.pretrained)
+
+
+def compute_tried_out(
+    pixels: NDArray[np.uint8],
+    targets: NDArray[np.floating],
+    *,
+    plan: TrainingPlan,
+    device: str = "cpu",
+    progress: Callable[[int, int], None] | None = None,
+) -> Compute:
+    """Give the way to compute, after some steps on these images if it takes minutes.
+
+    The same each time, but where another way is twice as fast, see `tried_out`.
+    """
+
+    def step_of(compute: Compute) -> Callable[[], None]:
+        return training_step(pixels, targets, plan=plan, device=device, compute=compute)
+
+    return tried_out(
+        compute_of(plan, device), step_of, plan.n_steps, device, progress=progress
     )
-    return cast(Network, learner.average.module)
+
+
+def training_step(
+    pixels: NDArray[np.uint8],
+    targets: NDArray[np.floating],
+    *,
+    plan: TrainingPlan,
+    device: str,
+    compute: Compute,
+) -> Callable[[], None]:
+    """Give a function that takes a step of a training that is then thrown away."""
+    batches = _Batches(pixels, targets, None, None, plan, 0)
+    learner = _Learner(pixels.shape[1:], batches, device, compute)
+    drawn = torch.Generator(device).manual_seed(0)
+
+    def step() -> None:
+        learner.step(Moment(0, drawn))
+
+    return step
+
+
+def _check_it_learned(network: Network, batches: _Batches) -> None:
+    """Refuse a network that is dead, or whose answers are far worse than a guess."""
+    rows = batches.rows[:: max(1, len(batches.rows) // _LOOKED_AT)][:_LOOKED_AT]
+    if not len(rows):
+        return
+    targets = batches.targets[rows].astype(np.float64)
+    pixels = batches.pixels[rows]
+    logs = np.concatenate([log for _, log, _ in look(network, pixels)])
+    # Rows of 0 times -inf are no loss.
+    lost = -np.where(targets > 0, targets * logs, 0).sum() / targets.sum()
+    guess = math.log(targets.shape[1])
+    same = np.exp(logs).std(axis=0).max() < _DEAD
+    differ = pixels.std(axis=0).mean() > 255 * _TOLD_APART / 2
+    differ &= targets.std(axis=0).max() > _TOLD_APART
+    why = ""
+    if not lost < _WORSE * guess + 1:
+        why = (
+            f"its loss on what it was trained on is {lost:.3g}, of a guess {guess:.3g}"
+        )
+    elif same and differ:
+        why = "it says the same of every image"
+    if why:
+        raise TrainingError(
+            f"the network has learned nothing: {why}. Train with a smaller peak_rate "
+            f"than {batches.plan.peak_rate:g}."
+        )
 
 
 def seconds_per_training_step(
@@ -113,11 +232,15 @@ def seconds_per_training_step(
     *,
     plan: TrainingPlan,
     device: str = "cpu",
+    compute: Compute | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> float:
     """Time a few steps of a training that is then thrown away."""
+    compute = compute or compute_of(plan, device)
     batches = _Batches(pixels, targets, None, None, plan, 0)
-    learner = _Learner(pixels.shape[1:], batches, device)
-    return seconds_per_step(learner, device=device)
+    with compute.on_its_threads():
+        learner = _Learner(pixels.shape[1:], batches, device, compute)
+        return seconds_per_step(learner, device=device, progress=progress)
 
 
 class _Batches:
@@ -159,8 +282,11 @@ class _Batches:
 class _Learner:
     """The weights, their average, the optimizer and where the images come from."""
 
-    def __init__(self, shape: Any, batches: _Batches, device: str) -> None:
+    def __init__(
+        self, shape: Any, batches: _Batches, device: str, compute: Compute
+    ) -> None:
         self.batches, self.plan, self.device = batches, batches.plan, device
+        self.compute = compute
         plan = batches.plan
         generator = torch.Generator().manual_seed(mixed_seed(batches.random_state, 0))
         network = make_network(
@@ -171,7 +297,7 @@ class _Learner:
             generator=generator,
         )
         # mypy knows no overload of `to` with a memory format.
-        self.network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = network.to(device).to(memory_format=compute.memory_format)  # type: ignore[call-overload]
         self.average = Average(self.network, plan.average)
         # What is new learns faster than what knows ImageNet.
         new = set(self.network.head.parameters()) if plan.pretrained else set()
@@ -200,20 +326,18 @@ class _Learner:
         pixels, targets = self.batches(now.step)
         images = as_images(pixels, self.device)
         images = augment(images, self.plan.augmentation, now.generator)
-        images = images.contiguous(memory_format=torch.channels_last)
+        images = images.contiguous(memory_format=self.compute.memory_format)
         target = torch.from_numpy(targets).to(self.device)
         self.network.train()
         for group in self.optimizer.param_groups:
             group["lr"] = _rate(self.plan, now.step) * now.haste * group["haste"]
-        half = self.device != "cpu" or self.plan.pretrained
-        with torch.autocast(torch.device(self.device).type, torch.bfloat16, half):
+        with self.compute.autocast(self.device):
             scores = self.network(images, now.generator)
         logs = F.log_softmax(scores.float(), dim=1)
         # Per soft image: a seed counts as much as any other image of its batch.
         loss = -(target * logs).sum() / max(min(self.plan.batch, len(target)), 1)
         self.optimizer.zero_grad(set_to_none=True)
-        # The quickest kernels add up in any order.
-        with torch.backends.cudnn.flags(benchmark=False, deterministic=True):
+        with repeatable():
             loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         # From the second step on: the first weights are noise.

@@ -46,7 +46,7 @@ def found_prior(task: Task, known: Arrays) -> ClassPrior:
     return estimate_prior(
         known["proba"],
         seed_proba=known["seed_proba"],
-        seed_labels=task.seed_labels,
+        seed_labels=task.judge_labels,
     )
 
 

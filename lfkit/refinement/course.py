@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lfkit.analysis import checked_labels
-from lfkit.calibration import fit_calibrator
 from lfkit.fingerprint import fingerprint
+from lfkit.labels import HeldOut, calibrate
 from lfkit.refinement import gate
 from lfkit.refinement.experts import as_sure_as
+from lfkit.refinement.gate import HeldOutSeeds
 from lfkit.refinement.refined import StageReport
 from lfkit.refinement.stage import Progress, Stage, Tools
 from lfkit.refinement.task import Task
@@ -63,6 +64,23 @@ class Checkpoints:
         self.store.save(_KIND, self.key, "checkpoint", arrays)
 
 
+@dataclass(frozen=True, eq=False)
+class Finished:
+    """What a pass through the stages gives.
+
+    Attributes
+    ----------
+    known : what the stages kept gave, "proba" among it, calibrated where seeds can.
+    posteriors : stage → (n, k) posterior after it, undone ones among them.
+    held_out : what "proba" is judged by; None where no seed can.
+    """
+
+    known: dict[str, Any]
+    posteriors: dict[str, NDArray[np.float64]]
+    reports: list[StageReport]
+    held_out: HeldOut | None
+
+
 class Run:
     """One pass through the stages."""
 
@@ -76,33 +94,33 @@ class Run:
     ) -> None:
         self.task, self.stages, self.kept = task, stages, kept
         self.started, self.max_minutes = started, max_minutes
-        self.undone = 0
 
-    def all(
-        self, features_key: Sequence[str], truth: ArrayLike | None
-    ) -> tuple[dict[str, Any], dict[str, NDArray[np.float64]], list[StageReport]]:
-        """Run every stage; gives all arrays, the posteriors and the reports."""
+    def all(self, features_key: Sequence[str], truth: ArrayLike | None) -> Finished:
+        """Run every stage."""
         task = self.task
         key = fingerprint(
             (
                 *(task.pixels, features_key, task.proba, task.voted, task.readable),
-                *(task.seed_rows, task.seed_labels, task.random_state, task.flip),
+                *(task.seed_rows, task.seed_labels, task.judges),
+                *(task.random_state, task.flip),
                 None if task.prior is None else task.prior.shares,
                 task.plan,
             )
         )
-        scores = self._gate(key)
+        trial = HeldOutSeeds(task)
+        is_judged = task.has_judges and trial.is_possible
+        best = task.proba[task.judge_rows] if is_judged else None
+        judged, of = task.proba, gate.VOTES
         wanted = _scored(truth, task)
         known: dict[str, Any] = {"proba": task.proba}
         posteriors = {gate.VOTES: task.clamped(task.proba)}
-        reports = [self._report(gate.VOTES, 0.0, task.proba, scores, wanted, "")]
-        best, judged = scores.get(gate.VOTES), None
+        reports = [self._report(gate.VOTES, 0.0, task.proba, best, wanted, "")]
         for position, stage in enumerate(self.stages):
             why_not = stage.why_not(task, known)
             if why_not is not None:
                 note = f"skipped: {why_not}"
                 reports.append(
-                    self._report(stage.name, 0.0, known["proba"], {}, wanted, note)
+                    self._report(stage.name, 0.0, known["proba"], None, wanted, note)
                 )
                 continue
             self.kept.say(f"refining: {stage.name}", position, len(self.stages))
@@ -112,41 +130,59 @@ class Run:
             found = self._run(stage, known, key)
             seconds = float(found.pop("seconds"))
             proba = found.get("network_proba", found["proba"])
-            now = scores.get(stage.name)
+            now = self._held_out(trial, stage, key) if is_judged else None
             lost = best is not None and self._lost(stage, proba, now, best)
             note = "undone: clearly worse on the seeds" if lost else ""
-            reports.append(
-                self._report(stage.name, seconds, proba, scores, wanted, note)
-            )
+            reports.append(self._report(stage.name, seconds, proba, now, wanted, note))
             posteriors[stage.name] = task.clamped(proba)
+            key = fingerprint((key, lost))
             if lost:
-                self.undone += 1
                 continue
             known |= found
-            if stage.cheap and now is not None:
-                best, judged = now, known["proba"]
-        if best is not None and judged is not None:
-            known["proba"] = self._calibrated(known["proba"], judged, best)
+            if now is not None:
+                trial.keep(stage)
+                best, judged, of = now, known["proba"], stage.name
+        held_out = None
+        if best is not None:
+            known["proba"], held_out = self._calibrated(known, judged, best, of)
         self.kept.say("refining", len(self.stages), len(self.stages))
-        return known, posteriors, reports
+        return Finished(known, posteriors, reports, held_out)
 
     def _calibrated(
         self,
-        proba: NDArray[np.float64],
+        known: Mapping[str, Any],
         judged: NDArray[np.float64],
-        held_out: NDArray[np.float64],
-    ) -> NDArray[np.float64]:
-        """Make posteriors as sure as the last ones that seeds could judge.
+        on_seeds: NDArray[np.float64],
+        of: str,
+    ) -> tuple[NDArray[np.float64], HeldOut]:
+        """Make posteriors as sure as they are right on the seeds, and give these.
 
-        The network has seen all seeds: how right it is they cannot tell.
+        A network has seen all seeds: how right it is they cannot tell. What it made is
+        as sure on the mean as what they could judge before, and not calibrated.
 
         Parameters
         ----------
-        proba, judged : (n, k) the final posteriors, and those judged.
-        held_out : (s, k) those judged, of seeds that they have not seen.
+        judged : (n, k) the last posteriors that held-out seeds could judge.
+        on_seeds : (j, k) those of the seeds, by what has not seen them.
+        of : the stage that made them.
         """
-        calibrator = fit_calibrator(held_out, self.task.seed_labels)
-        return as_sure_as(proba, float(calibrator(judged).max(axis=1).mean()))
+        task = self.task
+        proba, held_out = calibrate(
+            judged,
+            on_seeds,
+            rows=task.judge_rows,
+            labels=task.judge_labels,
+            of=of,
+            random_state=task.random_state,
+        )
+        if of == gate.VOTES:
+            proba = judged
+        elif np.array_equal(known["proba"], judged):
+            return proba, held_out
+        confidence = float(proba.max(axis=1).mean())
+        return as_sure_as(known["proba"], confidence), replace(
+            held_out, is_calibrated=False, temperature=None
+        )
 
     def _run(
         self, stage: Stage, known: Mapping[str, Any], key: str
@@ -174,10 +210,10 @@ class Run:
         best: NDArray[np.float64],
     ) -> bool:
         """Tell whether a stage made the seeds' posteriors clearly worse."""
-        labels = self.task.seed_labels
+        labels = self.task.judge_labels
         if not stage.cheap:
             # It has seen the seeds: more of them than this will not come out right.
-            return gate.fewer_right(proba[self.task.seed_rows], best, labels)
+            return gate.fewer_right(proba[self.task.judge_rows], best, labels)
         return now is not None and (
             gate.fewer_right(now, best, labels) or gate.less_likely(now, best, labels)
         )
@@ -186,37 +222,39 @@ class Run:
         assert self.max_minutes is not None
         return 60 * self.max_minutes - (time.perf_counter() - self.started)
 
-    def _gate(self, key: str) -> dict[str, NDArray[np.float64]]:
-        if not self.task.has_seeds:
-            return {}
-        code = [type(stage) for stage in self.stages if stage.cheap]
+    def _held_out(
+        self, trial: HeldOutSeeds, stage: Stage, key: str
+    ) -> NDArray[np.float64] | None:
+        """Give the judging seeds' posteriors after a stage; None: it takes too long."""
+        if not stage.cheap:
+            return None
         return self.kept.get(
-            fingerprint((key, "gate", code, gate.held_out)),
+            fingerprint((key, HeldOutSeeds)),
             "gate",
-            lambda: gate.held_out(self.task, self.stages),
-        )
+            lambda: {"proba": trial.after(stage)},
+        )["proba"]
 
     def _report(
         self,
         name: str,
         seconds: float,
         proba: NDArray[np.float64],
-        scores: Mapping[str, NDArray[np.float64]],
+        on_seeds: NDArray[np.float64] | None,
         wanted: NDArray[np.int64],
         note: str,
     ) -> StageReport:
-        right = {
-            stage: float((said.argmax(axis=1) == self.task.seed_labels).mean())
-            for stage, said in scores.items()
-        }
-        held_out, before = right.get(name), right.get(gate.VOTES)
+        task = self.task
+        held_out = gain = None
+        if on_seeds is not None:
+            held_out, before = (
+                float((said.argmax(axis=1) == task.judge_labels).mean())
+                for said in (on_seeds, task.proba[task.judge_rows])
+            )
+            gain = held_out - before
         labels = proba.argmax(axis=1)
         scored = wanted >= 0
         accuracy = float((labels == wanted)[scored].mean()) if scored.any() else None
-        gain = None
-        if held_out is not None and before is not None:
-            gain = held_out - before
-        same = labels == self.task.proba.argmax(axis=1)
+        same = labels == task.proba.argmax(axis=1)
         return StageReport(
             name,
             seconds,

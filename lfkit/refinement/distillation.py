@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -12,8 +13,10 @@ from numpy.typing import NDArray
 from lfkit.folds import deal_folds
 from lfkit.neighbors import Neighbors, nearest_neighbors
 from lfkit.nn import (
+    Compute,
     Network,
     TrainingPlan,
+    compute_tried_out,
     look,
     make_network,
     seconds_per_training_step,
@@ -61,7 +64,10 @@ class Distill(Stage):
         how = replace(task.plan.augmentation, flip=flip)
         plan = replace(task.plan, augmentation=how)
         targets = task.clamped(known["proba"]) * task.readable[:, None]
-        plan = _within_time(plan, task, targets, tools)
+        compute = _computed(plan, task, targets, tools)
+        if tools.progress is not None:
+            tools.progress(f"the network computes in {compute}", 1, 1)
+        plan = _within_time(plan, task, targets, compute, tools)
         readable = task.readable[task.seed_rows]
         network = train(
             task.pixels,
@@ -71,10 +77,9 @@ class Distill(Stage):
             plan=plan,
             random_state=task.random_state,
             device=task.device,
+            compute=compute,
             checkpoints=tools.checkpoints,
-            progress=None
-            if tools.progress is None
-            else lambda done, total: _report(tools, done, total),
+            progress=_named(tools, "training the network"),
         )
         proba, found = _looked(network, task, tools)
         weights = {
@@ -90,6 +95,9 @@ class Distill(Stage):
             "flip": number(flip),
             "width": number(plan.width),
             "pretrained": number(plan.pretrained),
+            "half": number(compute.half),
+            "channels_last": number(compute.channels_last),
+            "threads": number(compute.threads),
             **weights,
         }
 
@@ -145,8 +153,33 @@ def _thumbnails(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     return adaptive_avg_pool2d(gray[:, None], (h, w))[:, 0].numpy()
 
 
-def _within_time(
+def _computed(
     plan: TrainingPlan, task: Task, targets: NDArray[np.float64], tools: Tools
+) -> Compute:
+    """Give the way to compute, tried out once and then kept: it decides the bits."""
+
+    def chosen() -> dict[str, NDArray[Any]]:
+        found = compute_tried_out(
+            task.pixels,
+            targets,
+            plan=replace(plan, batch=plan.batch + plan.seed_batch),
+            device=task.device,
+            progress=_named(tools, "trying how to compute"),
+        )
+        return {name: number(value) for name, value in vars(found).items()}
+
+    kept = tools.remember("compute", chosen)
+    return Compute(
+        bool(kept["half"]), bool(kept["channels_last"]), int(kept["threads"])
+    )
+
+
+def _within_time(
+    plan: TrainingPlan,
+    task: Task,
+    targets: NDArray[np.float64],
+    compute: Compute,
+    tools: Tools,
 ) -> TrainingPlan:
     if tools.seconds_left is None:
         return plan
@@ -155,7 +188,12 @@ def _within_time(
     def fitting() -> dict[str, NDArray[Any]]:
         wider = replace(plan, batch=plan.batch + plan.seed_batch)
         each = seconds_per_training_step(
-            task.pixels, targets, plan=wider, device=task.device
+            task.pixels,
+            targets,
+            plan=wider,
+            device=task.device,
+            compute=compute,
+            progress=_named(tools, "timing the network's steps"),
         )
         return {
             "n_steps": np.asarray(
@@ -172,15 +210,26 @@ def _looked(
     """Give the network's posteriors, and the images it sees as alike."""
     n = len(task.pixels)
     every = max(1, -(-n // _SAMPLE))
-    sample = torch.cat([f.cpu() for _, _, f in look(network, task.pixels[::every])])
+    tell = _named(tools, "looking at images: the network")
+    shown = task.pixels[::every]
+    parts = []
+    for rows, _, found in look(network, shown):
+        if tell is not None:
+            tell(rows.start, len(shown) + n)
+        parts.append(found.cpu())
+    sample = torch.cat(parts)
     # Uncentred, so that the cosines are those of the features themselves.
     _, vectors = torch.linalg.eigh(sample.T.double() @ sample.double())
     directions = vectors[:, -_N_DIRECTIONS:].float()
     proba = np.zeros((n, task.n_classes))
     points = np.zeros((n, directions.shape[1]), np.float32)
     for rows, log, found in look(network, task.pixels):
+        if tell is not None:
+            tell(len(shown) + rows.start, len(shown) + n)
         proba[rows] = np.exp(log)
         points[rows] = (found.cpu() @ directions).numpy()
+    if tell is not None:
+        tell(len(shown) + n, len(shown) + n)
     neighbors = nearest_neighbors(
         points,
         _N_NEIGHBORS,
@@ -191,6 +240,8 @@ def _looked(
     return proba, neighbors
 
 
-def _report(tools: Tools, done: int, total: int) -> None:
-    assert tools.progress is not None
-    tools.progress("training the network", done, total)
+def _named(tools: Tools, text: str) -> Callable[[int, int], None] | None:
+    if tools.progress is None:
+        return None
+    tell = tools.progress
+    return lambda done, total: tell(text, done, total)

@@ -32,7 +32,9 @@ class LookAtFeatures(Stage):
 
     With seeds the discriminant learns from them alone; its shrinkage and both powers
     are the likeliest on seeds that it has not seen (raw LDA is wildly overconfident:
-    powers come out between 1/10 and 1/200). Without seeds it learns from the votes of
+    powers come out between 1/10 and 1/200). Seeds from which the votes have learned
+    never weigh the votes; where only such seeds are known, the votes get a fifth of
+    their weight. Without seeds it learns from the votes of
     other images, out of fold, once, after pruning: learning from its own answer again
     made it worse each time (.761, .759, .755). The votes then keep their full weight
     where the features agree with them less than the votes claim to be right, and a
@@ -59,27 +61,40 @@ class LookAtFeatures(Stage):
 
 def _from_seeds(task: Task) -> dict[str, NDArray[Any]]:
     targets = task.seed_targets
-    judged = [_held_out(kind, task) for kind in task.features]
+    seen = [_held_out(kind, task) for kind in task.features]
     votes = logs(task.proba[task.seed_rows])
-    on_seeds = [one.scores for one in judged] + [votes]
-    powers, _ = fit_powers(on_seeds, targets)
+    on_seeds = [one.scores for one in seen] + [votes]
+    powers = _powers(on_seeds, task)
     held_out = product(on_seeds, powers.tolist())
     experts: list[NDArray[np.float64]] = []
     arrays: dict[str, NDArray[Any]] = {}
-    for position, (kind, one) in enumerate(zip(task.features, judged, strict=True)):
+    for position, (kind, one) in enumerate(zip(task.features, seen, strict=True)):
         everyone = moments(kind[task.seed_rows], targets)
         found = discriminant(everyone, one.shrinkage)
         experts.append(found(kind))
         arrays |= _kept(found, position, float(powers[position]))
     proba = product([*experts, logs(task.proba)], powers.tolist())
     proba[task.seed_rows] = held_out
-    return {
+    found_arrays = {
         **arrays,
         "proba": proba,
         "vote_power": number(powers[-1]),
-        "best_views": np.asarray(np.argmin([one.loss for one in judged])),
-        "seed_proba": held_out,
+        "best_views": np.asarray(np.argmin([one.loss for one in seen])),
     }
+    if task.has_judges:
+        found_arrays["seed_proba"] = held_out[task.judges]
+    return found_arrays
+
+
+def _powers(scores: list[NDArray[np.float64]], task: Task) -> NDArray[np.float64]:
+    """Weigh the experts, the votes last, by seeds that none of them has seen.
+
+    Where the votes have learned from too many of them, only features are so weighed.
+    """
+    if task.has_judges:
+        return fit_powers(scores, task.seed_targets)[0]
+    powers, _ = fit_powers(scores[:-1], task.seed_targets)
+    return np.append(powers, _LEAST_VOTE_POWER)
 
 
 @dataclass(frozen=True, eq=False)

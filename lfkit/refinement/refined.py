@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from lfkit.class_prior import ClassPrior
 from lfkit.errors import InputError
+from lfkit.labels import HeldOut
 from lfkit.nn import look
 from lfkit.refinement.compact import Compactor
 from lfkit.refinement.discriminant import Discriminant
@@ -30,7 +31,7 @@ class StageReport:
     ----------
     seconds : it took, when it was computed; 0 where it was skipped.
     held_out : accuracy on seeds that neither stage nor votes have seen; None where
-        that was not measured.
+        that was not measured. The same seeds decide which stages are undone.
     expected_gain : of `held_out` over the votes'.
     accuracy : of all labels with a known class, seeds left out; for scoring only.
     agreement : share of labels that are as the votes alone have them.
@@ -145,7 +146,9 @@ class Refined:
     class_prior : shares of the classes, and where they come from.
     is_refined : False where `proba` is what the votes alone say.
     note : one sentence on whether the labels were refined, and why.
-    model : labels new images.
+    model : labels new images; its posteriors are not calibrated.
+    held_out : what `proba` is judged by, if it is refined; None where no seed can tell
+        how right it is.
     """
 
     proba: NDArray[np.float64]
@@ -156,6 +159,7 @@ class Refined:
     is_refined: bool
     note: str
     model: ImageModel
+    held_out: HeldOut | None = None
 
     @property
     def agreement(self) -> float:

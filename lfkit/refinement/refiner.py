@@ -23,15 +23,16 @@ from lfkit.images import ImageSource
 from lfkit.nn import FINE_TUNING, TrainingPlan
 from lfkit.refinement.alignment import found_prior
 from lfkit.refinement.compact import Compactor, compact, fit_compactor
-from lfkit.refinement.course import Kept, Run
+from lfkit.refinement.course import Finished, Kept, Run
+from lfkit.refinement.distillation import Distill
 from lfkit.refinement.pretrained import PretrainedViews
-from lfkit.refinement.refined import ImageModel, Refined, StageReport, as_views
+from lfkit.refinement.refined import ImageModel, Refined, as_views
 from lfkit.refinement.stage import Progress
 from lfkit.refinement.stages import STAGES, chosen_stages
 from lfkit.refinement.task import Task, posteriors_of_seeds, small_pixels
 from lfkit.refinement.views import PixelViews, Views
 from lfkit.store import MemoryStore, Store
-from lfkit.votes import Votes
+from lfkit.votes import Votes, with_known
 
 # Views, or one (n, ...) array per feature, or several such sets by name.
 FeatureSet = Views | Sequence[NDArray[Any]] | NDArray[Any]
@@ -43,6 +44,8 @@ def refine(
     votes: Votes,
     *,
     proba: ArrayLike | None = None,
+    seed_proba: ArrayLike | None = None,
+    y: ArrayLike | None = None,
     aggregator: Aggregator | None = None,
     features: Features = None,
     class_prior: ArrayLike | None = None,
@@ -69,8 +72,11 @@ def refine(
     ----------
     images : (n, h, w) or (n, h, w, c) uint8, or a source of them.
     proba : (n, k) what the votes say; None: `aggregator` is asked.
-    aggregator : what made `proba`, to be asked about seeds that it has not seen, and
-        about new images; None: SeedWeightedVote.
+    seed_proba : (s, k) what the votes say of their seeds, made as `proba` was by what
+        has not seen them; None: `aggregator` is asked, if the votes have been.
+    y : (n,) more given classes, -1 where none is. Functions may have learned from them:
+        stages do too, but how right votes and labels are is judged by the votes' seeds.
+    aggregator : what made `proba`; None: SeedWeightedVote.
     features : one (n, ...) array per feature, or views such as `StoredViews`; none that
         learned from the seeds. None: some are made of the pixels. Several such sets, by
         name, are experts of their own, weighed by the seeds; the best makes the graphs.
@@ -104,7 +110,9 @@ def refine(
                 f"{name!r} have {len(given)} rows; expected one for each of the "
                 f"{len(pixels)} images."
             )
-    task = _task(votes, unrefined, pixels, readable, aggregator)
+    task = _task(votes, unrefined, pixels, readable)
+    task = _with_seeds(task, votes, aggregator, seed_proba)
+    task = _with_more(task, y)
     prior = None if class_prior is None else given_prior(class_prior, votes.n_classes)
     task = replace(
         task,
@@ -125,8 +133,8 @@ def refine(
         for name, given in views.items()
     }
     run = Run(task, chosen, kept, started, max_minutes)
-    known, posteriors, reports = run.all([given.key for given in views.values()], truth)
-    return _refined(run, known, posteriors, reports, unrefined, compactors, makers)
+    done = run.all([given.key for given in views.values()], truth)
+    return _refined(task, done, unrefined, compactors, makers)
 
 
 def _plan_for(views: Mapping[str, Views]) -> TrainingPlan:
@@ -182,26 +190,21 @@ class Refiner(BaseEstimator):
 
         Parameters
         ----------
-        y : (n,) given classes, -1 where none is; None: the votes' own seeds. The
-            functions have not learned from them unless the votes say so.
+        y : (n,) given classes, -1 where none is; the votes' own seeds stay given. Where
+            the votes have seeds, functions may have learned from all of y: only the
+            seeds, by their votes out of fold, tell how right votes are. Where they
+            have none, no function is taken to have learned from y.
         """
-        if y is not None:
-            labels = checked_labels(y, len(votes), "y")
+        if y is not None and votes.seed_rows is None:
+            labels = _checked_classes(y, len(votes), votes.n_classes)
             rows = np.flatnonzero(labels >= 0)
-            if labels.max(initial=-1) >= votes.n_classes:
-                raise InputError(
-                    f"y holds class {labels.max()}; the votes have the classes 0.."
-                    f"{votes.n_classes - 1}."
-                )
-            known = votes.seed_rows
-            if known is None or not np.array_equal(rows, known):
-                votes = replace(votes, seed_out_of_fold=votes.rows(rows))
-            votes = replace(votes, seed_rows=rows, seed_labels=labels[rows])
+            votes, y = with_known(votes, rows, labels[rows]), None
         self.aggregator_ = clone(self.aggregator or SeedWeightedVote()).fit(votes)
         self.refined_ = refine(
             images,
             votes,
             proba=self.aggregator_.predict_proba(votes),
+            y=y,
             aggregator=self.aggregator_,
             features=features,
             class_prior=self.class_prior,
@@ -239,11 +242,16 @@ def _checked_proba(
 ) -> NDArray[np.float64]:
     if proba is None:
         return clone(aggregator).fit_predict_proba(votes)
+    return _checked_shares(proba, (len(votes), votes.n_classes), "proba")
+
+
+def _checked_shares(
+    proba: ArrayLike, shape: tuple[int, int], name: str
+) -> NDArray[np.float64]:
     given = np.asarray(proba, np.float64)
-    if given.shape != (len(votes), votes.n_classes):
+    if given.shape != shape:
         raise InputError(
-            f"proba has shape {given.shape}, expected (images, classes) = "
-            f"{(len(votes), votes.n_classes)}."
+            f"{name} has shape {given.shape}, expected (images, classes) = {shape}."
         )
     total = given.sum(axis=1)
     # Written so that NaN fails too.
@@ -251,7 +259,7 @@ def _checked_proba(
     if not fine.all():
         row = int(fine.argmin())
         raise InputError(
-            f"proba of row {row} is {given[row].tolist()}; expected shares that sum "
+            f"{name} of row {row} is {given[row].tolist()}; expected shares that sum "
             "to 1."
         )
     return given / total[:, None]
@@ -262,29 +270,82 @@ def _task(
     unrefined: NDArray[np.float64],
     pixels: NDArray[np.uint8],
     readable: NDArray[np.bool_],
-    aggregator: Aggregator,
 ) -> Task:
-    """Put the votes' posterior beside the images; seeds' are made out of fold."""
-    said = unrefined.copy()
-    rows, labels = np.zeros((2, 0), np.int64)
-    if votes.seed_rows is not None and votes.seed_labels is not None:
-        rows = np.asarray(votes.seed_rows, np.int64)
-        labels = np.asarray(votes.seed_labels, np.int64)
-    if len(rows):
-        said[rows] = posteriors_of_seeds(votes, aggregator)
+    """Put the votes' posterior beside the images."""
+    nothing = np.zeros(0, np.int64)
     return Task(
         pixels=pixels,
         features=(),
-        proba=said,
+        proba=unrefined,
         voted=np.asarray(votes.voted.any(axis=1)),
         readable=readable,
-        seed_rows=rows,
-        seed_labels=labels,
+        seed_rows=nothing,
+        seed_labels=nothing,
+        judges=np.zeros(0, bool),
         prior=None,
         plan=TrainingPlan(),
         random_state=0,
         device="cpu",
     )
+
+
+def _with_seeds(
+    task: Task, votes: Votes, aggregator: Aggregator, seed_proba: ArrayLike | None
+) -> Task:
+    """Add the votes' seeds, with what the votes say of them out of fold."""
+    if votes.seed_rows is None or votes.seed_labels is None:
+        return task
+    rows = np.asarray(votes.seed_rows, np.int64)
+    found = posteriors_of_seeds(votes, aggregator) if seed_proba is None else seed_proba
+    said = task.proba.copy()
+    said[rows] = 1 / task.n_classes
+    if found is not None:
+        said[rows] = _checked_shares(found, (len(rows), task.n_classes), "seed_proba")
+    return replace(
+        task,
+        proba=said,
+        seed_rows=rows,
+        seed_labels=np.asarray(votes.seed_labels, np.int64),
+        judges=np.full(len(rows), found is not None),
+    )
+
+
+def _with_more(task: Task, y: ArrayLike | None) -> Task:
+    """Add labels from which the votes may have learned: they judge nothing."""
+    if y is None:
+        return task
+    labels = _checked_classes(y, len(task.proba), task.n_classes)
+    given = labels[task.seed_rows]
+    wrong = np.flatnonzero((given >= 0) & (given != task.seed_labels))
+    if len(wrong):
+        row = task.seed_rows[wrong[0]]
+        raise InputError(
+            f"y says that image {row} is of class {labels[row]}, the votes' seeds say "
+            f"{task.seed_labels[wrong[0]]} ({len(wrong)} of the seeds are so); give "
+            "each image one class."
+        )
+    rows = np.setdiff1d(np.flatnonzero(labels >= 0), task.seed_rows)
+    all_rows = np.concatenate([task.seed_rows, rows])
+    order = np.argsort(all_rows, kind="stable")
+    said = task.proba.copy()
+    said[rows] = 1 / task.n_classes
+    return replace(
+        task,
+        proba=said,
+        seed_rows=all_rows[order],
+        seed_labels=np.concatenate([task.seed_labels, labels[rows]])[order],
+        judges=np.concatenate([task.judges, np.zeros(len(rows), bool)])[order],
+    )
+
+
+def _checked_classes(y: ArrayLike, n: int, n_classes: int) -> NDArray[np.int64]:
+    labels = checked_labels(y, n, "y")
+    if labels.max(initial=-1) >= n_classes:
+        raise InputError(
+            f"y holds class {labels.max()}; the votes have the classes 0.."
+            f"{n_classes - 1}."
+        )
+    return labels
 
 
 def _compacted(
@@ -309,30 +370,43 @@ def _compacted(
     return compactor, found["features"]
 
 
+def compacted(
+    name: str,
+    views: Views,
+    random_state: int,
+    store: Store,
+    progress: Progress | None = None,
+) -> NDArray[np.float16]:
+    """Give the few hundred numbers of each image that `refine` makes of views, (n, q).
+
+    They are computed once: `refine` finds them in the store.
+    """
+    return _compacted(name, views, random_state, Kept(store, progress))[1]
+
+
 def _refined(
-    run: Run,
-    known: dict[str, Any],
-    posteriors: dict[str, NDArray[np.float64]],
-    reports: list[StageReport],
+    task: Task,
+    done: Finished,
     unrefined: NDArray[np.float64],
     compactors: dict[str, Compactor],
     makers: dict[str, Any],
 ) -> Refined:
-    task = run.task
+    known = done.known
     if "class_prior" in known:
         prior = ClassPrior(known["class_prior"], str(known["class_prior_how"]))
     else:
         prior = found_prior(task, known)
-    counted = [r.name for r in reports[1:] if not r.note]
+    counted = [r.name for r in done.reports[1:] if not r.note]
     if float(known.get("confirmed", 1)) == 0:
         note = "not refined: the features do not confirm the votes they learned from"
     elif not counted:
         note = "not refined: no stage could do anything, or each was undone"
+    elif counted == [Distill.name]:
+        note = "not refined: the network labels new images; `joint` takes it in"
     else:
         note = f"refined by {', '.join(counted)}"
     is_refined = note.startswith("refined")
     proba = np.where(task.readable[:, None], known["proba"], unrefined)
-    clamped = task.clamped(proba if is_refined else unrefined)
     known["shares"] = prior.shares
     model = ImageModel(
         known,
@@ -343,12 +417,13 @@ def _refined(
         task.device,
     )
     return Refined(
-        clamped,
+        task.clamped(proba if is_refined else unrefined),
         task.clamped(unrefined),
-        posteriors,
-        reports,
+        done.posteriors,
+        done.reports,
         prior,
         is_refined,
         note,
         model,
+        done.held_out if is_refined else None,
     )

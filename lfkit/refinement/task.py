@@ -30,10 +30,14 @@ class Task:
     ----------
     pixels : (n, h, w, c) uint8, made small.
     features : for each set of views, (n, d) compact features.
-    proba : (n, k) what the votes say; of seeds, by functions that have not seen them.
+    proba : (n, k) what the votes say; of seeds, by functions that have not seen them:
+        flat where only functions that have seen them voted.
     voted : (n,) True where a function said something.
     readable : (n,) False where there are no pixels: what the votes say stays.
     seed_rows, seed_labels : (s,) images whose class is certain; maybe none.
+    judges : (s,) True for seeds on which there are votes that have not learned from
+        them. Only these tell how right votes and labels are; the others are labels to
+        learn from, no more.
     prior : shares of the classes, if given.
     plan : how the network is trained.
     flip : whether mirrored images are of the same class; None: as the seeds say.
@@ -46,6 +50,7 @@ class Task:
     readable: NDArray[np.bool_]
     seed_rows: NDArray[np.int64]
     seed_labels: NDArray[np.int64]
+    judges: NDArray[np.bool_]
     prior: ClassPrior | None
     plan: TrainingPlan
     random_state: int
@@ -60,7 +65,22 @@ class Task:
     @property
     def has_seeds(self) -> bool:
         """Tell whether two classes have two seeds: less cannot be cross-validated."""
-        return int((np.bincount(self.seed_labels, minlength=1) >= 2).sum()) >= 2
+        return _enough(self.seed_labels)
+
+    @property
+    def has_judges(self) -> bool:
+        """Tell the same of the seeds from which the votes have not learned."""
+        return _enough(self.judge_labels)
+
+    @property
+    def judge_rows(self) -> NDArray[np.int64]:
+        """(j,) the rows of these seeds."""
+        return self.seed_rows[self.judges]
+
+    @property
+    def judge_labels(self) -> NDArray[np.int64]:
+        """(j,) their classes."""
+        return self.seed_labels[self.judges]
 
     @property
     def seed_targets(self) -> NDArray[np.float64]:
@@ -73,32 +93,42 @@ class Task:
         found[self.seed_rows] = self.seed_targets
         return found
 
-    def part(self, rows: NDArray[np.int64], seeds: NDArray[np.int64]) -> Task:
-        """Give the task on some sorted rows and with some of the seeds only."""
+    def part(self, rows: NDArray[np.int64]) -> Task:
+        """Give the task on some sorted rows, all seeds among them, without pixels."""
         return replace(
             self,
-            pixels=self.pixels[rows],
+            pixels=self.pixels[:0],
             features=tuple(kind[rows] for kind in self.features),
             proba=self.proba[rows],
             voted=self.voted[rows],
             readable=self.readable[rows],
-            seed_rows=np.searchsorted(rows, self.seed_rows[seeds]),
-            seed_labels=self.seed_labels[seeds],
+            seed_rows=np.searchsorted(rows, self.seed_rows),
+        )
+
+    def with_seeds(self, kept: NDArray[np.bool_]) -> Task:
+        """Give the task with some of the seeds only, (s,)."""
+        return replace(
+            self,
+            seed_rows=self.seed_rows[kept],
+            seed_labels=self.seed_labels[kept],
+            judges=self.judges[kept],
         )
 
 
-def posteriors_of_seeds(votes: Votes, aggregator: Aggregator) -> NDArray[np.float64]:
+def _enough(labels: NDArray[np.int64]) -> bool:
+    return int((np.bincount(labels, minlength=1) >= 2).sum()) >= 2
+
+
+def posteriors_of_seeds(
+    votes: Votes, aggregator: Aggregator
+) -> NDArray[np.float64] | None:
     """Give what the votes say of seeds that neither they nor their weights saw, (s, k).
 
-    Votes without `seed_out_of_fold` are taken to be by functions that have not learned
-    from the seeds.
+    None without `seed_out_of_fold`: then the votes may have learned from the seeds.
     """
-    assert votes.seed_rows is not None
     if votes.seed_out_of_fold is None:
-        votes = replace(votes, seed_out_of_fold=votes.rows(votes.seed_rows))
-    found = clone(aggregator).fit(votes).out_of_fold_proba(votes)
-    assert found is not None, "there are seeds, and votes on them"
-    return found
+        return None
+    return clone(aggregator).fit(votes).out_of_fold_proba(votes)
 
 
 def small_pixels(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from lfkit.report.sections.section import Material, Section
-from lfkit.summary import verdict
+from lfkit.summary import floor_of, verdict
 
 
 class Overview(Section):
@@ -29,9 +29,11 @@ class Overview(Section):
             figures.append((_percent(summary["accuracy"]["of_all"]), "labels right"))
             majority = summary["majority_vote_accuracy"]["of_all"]
             figures.append((_percent(majority), "majority vote right"))
-        elif summary["seed_accuracy"] is not None:
-            figures.append((_percent(summary["seed_accuracy"]), "right on the seeds"))
-        for floor in summary.get("floors", []):
+        if summary["accuracy"] is None and summary["seed_accuracy"] is not None:
+            share = _percent(summary["seed_accuracy"])
+            figures.append((share, f"right on held-out seeds, {_after(summary)}"))
+        floor = floor_of(summary)
+        if floor is not None:
             value = floor["accuracy"]
             if value is None:
                 value = floor["seed_cv_accuracy"]
@@ -55,8 +57,17 @@ class Overview(Section):
             "refined": refinement.get("note", "") if refinement else "",
             "findings": summary["findings"],
             "notes": notes,
+            "floors": summary.get("floors", []),
+            "floor": None if floor is None else floor["name"],
+            "calibrated": bool((summary.get("judged") or {}).get("is_calibrated")),
             "specs": config.specs,
         }
+
+
+def _after(summary: dict[str, Any]) -> str:
+    """Say up to which stage seeds judge the labels."""
+    after = (summary.get("judged") or {}).get("after", "votes")
+    return "as voted" if after == "votes" else f"after {after}"
 
 
 def _percent(share: float | None) -> str:

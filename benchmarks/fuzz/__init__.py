@@ -1,0 +1,1 @@
+"""A fuzz campaign: damaged and odd files for every command (`make fuzz`)."""

@@ -1,0 +1,27 @@
+"""Keeps a command's result apart from all else that is printed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def result_alone() -> Iterator[None]:
+    """Send to stderr what anybody but lfkit prints to stdout, in C code too.
+
+    With `--json` another program reads stdout, and functions may print.
+    """
+    if sys.stdout is not sys.__stdout__ or "--json" not in sys.argv:
+        yield
+        return
+    sys.stdout.flush()
+    result = os.fdopen(os.dup(1), "w", encoding=sys.stdout.encoding)
+    os.dup2(2, 1)
+    sys.stdout = result
+    try:
+        yield
+    finally:
+        result.flush()

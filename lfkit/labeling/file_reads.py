@@ -1,0 +1,224 @@
+"""Files that functions open when called: their results are good while those stay.
+
+What a function opened is stored beside its results, each file with a hash. Results
+whose files changed since are forgotten, and computed again.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lfkit.features.feature import Feature, ancestors
+from lfkit.features.handing import is_own
+from lfkit.features.user_calls import (
+    MISSING,
+    WRITTEN,
+    digest_of,
+    folder_of,
+    named_files,
+)
+from lfkit.fingerprint import texts_of
+from lfkit.labeling.labeling_function import LabelingFunction
+from lfkit.store import Block, Kind, Store
+
+_RECORD = "files-read"
+_MOST_NAMED = 3
+_MOST_READERS = 12
+
+
+class Reads:
+    """Who opened which files: name of a function or feature → path → digest."""
+
+    def __init__(self) -> None:
+        self._of: dict[str, dict[str, str]] = defaultdict(dict)
+        self._lock = threading.Lock()
+
+    def note(self, name: str, files: Mapping[str, str]) -> None:
+        """Note files that a function opened; the first digest counts.
+
+        What it writes itself is no reason to call it again.
+        """
+        with self._lock:
+            for path, digest in files.items():
+                if digest == WRITTEN:
+                    self._of[name][path] = digest
+                else:
+                    self._of[name].setdefault(path, digest)
+
+    def note_record(self, arrays: Mapping[str, NDArray[Any]] | None) -> None:
+        """Note what was stored of earlier runs."""
+        for name, path, digest in _lines(arrays):
+            self.note(name, {path: digest})
+
+    def record(self, names: Iterable[str]) -> dict[str, NDArray[Any]]:
+        """Give as arrays what these functions opened; nothing if they did not."""
+        with self._lock:
+            lines = [
+                (name, path, digest)
+                for name in sorted(set(names))
+                for path, digest in sorted(self._of.get(name, {}).items())
+                if digest != WRITTEN
+            ]
+        if not lines:
+            return {}
+        columns = np.asarray(lines, np.str_).T
+        return dict(zip(("names", "paths", "digests"), columns, strict=True))
+
+    def undeclared(self, declared: Sequence[str]) -> dict[str, list[str]]:
+        """Give name → existing files it opened, but for those in `declared`."""
+        found = {}
+        with self._lock:
+            for name, files in sorted(self._of.items()):
+                paths = [
+                    path
+                    for path, digest in sorted(files.items())
+                    if digest not in (MISSING, WRITTEN)
+                    and not any(_is_within(path, folder) for folder in declared)
+                ]
+                if paths:
+                    found[name] = paths
+        return found
+
+
+class WatchedStore:
+    """A store that forgets results whose files have changed, or that it is told to.
+
+    Parameters
+    ----------
+    store : where everything lies.
+    reads : is told of the files of what is kept.
+    recompute : names of functions and features whose results are not to be used.
+    """
+
+    def __init__(
+        self, store: Store, reads: Reads, recompute: Collection[str] = ()
+    ) -> None:
+        self._store, self._reads, self._recompute = store, reads, frozenset(recompute)
+        self.keeps_features = store.keeps_features
+        self._checked: set[tuple[Kind, str]] = set()
+        self._n_saved: dict[tuple[Kind, str], int] = {}
+        self._lock = threading.Lock()
+
+    def load(self, kind: Kind, key: str, name: str) -> dict[str, NDArray[Any]] | None:
+        """Give the arrays stored under this name, or None."""
+        self._check(kind, key)
+        return self._store.load(kind, key, name)
+
+    def save(
+        self, kind: Kind, key: str, name: str, arrays: Mapping[str, NDArray[Any]]
+    ) -> None:
+        """Store named arrays."""
+        self._check(kind, key)
+        self._store.save(kind, key, name, arrays)
+
+    def save_reads(self, kind: Kind, key: str, names: Iterable[str]) -> None:
+        """Store which files these functions opened; call it before saving results."""
+        arrays = self._reads.record(names)
+        n = len(arrays["paths"]) if arrays else 0
+        with self._lock:
+            if n > self._n_saved.get((kind, key), 0):
+                self._store.save(kind, key, _RECORD, arrays)
+                self._n_saved[kind, key] = n
+
+    def has(self, kind: Kind, key: str, name: str) -> bool:
+        """Tell whether `load` would give something."""
+        self._check(kind, key)
+        return self._store.has(kind, key, name)
+
+    def names(self, kind: Kind, key: str) -> set[str]:
+        """List the names for which `load` would give something."""
+        self._check(kind, key)
+        return self._store.names(kind, key)
+
+    def layout(self, keys: NDArray[np.uint8], size: int) -> list[Block]:
+        """Divide images into blocks of `size`, keeping the blocks of earlier runs."""
+        return self._store.layout(keys, size)
+
+    def forget(self, kind: Kind, key: str) -> None:
+        """Lose all results under a key."""
+        self._store.forget(kind, key)
+
+    def begin(self, kind: Kind, key: str, names: Iterable[str]) -> None:
+        """Forget, the first time, what is to be computed again.
+
+        Parameters
+        ----------
+        names : of all functions and features that a result depends on.
+        """
+        if (kind, key) not in self._checked and not self._recompute.isdisjoint(names):
+            self._checked.add((kind, key))
+            self._store.forget(kind, key)
+
+    def _check(self, kind: Kind, key: str) -> None:
+        """Look once whether the files that a result depends on are as they were."""
+        with self._lock:
+            if (kind, key) in self._checked:
+                return
+            self._checked.add((kind, key))
+            record = self._store.load(kind, key, _RECORD)
+            if any(digest_of(path) != digest for _, path, digest in _lines(record)):
+                self._store.forget(kind, key)
+            else:
+                self._reads.note_record(record)
+
+
+def names_behind(lf: LabelingFunction) -> list[str]:
+    """List a function and all features that it, or its thresholds, are built on."""
+    read = [*lf.features, *(t.feature for t in lf.thresholds.values())]
+    return [lf.name, *(node.name for node in ancestors(read))]
+
+
+def note_named_files(reads: Reads, lfs: Sequence[LabelingFunction]) -> None:
+    """Note the files that functions name: a library in C opens them unseen."""
+    functions: list[Feature | LabelingFunction] = [*lfs]
+    functions += ancestors(node for lf in lfs for node in lf.features)
+    for function in functions:
+        if not is_own(function.fn):
+            texts, folder = texts_of(function.fn), folder_of(function.fn)
+            reads.note(function.name, named_files(texts, folder))
+
+
+def remarks(reads: Reads, lfs: Sequence[LabelingFunction]) -> list[str]:
+    """Say which functions read files that they do not declare."""
+    nodes = ancestors(node for lf in lfs for node in lf.features)
+    declared = [str(path) for lf in lfs for path in lf.depends_on]
+    declared += [str(path) for node in nodes for path in node.depends_on]
+    found = [
+        f"{name} reads {_listed([_short(path) for path in paths])}"
+        for name, paths in reads.undeclared(declared).items()
+    ]
+    if not found:
+        return []
+    return [
+        f"{_listed(found, _MOST_READERS)} when called; declare such files with "
+        "depends_on=[…], or a change may be missed"
+    ]
+
+
+def _listed(texts: Sequence[str], most: int = _MOST_NAMED) -> str:
+    more = len(texts) - most
+    return ", ".join(texts[:most]) + (f" and {more} more" if more > 0 else "")
+
+
+def _lines(arrays: Mapping[str, NDArray[Any]] | None) -> list[tuple[str, str, str]]:
+    if arrays is None:
+        return []
+    columns = [arrays[name].tolist() for name in ("names", "paths", "digests")]
+    return list(zip(*columns, strict=True))
+
+
+def _short(path: str) -> str:
+    """Name a file as seen from the working folder, if it lies there."""
+    relative = os.path.relpath(path)
+    return path if relative.startswith(os.pardir) else relative
+
+
+def _is_within(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(os.path.join(folder, ""))

@@ -1,0 +1,1 @@
+"""Files of run folders: reading those that may be damaged."""

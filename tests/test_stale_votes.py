@@ -1,0 +1,236 @@
+"""Votes are those of the files that functions read, as these are now."""
+
+import json
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+READERS = """
+import functools, json, os, threading
+from pathlib import Path
+import cv2
+import numpy as np
+from lfkit import feature, labeling_function
+from lfkit.labeling.thresholds import Threshold
+import helper_of_readers
+
+HERE = Path(__file__).parent
+TABLE = json.loads((HERE / "module_value.json").read_text())
+
+
+class Opaque:
+    def __init__(self, path):
+        self.value = json.loads(path.read_text())
+        self.lock = threading.Lock()
+
+    def __reduce_ex__(self, protocol):
+        raise TypeError("cannot be pickled")
+
+
+MODEL = Opaque(HERE / "module_object.json")
+
+
+def read(name):
+    return json.loads((HERE / name).read_text())
+
+
+@functools.cache
+def cached():
+    return read("cached.json")
+
+
+@labeling_function(classes=[0, 1])
+def per_image(image):
+    return read("per_image.json")
+
+
+@labeling_function(classes=[0, 1])
+def relative(image):
+    with open("relative.json") as handle:
+        return json.load(handle)
+
+
+@labeling_function(classes=[0, 1])
+def loads_once(image):
+    return cached()
+
+
+@labeling_function(classes=[0, 1])
+def by_numpy(image):
+    return int(np.load(HERE / "by_numpy.npy"))
+
+
+@labeling_function(classes=[0, 1])
+def by_opencv(image):
+    return int(cv2.imread(str(HERE / "by_opencv.png"), cv2.IMREAD_GRAYSCALE)[0, 0])
+
+
+@labeling_function(classes=[0, 1], batched=True)
+def batched(images):
+    return images.new_full((len(images),), read("batched.json")).long()
+
+
+@labeling_function(classes=[0, 1])
+def in_a_helper(image):
+    return helper_of_readers.answer()
+
+
+@labeling_function(classes=[0, 1])
+def module_value(image):
+    return TABLE
+
+
+@labeling_function(classes=[0, 1], batched=True)
+def module_object(images):
+    return images.new_full((len(images),), MODEL.value).long()
+
+
+@feature
+def of_feature(image):
+    return read("feature.json")
+
+
+@feature(of=[of_feature])
+def doubled(value):
+    return 2 * value
+
+
+@labeling_function(classes=[0, 1], features=[of_feature])
+def by_feature(value):
+    return int(value)
+
+
+@labeling_function(classes=[0, 1], features=[doubled])
+def by_feature_of_feature(value):
+    return int(value) // 2
+
+
+@feature(batched=True)
+def batched_feature(images):
+    return images.new_full((len(images),), read("batched_feature.json"))
+
+
+@labeling_function(classes=[0, 1], features=[batched_feature], batched=True)
+def by_batched_feature(values):
+    return values.long()
+
+
+@feature(fit=lambda images, labels, rng: {"a": np.asarray(read("fit.json"))})
+def fitted(image, *, a):
+    return float(a)
+
+
+@labeling_function(classes=[0, 1], features=[fitted])
+def by_fit(value):
+    return int(value)
+
+
+class FromFile(Threshold):
+    @property
+    def value(self):
+        return self._learned_scalar("a")
+
+    def _learn(self, values, labels, *, classes, rng):
+        return {"a": np.asarray(read("threshold.json"))}
+
+
+@labeling_function(classes=[0, 1], thresholds={"cut": FromFile(of_feature)})
+def by_threshold(image, *, cut=0):
+    return int(cut)
+
+
+@labeling_function(classes=[0, 1], depends_on=["declared.json"])
+def declared(image):
+    return read("declared.json")
+
+
+@labeling_function(classes=[0, 1], depends_on=["folder"])
+def declared_folder(image):
+    return read("folder/part.json")
+
+
+@labeling_function(classes=[0, 1])
+def makes_its_own_file(image):
+    own = HERE / f"own-{os.getpid()}.txt"
+    own.write_text("x")
+    return len(own.read_text()) - 1
+"""
+UNTOUCHED = "makes_its_own_file"
+UNSEEN = {"declared", "declared_folder", "module_value", "module_object", UNTOUCHED}
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    for number in range(12):
+        path = tmp_path / "images" / "ab"[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), rng.integers(0, 255, (8, 8)).astype(np.uint8))
+    return tmp_path
+
+
+def write_all(folder, value):
+    names = "per_image relative cached batched module_value module_object feature"
+    names += " batched_feature fit threshold declared folder/part in_a_helper"
+    (folder / "folder").mkdir(exist_ok=True)
+    for name in names.split():
+        (folder / f"{name}.json").write_text(json.dumps(value))
+    np.save(folder / "by_numpy.npy", value)
+    cv2.imwrite(str(folder / "by_opencv.png"), np.full((2, 2), value, np.uint8))
+
+
+def apply(folder, *options):
+    """Run in a process of its own, as a user does: modules are imported anew."""
+    arguments = ["apply", "images", "--lfs", "readers.py", "--out", "run", "--json"]
+    arguments += ["--seeds-per-class", "3", "--no-sheet", "--no-floors", *options]
+    done = subprocess.run(
+        [sys.executable, "-m", "lfkit", *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_votes_follow_the_files_that_functions_read(folder):
+    (folder / "readers.py").write_text(READERS)
+    (folder / "helper_of_readers.py").write_text(
+        "import json, pathlib\n"
+        "def answer():\n"
+        "    path = pathlib.Path(__file__).with_name('in_a_helper.json')\n"
+        "    return json.loads(path.read_text())\n"
+    )
+    write_all(folder, 0)
+    first = apply(folder)
+    assert not first["faults"]
+    assert not first["left_out"]
+    found = votes_of(folder)
+    assert found == {name: {0} for name in found}
+    assert len(found) == 17
+    notes = [note for note in first["notes"] if "depends_on" in note]
+    assert len(notes) == 1
+    opened = {part.split()[0] for part in notes[0].split(", ")}
+    assert opened >= {"per_image", "relative", "loads_once", "by_numpy", "by_opencv"}
+    assert opened >= {"batched", "in_a_helper", "of_feature", "batched_feature"}
+    assert not opened & UNSEEN
+    assert "per_image reads per_image.json" in notes[0]
+
+    write_all(folder, 1)
+    apply(folder)
+    assert votes_of(folder) == {n: {int(n != UNTOUCHED)} for n in found}
+
+    again = apply(folder)
+    assert again["lf_calls"] == 0
+    assert [n for n in again["notes"] if "depends_on" in n] == notes
+
+
+def votes_of(folder):
+    from lfkit.loaded_run import load_run
+
+    votes = load_run(folder / "run").votes
+    return {n: set(votes.hard[:, j].tolist()) for j, n in enumerate(votes.names)}
