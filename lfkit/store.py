@@ -12,6 +12,7 @@ import errno
 import hashlib
 import io
 import os
+import shutil
 import stat
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
