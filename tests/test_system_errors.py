@@ -339,13 +339,15 @@ def run_shell(words, place):
     )
 
 
-def test_reader_that_leaves_is_no_error(place):
-    done = run_shell("list generators | true", place)
+@pytest.mark.parametrize("how", ["", "--json"])
+def test_reader_that_leaves_is_no_error(how, place):
+    done = run_shell(f"list generators {how} | true", place)
     assert (done.returncode, done.stderr) == (141, "")
 
 
-def test_full_standard_output_is_told(place):
-    done = run_shell("list generators > /dev/full", place)
+@pytest.mark.parametrize("how", ["", "--json"])
+def test_full_standard_output_is_told(how, place):
+    done = run_shell(f"list generators {how} > /dev/full", place)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "standard output" in done.stderr
 
