@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lfkit.data.files import refuse_links
+from lfkit.data.files import refuse_links, sweep
 from lfkit.errors import InputError, RunError
 from lfkit.json_text import to_json
 from lfkit.labels import Labels
@@ -91,6 +91,7 @@ def generate(
     if finished is not None:
         return finished
     refuse_links(order.out)
+    sweep(order.out)
     write_atomically(order.out / _MANIFEST, to_json(manifest, indent=1).encode())
     writer = FORMATS[order.format](order.out, order.n, generator.shape_, names)
     counts = np.zeros(len(names), np.int64)
@@ -393,4 +394,4 @@ def _finished(order: Order, manifest: dict[str, Any]) -> dict[str, Any] | None:
 
 def _is_foreign(path: Path) -> bool:
     """Tell what a killed `lfkit generate` cannot have left beside no manifest."""
-    return not (path.name.startswith(f".{_MANIFEST}") and path.suffix == ".partial")
+    return not (path.name.startswith(f".{_MANIFEST}") and ".partial" in path.suffixes)
