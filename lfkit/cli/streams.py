@@ -15,10 +15,10 @@ def result_alone() -> Iterator[None]:
     With `--json` another program reads stdout, and functions may print.
     """
     if sys.stdout is not sys.__stdout__ or "--json" not in sys.argv:
-        yield
+        yield  # a test, or a notebook, has streams of its own
         return
     sys.stdout.flush()
-    result = os.fdopen(os.dup(1), "w", encoding=sys.stdout.encoding)
+    result = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     sys.stdout = result
     try:
