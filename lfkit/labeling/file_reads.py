@@ -172,8 +172,8 @@ class WatchedStore:
             if changed and self._refuses:
                 raise RunError(
                     f"{changed[0][1]}, which {changed[0][0]!r} reads, has changed "
-                    "since the labels were made; run `lfkit apply` again: what does not "
-                    "depend on it is kept."
+                    "since the labels were made; run `lfkit apply` again: what does "
+                    "not depend on it is kept."
                 )
             if changed:
                 self._store.forget(kind, key)
