@@ -86,7 +86,7 @@ def reconcile(
         )
         return Classes(names, number_of[truth], (note,))
     notes: tuple[str, ...] = ()
-    if any(number(name) is not None for name in names) and not counts_from_zero(names):
+    if not counts_from_zero(names):
         shown = [f"{label} is {name}" for label, name in enumerate(names)]
         notes = (f"the functions' class numbers count the classes: {_listed(shown)}",)
     return Classes(names, np.asarray(truth, np.int64), notes)

@@ -352,6 +352,52 @@ def test_numbers_that_are_no_class_are_refused(value):
         read_cells(np.array([value, 1.0]), "labels")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\ufeffimage_id,label\r\n0.png,1\r\n1.png,3\r\n",
+        "image_id;label\n0.png;1\n1.png;3\n",
+        "image_id\tlabel\n0.png\t1\n1.png\t3\n",
+        "label , image_id\n1,0.png\n3,1.png\n",
+        ",image_id,label\n0,0.png,1.000000000000000000e+00\n1,1.png,3.0\n",
+        "Unnamed: 0,note,path,label\n0,x,0.png,1\n0,y,1.png, 3\n",
+    ],
+)
+def test_tables_as_spreadsheets_write_them(tmp_path, text):
+    for name in ("seeds.csv", "votes.csv"):
+        (tmp_path / name).write_text(text, newline="")
+    given = read_labels(tmp_path / "seeds.csv", ["0.png", "1.png"], ("1", "2", "3"))
+    assert given.labels.tolist() == [0, 2]
+    if "note" not in text:
+        (tmp_path / "votes.csv").write_text(text.replace("label", "f"), newline="")
+        found = read_votes(tmp_path / "votes.csv", 3, ("1", "2", "3"))
+        assert found.votes.hard.tolist() == [[0], [2]]
+        assert (found.votes.names, found.ids) == (("f",), ("0.png", "1.png"))
+
+
+@pytest.mark.parametrize("path", ["v", "v.npz", "v.csv", "v.parquet", "long.csv"])
+@pytest.mark.parametrize(
+    "names", [("1", "2", "3"), ("3", "1", "2"), ("0", "1", "2"), ("a", "b", "c")]
+)
+def test_votes_written_and_read_are_for_the_same_classes(tmp_path, path, names):
+    votes = Votes(np.array([[1, -1], [2, 1]]), ("f", "g"), 3)
+    kind = "crowd-kit" if path == "long.csv" else None
+    write_votes(
+        tmp_path / path, votes, ids=["a", "b"], labels=np.array([1, 2]),
+        class_names=names, format=kind,
+    )  # fmt: skip
+    found = read_votes(tmp_path / path, 3, names)
+    assert found.class_names == names
+    assert found.votes.hard.tolist() == votes.hard.tolist()
+    assert found.labels is None or found.labels.tolist() == [1, 2]
+
+
+def test_a_table_of_ids_alone_has_no_votes(tmp_path):
+    (tmp_path / "votes.csv").write_text("image_id,index\na,0\nb,1\n")
+    with pytest.raises(InputError, match="no column of votes, only image_id, index"):
+        read_votes(tmp_path / "votes.csv")
+
+
 def test_what_was_decided_is_noted():
     def notes(cells, names):
         return " ".join(
@@ -361,9 +407,13 @@ def test_what_was_decided_is_noted():
     assert notes(["0", "1"], ("cat", "dog")) == (
         "x.csv has class numbers: 0 is cat, 1 is dog"
     )
-    assert notes(["1"], ("01", "02")) == (
-        "labels of x.csv are read by their nearest names: '1' as '01'"
+    assert notes(["2"], ("01", "02")) == (
+        "labels of x.csv are read by their nearest names: '2' as '02'"
     )
+    assert notes(["1", "2"], ("1", "2", "3")) == (
+        "the numbers in x.csv are names of classes (1, 2), and do not count them from 0"
+    )
+    assert notes(["1", "3"], ("1", "2", "3")) == ""
     assert notes(["nan", "a"], ("a",)) == "'nan' in x.csv is read as no label"
     assert notes(["cat", " dog "], ("cat", "dog")) == ""
 
@@ -503,7 +553,7 @@ def test_class_numbers_are_names_or_positions(tmp_path, names, classes, found, t
     classes = _reconciled(tmp_path, tuple(names.split()), classes)
     assert classes.names == tuple(found.split())
     assert classes.truth.tolist() == truth
-    assert bool(classes.notes) == (names not in ("0 1 2", "cat dog"))
+    assert bool(classes.notes) == (names != "0 1 2")
 
 
 @pytest.mark.parametrize(

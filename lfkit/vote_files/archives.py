@@ -15,6 +15,7 @@ from lfkit.data.arrays import npz_names, read_npy, read_npz
 from lfkit.data.class_names import (
     MOST_CLASSES,
     checked_names,
+    counts_from_zero,
     plausible_class_numbers,
     read_cells,
 )
@@ -54,7 +55,11 @@ def read(
     functions = names or default_names(matrix.shape[1])
     soft, allowed = (arrays.get(key) for key in ("soft", "allowed"))
     graded = soft if allowed is None else allowed
-    classes = class_names if own is None else checked_names(own, "class_names")
+    if own is not None:
+        own = checked_names(own, "class_names")
+        if counts_from_zero(own):  # it says no more than how many there are
+            n_classes, own = len(own), None
+    classes = class_names if own is None else own
     if classes is not None and (own is not None or graded is not None):
         # Numbers count the file's own names, or the last axis of its soft votes.
         if matrix.dtype.kind != "U" and (labels is None or labels.dtype.kind != "U"):

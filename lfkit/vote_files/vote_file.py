@@ -92,9 +92,9 @@ def numbered(
         return f"function {functions[column]!r} gives {image}"
 
     parts = unified([votes] if labels is None else [votes, labels])
-    everything = Cells(
-        np.concatenate([part.codes.reshape(-1) for part in parts]), parts[0].spellings
-    )
+    flat = [part.codes.reshape(-1) for part in parts]
+    codes = np.concatenate(flat) if len(flat) > 1 else flat[0]
+    everything = Cells(codes, parts[0].spellings)
     if class_names is not None:
         found = match(everything, class_names, "the file of votes", place)
     else:
