@@ -47,6 +47,8 @@ def read_metadata(
     tables : paths of the tables, relative to the folder; what one lists is relative to
         where it lies.
     """
+    if not tables:
+        return None
     row_of = {name: row for row, name in enumerate(names)}
     labels: list[str | None] = [None] * len(names)
     splits: list[str | None] = [None] * len(names)
