@@ -188,6 +188,16 @@ def load_images(folder: Path) -> pa.Table | None:
         return None  # it only saves time; the index is made anew
 
 
+def known_images(folder: Path) -> pa.Table | None:
+    """Read images.parquet to save time: None, too, if it was changed since."""
+    index = load_images(folder)
+    try:
+        config = load_config(folder)
+    except RunError:
+        return index
+    return index if config.images in (None, _hash_of_images(folder)) else None
+
+
 def _index_of(folder: Path) -> pa.Table:
     path = folder / "images.parquet"
     with reading(path, AGAIN):

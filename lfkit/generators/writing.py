@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import itertools
@@ -19,8 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from lfkit.errors import RunError
 from lfkit.generators.samples import Samples
 from lfkit.labeling.evaluation import cpu_count
+from lfkit.runs.reading import reading
 from lfkit.store import write_atomically
 
 _PARTS = ".parts"
@@ -49,12 +52,14 @@ class Writer(ABC):
         path = self._part(number)
         if not path.exists():
             return None
-        try:
-            with np.load(path, allow_pickle=False) as arrays:
+        # What is damaged is made again.
+        with contextlib.suppress(RunError), reading(path, "delete it"):
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 whole = {name: arrays[name] for name in arrays.files}
-            return whole["proba"].argmax(axis=1)
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-            return None  # damaged: it is made again
+            labels: NDArray[np.int64] = whole["proba"].argmax(axis=1)
+            if whole["proba"].ndim == 2 and "confidence" in whole:
+                return labels
+        return None
 
     def write(self, number: int, start: int, made: Samples) -> None:
         """Write a block; its first image is number `start`."""
