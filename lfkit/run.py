@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
+from lfkit.datasets.columns import INDEX_SCHEMA
 from lfkit.errors import RunError
 from lfkit.labeling.blocks import load_column
 from lfkit.labeling.matrix import originals, place_out_of_fold, place_votes
@@ -191,6 +192,8 @@ def load_images(folder: Path) -> pa.Table | None:
 def known_images(folder: Path) -> pa.Table | None:
     """Read images.parquet to save time: None, too, if it was changed since."""
     index = load_images(folder)
+    if index is None or not set(INDEX_SCHEMA) <= set(index.schema):
+        return None
     try:
         config = load_config(folder)
     except RunError:

@@ -234,9 +234,7 @@ def test_a_block_under_another_name_is_noticed(tmp_path):
         store.save("votes", key, "block", {"votes": np.full(4, len(key))})
     one, other = (tmp_path / "votes" / key / "block.npz" for key in ("one", "other"))
     shutil.copy(one, other)
-    with pytest.raises(
-        RunError, match=r"other/block.npz cannot be read \(its check"
-    ):
+    with pytest.raises(RunError, match=r"other/block.npz cannot be read \(its check"):
         store.load("votes", "other", "block")
 
 
