@@ -384,6 +384,8 @@ def _finished(order: Order, manifest: dict[str, Any]) -> dict[str, Any] | None:
     if summary is None:
         return None
     with reading(path, "give --out a new folder"):
+        if not {"images", "generator", "classes"} <= summary.keys():
+            raise ValueError("it does not say what was written")
         files = [out / Path(file).name for file in summary["files"]]
     for file in files:
         n_left = len(list(file.iterdir())) if file.is_dir() else order.n

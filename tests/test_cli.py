@@ -1,4 +1,5 @@
 import contextlib
+import hashlib
 import json
 import os
 import random
@@ -319,6 +320,11 @@ def test_only_the_index_of_the_same_folder_is_believed(lfkit, photos, tmp_path):
         if moved:
             photos.rename(data)
         pq.write_table(table.set_column(1, "key", wrong), index)
+        config = json.loads((tmp_path / "run" / "run.json").read_text())
+        of_images = hashlib.blake2b(index.read_bytes(), digest_size=16).hexdigest()
+        (tmp_path / "run" / "run.json").write_text(
+            json.dumps(config | {"images": of_images})
+        )
         summary = json.loads(lfkit("apply", data, *command).out)
         assert summary["lf_calls"] == n_calls
 
