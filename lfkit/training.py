@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
 ACTIVE = "-active"
 _TIMED_IMAGES = 64
 _KEPT_SAMPLES = 2000  # for `lfkit report` and `lfkit evaluate`
-_BROKEN = "broken.json"  # why, beside a training that ended and is plainly broken
 
 
 def train_generator(
@@ -102,7 +100,7 @@ def train_on(
 
     Other parameters and what is returned are those of `train_generator`.
     """
-    from lfkit.generators.broken import advice
+    from lfkit.generators.broken import advice, why_broken
     from lfkit.generators.checkpoints import CheckpointFolder
     from lfkit.generators.doctor import Doctor
     from lfkit.generators.tensorboard import TensorBoard
@@ -172,16 +170,6 @@ def train_on(
         "broken": broken,
         "warnings": warnings + ([] if broken is None else [broken]),
     }
-
-
-def why_broken(folder: Path) -> str | None:
-    """Give the sentence that a plainly broken training has left in its folder."""
-    try:
-        return str(json.loads((folder / _BROKEN).read_text())["broken"])
-    except FileNotFoundError:
-        return None
-    except (ValueError, KeyError, TypeError, OSError):
-        return f"the training in {folder} is broken; train it anew with --restart."
 
 
 def _named(progress: Progress | None, stage: str) -> Callable[[int, int], None] | None:
@@ -332,6 +320,7 @@ def _save(
     """Keep the generator, what it learned, and some images to look at."""
     import io
 
+    from lfkit.generators.broken import BROKEN
     from lfkit.generators.grid import write_grid
 
     made = generator.sample(_KEPT_SAMPLES, random_state=generator.random_state)
@@ -347,7 +336,7 @@ def _save(
         write_atomically(folder / "trust.json", to_json(trust).encode())
     if generator.broken_ is not None:
         write_atomically(
-            folder / _BROKEN, to_json({"broken": generator.broken_}).encode()
+            folder / BROKEN, to_json({"broken": generator.broken_}).encode()
         )
     generator.save(folder)  # last: what has a config.json is finished
 
