@@ -21,7 +21,7 @@ from lfkit.loaded_run import LoadedRun, load_run
 from lfkit.material import Progress, fitted_functions, read_all, with_code
 from lfkit.runs.reading import read_object, reading
 from lfkit.store import write_atomically
-from lfkit.training import ACTIVE, best_device, why_broken
+from lfkit.training import ACTIVE, best_device
 from lfkit.votes import ABSTAIN
 
 _MOST_IMAGES = 1e12
@@ -67,6 +67,7 @@ def generate(
     What was written before the call was killed is kept: the same call goes on, and
     ends with the same files.
     """
+    from lfkit.generators.broken import why_broken
     from lfkit.generators.generator import BLOCK
     from lfkit.generators.writing import FORMATS
 
@@ -173,7 +174,7 @@ def relabel(
     found, reason = generator.relabel(read, loaded.votes, before.proba)
     if not np.isfinite(found).all():
         raise RunError(
-            f"what {name} in {folder} has learned holds numbers that are not finite, so "
+            f"what {name} in {folder} has learned holds numbers that are not finite: "
             "it cannot label images; train it anew: `lfkit train` with --restart."
         )
     # Seeds are known, and what cannot be read is not looked at.
