@@ -17,7 +17,7 @@ from lfkit.errors import InputError
 from lfkit.gan_plan import GanPlan
 from lfkit.loaded_run import load_run
 from lfkit.material import Material, Progress, run_material, with_code
-from lfkit.runs.reading import read_sealed, sealed
+from lfkit.runs.reading import sealed
 from lfkit.store import write_atomically
 
 if TYPE_CHECKING:
