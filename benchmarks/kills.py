@@ -91,7 +91,7 @@ COMMANDS: dict[str, list[str]] = {
 _FORMATS = ("folder", "npz", "parquet", "webdataset")
 
 # What tells of time, or of the work that was left to do, and not of the result.
-_TIMES = {"seconds", "lf_calls", "feature_values"}
+_TIMES = {"seconds", "lf_calls", "feature_values", "checksum"}
 
 
 @dataclass

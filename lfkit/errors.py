@@ -20,7 +20,7 @@ import os
 from pathlib import Path
 
 _FULL = "make room, or give another place; what is done is kept"
-_CLOSED = "give another place, or ask for the right to write there"
+_CLOSED = "give another place, or ask for the right to use this one"
 _WHAT_TO_DO = {
     errno.ENOSPC: _FULL,
     errno.EDQUOT: _FULL,
@@ -66,7 +66,7 @@ class RunError(InputError):
     """A run folder is missing, locked, or not lfkit's."""
 
 
-class StorageError(InputError):
+class StorageError(InputError, OSError):
     """The system does not let a file be read or written."""
 
 
@@ -92,6 +92,8 @@ def storage_error(
     path : the file that the user knows of; None: the one that the error names.
     """
     named = path if path is not None else (error.filename2 or error.filename)
+    if isinstance(error, StorageError):
+        return error
     if isinstance(named, bytes):
         named = os.fsdecode(named)
     reason = error.strerror or " ".join(str(error).split()) or type(error).__name__
@@ -102,4 +104,5 @@ def storage_error(
         above = [each for each in places if each.is_file()]
         advice = f"{above[0]} is a file, not a folder" if above else advice
     where = "" if isinstance(named, int) or named is None else f"{named}: "
+    where = where.replace("\n", "\\n")  # a name may have lines, a sentence has one
     return StorageError(f"{where}{reason}" + (f"; {advice}." if advice else "."))

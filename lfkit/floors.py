@@ -395,19 +395,18 @@ class _Given:
 def _names(
     widths: Mapping[str, int], features: Mapping[Feature, str]
 ) -> dict[str, str]:
-    """Name the features to be tried on their own: key → name, each once."""
+    """Name the features to be tried on their own: key → name."""
     if len(widths) < 2:
         return {}  # it is all features together
-    found: dict[str, str] = {}
-    named = {key: node.name for node, key in features.items()}
-    for key, width in widths.items():
-        if width < _WIDE:
-            continue
-        name, number = named[key], 2
-        while name in (*found.values(), _PIXELS, _FEATURES):
-            name, number = f"{named[key]} ({number})", number + 1
-        found[key] = name
-    return found
+    names = {key: node.name for node, key in features.items()}
+    return {
+        # A user's feature may have any name.
+        key: f"feature {names[key]}"
+        if names[key] in (_PIXELS, _FEATURES)
+        else names[key]
+        for key, width in widths.items()
+        if width >= _WIDE
+    }
 
 
 def _blocks(source: ImageSource, store: RunStore) -> Sequence[Block]:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfkit.errors import DataError, InputError
+from lfkit.generators.broken import why_broken
 from lfkit.metrics.image_set import ImageSet
 from lfkit.runs.reading import read_log, read_sealed, reading
 
@@ -32,6 +33,7 @@ class Generated:
     confidence : (n,) how far each label is to be trusted, if the file says so.
     checkpoint : of its training, for the protocols of scores: "last", or "".
     trust : what it learned of the functions: names, theta (m,), phi (m, m); or None.
+    broken : why its training is plainly broken, if it is.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Generated:
     confidence: NDArray[np.float64] | None = None
     trust: dict[str, Any] | None = None
     checkpoint: str = ""
+    broken: str | None = None
 
 
 def load_generated(path: Path, n_classes: int, name: str | None = None) -> Generated:
@@ -121,7 +124,10 @@ def generators_of(run: Path, n_classes: int) -> list[Generated]:
         if (folder / _SAMPLES).exists():
             known = load_generated(folder / _SAMPLES, n_classes, folder.name)
             log, trust = read_log(folder / _LOG), _trust(folder / _TRUST)
-            found.append(replace(known, log=log, trust=trust, checkpoint="last"))
+            broken = why_broken(folder)
+            found.append(
+                replace(known, log=log, trust=trust, checkpoint="last", broken=broken)
+            )
     return found
 
 

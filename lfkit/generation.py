@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lfkit.data.files import refuse_links
+from lfkit.data.files import refuse_links, sweep
 from lfkit.errors import InputError, RunError
 from lfkit.json_text import to_json
 from lfkit.labels import Labels
@@ -21,7 +21,7 @@ from lfkit.loaded_run import LoadedRun, load_run
 from lfkit.material import Progress, fitted_functions, read_all, with_code
 from lfkit.runs.reading import read_object, reading
 from lfkit.store import write_atomically
-from lfkit.training import ACTIVE, best_device, why_broken
+from lfkit.training import ACTIVE, best_device
 from lfkit.votes import ABSTAIN
 
 _MOST_IMAGES = 1e12
@@ -67,6 +67,7 @@ def generate(
     What was written before the call was killed is kept: the same call goes on, and
     ends with the same files.
     """
+    from lfkit.generators.broken import why_broken
     from lfkit.generators.generator import BLOCK
     from lfkit.generators.writing import FORMATS
 
@@ -91,6 +92,7 @@ def generate(
     if finished is not None:
         return finished
     refuse_links(order.out)
+    sweep(order.out)
     write_atomically(order.out / _MANIFEST, to_json(manifest, indent=1).encode())
     writer = FORMATS[order.format](order.out, order.n, generator.shape_, names)
     counts = np.zeros(len(names), np.int64)
@@ -172,7 +174,7 @@ def relabel(
     found, reason = generator.relabel(read, loaded.votes, before.proba)
     if not np.isfinite(found).all():
         raise RunError(
-            f"what {name} in {folder} has learned holds numbers that are not finite, so "
+            f"what {name} in {folder} has learned holds numbers that are not finite: "
             "it cannot label images; train it anew: `lfkit train` with --restart."
         )
     # Seeds are known, and what cannot be read is not looked at.
@@ -383,6 +385,8 @@ def _finished(order: Order, manifest: dict[str, Any]) -> dict[str, Any] | None:
     if summary is None:
         return None
     with reading(path, "give --out a new folder"):
+        if not {"images", "generator", "classes"} <= summary.keys():
+            raise ValueError("it does not say what was written")
         files = [out / Path(file).name for file in summary["files"]]
     for file in files:
         n_left = len(list(file.iterdir())) if file.is_dir() else order.n
@@ -393,4 +397,4 @@ def _finished(order: Order, manifest: dict[str, Any]) -> dict[str, Any] | None:
 
 def _is_foreign(path: Path) -> bool:
     """Tell what a killed `lfkit generate` cannot have left beside no manifest."""
-    return not (path.name.startswith(f".{_MANIFEST}") and path.suffix == ".partial")
+    return not (path.name.startswith(f".{_MANIFEST}") and ".partial" in path.suffixes)

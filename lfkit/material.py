@@ -130,6 +130,7 @@ def fitted_functions(
         seed_labels=votes.seed_labels,
         random_state=config.seed,
         store=RunStore(loaded.folder),
+        recompute=None,
         progress=progress,
     )
     before = {lf.name: lf.key for lf in config.lfs}

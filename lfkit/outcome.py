@@ -22,6 +22,7 @@ from lfkit.labels import (
     given_images,
     keep_precise,
     make_aggregator,
+    score,
     scored_images,
 )
 from lfkit.report.contact_sheet import contact_sheet
@@ -127,9 +128,8 @@ class Outcome:
         if labels.held_out is None:
             why, what = "no seed has told", "; give seeds with --seed-labels"
         else:
-            why = (
-                f"seeds can judge the labels up to the stage {labels.held_out.of}, not"
-            )
+            last = labels.held_out.of
+            why = f"seeds can judge labels up to the stage {last}, and have not told"
             what = "; leave out the stages cnn and joint"
         return (
             f"{why} how far confidence can be believed: the labels kept may miss the "
@@ -282,10 +282,13 @@ class Outcome:
         expected = float(kept.proba[mine].max(axis=1).mean()) if mine.any() else None
         least = float(kept.proba[mine].max(axis=1).min()) if mine.any() else None
         of = int(((whole.labels != ABSTAIN) & ~whole.is_seed).sum())
+        given = given_images(self.source, self.votes, self.unreadable)
+        before = score(whole.labels, self.classes.truth, given)
         return {
             "target_precision": self.request.target_precision,
             "kept": int(mine.sum()),
             "of": of,
+            "accuracy_before": None if before is None else before.of_all,
             "expected_precision": expected,
             "least_confidence": least,
         }

@@ -30,6 +30,7 @@ from lfkit.request import Request as Request
 from lfkit.run import (
     LFRecord,
     RunConfig,
+    known_images,
     load_images,
     save_config,
     save_foreign_votes,
@@ -119,7 +120,7 @@ def label_data(request: Request, progress: Progress | None = None) -> dict[str, 
 
 def _known_index(request: Request) -> pa.Table | None:
     """Read the index of the run's last time, if it was of the same data."""
-    index = load_images(request.out)
+    index = known_images(request.out)
     if index is None or (index.schema.metadata or {}).get(_DATA) != _place(request):
         return None
     return index

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from lfkit.data.cells import table_to_cells
+from lfkit.datasets.columns import INDEX_SCHEMA
 from lfkit.errors import RunError
 from lfkit.labeling.blocks import load_column
 from lfkit.labeling.matrix import originals, place_out_of_fold, place_votes
@@ -187,6 +188,18 @@ def load_images(folder: Path) -> pa.Table | None:
         return _index_of(folder)
     except RunError:
         return None  # it only saves time; the index is made anew
+
+
+def known_images(folder: Path) -> pa.Table | None:
+    """Read images.parquet to save time: None, too, if it was changed since."""
+    index = load_images(folder)
+    if index is None or not set(INDEX_SCHEMA) <= set(index.schema):
+        return None
+    try:
+        config = load_config(folder)
+    except RunError:
+        return index
+    return index if config.images in (None, _hash_of_images(folder)) else None
 
 
 def _index_of(folder: Path) -> pa.Table:

@@ -12,7 +12,6 @@ import errno
 import hashlib
 import io
 import os
-import re
 import shutil
 import stat
 import zlib
@@ -24,7 +23,7 @@ from typing import IO, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from lfkit.data.files import make_folder, refuse_links, remove_empty
+from lfkit.data.files import make_folder, refuse_links, remove_empty, sweep
 from lfkit.data.files import write_atomically as write_atomically
 from lfkit.errors import RunError, storage_error
 from lfkit.images import KEY_BYTES, content_groups
@@ -283,7 +282,7 @@ def locked(folder: Path) -> Iterator[None]:
         with _lock_file(folder) as handle:
             if _holds(handle, folder):
                 refuse_links(folder)
-                _sweep(folder)
+                sweep(folder)
             try:
                 yield
             finally:
@@ -336,17 +335,6 @@ def _holds(handle: IO[bytes], folder: Path) -> bool:
         f"another lfkit command is writing to {folder}; wait for it, or give another "
         "--out."
     )
-
-
-def _sweep(folder: Path) -> None:
-    """Delete the files that writers left half written."""
-    for root, folders, names in os.walk(folder):
-        for name in names:
-            if re.fullmatch(r"\..+\.\d+\.partial(\.\w+)?", name):
-                Path(root, name).unlink(missing_ok=True)
-        for name in folders:
-            if re.fullmatch(r"\..+\.\d+\.partial", name):
-                shutil.rmtree(Path(root, name), ignore_errors=True)
 
 
 def _is_sealed(path: Path) -> bool:

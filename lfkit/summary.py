@@ -155,7 +155,8 @@ class Verdict:
 def verdict(summary: Mapping[str, Any]) -> Verdict | None:
     """Compare with the floor, on the same images; say it when we do not win.
 
-    An image without a label counts as wrong. Where no truth is known, both are judged
+    An image without a label counts as wrong; where --target-precision has taken labels
+    back, those before it are compared. Where no truth is known, both are judged
     by seeds that they have not seen.
     """
     best = floor_of(summary)
@@ -165,6 +166,9 @@ def verdict(summary: Mapping[str, Any]) -> Verdict | None:
     where = ""
     if best["accuracy"] is not None and summary["accuracy"] is not None:
         ours, theirs = summary["accuracy"]["of_all"], best["accuracy"]
+        if summary.get("kept"):
+            # Those that were taken back would all count as wrong.
+            ours = summary["kept"].get("accuracy_before", ours)
     elif best["seed_cv_accuracy"] is not None:
         ours, theirs = summary["seed_accuracy"], best["seed_cv_accuracy"]
         where = " on held-out seeds"

@@ -17,7 +17,7 @@ from lfkit.errors import InputError
 from lfkit.gan_plan import GanPlan
 from lfkit.loaded_run import load_run
 from lfkit.material import Material, Progress, run_material, with_code
-from lfkit.runs.reading import read_sealed, sealed
+from lfkit.runs.reading import sealed
 from lfkit.store import write_atomically
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 ACTIVE = "-active"
 _TIMED_IMAGES = 64
 _KEPT_SAMPLES = 2000  # for `lfkit report` and `lfkit evaluate`
-_BROKEN = "broken.json"  # why, beside a training that ended and is plainly broken
 
 
 def train_generator(
@@ -104,7 +103,7 @@ def train_on(
 
     Other parameters and what is returned are those of `train_generator`.
     """
-    from lfkit.generators.broken import advice
+    from lfkit.generators.broken import advice, why_broken
     from lfkit.generators.checkpoints import CheckpointFolder
     from lfkit.generators.doctor import Doctor
     from lfkit.generators.tensorboard import TensorBoard
@@ -174,14 +173,6 @@ def train_on(
         "broken": broken,
         "warnings": warnings + ([] if broken is None else [broken]),
     }
-
-
-def why_broken(folder: Path) -> str | None:
-    """Give the sentence that a plainly broken training has left in its folder."""
-    path = folder / _BROKEN
-    if not path.exists():
-        return None
-    return str(read_sealed(path, "train it anew with --restart")["broken"])
 
 
 def _named(progress: Progress | None, stage: str) -> Callable[[int, int], None] | None:
@@ -332,6 +323,7 @@ def _save(
     """Keep the generator, what it learned, and some images to look at."""
     import io
 
+    from lfkit.generators.broken import BROKEN
     from lfkit.generators.grid import write_grid
 
     made = generator.sample(_KEPT_SAMPLES, random_state=generator.random_state)
@@ -346,7 +338,7 @@ def _save(
         trust = {"names": list(lfs), "theta": theta, "phi": phi}
         write_atomically(folder / "trust.json", sealed(trust))
     if generator.broken_ is not None:
-        write_atomically(folder / _BROKEN, sealed({"broken": generator.broken_}))
+        write_atomically(folder / BROKEN, sealed({"broken": generator.broken_}))
     generator.save(folder)  # last: what has a config.json is finished
 
 

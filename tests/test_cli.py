@@ -1,4 +1,5 @@
 import contextlib
+import hashlib
 import json
 import os
 import random
@@ -113,9 +114,11 @@ def test_seeds_are_drawn_kept_as_labels_and_not_scored(lfkit, photos, tmp_path):
     assert labels["seed"].sum() == 4
     assert (labels.loc[labels["seed"], "confidence"] == 1).all()
     assert [floor["name"] for floor in summary["floors"]] == [
-        "logistic regression on pixels",
-        "shrinkage LDA on features",
+        f"{classifier} on {what}"
+        for what in ("features", "pixels")
+        for classifier in ("shrinkage LDA", "logistic regression")
     ]
+    assert summary["floor"] in [floor["name"] for floor in summary["floors"]]
     assert all(floor["n_scored"] == 6 for floor in summary["floors"])
 
 
@@ -267,7 +270,8 @@ def test_votes_made_elsewhere_are_compared_with_a_classifier(lfkit, photos, tmp_
     )  # fmt: skip
     summary = json.loads(done.out)
     assert [floor["name"] for floor in summary["floors"]] == [
-        "logistic regression on pixels"
+        "shrinkage LDA on pixels",
+        "logistic regression on pixels",
     ]
     assert (summary["lf_calls"], summary["feature_values"]) == (0, 0)
     assert list(summary["problems"]) == ["dark/000.png"]
@@ -316,6 +320,11 @@ def test_only_the_index_of_the_same_folder_is_believed(lfkit, photos, tmp_path):
         if moved:
             photos.rename(data)
         pq.write_table(table.set_column(1, "key", wrong), index)
+        config = json.loads((tmp_path / "run" / "run.json").read_text())
+        of_images = hashlib.blake2b(index.read_bytes(), digest_size=16).hexdigest()
+        (tmp_path / "run" / "run.json").write_text(
+            json.dumps(config | {"images": of_images})
+        )
         summary = json.loads(lfkit("apply", data, *command).out)
         assert summary["lf_calls"] == n_calls
 
@@ -434,7 +443,7 @@ def test_apply_and_analyze_score_the_images_that_can_be_read(lfkit, photos, tmp_
     n_scored = [floor["n_scored"] for floor in summary["floors"]]
     analyzed = json.loads(lfkit("analyze", run, "--json").out)
     assert summary["accuracy"]["n"] == analyzed["accuracy"]["n"]
-    assert n_scored == [summary["accuracy"]["n"]] * 2
+    assert n_scored == [summary["accuracy"]["n"]] * 4
 
 
 def test_seeds_that_cannot_be_read_are_mentioned(lfkit, photos, tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from importlib.util import find_spec
 
 import numpy as np
 import pyarrow as pa
@@ -297,6 +298,31 @@ def test_damaged_at_random_nothing_breaks(home, kind):
 
 @pytest.mark.slow
 def test_the_fuzz_campaign_finds_nothing(home):
-    found = campaign(KINDS, files=200, minutes=10, seed=2, scratch=home.parent)
+    kinds = [kind for kind in KINDS if find_spec(f"benchmarks.fuzz.{kind}")]
+    found = campaign(kinds, files=200, minutes=10, seed=2, scratch=home.parent)
     assert not found.findings, "\n".join(found.lines())
     assert sum(found.files.values()) >= 200
+
+
+def test_an_index_that_was_changed_is_not_believed(lfkit, home, run):
+    before = (run / "labels.csv").read_bytes()
+    path = run / "images.parquet"
+    table = pq.read_table(path)
+    keys = table["key"].to_pylist()
+    place = table.column_names.index("key")
+    pq.write_table(table.set_column(place, "key", pa.array(keys[1:] + keys[:1])), path)
+    words = ["apply", home / "photos", "--lfs", home / "functions.py", "--out", run]
+    refine = ["--refine", "--stages", "lda,diffuse"]
+    done = lfkit(*words, "--seed-labels", home / "seeds.csv", *refine)
+    assert done.code == 0, done.err
+    assert (run / "labels.csv").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "written", [[], 3, {"files": 3}, {"files": ["generated.npz"]}, {"images": 4}]
+)
+def test_a_wrong_manifest_of_generated_images_is_named(lfkit, home, run, written):
+    out = shutil.copytree(home / "made", run.parent / "made")
+    edited(out / "manifest.json", written=written)
+    words = ["generate", run, "-n", 20, "--out", out, "--format", "npz"]
+    refused(lfkit(*words), "manifest.json")

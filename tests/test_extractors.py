@@ -167,14 +167,14 @@ def test_a_damaged_file_is_named(content, tmp_path):
     path = tmp_path / "domain.npz"
     path.write_bytes(content)
     with pytest.raises(
-        InputError, match=r"domain.npz cannot be read as a domain class"
+        InputError, match=r"domain.npz cannot be read .* be trained again"
     ):
         DomainClassifier.load(path)
 
 
 def test_a_file_of_something_else_is_named(tmp_path):
     np.savez(tmp_path / "other.npz", images=np.zeros(3))
-    with pytest.raises(InputError, match=r"other.npz cannot be read as a domain class"):
+    with pytest.raises(InputError, match=r"other.npz cannot be read .*trained again"):
         DomainClassifier.load(tmp_path / "other.npz")
 
 

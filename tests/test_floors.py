@@ -4,6 +4,7 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 
 from lfkit import LFApplier, NearestMean, feature, labeling_function
 from lfkit.datasets import ArraySource
@@ -290,6 +291,41 @@ def seeds_as_votes(labels, n_classes=2):
         seed_rows=np.arange(n),
         seed_labels=labels,
     )
+
+
+def test_one_wide_feature_among_poor_ones_is_the_floor(tmp_path):
+    images, _, labels = toy_images(60, 0)
+
+    @feature(batched=True)
+    def pixels_of_the_middle(images):
+        return images[:, 0, :, 1:3].flatten(1).repeat(1, 2)
+
+    @feature(batched=True)
+    def noise(images):
+        return (images.flatten(1).sum(dim=1, keepdim=True) * 1e4).sin().repeat(1, 3)
+
+    def poor(number):
+        @feature(batched=True, name=f"speckle_{number}")
+        def speckle(images):
+            key = (images.flatten(1).double().sum(dim=1, keepdim=True) * 1e3).frac()
+            shifts = torch.arange(1, 31) * (number + 1)
+            return (key * shifts * 12.9898).sin().mul(43758.5453).frac().float()
+
+        return speckle
+
+    nodes = [pixels_of_the_middle, noise, *(poor(number) for number in range(8))]
+
+    def make(node, number):
+        return labeling_function(
+            classes=[0, 1], features=[node], batched=True, name=f"f{number}"
+        )(lambda values: torch.zeros(len(values), dtype=torch.long))
+
+    lfs = [make(node, number) for number, node in enumerate(nodes)]
+    found = floors_of(tmp_path, images, labels, np.arange(24), lfs)
+    assert the_floor(list(found.values())).name.endswith("pixels_of_the_middle")
+    # Too narrow to be tried alone.
+    assert not any(name.endswith("noise") for name in found)
+    assert LDA.format("speckle_7") in found
 
 
 def test_large_seeds_are_read_in_parts(tmp_path, monkeypatch):

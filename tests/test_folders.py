@@ -336,6 +336,22 @@ def test_a_table_about_something_else_is_named(tmp_path):
     said(open_images(tmp_path), "metadata.csv has no column 'label'")
 
 
+def test_a_table_that_lists_no_image_of_the_folder_is_told(tmp_path):
+    fill(tmp_path, "1.png")
+    write_table(tmp_path / "metadata.jsonl", file_name=[1, 2], label=["x", "y"])
+    source = open_images(tmp_path)
+    assert source.labels is None
+    said(source, "lists 2 files that are not there, or no image", "such as 1")
+
+
+@pytest.mark.parametrize("name", ["1.png", "./1.png", "sub/../1.png", "{}/1.png"])
+def test_a_table_may_write_a_path_in_other_ways(tmp_path, name):
+    fill(tmp_path, "1.png")
+    names = [name.format(tmp_path)]
+    write_table(tmp_path / "metadata.csv", file_name=names, label=["x"])
+    assert labels_of(open_images(tmp_path)) == {"1.png": "x"}
+
+
 def test_the_folder_that_generate_writes_is_read(tmp_path):
     from lfkit.generators.samples import Samples
     from lfkit.generators.writing import FolderWriter

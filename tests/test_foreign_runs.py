@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lfkit.errors import RunError
+from lfkit.errors import DeclarationError, RunError
 from lfkit.labeling.known_code import remember_code, strange_code
+from lfkit.labeling.loading import load_lfs
 from lfkit.store import locked
 
 FUNCTIONS = """
@@ -169,6 +170,20 @@ def test_library_in_the_working_folder_is_not_lfkits(project, tmp_path, monkeypa
     assert strange_code(["lf_library.digits"]) == ("lf_library.digits", False)
     monkeypatch.chdir(tmp_path)
     assert strange_code(["lf_library.digits"]) is None
+
+
+@pytest.mark.parametrize(
+    "spec",
+    ["", ".", "a..b", ":", "x.PY", "evil", "evil:f", "evil.py:f", "a\0.py", "a\0",
+     "x" * 5000 + ".py", "os", "sys", "builtins", "__main__", "lf_library/../evil.py",
+     "lf_library.", "~nobody/../evil.py", "/dev/null", "\udc80"],
+)  # fmt: skip
+def test_odd_names_of_code_are_strange_or_not_there(spec, tmp_path, monkeypatch):
+    (tmp_path / "evil.py").write_text("raise SystemExit(9)")
+    monkeypatch.chdir(tmp_path)
+    if strange_code([spec]) is None:
+        with pytest.raises(DeclarationError, match="there is no"):
+            load_lfs([spec])
 
 
 def test_what_cannot_be_kept_is_told_once(lfkit, project, monkeypatch, tmp_path):

@@ -252,6 +252,18 @@ def test_an_undone_stage_is_undone_for_held_out_seeds_too(scene):
     np.testing.assert_array_equal(refined.proba, without.proba)
 
 
+def test_a_class_that_nothing_names_gets_no_label(scene):
+    pixels, truth, votes = scene
+    hard = Votes(votes.hard, votes.names, 3)
+    votes = replace(votes, n_classes=3, seed_out_of_fold=hard.rows(votes.seed_rows))
+    said = np.eye(3)[truth]
+    said[::3] = [0.5, 0.5, 0]
+    for some in (votes, replace(hard, seed_rows=None, seed_labels=None)):
+        refined = improved(pixels, some, proba=said, stages=CHEAP)
+        assert refined.is_refined
+        assert not refined.proba[:, 2].any()
+
+
 def test_copies_of_a_seed_do_not_tell_its_label():
     pixels, truth = dots(300)
     rng = np.random.default_rng(0)

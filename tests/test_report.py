@@ -250,8 +250,10 @@ def test_floors_and_stages_are_not_shown_beside_other_true_labels(lfkit, folder)
     assert stages
     _, page = reported(lfkit, out)
     refinement = page[page.index('<section id="refinement">') :]
-    for name, share in zip(stored["floors"], floors, strict=True):
-        assert f"<b>{share}</b><span>floor: {name['name']}</span>" in page
+    for found, share in zip(stored["floors"], floors, strict=True):
+        is_floor = found["name"] == stored["floor"]
+        assert is_floor == (f"<span>floor: {found['name']}</span>" in page)
+        assert f"<td>{share}</td>" in page
     assert all(f"<td>{share}</td>" in refinement for share in stages)
     assert "not scored by the true labels given here" not in page
 

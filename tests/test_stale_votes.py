@@ -234,3 +234,108 @@ def votes_of(folder):
 
     votes = load_run(folder / "run").votes
     return {n: set(votes.hard[:, j].tolist()) for j, n in enumerate(votes.names)}
+
+
+RECOMPUTED = """
+import os
+from lfkit import feature, labeling_function
+
+
+@feature
+def variable(image):
+    return float(os.getenv("ANSWER"))
+
+
+@feature
+def other(image):
+    return 2 * float(os.getenv("ANSWER"))
+
+
+@labeling_function(classes=[0, 1], features=[variable])
+def first(value):
+    return int(value)
+
+
+@labeling_function(classes=[0, 1], features=[variable])
+def beside(value):
+    return int(value)
+
+
+@labeling_function(classes=[0, 1], features=[other])
+def apart(value):
+    return int(value) // 2
+"""
+
+
+@pytest.mark.parametrize(
+    ("asked", "again"),
+    [
+        ([], set()),
+        (["first"], {"first", "beside"}),
+        (["other"], {"apart"}),
+        (["all"], {"first", "beside", "apart"}),
+    ],
+)
+def test_recompute_votes_again(lfkit, folder, monkeypatch, asked, again):
+    (folder / "lfs.py").write_text(RECOMPUTED)
+    options = ["images", "--lfs", "lfs.py", "--out", "run", "--json", "--no-sheet"]
+    monkeypatch.setenv("ANSWER", "0")
+    assert lfkit("apply", *options).code == 0
+    monkeypatch.setenv("ANSWER", "1")
+    for name in asked:
+        options += ["--recompute", name]
+    assert lfkit("apply", *options).code == 0
+    expected = {n: {int(n in again)} for n in ("first", "beside", "apart")}
+    assert votes_of(folder) == expected
+
+
+def test_training_refuses_votes_whose_files_have_changed(lfkit, folder):
+    (folder / "cut.json").write_text("0")
+    (folder / "lfs.py").write_text(
+        "from pathlib import Path\n"
+        "from lfkit import labeling_function\n"
+        "@labeling_function(classes=[0, 1])\n"
+        "def reads(image):\n"
+        "    return int(Path('cut.json').read_text())\n"
+    )
+    options = ["images", "--lfs", "lfs.py", "--out", "run", "--no-sheet"]
+    assert lfkit("apply", *options).code == 0
+    (folder / "cut.json").write_text("1")
+    done = lfkit("train", "run", "--with", "two-stage", "--steps", 1)
+    assert done.code == 2
+    assert "cut.json" in done.err
+    assert votes_of(folder) == {"reads": {0}}
+
+
+def test_an_unknown_name_to_recompute_is_refused(lfkit, folder):
+    (folder / "lfs.py").write_text(RECOMPUTED)
+    options = ["images", "--lfs", "lfs.py", "--out", "run", "--recompute", "frist"]
+    done = lfkit("apply", *options)
+    assert done.code == 2
+    assert "'frist'" in done.err
+    assert "first" in done.err
+    assert not (folder / "run" / "votes").exists()
+
+
+@pytest.mark.parametrize(
+    ("decorator", "told"),
+    [
+        ('labeling_function(classes=[0], depends_on=["no.json"])', "no.json"),
+        ('feature(depends_on=["no.json"])', "no.json"),
+        ('labeling_function(classes=[0], depends_on="no.json")', "takes a list"),
+        ("labeling_function(classes=[0], depends_on=[3])", "3"),
+    ],
+)
+def test_a_wrong_depends_on_is_one_sentence(lfkit, folder, decorator, told):
+    (folder / "lfs.py").write_text(
+        "from lfkit import feature, labeling_function\n"
+        f"@{decorator}\n"
+        "def reads(image):\n"
+        "    return 0\n"
+    )
+    done = lfkit("apply", "images", "--lfs", "lfs.py", "--out", "run")
+    assert done.code == 2
+    assert "'reads'" in done.err
+    assert "depends" in done.err
+    assert told in done.err
+    assert "Traceback" not in done.err

@@ -144,6 +144,7 @@ def test_a_run_that_is_killed_while_writing_leaves_no_half_file(tmp_path, monkey
     with pytest.raises(OSError, match="no space"):
         write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
+    assert [*path.parent.iterdir()] == [path]
 
 
 def write_until_killed(path):
@@ -234,9 +235,7 @@ def test_a_block_under_another_name_is_noticed(tmp_path):
         store.save("votes", key, "block", {"votes": np.full(4, len(key))})
     one, other = (tmp_path / "votes" / key / "block.npz" for key in ("one", "other"))
     shutil.copy(one, other)
-    with pytest.raises(
-        RunError, match=r"other/block.npz cannot be read \(its check"
-    ):
+    with pytest.raises(RunError, match=r"other/block.npz cannot be read \(its check"):
         store.load("votes", "other", "block")
 
 

@@ -282,6 +282,52 @@ def test_line_that_does_not_fit_is_not_begun(tmp_path):
     assert path.read_text() == "a" * 80 + "\n"
 
 
+FITTED = """
+from lfkit import Quantile, feature, labeling_function
+CLASSES = ["dark", "bright"]
+
+@feature(batched=True)
+def brightness(images):
+    return images.mean(dim=(1, 2, 3))
+
+@labeling_function(
+    classes=[0, 1], features=[brightness], batched=True,
+    thresholds={"cut": Quantile(brightness, 0.5)},
+)
+def by_cut(means, *, cut=0.3):
+    return (means > cut).long()
+"""
+
+
+def test_no_function_is_left_out_because_a_disk_is_full(lfkit, place, monkeypatch):
+    """Refused once, wherever: it is no fault of the function that was at work."""
+    (place / "fitted.py").write_text(FITTED)
+    whole, n_written = os.replace, 0
+    command = ["apply", "photos", "--lfs", "fitted.py", "--seeds-per-class", "6"]
+    command += ["--no-floors", "--no-sheet", "--out", "fitted", "--json"]
+
+    def replace(old, new):
+        nonlocal n_written
+        n_written += 1
+        if n_written == n_refused:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        whole(old, new)
+
+    monkeypatch.setattr(files.os, "replace", replace)
+    n_refused, codes = 2, []  # the first only keeps whose the functions are
+    while True:
+        n_written = 0
+        done = lfkit(*command)
+        codes.append(done.code)
+        if done.code == 0:
+            break
+        assert "no space left" in done.err
+        n_refused += 1
+    told = json.loads(done.out)
+    assert (told["left_out"], told["faults"], told["labeled"]) == ({}, {}, 24)
+    assert len(codes) > 3
+
+
 # The ends of output.
 
 
@@ -293,13 +339,15 @@ def run_shell(words, place):
     )
 
 
-def test_reader_that_leaves_is_no_error(place):
-    done = run_shell("list generators | true", place)
+@pytest.mark.parametrize("how", ["", "--json"])
+def test_reader_that_leaves_is_no_error(how, place):
+    done = run_shell(f"list generators {how} | true", place)
     assert (done.returncode, done.stderr) == (141, "")
 
 
-def test_full_standard_output_is_told(place):
-    done = run_shell("list generators > /dev/full", place)
+@pytest.mark.parametrize("how", ["", "--json"])
+def test_full_standard_output_is_told(how, place):
+    done = run_shell(f"list generators {how} > /dev/full", place)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "standard output" in done.stderr
 

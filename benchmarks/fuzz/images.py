@@ -13,6 +13,7 @@ import faulthandler
 import functools
 import io
 import resource
+import shutil
 import sys
 import tempfile
 import time
@@ -63,6 +64,8 @@ def cases(rng: np.random.Generator, folder: Path) -> Iterator[Case]:
             *("--size", "16", "--no-floors", "--no-sheet"),
         )
         yield Case("image", str(dict(damages)), tuple(files), command, _all_told)
+        shutil.rmtree(data)
+        shutil.rmtree(run, ignore_errors=True)
         number += 1
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.fuzz.case import Case
 from benchmarks.fuzz.damage import damaged
-from benchmarks.fuzz.prepared import links, prepared
+from benchmarks.fuzz.prepared import TRAINING, links, prepared
 
 # What is asked for is not there: a folder that was renamed, another name of it.
 _FINE = ("no trained generator", "no trained '", "made with other options")
@@ -41,7 +41,7 @@ def cases(rng: np.random.Generator, folder: Path) -> Iterator[Case]:
             (*make, "--out", str(out)),
             ("report", str(run), "--generated", str(out / "generated.npz")),
             ("aggregate", str(run), "--with", "two-stage"),
-            ("train", str(run), "--with", "two-stage", "--steps", "20"),
+            ("train", str(run), *TRAINING),
         )
         command = commands[rng.choice(5, p=[0.5, 0.15, 0.05, 0.15, 0.15])]
         yield Case("model folder", told, (path,), command, _same_or_named)

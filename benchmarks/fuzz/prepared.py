@@ -34,7 +34,9 @@ def brighter_half_names_it(values):
 def much_brighter_left_is_left(values):
     return (values <= 0.2).long() * -1
 """
-_TOY = ["batch=8", "width=16", "z_dim=8", "reader_steps=10"]
+_TOY = ("batch=8", "width=16", "z_dim=8", "reader_steps=10")
+TRAINING = ("--with", "two-stage", "--steps", "20")
+TRAINING += tuple(word for setting in _TOY for word in ("--set", setting))
 N_IMAGES = 40
 
 
@@ -82,10 +84,9 @@ def prepared(scratch: Path) -> Path:
     run = home / "run"
     refine = ["--refine", "--stages", "lda,diffuse"]
     functions = ["--lfs", home / "functions.py", "--seed-labels", home / "seeds.csv"]
-    toy = [word for setting in _TOY for word in ("--set", setting)]
     commands: list[list[object]] = [
         ["apply", home / "photos", *functions, *refine, "--out", run],
-        ["train", run, "--with", "two-stage", "--steps", 20, *toy],
+        ["train", run, *TRAINING],
         ["generate", run, "-n", 20, "--out", home / "made", "--format", "npz"],
         ["report", run],
     ]

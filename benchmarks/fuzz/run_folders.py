@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks.fuzz.case import Case
 from benchmarks.fuzz.damage import damaged
-from benchmarks.fuzz.prepared import call, links, prepared
+from benchmarks.fuzz.prepared import TRAINING, call, links, prepared
 
 # What may say something else after damage, without being wrong: it is what was asked
 # for, or what nobody else knows.
@@ -30,7 +30,7 @@ def _commands(home: Path, run: Path) -> list[tuple[str, ...]]:
         ("export", str(run), "--out", f"{run.parent}/out.csv"),
         ("report", str(run)),
         (*apply, "--out", str(run), *refine),
-        ("train", str(run), "--with", "two-stage", "--steps", "20"),
+        ("train", str(run), *TRAINING),
     ]
 
 

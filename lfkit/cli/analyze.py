@@ -126,10 +126,10 @@ def diagnose(run: Run, labels: LabelsFile = None, as_json: Json = False) -> None
         if value is None:
             continue
         where = "cross-validated on the seeds" if scored is None else "on other images"
-        name = "Floor" if one is floor else "Another plain classifier"
+        best = "; the best on held-out seeds" if one is floor else ""
         sentences.append(
-            f"{name}: {one['name']}, trained on the seeds alone, is right "
-            f"{value:.1%} of the time ({where})."
+            f"Floor: {one['name']}, trained on the seeds alone, is right "
+            f"{value:.1%} of the time ({where}{best})."
         )
     console.print(bullets(sentences))
 

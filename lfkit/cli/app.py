@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from typing import NoReturn
@@ -49,7 +50,7 @@ def main() -> None:
             try:
                 app()
             finally:
-                sys.stdout.flush()  # here it can be told that nobody takes it
+                _flush()  # here it can be told that nobody takes it
     except SystemExit as stop:
         if isinstance(stop.__context__, BrokenPipeError):
             _leave_unread()
@@ -60,6 +61,19 @@ def main() -> None:
         _fail(str(error))
     except OSError as error:
         _fail(str(storage_error(error)))
+    except MemoryError as error:
+        told = str(error) or "the system gives no more"
+        _fail(f"there is too little memory ({told}); close other programs, or use less")
+
+
+def _flush() -> None:
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        _drop_output()
+        raise storage_error(error, "standard output") from error
 
 
 def _fail(sentence: str) -> NoReturn:
@@ -83,5 +97,5 @@ def _drop_output() -> None:
     try:
         sys.stdout.flush()
     except OSError:
-        if sys.stdout is sys.__stdout__ and sys.__stdout__ is not None:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())
+        with contextlib.suppress(OSError):  # it may be no stream of the system
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

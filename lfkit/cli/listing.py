@@ -10,7 +10,7 @@ import typer
 
 from lfkit.cli.console import echo
 from lfkit.cli.options import parse_size, split_list
-from lfkit.errors import InputError
+from lfkit.errors import InputError, StorageError
 from lfkit.json_text import to_json
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ def _draw(requests: list[SheetRequest], as_json: bool) -> None:
                 found = draw_sheet(request, bars)
                 bars.close()
         except InputError as error:
-            if len(requests) == 1:
+            if len(requests) == 1 or isinstance(error, StorageError):
                 raise
             found = {"lfs": list(request.specs), "sheet": None, "notes": [str(error)]}
         results.append(found)

@@ -159,6 +159,8 @@ def _how_judged(summary: dict[str, Any]) -> str:
     """Say what the labels' accuracy on the seeds is of."""
     judged = summary["judged"]
     remark = f"of {judged['seeds']}, by what has not seen them"
+    if summary.get("kept"):
+        remark += ", before labels were taken back"
     refined = refined_stages(summary)
     if not refined:
         return remark

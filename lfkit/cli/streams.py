@@ -14,11 +14,12 @@ def result_alone() -> Iterator[None]:
 
     With `--json` another program reads stdout, and functions may print.
     """
-    if sys.stdout is not sys.__stdout__ or "--json" not in sys.argv:
-        yield
+    stdout = sys.__stdout__
+    if stdout is None or sys.stdout is not stdout or "--json" not in sys.argv:
+        yield  # a test, or a notebook, has streams of its own
         return
-    sys.stdout.flush()
-    result = os.fdopen(os.dup(1), "w", encoding=sys.stdout.encoding)
+    stdout.flush()
+    result = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     sys.stdout = result
     try:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -102,6 +104,17 @@ def refuse_links(folder: Path) -> None:
                     f"place outside of {folder}; put a folder there. ({folder} itself "
                     "may be a link.)"
                 )
+
+
+def sweep(folder: Path) -> None:
+    """Delete the files that killed writers left half written."""
+    for root, folders, names in os.walk(folder):
+        for name in names:
+            if re.fullmatch(r"\..+\.\d+\.partial(\.\w+)?", name):
+                Path(root, name).unlink(missing_ok=True)
+        for name in folders:
+            if re.fullmatch(r"\..+\.\d+\.partial", name):
+                shutil.rmtree(Path(root, name), ignore_errors=True)
 
 
 def _partial_name(path: Path) -> str:

@@ -23,10 +23,13 @@ _INDEX = re.compile(r"(Unnamed: \d+(\.\d+)*|index|level_\d+|__index_level_\d+__|
 
 def column_names(path: Path) -> list[str]:
     """Read the names of a table's columns; spaces around them do not count."""
-    held, _ = _header(path)
-    if path.suffix.lower() != ".parquet":
-        held = [from_cell(name) for name in held]
-    return [name.strip() for name in held]
+    return [_plain(path, name) for name in _header(path)[0]]
+
+
+def _plain(path: Path, name: str) -> str:
+    """Give a column's name; in a CSV it is a cell."""
+    name = name.strip()
+    return name if path.suffix.lower() == ".parquet" else from_cell(name)
 
 
 def _header(path: Path) -> tuple[list[str], str]:
@@ -57,7 +60,7 @@ def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     held, separator = _header(path)
     if not held:
         raise DataError(f"{path} cannot be read as a table: it is empty.")
-    wanted = [name for name in held if columns is None or name.strip() in columns]
+    wanted = [n for n in held if columns is None or _plain(path, n) in columns]
     try:
         if path.suffix.lower() == ".parquet":
             schema = pq.read_schema(path)
@@ -72,10 +75,8 @@ def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
                 strings_can_be_null=True,
             )
             parsing = pa_csv.ParseOptions(delimiter=separator, newlines_in_values=True)
-            table = pa_csv.read_csv(
-                path, convert_options=options, parse_options=parsing
-            )
-            table = table_from_cells(table)
+            read = pa_csv.read_csv(path, convert_options=options, parse_options=parsing)
+            table = table_from_cells(read)
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
         raise _unreadable(path, error) from error
     renamed = table.rename_columns([name.strip() for name in table.column_names])

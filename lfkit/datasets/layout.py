@@ -46,7 +46,22 @@ def find_layout(names: Sequence[bytes]) -> Layout:
     >>> layout.classes, layout.splits
     (['cat', 'dog'], ['train', 'test'])
     """
-    below = [name.split(b"/") for name in names]
+    # There are fewer folders than images: a million names are not taken apart.
+    position: dict[bytes, int] = {}
+    rows = [
+        position.setdefault(name.rpartition(b"/")[0], len(position)) for name in names
+    ]
+    found = _layout_of([[*filter(None, path.split(b"/")), b""] for path in position])
+    splits = found.splits
+    return Layout(
+        [found.classes[row] for row in rows],
+        None if splits is None else [splits[row] for row in rows],
+        found.notes,
+    )
+
+
+def _layout_of(below: list[list[bytes]]) -> Layout:
+    """Find the layout of one image for each folder, given as the parts of its path."""
     splits: list[str | None] | None = None
     notes: list[str] = []
     while True:

@@ -23,7 +23,7 @@ from lfkit.errors import DataError
 
 # What columns may be called, the first choice first; capitals and spaces do not count.
 _PATHS = ("path", "file_name", "filename", "file_path", "filepath")
-_LABELS = ("label", "class", "class_name", "label_name", "category", "target")
+_LABELS = ("label", "class", "class_name", "label_name", "category")
 _SPLITS = ("split",)
 _TABLES = (".csv", ".tsv", ".parquet", ".jsonl")
 _MOST_HEADER = 1 << 20

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import posixpath
 from collections.abc import Sequence
 from pathlib import Path
@@ -46,6 +47,8 @@ def read_metadata(
     tables : paths of the tables, relative to the folder; what one lists is relative to
         where it lies.
     """
+    if not tables:
+        return None
     row_of = {name: row for row, name in enumerate(names)}
     labels: list[str | None] = [None] * len(names)
     splits: list[str | None] = [None] * len(names)
@@ -53,7 +56,7 @@ def read_metadata(
     for table in tables:
         _read_table(folder, table, row_of, labels, splits, found)
     if not found.rows:
-        return None if not found.notes else _nothing(found, folder, tables)
+        return _nothing(found, folder)
     source = " and ".join(
         table.decode("utf-8", "backslashreplace") for table in tables[:3]
     )
@@ -86,11 +89,12 @@ class _Found:
         self.has_labels, self.missing = has_labels, missing
 
 
-def _nothing(found: _Found, folder: Path, tables: Sequence[bytes]) -> Metadata:
+def _nothing(found: _Found, folder: Path) -> Metadata | None:
+    """Say what tables hold that list none of the images."""
     notes = list(found.notes)
     if found.missing:
-        notes.append(_listed_note("the tables beside the images", found.missing))
-    return Metadata("", folder, None, None, tuple(notes))
+        notes.append(_listed_note("the table beside the images", found.missing))
+    return Metadata("", folder, None, None, tuple(notes)) if notes else None
 
 
 def _read_table(
@@ -113,11 +117,12 @@ def _read_table(
     if listing.labels is None:
         found.notes.append(f"{shown} has no column 'label': it gives no labels")
     found.has_labels |= listing.labels is not None
+    root = os.fsencode(os.path.abspath(folder)) + b"/"
     above = table.rpartition(b"/")[0]
     texts = _label_texts(listing, path)
     parts = [None] * len(texts) if listing.splits is None else _texts(listing.splits)
     for name, label, split in zip(_texts(listing.paths), texts, parts, strict=True):
-        row = _row(name or "", above, row_of)
+        row = _row(name or "", root, above, row_of)
         if row is None:
             found.missing.append(name or "")
             continue
@@ -131,13 +136,13 @@ def _read_table(
         splits[row] = split
 
 
-def _row(name: str, above: bytes, row_of: dict[bytes, int]) -> int | None:
+def _row(name: str, root: bytes, above: bytes, row_of: dict[bytes, int]) -> int | None:
     """Find the image that a table in the folder `above` calls by this name."""
     for spelled in (name, slashes(name)):
         inside = posixpath.normpath(
             posixpath.join(above, spelled.encode("utf-8", "surrogateescape"))
         )
-        row = row_of.get(inside)
+        row = row_of.get(inside.removeprefix(root))
         if row is not None:
             return row
     return None

@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +15,7 @@ from lfkit.data.files import written_whole
 from lfkit.errors import InputError
 from lfkit.extractors.extractor import Extractor
 from lfkit.images import ImageSource, to_unit_range
+from lfkit.runs.reading import reading
 
 if TYPE_CHECKING:
     from lfkit.nn import SmallConvNet, TrainingPlan
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 _WIDTH = 32  # channels of the first layer; the last has 64
 _N_FEATURES = 128
 _AT_ONCE = 256
-_UNREADABLE = (OSError, EOFError, ValueError, KeyError, RuntimeError, BadZipFile)
 _MOST_IMAGES = 60_000  # held in memory to learn from
 
 Labels = Literal["true", "weak"]
@@ -172,7 +171,8 @@ class DomainClassifier(Extractor):
 
         from lfkit.nn import SmallConvNet
 
-        try:
+        remedy = "delete it, and let it be trained again"
+        with reading(path, remedy, InputError):
             # Opened here: np.load leaves a damaged archive open.
             with path.open("rb") as opened, np.load(opened) as file:
                 known = {name: file[name] for name in file.files}
@@ -199,11 +199,6 @@ class DomainClassifier(Extractor):
                 }
             )
             projection = known["projection"]
-        except _UNREADABLE as error:
-            raise InputError(
-                f"{path} cannot be read as a domain classifier ({error}); delete it, "
-                "and let it be trained again."
-            ) from error
         n_classes = int(known["n_classes"])
         return found._take(network.to(device), projection, (h, w, c), n_classes)
 

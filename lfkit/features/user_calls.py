@@ -328,7 +328,7 @@ def _start_as_daemons() -> None:
             thread.daemon = True
         original(thread)
 
-    threading.Thread.start = start  # type: ignore[method-assign]
+    threading.Thread.start = start  # type: ignore[method-assign, assignment]
 
 
 def _guarded(original: Callable[..., Any], what: str) -> Callable[..., Any]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,7 @@ from numpy.typing import NDArray
 
 from lfkit.gan_plan import GanPlan
 
+BROKEN = "broken.json"  # why, beside what a broken training has left
 _LOOKED_AT = 256  # images of each kind
 # Shares of what real images have. Networks that have learned nothing yet, after ten
 # steps of all generators, have .4 and more of it; trainings at a rate of 1 under .05,
@@ -97,6 +100,16 @@ def what_is_broken(
             f"{_colour(wanted.mean)}"
         )
     return None
+
+
+def why_broken(folder: Path) -> str | None:
+    """Give the sentence that a plainly broken training has left in its folder."""
+    try:
+        return str(json.loads((folder / BROKEN).read_text())["broken"])
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError, OSError):
+        return f"the training in {folder} is broken; train it anew with --restart."
 
 
 def advice(plan: GanPlan) -> str:

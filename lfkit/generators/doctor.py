@@ -131,8 +131,7 @@ class Doctor:
 
     def record(self, broken: str) -> None:
         """Write as the log's last line why the training is broken."""
-        with self.path.open("a") as file:
-            file.write(json.dumps({"step": self.n_steps, "broken": broken}) + "\n")
+        append_line(self.path, json.dumps({"step": self.n_steps, "broken": broken}))
 
     def rewind(self, step: int) -> None:
         """Drop the lines after a step."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import itertools
@@ -21,8 +22,10 @@ from PIL import Image
 
 from lfkit.data.cells import to_cell
 from lfkit.data.files import write_atomically, written_whole
+from lfkit.errors import RunError
 from lfkit.generators.samples import Samples
 from lfkit.labeling.evaluation import cpu_count
+from lfkit.runs.reading import reading
 
 _PARTS = ".parts"
 _PER_SHARD = 8  # blocks of 256 images
@@ -50,12 +53,14 @@ class Writer(ABC):
         path = self._part(number)
         if not path.exists():
             return None
-        try:
-            with np.load(path, allow_pickle=False) as arrays:
+        # What is damaged is made again.
+        with contextlib.suppress(RunError), reading(path, "delete it"):
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 whole = {name: arrays[name] for name in arrays.files}
-            return whole["proba"].argmax(axis=1)
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-            return None  # damaged: it is made again
+            labels: NDArray[np.int64] = whole["proba"].argmax(axis=1)
+            if whole["proba"].ndim == 2 and "confidence" in whole:
+                return labels
+        return None
 
     def write(self, number: int, start: int, made: Samples) -> None:
         """Write a block; its first image is number `start`."""

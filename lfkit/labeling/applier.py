@@ -95,7 +95,7 @@ class LFApplier:
         random_state: int = 0,
         out_of_fold: bool = True,
         store: Store | None = None,
-        recompute: Collection[str] = (),
+        recompute: Collection[str] | None = (),
         progress: Progress | None = None,
     ) -> Votes:
         """Vote on every image.
@@ -110,14 +110,15 @@ class LFApplier:
             what `Votes.seed_out_of_fold` holds. It takes most of the fitting time.
         store : keeps votes and features, and gives back what it has; memory by default.
         recompute : names of functions and features whose stored values are not to be
-            used, or "all"; what is built on them is computed again too.
+            used, or "all"; what is built on them is computed again too. None: as ();
+            but a file that has changed since a function read it is a RunError.
         progress : called with (stage, images done, images in all).
         """
         source = _as_source(images)
         if not len(source):
             raise DataError(f"{source.name} holds no images.")
         seeds = _checked_seeds(seed_rows, seed_labels, len(source), self.n_classes)
-        again = self._to_recompute(recompute)
+        again = None if recompute is None else self._to_recompute(recompute)
         self.report_ = Report()
         self.out_of_fold_keys_: dict[str, str] = {}
         self.seed_block_: str | None = None

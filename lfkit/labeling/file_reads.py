@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lfkit.errors import RunError
 from lfkit.features.feature import Feature, ancestors
 from lfkit.features.handing import is_own
 from lfkit.features.user_calls import (
@@ -94,13 +95,15 @@ class WatchedStore:
     ----------
     store : where everything lies.
     reads : is told of the files of what is kept.
-    recompute : names of functions and features whose results are not to be used.
+    recompute : names of functions and features whose results are not to be used; None
+        refuses to go on where a file has changed.
     """
 
     def __init__(
-        self, store: Store, reads: Reads, recompute: Collection[str] = ()
+        self, store: Store, reads: Reads, recompute: Collection[str] | None = ()
     ) -> None:
-        self._store, self._reads, self._recompute = store, reads, frozenset(recompute)
+        self._store, self._reads = store, reads
+        self._refuses, self._recompute = recompute is None, frozenset(recompute or ())
         self.keeps_features = store.keeps_features
         self._checked: set[tuple[Kind, str]] = set()
         self._n_saved: dict[tuple[Kind, str], int] = {}
@@ -163,7 +166,16 @@ class WatchedStore:
                 return
             self._checked.add((kind, key))
             record = self._store.load(kind, key, _RECORD)
-            if any(digest_of(path) != digest for _, path, digest in _lines(record)):
+            changed = [
+                (n, p) for n, p, digest in _lines(record) if digest_of(p) != digest
+            ]
+            if changed and self._refuses:
+                raise RunError(
+                    f"{changed[0][1]}, which {changed[0][0]!r} reads, has changed "
+                    "since the labels were made; run `lfkit apply` again: what does "
+                    "not depend on it is kept."
+                )
+            if changed:
                 self._store.forget(kind, key)
             else:
                 self._reads.note_record(record)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from lfkit.errors import DataError, DeclarationError
+from lfkit.errors import DataError, DeclarationError, StorageError
 from lfkit.features.feature import Feature, ancestors, finite_rows, image
 from lfkit.features.handing import is_own
 from lfkit.features.user_calls import Calling, call_apart, text_of, traceback_of
@@ -137,7 +137,7 @@ class Fitter:
                     continue
                 try:
                     ready.append(self._fit_one(lf, train))
-                except DataError:
+                except (DataError, StorageError):
                     raise
                 except Exception as error:  # a user's fit may raise anything
                     left_out[lf.name] = f"could not be fitted: {text_of(error)}"

@@ -53,20 +53,30 @@ def strange_code(specs: Sequence[str]) -> tuple[str, bool] | None:
     all is known.
     """
     for spec in specs:
-        where, _ = split_spec(spec)
-        if where.endswith(".py") and not _place(where).is_file():
-            continue  # it cannot be loaded, and the loader says so
-        files = _files(spec)
-        if not files:
-            return where, False
-        if _is_shipped(files):
-            continue
-        known = _known(files[-1])
-        if not known or not {str(path) for path in files} <= known.keys():
-            return where, False
-        for path, digest in known.items():
-            if not _has(Path(path), digest):
-                return (where if path == str(files[-1]) else path), True
+        try:
+            strange = _strange(spec)
+        except (OSError, ValueError):  # no name that a file can have
+            strange = spec, False
+        if strange is not None:
+            return strange
+    return None
+
+
+def _strange(spec: str) -> tuple[str, bool] | None:
+    where, _ = split_spec(spec)
+    if where.endswith(".py") and not _place(where).is_file():
+        return None  # it cannot be loaded, and the loader says so
+    files = _files(spec)
+    if not files:
+        return where or spec, False
+    if _is_shipped(files):
+        return None
+    known = _known(files[-1])
+    if not known or not {str(path) for path in files} <= known.keys():
+        return where, False
+    for path, digest in known.items():
+        if not _has(Path(path), digest):
+            return (where if path == str(files[-1]) else path), True
     return None
 
 
@@ -160,4 +170,4 @@ def _digest(path: Path) -> str:
 
 
 def _place(where: str) -> Path:
-    return Path(where).expanduser().resolve()
+    return Path(os.path.expanduser(where)).resolve()

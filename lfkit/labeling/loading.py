@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import importlib
 import importlib.util
+import os
 import signal
 import sys
 import threading
@@ -66,7 +67,7 @@ def load_lfs(specs: Sequence[str], *, kinds: Sequence[str] | None = None) -> Loa
     named: set[str] = set()
     for spec in specs:
         where, name = split_spec(spec)
-        place = str(Path(where).expanduser().resolve())
+        place = str(Path(os.path.expanduser(where)).resolve())
         if place not in modules:  # a file runs once, or its features would be two
             modules[place] = _load(where)
         module = modules[place]
@@ -132,7 +133,7 @@ def _load(where: str) -> ModuleType:
 
 
 def _load_file(where: str) -> ModuleType:
-    path = Path(where).expanduser().resolve()
+    path = Path(os.path.expanduser(where)).resolve()
     if not path.is_file():
         raise DeclarationError(f"there is no file {where}; --lfs takes {_FORMS}.")
     digest = hashlib.blake2b(str(path).encode(), digest_size=4).hexdigest()

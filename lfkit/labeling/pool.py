@@ -46,6 +46,7 @@ from lfkit.labeling.worker import (
 MOST_KILLS = 20
 KILLED = ("timed out", "crashed the process")  # kinds of faults that are kills
 _POLL_S = 0.05
+_registering = threading.Lock()  # what is pickled by value is known to all threads
 
 
 @dataclass
@@ -398,8 +399,6 @@ def _pickled(content: Any, functions: Iterable[Any]) -> bytes:
         and hasattr(sys.modules[name], "__file__")
         and "site-packages" not in str(sys.modules[name].__file__)
     }
-    for module in modules:
-        cloudpickle.register_pickle_by_value(module)
 
     class Pickler(cloudpickle.Pickler):
         def reducer_override(self, found: Any) -> Any:
@@ -411,14 +410,17 @@ def _pickled(content: Any, functions: Iterable[Any]) -> bytes:
             return super().reducer_override(found)
 
     buffer = io.BytesIO()
-    try:
-        Pickler(buffer).dump(content)
-        return buffer.getvalue()
-    except BaseException as error:  # user code: __reduce__ may raise anything
-        raise DeclarationError(
-            f"cannot be sent to worker processes: {text_of(error)}; create such "
-            "objects inside the function, or use batched=True"
-        ) from error
-    finally:
+    with _registering:
         for module in modules:
-            cloudpickle.unregister_pickle_by_value(module)
+            cloudpickle.register_pickle_by_value(module)
+        try:
+            Pickler(buffer).dump(content)
+            return buffer.getvalue()
+        except BaseException as error:  # user code: __reduce__ may raise anything
+            raise DeclarationError(
+                f"cannot be sent to worker processes: {text_of(error)}; create such "
+                "objects inside the function, or use batched=True"
+            ) from error
+        finally:
+            for module in modules:
+                cloudpickle.unregister_pickle_by_value(module)

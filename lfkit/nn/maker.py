@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from lfkit.gan_plan import GanPlan
-from lfkit.nn.compute import usual
+from lfkit.nn.compute import Compute, has_bfloat16
 from lfkit.nn.gan_networks import GAN_NETWORKS
 from lfkit.nn.layers import drawn_linear
 
@@ -139,4 +139,4 @@ def make_images(
 def autocast(device: str) -> torch.autocast:
     """Compute in half precision on a GPU that does so, and does not imitate it."""
     is_gpu = torch.device(device).type != "cpu"
-    return usual(device, half=is_gpu).autocast(device)
+    return Compute(half=is_gpu and has_bfloat16(device)).autocast(device)

@@ -101,7 +101,7 @@ class Run:
         key = fingerprint(
             (
                 *(task.pixels, features_key, task.proba, task.voted, task.readable),
-                *(task.seed_rows, task.seed_labels, task.judges),
+                *(task.seed_rows, task.seed_labels, task.judges, task.possible),
                 *(task.random_state, task.flip),
                 None if task.prior is None else task.prior.shares,
                 task.plan,
@@ -145,6 +145,7 @@ class Run:
         held_out = None
         if best is not None:
             known["proba"], held_out = self._calibrated(known, judged, best, of)
+        known["proba"] = task.among_possible(known["proba"])
         self.kept.say("refining", len(self.stages), len(self.stages))
         return Finished(known, posteriors, reports, held_out)
 

@@ -210,7 +210,7 @@ def _looked(
     """Give the network's posteriors, and the images it sees as alike."""
     n = len(task.pixels)
     every = max(1, -(-n // _SAMPLE))
-    tell = _named(tools, "looking at images: the network")
+    tell = _named(tools, "asking the network")
     shown = task.pixels[::every]
     parts = []
     for rows, _, found in look(network, shown):

@@ -75,6 +75,7 @@ def _from_seeds(task: Task) -> dict[str, NDArray[Any]]:
         arrays |= _kept(found, position, float(powers[position]))
     proba = product([*experts, logs(task.proba)], powers.tolist())
     proba[task.seed_rows] = held_out
+    proba, held_out = task.among_possible(proba), task.among_possible(held_out)
     found_arrays = {
         **arrays,
         "proba": proba,

@@ -113,6 +113,8 @@ def refine(
     task = _task(votes, unrefined, pixels, readable)
     task = _with_seeds(task, votes, aggregator, seed_proba)
     task = _with_more(task, y)
+    named = np.isin(np.arange(votes.n_classes), task.seed_labels)
+    task = replace(task, possible=task.possible | named)
     prior = None if class_prior is None else given_prior(class_prior, votes.n_classes)
     task = replace(
         task,
@@ -282,6 +284,7 @@ def _task(
         seed_rows=nothing,
         seed_labels=nothing,
         judges=np.zeros(0, bool),
+        possible=unrefined.any(axis=0),
         prior=None,
         plan=TrainingPlan(),
         random_state=0,

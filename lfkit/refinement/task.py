@@ -38,6 +38,7 @@ class Task:
     judges : (s,) True for seeds on which there are votes that have not learned from
         them. Only these tell how right votes and labels are; the others are labels to
         learn from, no more.
+    possible : (k,) True for classes that some vote or some seed may name.
     prior : shares of the classes, if given.
     plan : how the network is trained.
     flip : whether mirrored images are of the same class; None: as the seeds say.
@@ -51,6 +52,7 @@ class Task:
     seed_rows: NDArray[np.int64]
     seed_labels: NDArray[np.int64]
     judges: NDArray[np.bool_]
+    possible: NDArray[np.bool_]
     prior: ClassPrior | None
     plan: TrainingPlan
     random_state: int
@@ -92,6 +94,15 @@ class Task:
         found = proba.copy()
         found[self.seed_rows] = self.seed_targets
         return found
+
+    def among_possible(self, proba: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Give nothing to classes that no vote and no seed names: (n, k)."""
+        if self.possible.all() or not self.possible.any():
+            return proba
+        found = proba * self.possible
+        total = found.sum(axis=1, keepdims=True)
+        flat = self.possible / self.possible.sum()
+        return np.where(total > 0, found / np.where(total > 0, total, 1), flat)
 
     def part(self, rows: NDArray[np.int64]) -> Task:
         """Give the task on some sorted rows, all seeds among them, without pixels."""

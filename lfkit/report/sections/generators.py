@@ -47,11 +47,10 @@ def _part(material: Material, found: Generated) -> dict[str, Any]:
                 "tiles": _tiles(found, drawn, material.class_names[label]),
             }
         )
-    told = [line.get("broken") for line in found.log]
     return {
         "name": found.name,
         "n": len(found.images),
-        "broken": next((s for s in told if isinstance(s, str)), None),
+        "broken": found.broken,
         "rows": rows,
         "curves": _curves(found.log),
         "trust": _trust(found.trust),
