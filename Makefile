@@ -10,7 +10,7 @@ RUN := $(VENV)/bin
 .PHONY: demo test test-all test-torchvision check bench fuzz clean
 
 demo: $(VENV)/installed
-	$(RUN)/lfkit apply digits --lfs lf_library.digits --seeds-per-class 20 --with seed-weighted --out demo-run
+	$(RUN)/lfkit apply digits --lfs lf_library.digits --seeds-per-class 20 --out demo-run
 	$(RUN)/lfkit train demo-run --with adp --steps 4000
 	$(RUN)/lfkit generate demo-run -n 1000 --out demo-run/generated
 

@@ -216,7 +216,7 @@ def calibrate(
     """
     calibrator = fit_calibrator(on_seeds if basis is None else basis, labels)
     # A class without any share gets none: 0 is not a small number there.
-    none = ~(proba.any(axis=0) | on_seeds.any(axis=0))
+    none = np.asarray(~(proba.any(axis=0) | on_seeds.any(axis=0)))
     found = _without(cross_calibrated(on_seeds, labels, random_state), none)
     return _without(calibrator(proba), none), HeldOut(
         rows=rows,

@@ -10,14 +10,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from lfkit.aggregators import Aggregator
 from lfkit.errors import DataError, RunError
 from lfkit.images import ImageSource
 from lfkit.labeling.applier import LFApplier
 from lfkit.labeling.known_code import strange_code
 from lfkit.labeling.labeling_function import LabelingFunction
 from lfkit.labeling.loading import load_lfs
-from lfkit.labels import make_aggregator
+from lfkit.labels import aggregate
 from lfkit.loaded_run import LoadedRun
 from lfkit.request import FLOOR
 from lfkit.store import RunStore
@@ -209,10 +208,9 @@ def material_of(loaded: LoadedRun, read: Read, real_labels: str = "model") -> Ma
     if by_votes and votes.seed_out_of_fold is not None:
         # Refined labels have learned from the votes on every image: mixing votes into
         # them again would count these twice.
-        aggregator: Aggregator = make_aggregator(
-            loaded.config.aggregator, loaded.config.class_balance, loaded.config.seed
-        )
-        seed_proba = aggregator.fit(votes).out_of_fold_proba(votes)
+        config = loaded.config
+        found = aggregate(votes, config.aggregator, config.class_balance, config.seed)
+        seed_proba = found.on_seeds  # calibrated, as the run's labels are
     if not readable.all():
         rows = np.flatnonzero(readable)
         if seed_proba is not None and votes.seed_rows is not None:

@@ -172,7 +172,7 @@ class Votes:
     def replaced(self, rows: NDArray[np.int64], others: Votes) -> Votes:
         """Return these votes with other votes on some images in their place, (r, m)."""
         before = self.rows(rows)
-        pairs = [(before.hard, others.hard)]
+        pairs: list[tuple[NDArray[Any], NDArray[Any]]] = [(before.hard, others.hard)]
         if any(v.soft is not None or v.allowed is not None for v in (self, others)):
             pairs += zip(before._graded_cells(), others._graded_cells(), strict=True)
         if all(np.array_equal(own, other) for own, other in pairs):

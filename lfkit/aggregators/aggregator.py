@@ -178,6 +178,10 @@ class Aggregator(BaseEstimator, ABC):
             if name.endswith("_") and name not in own
         }
         for name, value in learned.items():
+            if name.endswith("_proba_") and value is not None:  # (s, k') of seeds
+                whole = np.zeros((len(value), k))
+                whole[:, kept] = value
+                value = whole
             setattr(self, name, value)
         self.class_prior_ = np.zeros(k)
         self.class_prior_[kept] = within.class_prior_

@@ -52,6 +52,7 @@ class SeedWeightedVote(Aggregator):
     penalty_ : the strength chosen; None without seeds, or where every one would silence
         all functions: then all weights stay alike.
     scale_ : what the weights of the elastic net were multiplied by.
+    reason_ : why nothing was learned, or "".
     """
 
     learns_from_seeds = True
@@ -82,11 +83,16 @@ class SeedWeightedVote(Aggregator):
 
     def _fit(self, patterns: Patterns, seeds: SeedVotes | None) -> None:
         m = len(self.columns_)
+        self.reason_ = ""
         self.penalty_: float | None = None
         self.scale_ = 1.0
         self.doubts_ = np.full(m, _UNJUDGED_DOUBT)
         n_votes = patterns.counts @ patterns.votes.voted.sum(axis=1)
         self.weights_ = np.full(m, patterns.counts.sum() / max(n_votes, 1.0))
+        if seeds is None:
+            self.reason_ = (
+                "equal weights: no seed has votes by functions that have not seen it"
+            )
         if seeds is None or not m:
             return
         # A class's only seed was voted on by functions that had never seen the class.

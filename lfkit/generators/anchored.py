@@ -37,7 +37,16 @@ class AnchoredAdp:
     def __init__(self, task: Task, asked: Adp) -> None:
         self.task, self.asked = task, asked
         device, k = asked.device, task.n_classes
-        self.trust = Trust(task.votes, task.proba).to(device)
+        # Seeds judge what Θ and Φ add: these must not have learned from them, neither
+        # where they begin nor in training.
+        seeds = task.votes.seed_rows
+        rows = np.arange(len(task.images))
+        others = rows if seeds is None else np.setdiff1d(rows, seeds)
+        self.seeds_can_judge = len(others) > 0
+        self.others = others if len(others) else rows
+        self.trust = Trust(task.votes.rows(self.others), task.proba[self.others]).to(
+            device
+        )
         self.optimizer = torch.optim.Adam(
             self.trust.parameters(), lr=_TRUST_RATE, fused=True
         )
@@ -45,11 +54,6 @@ class AnchoredAdp:
         self.block = (
             BatchVotes(task.lfs, k, device) if task.lfs and asked.trust else None
         )
-        # Seeds judge what Θ and Φ add: these must not have learned from them.
-        seeds = task.votes.seed_rows
-        rows = np.arange(len(task.images))
-        others = rows if seeds is None else np.setdiff1d(rows, seeds)
-        self.others = others if len(others) else rows
         self.real = Real(task.images, k, device)
         self._choose_pairs()
         self.surrogate: Distilled | None = None
@@ -99,7 +103,9 @@ class AnchoredAdp:
     def judge_mixture(self) -> None:
         """Let the seeds decide how much Θ and Φ add to the label model."""
         votes, seeds = self.task.votes.seed_out_of_fold, self.task.votes.seed_labels
-        if self.asked.trust and votes is not None and self.task.seed_proba is not None:
+        if not (self.asked.trust and self.seeds_can_judge):
+            return
+        if votes is not None and self.task.seed_proba is not None:
             assert seeds is not None
             self.trust.choose_mixture(
                 votes, self.task.seed_proba, np.asarray(seeds, np.int64)
