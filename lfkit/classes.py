@@ -86,7 +86,7 @@ def reconcile(
         )
         return Classes(names, number_of[truth], (note,))
     notes: tuple[str, ...] = ()
-    if any(number(name) is not None for name in names) and not counts_from_zero(names):
+    if not counts_from_zero(names):
         shown = [f"{label} is {name}" for label, name in enumerate(names)]
         notes = (f"the functions' class numbers count the classes: {_listed(shown)}",)
     return Classes(names, np.asarray(truth, np.int64), notes)
@@ -146,6 +146,7 @@ def _by_name(
         return Classes(declared, np.asarray(truth, np.int64), ())
     if theirs is None:
         if not any(number(name) is not None for name in declared):
+            _check_counts_from_zero(source.name, truth[truth >= 0], declared)
             return _without_strange_labels(source, declared, truth)
         labels = np.unique(truth[truth >= 0])
         theirs = tuple(map(str, labels.tolist()))
@@ -167,6 +168,18 @@ def _by_name(
         )
     mapped = np.append(numbers, -1)[truth]
     return Classes(declared, mapped.astype(np.int64), notes)
+
+
+def _check_counts_from_zero(
+    where: str, labels: NDArray[np.int64], names: tuple[str, ...]
+) -> None:
+    """Refuse labels 1 to k for k names: each would be taken for the next class."""
+    if len(labels) and labels.min() == 1 and labels.max() == len(names):
+        raise DeclarationError(
+            f"the labels of {where} go from 1 to {len(names)}, and CLASSES has "
+            f"{len(names)} names ({_listed(names)}); class numbers count from 0: write "
+            "the names, or subtract 1."
+        )
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from lfkit.classes import Classes, least_classes, reconcile
+from lfkit.data.class_names import number
 from lfkit.datasets import open_images
 from lfkit.errors import DataError
 from lfkit.images import ImageSource
@@ -160,6 +161,7 @@ def _label_by_foreign_votes(
         *replaced,
         *source.notes,
         *file.notes,
+        *_numbers_taken(source, file),
         *classes.notes,
         *seeds.notes,
         *_unseen_seeds(request, votes),
@@ -202,12 +204,26 @@ def _order_taken(source: ImageSource, path: Path) -> tuple[str, ...]:
         f"{', '.join(ids)}{', …' if len(source) > _FIRST else ''}"
     )
     by_number = sorted(source.ids, key=_numbers_in)
-    if by_number != list(source.ids):
+    each = zip(source.ids, by_number, strict=True)
+    unlike = next(((mine, other) for mine, other in each if mine != other), None)
+    if unlike is not None:
         note += (
-            f", not by the numbers in their names ({', '.join(by_number[:_FIRST])}, "
-            "…): give a table with the column image_id if the rows are in that order"
+            f", where {unlike[0]} comes before {unlike[1]}: give a table with the "
+            "column image_id if the rows go by the numbers in the names"
         )
     return (note,)
+
+
+def _numbers_taken(source: ImageSource, file: VoteFile) -> tuple[str, ...]:
+    """Say which classes the data's numbers are, if only the votes name any."""
+    names = file.class_names or ()
+    if source.class_names or source.labels is None or not names:
+        return ()
+    if any(number(name) is not None for name in names):
+        return ()  # they meet by name
+    shown = ", ".join(f"{y} is {name}" for y, name in enumerate(names[:_FIRST]))
+    more = ", …" if len(names) > _FIRST else ""
+    return (f"the class numbers of {source.name}: {shown}{more}",)
 
 
 def _numbers_in(name: str) -> list[tuple[int, str]]:

@@ -352,6 +352,52 @@ def test_numbers_that_are_no_class_are_refused(value):
         read_cells(np.array([value, 1.0]), "labels")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\ufeffimage_id,label\r\n0.png,1\r\n1.png,3\r\n",
+        "image_id;label\n0.png;1\n1.png;3\n",
+        "image_id\tlabel\n0.png\t1\n1.png\t3\n",
+        "label , image_id\n1,0.png\n3,1.png\n",
+        ",image_id,label\n0,0.png,1.000000000000000000e+00\n1,1.png,3.0\n",
+        "Unnamed: 0,note,path,label\n0,x,0.png,1\n0,y,1.png, 3\n",
+    ],
+)
+def test_tables_as_spreadsheets_write_them(tmp_path, text):
+    for name in ("seeds.csv", "votes.csv"):
+        (tmp_path / name).write_text(text, newline="")
+    given = read_labels(tmp_path / "seeds.csv", ["0.png", "1.png"], ("1", "2", "3"))
+    assert given.labels.tolist() == [0, 2]
+    if "note" not in text:
+        (tmp_path / "votes.csv").write_text(text.replace("label", "f"), newline="")
+        found = read_votes(tmp_path / "votes.csv", 3, ("1", "2", "3"))
+        assert found.votes.hard.tolist() == [[0], [2]]
+        assert (found.votes.names, found.ids) == (("f",), ("0.png", "1.png"))
+
+
+@pytest.mark.parametrize("path", ["v", "v.npz", "v.csv", "v.parquet", "long.csv"])
+@pytest.mark.parametrize(
+    "names", [("1", "2", "3"), ("3", "1", "2"), ("0", "1", "2"), ("a", "b", "c")]
+)
+def test_votes_written_and_read_are_for_the_same_classes(tmp_path, path, names):
+    votes = Votes(np.array([[1, -1], [2, 1]]), ("f", "g"), 3)
+    kind = "crowd-kit" if path == "long.csv" else None
+    write_votes(
+        tmp_path / path, votes, ids=["a", "b"], labels=np.array([1, 2]),
+        class_names=names, format=kind,
+    )  # fmt: skip
+    found = read_votes(tmp_path / path, 3, names)
+    assert found.class_names == names
+    assert found.votes.hard.tolist() == votes.hard.tolist()
+    assert found.labels is None or found.labels.tolist() == [1, 2]
+
+
+def test_a_table_of_ids_alone_has_no_votes(tmp_path):
+    (tmp_path / "votes.csv").write_text("image_id,index\na,0\nb,1\n")
+    with pytest.raises(InputError, match="no column of votes, only image_id, index"):
+        read_votes(tmp_path / "votes.csv")
+
+
 def test_what_was_decided_is_noted():
     def notes(cells, names):
         return " ".join(
@@ -361,9 +407,13 @@ def test_what_was_decided_is_noted():
     assert notes(["0", "1"], ("cat", "dog")) == (
         "x.csv has class numbers: 0 is cat, 1 is dog"
     )
-    assert notes(["1"], ("01", "02")) == (
-        "labels of x.csv are read by their nearest names: '1' as '01'"
+    assert notes(["2"], ("01", "02")) == (
+        "labels of x.csv are read by their nearest names: '2' as '02'"
     )
+    assert notes(["1", "2"], ("1", "2", "3")) == (
+        "the numbers in x.csv are names of classes (1, 2), and do not count them from 0"
+    )
+    assert notes(["1", "3"], ("1", "2", "3")) == ""
     assert notes(["nan", "a"], ("a",)) == "'nan' in x.csv is read as no label"
     assert notes(["cat", " dog "], ("cat", "dog")) == ""
 
@@ -503,7 +553,7 @@ def test_class_numbers_are_names_or_positions(tmp_path, names, classes, found, t
     classes = _reconciled(tmp_path, tuple(names.split()), classes)
     assert classes.names == tuple(found.split())
     assert classes.truth.tolist() == truth
-    assert bool(classes.notes) == (names not in ("0 1 2", "cat dog"))
+    assert bool(classes.notes) == (names != "0 1 2")
 
 
 @pytest.mark.parametrize(
@@ -535,6 +585,25 @@ def test_classes_of_functions_and_data_meet_by_name(
 ):
     found = _reconciled(tmp_path, names, "classes=[0]", head, labels)
     assert found.truth.tolist() == truth
+
+
+def test_labels_that_count_from_1_are_refused(tmp_path):
+    head = 'CLASSES = ["a", "b", "c"]'
+    with pytest.raises(DeclarationError, match=r"go from 1 to 3, .* count from 0"):
+        _reconciled(tmp_path, None, "classes=[0]", head, [1, 2, 3, -1])
+
+
+@pytest.mark.parametrize("labels", [[1.0, 2.0, 3.0], [1, 2, 3]])
+def test_labels_beside_class_names_count_them(tmp_path, labels):
+    images = np.zeros((3, 2, 2), np.uint8)
+    path = tmp_path / "data.npz"
+    np.savez(path, images=images, labels=labels, class_names=["a", "b", "c"])
+    with pytest.raises(DataError, match="has label 3"):
+        open_images(path)
+    np.savez(path, images=images, labels=["b", "a", ""], class_names=["b", "a"])
+    assert open_images(path).labels.tolist() == [0, 1, -1]
+    np.savez(path, images=images, labels=[0, np.nan, 1], class_names=["b", "a"])
+    assert open_images(path).labels.tolist() == [0, -1, 1]
 
 
 @pytest.mark.parametrize("names", [None, ("0", "1", "2")])
@@ -593,7 +662,19 @@ def test_rows_without_ids_are_taken_in_an_order_that_is_said(lfkit, numbered):
     ]
     assert "votes.npy has no image ids" in note
     assert "0.png, 1.png, 10.png, 11.png" in note
-    assert "0.png, 1.png, 2.png, 3.png" in note
+    assert "10.png comes before 2.png" in note
+
+
+def test_classes_that_only_the_votes_name_are_said(lfkit, numbered):
+    rows = [f"photos/{y}/{y}.png,{y}" for y in (0, 1)]
+    (numbered / "list.csv").write_text("path,label\n" + "\n".join(rows))
+    votes = [f"photos/{y}/{y}.png,f,{name}" for y, name in ((0, "zero"), (1, "one"))]
+    (numbered / "votes.csv").write_text("task,worker,label\n" + "\n".join(votes))
+    done = lfkit(
+        "apply", numbered / "list.csv", "--votes", numbered / "votes.csv", "--json",
+        "--out", numbered / "run",
+    )  # fmt: skip
+    assert "0 is one, 1 is zero" in " ".join(json.loads(done.out)["notes"])
 
 
 def test_seeds_that_count_from_0_do_not_fit_folders_that_do_not(lfkit, numbered):
@@ -738,6 +819,25 @@ def test_an_npy_that_claims_too_much_is_one_sentence(tmp_path, shape):
     with pytest.raises(InputError) as caught:
         read_votes(path)
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {"format": b"csr", "shape": [2, 2], "data": [1]},
+        {"format": b"csr", "shape": 2, "data": [1], "indices": [0], "indptr": [0, 1]},
+        {"votes": [[5, -3]], "names": ["a"]},
+        {"votes": [[0, -3]], "image_ids": ["a", "b"]},
+        {"votes": [[-1]], "n_classes": -4},
+        {"votes": [[-1]], "n_classes": [1, 2]},
+        {"votes": np.zeros((5, 0))},
+        {"votes": [["a", "b"]], "class_names": ["a"]},
+    ],
+)
+def test_arrays_that_do_not_belong_together_are_one_sentence(tmp_path, arrays):
+    np.savez(tmp_path / "votes.npz", **arrays)
+    with pytest.raises(InputError, match=r"votes.npz"):
+        read_votes(tmp_path / "votes.npz")
 
 
 def test_a_sparse_matrix_that_claims_too_much_is_one_sentence(tmp_path):

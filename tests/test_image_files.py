@@ -330,7 +330,7 @@ def test_decoding_names_what_the_pixels_depend_on(tmp_path):
     options = ({}, {"size": (8, 8)}, {"color": "gray"}, {"size": (4, 8)})
     names = [open_images(tmp_path, **option).decoding for option in options]
     assert len(set(names)) == 4
-    assert all("decoder=2 pillow=" in name for name in names)
+    assert all("decoder=1 pillow=" in name for name in names)
 
 
 GOOD_PNG = io.BytesIO()
@@ -616,9 +616,7 @@ def test_a_bad_manifest_is_refused(tmp_path, text, sentence):
 def test_a_manifest_with_fractions_for_labels_is_refused(tmp_path):
     path = tmp_path / "list.parquet"
     parquet.write_table(pa.table({"path": ["a.png"], "label": [0.5]}), path)
-    with pytest.raises(
-        DataError, match=r"has the label 0\.5, of a type with fractions"
-    ):
+    with pytest.raises(DataError, match=r"has the label 0\.5, of a type with fr"):
         open_images(path)
     with pytest.raises(DataError, match=r"has no splits; leave out ':test'"):
         open_images(f"{path}:test")

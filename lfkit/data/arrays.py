@@ -70,8 +70,8 @@ def check_unpacked(path: Path, n_bytes: int) -> None:
     size = path.stat().st_size
     if n_bytes > max(_UNPACKED_BYTES, _UNPACKED_TIMES * size):
         raise DataError(
-            f"its {size:,} bytes would unpack to {n_bytes:,}, more than any votes or "
-            "images that lfkit knows; store it without compression."
+            f"the {size:,} bytes of {path} would unpack to {n_bytes:,}, more than any "
+            "votes or images that lfkit knows; store it without compression."
         )
 
 

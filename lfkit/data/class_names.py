@@ -23,6 +23,8 @@ from lfkit.errors import DataError
 MOST_CLASSES = np.iinfo(np.int16).max  # votes are int16
 _NUMBER = re.compile(r"[+-]?[0-9]{1,300}(\.[0-9]{0,300})?")
 _WHOLE = re.compile(r"([+-]?[0-9]{1,300})\.0*")
+# As np.savetxt writes 1; "1e5" may be a name.
+_SCIENTIFIC = re.compile(r"[+-]?[0-9]\.[0-9]{1,30}[eE][+-][0-9]{1,2}")
 # What Python, pandas, SQL and spreadsheets write where there is nothing.
 _NOTHING = {"", "nan", "NaN", "NAN", "-nan", "None", "<NA>", "NaT", "null", "NULL"}
 _NOTHING |= {"N/A", "n/a", "#N/A"}
@@ -38,11 +40,11 @@ class Cells:
 
     Attributes
     ----------
-    codes : int32, of any shape: positions in `spellings`; -1 where there is nothing.
+    codes : of any shape: positions in `spellings`; -1 where there is nothing.
     spellings : u different texts.
     """
 
-    codes: NDArray[np.int32]
+    codes: NDArray[np.signedinteger[Any]]
     spellings: tuple[str, ...]
 
 
@@ -79,6 +81,8 @@ def spelling(value: object) -> str:
     if isinstance(value, (float, np.floating)) and float(value).is_integer():
         value = int(value)
     text = unicodedata.normalize("NFC", str(value)).strip().strip("\ufeff").strip()
+    if _SCIENTIFIC.fullmatch(text) and float(text).is_integer():
+        return str(int(float(text)))
     whole = _WHOLE.fullmatch(text)
     return whole[1] if whole else text
 
@@ -173,6 +177,8 @@ def read_cells(values: Any, where: str) -> Cells:
 
 def unified(parts: Sequence[Cells]) -> list[Cells]:
     """Bring cells to one list of spellings."""
+    if len(parts) == 1:
+        return [*parts]
     position: dict[str, int] = {}
     for part in parts:
         for text in part.spellings:
@@ -340,6 +346,16 @@ class _Matched:
         self.alike: list[tuple[str, str]] = []
         self.nothing: list[str] = []
         self.unknown: list[str] = []
+        # Names that are numbers, all of which could count the classes instead.
+        values = [value for value in map(number, texts) if value not in (None, -1)]
+        self.by_value = [
+            text
+            for text in texts
+            if by_value
+            and all(_is_position(v, len(names)) for v in values if v)
+            and (value := number(text)) in by_value
+            and by_value[value] != value
+        ]
         numbers = np.full(len(texts) + 1, -1, np.int64)
         for i, text in enumerate(texts):
             value = number(text)
@@ -369,6 +385,11 @@ class _Matched:
         if self.by_position:
             shown = [f"{y} is {name}" for y, name in enumerate(self.names)]
             yield f"{where} has class numbers: {_listed(shown)}"
+        if self.by_value:
+            yield (
+                f"the numbers in {where} are names of classes "
+                f"({_listed(self.by_value)}), and do not count them from 0"
+            )
         if self.alike:
             shown = [f"{text!r} as {name!r}" for text, name in self.alike]
             yield f"labels of {where} are read by their nearest names: {_listed(shown)}"
@@ -460,11 +481,13 @@ def _small_numbers(values: NDArray[Any]) -> Cells | None:
     low, high = int(values.min()), int(values.max())
     if high - low >= 2**16 or high >= 2**31 or low <= -(2**31):
         return None
-    offsets = values.astype(np.int32) - np.int32(low)
+    # Of a hundred million votes, four bytes each would be many copies of 400 MB.
+    kind = np.int16 if high - low < 2**15 and abs(low) < 2**15 else np.int32
+    offsets = np.subtract(values, low, dtype=kind, casting="unsafe")
     seen = np.zeros(high - low + 1, bool)
     seen[offsets] = True
     held = np.flatnonzero(seen)
-    table = np.full(len(seen), -1, np.int32)
+    table = np.full(len(seen), -1, kind)
     table[held] = np.arange(len(held))
     return Cells(table[offsets], tuple(str(low + v) for v in held.tolist()))
 

@@ -22,18 +22,24 @@ _INDEX = re.compile(r"(Unnamed: \d+(\.\d+)*|index|level_\d+|__index_level_\d+__|
 
 
 def column_names(path: Path) -> list[str]:
-    """Read the names of a table's columns."""
-    held = _header(path)
-    return held if path.suffix.lower() == ".parquet" else [*map(from_cell, held)]
+    """Read the names of a table's columns; spaces around them do not count."""
+    held, _ = _header(path)
+    if path.suffix.lower() != ".parquet":
+        held = [from_cell(name) for name in held]
+    return [name.strip() for name in held]
 
 
-def _header(path: Path) -> list[str]:
-    """Read the names as they are written."""
+def _header(path: Path) -> tuple[list[str], str]:
+    """Read the names as they are written, and what separates the cells of a CSV."""
     try:
         if path.suffix.lower() == ".parquet":
-            return list(pq.read_schema(path).names)
+            return list(pq.read_schema(path).names), ","
         with path.open(newline="", encoding="utf-8-sig") as file:
-            return next(csv.reader(file), [])
+            # Spreadsheets set to many European languages part cells by semicolons.
+            line = file.readline()
+            separator = max(",;\t", key=line.count)
+            file.seek(0)
+            return next(csv.reader(file, delimiter=separator), []), separator
     except (OSError, ValueError, pa.ArrowException, csv.Error) as error:
         raise _unreadable(path, error) from error
 
@@ -48,27 +54,32 @@ def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     ----------
     columns : None: all.
     """
-    held = _header(path)
+    held, separator = _header(path)
     if not held:
         raise DataError(f"{path} cannot be read as a table: it is empty.")
-    wanted = held if columns is None else [name for name in held if name in columns]
+    wanted = [name for name in held if columns is None or name.strip() in columns]
     try:
         if path.suffix.lower() == ".parquet":
             schema = pq.read_schema(path)
             text = [name for name in wanted if _is_text(schema.field(name).type)]
-            return pq.read_table(path, columns=wanted, read_dictionary=text)
-        text_type = pa.dictionary(pa.int32(), pa.string())
-        options = pa_csv.ConvertOptions(
-            include_columns=None if columns is None else wanted,
-            column_types=dict.fromkeys(held, text_type),
-            null_values=[""],
-            strings_can_be_null=True,
-        )
-        parsing = pa_csv.ParseOptions(newlines_in_values=True)
-        table = pa_csv.read_csv(path, convert_options=options, parse_options=parsing)
-        return table_from_cells(table)
+            table = pq.read_table(path, columns=wanted, read_dictionary=text)
+        else:
+            text_type = pa.dictionary(pa.int32(), pa.string())
+            options = pa_csv.ConvertOptions(
+                include_columns=None if columns is None else wanted,
+                column_types=dict.fromkeys(held, text_type),
+                null_values=[""],
+                strings_can_be_null=True,
+            )
+            parsing = pa_csv.ParseOptions(delimiter=separator, newlines_in_values=True)
+            table = pa_csv.read_csv(
+                path, convert_options=options, parse_options=parsing
+            )
+            table = table_from_cells(table)
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
         raise _unreadable(path, error) from error
+    renamed = table.rename_columns([name.strip() for name in table.column_names])
+    return renamed.replace_schema_metadata(table.schema.metadata)
 
 
 def texts(column: pa.ChunkedArray) -> list[str | None]:
@@ -89,9 +100,9 @@ def index_columns(table: pa.Table) -> list[str]:
     ]
 
 
-def names_rows(table: pa.Table, column: str) -> bool:
+def names_rows(column: pa.ChunkedArray) -> bool:
     """Tell whether an index tells more of its rows than their order."""
-    cells = texts(table.column(column))
+    cells = texts(column)
     if None in cells or len(set(cells)) < len(cells):
         return False
     start = cells[0] if cells else None

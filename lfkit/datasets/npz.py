@@ -82,9 +82,8 @@ def _labels(
     cells = read_cells(labels, f"labels of {path}")
     if names is None:
         found = discover(cells, path.name, place)
-    elif labels.dtype.kind == "f":
-        numbers = discover(cells, path.name, place, len(names))
-        return numbers.labels, names, numbers.notes
+    elif labels.dtype.kind == "f":  # read_cells has seen that they are whole
+        return np.nan_to_num(labels, nan=-1).astype(np.int64), names, ()
     else:
         found = match(cells, names, path.name, place)
     return found.labels, found.names, found.notes

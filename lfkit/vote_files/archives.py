@@ -15,6 +15,7 @@ from lfkit.data.arrays import npz_names, read_npy, read_npz
 from lfkit.data.class_names import (
     MOST_CLASSES,
     checked_names,
+    counts_from_zero,
     plausible_class_numbers,
     read_cells,
 )
@@ -54,7 +55,11 @@ def read(
     functions = names or default_names(matrix.shape[1])
     soft, allowed = (arrays.get(key) for key in ("soft", "allowed"))
     graded = soft if allowed is None else allowed
-    classes = class_names if own is None else checked_names(own, "class_names")
+    if own is not None:
+        own = checked_names(own, "class_names")
+        if counts_from_zero(own):  # it says no more than how many there are
+            n_classes, own = len(own), None
+    classes = class_names if own is None else own
     if classes is not None and (own is not None or graded is not None):
         # Numbers count the file's own names, or the last axis of its soft votes.
         if matrix.dtype.kind != "U" and (labels is None or labels.dtype.kind != "U"):
@@ -63,6 +68,8 @@ def read(
             )
     elif n_classes is None and "n_classes" in arrays:
         n_classes = int(arrays["n_classes"].item())
+        if n_classes < 1:
+            raise VotesError(f"its n_classes is {n_classes}; expected 1 or more.")
     elif n_classes is None and graded is not None and graded.ndim == 3:
         n_classes = graded.shape[-1]
     return numbered(
@@ -130,7 +137,12 @@ def _read_sparse(
     n_classes: int | None,
     class_names: Sequence[str] | None,
 ) -> VoteFile:
-    matrix = _sparse_matrix(arrays)
+    try:
+        matrix = _sparse_matrix(arrays)
+    except (KeyError, TypeError, IndexError, OverflowError) as error:
+        raise VotesError(
+            f"it cannot be read as a sparse matrix: {type(error).__name__}: {error}."
+        ) from error
     voted = sparse_cells(matrix).data
     highest = int(voted.max(initial=0))
     counts = plausible_class_numbers(np.unique(voted).astype(int).tolist())

@@ -38,6 +38,8 @@ def read_votes(
     """
     if not path.exists():
         raise VotesError(f"there is no file {path} with votes.")
+    if n_classes is not None and n_classes < 1:
+        raise VotesError(f"there cannot be {n_classes} classes; give 1 or more.")
     try:
         if path.is_dir() or path.suffix == ".json":
             return wrench.read(path, n_classes, class_names)

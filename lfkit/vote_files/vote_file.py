@@ -80,6 +80,13 @@ def numbered(
     class_names : None: the classes are those that occur; they must be numbers.
     """
     n, m = votes.codes.shape
+    if len(functions) != m:
+        raise VotesError(
+            f"{len(functions)} names for {m} columns of votes; give one name per "
+            "labeling function."
+        )
+    if ids is not None:
+        _check_ids(ids, n)
 
     def place(cell: int) -> str:
         row, column = divmod(cell, m) if cell < n * m else (cell - n * m, m)
@@ -89,9 +96,9 @@ def numbered(
         return f"function {functions[column]!r} gives {image}"
 
     parts = unified([votes] if labels is None else [votes, labels])
-    everything = Cells(
-        np.concatenate([part.codes.reshape(-1) for part in parts]), parts[0].spellings
-    )
+    flat = [part.codes.reshape(-1) for part in parts]
+    codes = np.concatenate(flat) if len(flat) > 1 else flat[0]
+    everything = Cells(codes, parts[0].spellings)
     if class_names is not None:
         found = match(everything, class_names, "the file of votes", place)
     else:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lfkit.data.cells import table_to_cells
 from lfkit.data.class_names import joined, read_cells
@@ -14,6 +15,7 @@ from lfkit.data.tables import index_columns, names_rows, read_table, texts
 from lfkit.errors import VotesError
 from lfkit.vote_files.vote_file import VoteFile, numbered
 
+_MOST = 2**53  # larger whole numbers are not safe in a table
 _ID_COLUMNS = ("image_id", "path", "id")
 
 
@@ -33,7 +35,7 @@ def read(
         f"column {name!r} of {path.name} numbers the rows: it is no function"
         for name in left_out
     ]
-    if named is None and left_out and names_rows(table, left_out[0]):
+    if named is None and left_out and names_rows(table.column(held.index(left_out[0]))):
         named = left_out[0]
         notes[0] = f"column {named!r} of {path.name} names the images"
     ids = None
@@ -47,6 +49,8 @@ def read(
         labels = read_cells(table.column(held.index("label")), "column 'label'")
     aside = {named, "label", *left_out}
     kept = [place for place, name in enumerate(held) if name not in aside]
+    if not kept:
+        raise VotesError(f"it has no column of votes, only {', '.join(held)}.")
     columns = [read_cells(table.column(p), f"column {held[p]!r}") for p in kept]
     return numbered(
         joined(columns, len(table)),
@@ -71,16 +75,30 @@ def write(path: Path, file: VoteFile) -> None:
             f"labeling function {taken[0]!r} would be read back as a column of ids or "
             "labels; write .npz, or rename it."
         )
+    value = _written(file)
     columns = {}
     if file.ids is not None:
         columns["image_id"] = pa.array(file.ids, pa.string())
     if file.labels is not None:
-        columns["label"] = pa.array(file.labels)
+        columns["label"] = pa.array(value[file.labels])
     for j, name in enumerate(file.votes.names):
-        columns[name] = pa.array(np.ascontiguousarray(file.votes.hard[:, j]))
+        columns[name] = pa.array(value[file.votes.hard[:, j]])
     table = pa.table(columns)
     with written_whole(path) as partial:
         if path.suffix == ".parquet":
             pq.write_table(table, partial)
         else:
             pa_csv.write_csv(table_to_cells(table), partial)
+
+
+def _written(file: VoteFile) -> NDArray[np.int64]:
+    """Give what stands for each class, (k + 1,), and -1 at the end.
+
+    Classes that are named by numbers are written by name, as they are read.
+    """
+    names = file.class_names or ()
+    if names and all(name.isascii() and name.isdecimal() for name in names):
+        values = [int(name) for name in names]
+        if max(values) < _MOST:
+            return np.asarray([*values, -1], np.int64)
+    return np.asarray([*range(file.votes.n_classes), -1], np.int64)
