@@ -178,6 +178,7 @@ def limit(what, value):
         resource.setrlimit(what, before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", SOME)
 def test_full_disk_leaves_no_partial_file(command, lfkit, place):
     """Files of more than 100 bytes cannot be written: those that fit may stay."""
@@ -299,6 +300,7 @@ def by_cut(means, *, cut=0.3):
 """
 
 
+@pytest.mark.slow
 def test_no_function_is_left_out_because_a_disk_is_full(lfkit, place, monkeypatch):
     """Refused once, wherever: it is no fault of the function that was at work."""
     (place / "fitted.py").write_text(FITTED)
