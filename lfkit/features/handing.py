@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import types
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +17,18 @@ _OWN = ("lfkit", "lf_library")
 
 
 def is_own(fn: Any) -> bool:
-    """Tell lfkit's own functions, which change nothing they are given."""
-    return (getattr(fn, "__module__", None) or "").partition(".")[0] in _OWN
+    """Tell lfkit's own functions, which change nothing they are given.
+
+    One that holds a user's function (a wrapper of Snorkel's, say) is not its own.
+    """
+    if (getattr(fn, "__module__", None) or "").partition(".")[0] not in _OWN:
+        return False
+    held = [] if isinstance(fn, type) else [*getattr(fn, "__dict__", {}).values()]
+    for cell in getattr(fn, "__closure__", None) or ():
+        with contextlib.suppress(ValueError):  # not yet filled
+            held.append(cell.cell_contents)
+    functions = [value for value in held if isinstance(value, types.FunctionType)]
+    return all(f.__module__.partition(".")[0] in _OWN for f in functions)
 
 
 def sealed(array: NDArray[Any]) -> NDArray[Any]:

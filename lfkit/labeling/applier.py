@@ -16,7 +16,12 @@ from lfkit.features.handing import is_own
 from lfkit.fingerprint import unchanging
 from lfkit.images import ImageSource
 from lfkit.labeling.batched import Failure
-from lfkit.labeling.blocks import BlockResult, BlockRunner, is_per_image
+from lfkit.labeling.blocks import (
+    BlockResult,
+    BlockRunner,
+    is_per_image,
+    was_loaded,
+)
 from lfkit.labeling.evaluation import Evaluator, cpu_count
 from lfkit.labeling.faults import Report, first_failure
 from lfkit.labeling.file_reads import WatchedStore, note_named_files, remarks
@@ -263,6 +268,12 @@ class LFApplier:
         if any(lf.soft for lf in lfs):
             soft = np.zeros((n, len(lfs), k), np.float16)
         columns = runner.columns(lfs, watch)
+        failed = [column.failures for column in columns.values()]
+        if failed and not any(map(was_loaded, failed)):
+            raise DeclarationError(
+                "a worker process cannot run the labeling functions: "
+                f"{next(iter(columns))!r} {failed[0][0].message}."
+            )
         failures = runner.feature_faults()
         hopeless = {lf.name: runner.hopeless(lf) for lf in lfs}
         for j, lf in enumerate(lfs):

@@ -19,6 +19,7 @@ from lfkit.labeling.faults import pack, unpack
 from lfkit.labeling.file_reads import WatchedStore, names_behind
 from lfkit.labeling.labeling_function import LabelingFunction
 from lfkit.labeling.pool import KILLED, MOST_KILLS
+from lfkit.labeling.worker import NOT_LOADED
 from lfkit.store import Block, Store, join_blocks
 
 _GIVEN_UP = "given-up"
@@ -156,6 +157,8 @@ class BlockRunner:
 
     def _keep(self, lf: LabelingFunction, column: Column) -> None:
         """Store a function's whole column."""
+        if not was_loaded(column.failures):
+            return
         if len(self._blocks) > 1 and not self._has_passing and not self.hopeless(lf):
             arrays = {
                 "votes": column.votes,
@@ -306,6 +309,8 @@ class BlockRunner:
         for node in features:
             if any(part.name in given_up for part in ancestors([node])):
                 continue
+            if not was_loaded(done.faults[node.name]):
+                continue
             key, name = self.feature_keys[node], _faults_of(block)
             store.save_reads("features", key, _names(node))
             faults = pack(done.faults[node.name])
@@ -319,7 +324,8 @@ class BlockRunner:
             arrays = {"rows": np.asarray(rows, np.int32), "problems": texts}
             store.save("images", self._problems_key, block.id, arrays)
         for lf in lfs:
-            if not self.hopeless(lf):
+            behind = [f for name in names_behind(lf) for f in done.faults[name]]
+            if not self.hopeless(lf) and was_loaded(behind):
                 store.save_reads("votes", self.lf_keys[lf.name], names_behind(lf))
                 arrays = {
                     "votes": done.votes[lf],
@@ -347,6 +353,14 @@ def load_column(store: Store, key: str, blocks: Sequence[Block]) -> NDArray[Any]
 def is_per_image(lf: LabelingFunction) -> bool:
     """Tell whether a function, or a feature it is built on, takes one image a call."""
     return not lf.batched or any(not node.batched for node in ancestors(lf.features))
+
+
+def was_loaded(failures: Sequence[Failure]) -> bool:
+    """Tell whether a function ran; of one that a worker could not load, keep nothing.
+
+    What it needs may be there the next time.
+    """
+    return all(failure.kind != NOT_LOADED for failure in failures)
 
 
 def _awaited(future: Future[BlockResult]) -> BlockResult:

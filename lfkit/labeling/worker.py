@@ -39,6 +39,7 @@ from lfkit.votes import ABSTAIN
 PROGRESS = struct.Struct("qqd")
 IDLE = -1
 WHOLE_CHUNK = -1  # an image's number while what a function gave is being sent
+NOT_LOADED = "not loaded"  # the kind of fault of a function that was not called
 _LONGEST_MESSAGE = 2000
 
 
@@ -201,7 +202,7 @@ class NotLoaded:
 
     def __call__(self, *_: Any, **__: Any) -> Any:
         """Fail, on every image."""
-        raise BadResult("not loaded", f"cannot be loaded in a worker: {self.why}")
+        raise BadResult(NOT_LOADED, f"cannot be loaded in a worker: {self.why}")
 
 
 def cached_again(fn: Callable[..., Any], maxsize: int | None, typed: bool) -> Any:
