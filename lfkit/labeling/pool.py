@@ -24,6 +24,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,7 @@ from lfkit.labeling.worker import (
     NotLoaded,
     Program,
     cached_again,
+    code_of,
 )
 
 # A function that had to be killed this often is given up: at 30 seconds each, a
@@ -407,6 +409,10 @@ def _pickled(content: Any, functions: Iterable[Any]) -> bytes:
             own = getattr(found, "__module__", None) in {m.__name__ for m in modules}
             if parameters and own and hasattr(found, "__wrapped__"):
                 return cached_again, (found.__wrapped__, *parameters().values())
+            if isinstance(found, CodeType):
+                # Tracebacks show lines of the user's file, which cloudpickle forgets.
+                make, parts = self.dispatch_table[CodeType](found)
+                return code_of, (found.co_filename, make, *parts)
             return super().reducer_override(found)
 
     buffer = io.BytesIO()

@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
+from types import CodeType
 from typing import Any
 
 import numpy as np
@@ -203,6 +204,11 @@ class NotLoaded:
     def __call__(self, *_: Any, **__: Any) -> Any:
         """Fail, on every image."""
         raise BadResult(NOT_LOADED, f"cannot be loaded in a worker: {self.why}")
+
+
+def code_of(filename: str, make: Callable[..., CodeType], *parts: Any) -> CodeType:
+    """Make a function's code anew in a worker, with the file that it comes from."""
+    return make(*parts).replace(co_filename=filename)
 
 
 def cached_again(fn: Callable[..., Any], maxsize: int | None, typed: bool) -> Any:
