@@ -284,7 +284,7 @@ def _task(
         seed_rows=nothing,
         seed_labels=nothing,
         judges=np.zeros(0, bool),
-        possible=unrefined.any(axis=0),
+        possible=np.asarray(unrefined.any(axis=0)),
         prior=None,
         plan=TrainingPlan(),
         random_state=0,
