@@ -83,8 +83,12 @@ class LoadedRun:
             floors=floors,
         )
         # What needs the posteriors on the seeds, which are not kept.
-        kept = ("chosen", "reason", "seed_accuracy", "judged", "calibration")
-        return found | {key: self.stored[key] for key in kept if key in self.stored}
+        kept = ("chosen", "reason", "seed_accuracy", "judged")
+        found |= {key: self.stored[key] for key in kept if key in self.stored}
+        # Its other part is measured here, by the true classes given now.
+        on_seeds = (self.stored.get("calibration") or {}).get("on_seeds")
+        found["calibration"]["on_seeds"] = on_seeds
+        return found
 
     def open_images(
         self, progress: Callable[[int, int], None] | None = None
