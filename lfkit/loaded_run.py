@@ -39,7 +39,7 @@ class LoadedRun:
     ----------
     truth : (n,) true classes, -1 where unknown.
     given : (n,) images not to be scored: seeds, copies of them, unreadable ones.
-    stored : what `apply` wrote into summary.json; {} without one.
+    stored : what `apply` wrote into summary.json.
     own_truth : true labels are the data's own, not a file's: `stored` was scored by
         them.
     notes : what was decided when the file of true labels was read.
@@ -138,7 +138,12 @@ def load_run(folder: Path, labels: Path | None = None) -> LoadedRun:
         truth[given.rows] = given.labels
         notes = given.notes
     path = folder / "summary.json"
-    stored = read_sealed(path, AGAIN) if path.exists() else {}
+    if not path.exists():  # it is written last
+        raise RunError(
+            f"{folder} has no summary.json: `lfkit apply` was stopped before its end; "
+            f"{AGAIN}."
+        )
+    stored = read_sealed(path, AGAIN)
     return LoadedRun(
         folder,
         config,

@@ -283,6 +283,8 @@ def _write(
     applier: LFApplier | None,
 ) -> None:
     """Write images.parquet and run.json."""
+    # A run without it is not finished: its labels may be those of another call.
+    (request.out / "summary.json").unlink(missing_ok=True)
     index = source.table().replace_schema_metadata({_DATA: _place(request)})
     save_images(request.out, index, problems, classes.truth)
     records: tuple[LFRecord, ...] = ()

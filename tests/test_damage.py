@@ -326,3 +326,15 @@ def test_a_wrong_manifest_of_generated_images_is_named(lfkit, home, run, written
     edited(out / "manifest.json", written=written)
     words = ["generate", run, "-n", 20, "--out", out, "--format", "npz"]
     refused(lfkit(*words), "manifest.json")
+
+
+def test_a_call_that_was_stopped_leaves_no_labels_of_an_earlier_one(
+    lfkit, home, run, monkeypatch
+):
+    def stopped(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lfkit.outcome.save_labels", stopped)
+    words = ["apply", home / "photos", "--lfs", home / "functions.py", "--out", run]
+    assert lfkit(*words, "--with", "shrunk").code == 130
+    refused(lfkit("analyze", run), "summary.json", "stopped before its end")

@@ -13,7 +13,7 @@ from benchmarks.fuzz.damage import damaged
 from benchmarks.fuzz.prepared import TRAINING, links, prepared
 
 # What is asked for is not there: a folder that was renamed, another name of it.
-_FINE = ("no trained generator", "no trained '", "made with other options")
+_FINE = ("no trained generator", "no trained '", "holds images made with")
 _PICTURES = (".png", ".html")
 
 
