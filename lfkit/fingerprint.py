@@ -326,7 +326,8 @@ def _is_own(value: Any) -> bool:
 
 def _is_library(value: Any) -> bool:
     """Tell a library's function or class; a wrapper has two modules, its own counts."""
-    own = getattr(value, "__globals__", {}).get("__name__", "builtins")
+    names = getattr(value, "__globals__", {})  # of types.FunctionType: a descriptor
+    own = names.get("__name__", "builtins") if isinstance(names, dict) else "builtins"
     return bool(_version_of(getattr(value, "__module__", None)) and _version_of(own))
 
 

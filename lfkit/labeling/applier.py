@@ -16,12 +16,7 @@ from lfkit.features.handing import is_own
 from lfkit.fingerprint import unchanging
 from lfkit.images import ImageSource
 from lfkit.labeling.batched import Failure
-from lfkit.labeling.blocks import (
-    BlockResult,
-    BlockRunner,
-    is_per_image,
-    was_loaded,
-)
+from lfkit.labeling.blocks import BlockResult, BlockRunner, is_per_image
 from lfkit.labeling.evaluation import Evaluator, cpu_count
 from lfkit.labeling.faults import Report, first_failure
 from lfkit.labeling.file_reads import WatchedStore, note_named_files, remarks
@@ -268,11 +263,10 @@ class LFApplier:
         if any(lf.soft for lf in lfs):
             soft = np.zeros((n, len(lfs), k), np.float16)
         columns = runner.columns(lfs, watch)
-        failed = [column.failures for column in columns.values()]
-        if failed and not any(map(was_loaded, failed)):
+        if len(runner.not_loaded) == len(lfs):
+            name, why = next(iter(runner.not_loaded.items()))
             raise DeclarationError(
-                "a worker process cannot run the labeling functions: "
-                f"{next(iter(columns))!r} {failed[0][0].message}."
+                f"a worker process cannot run the labeling functions: {name!r} {why}."
             )
         failures = runner.feature_faults()
         hopeless = {lf.name: runner.hopeless(lf) for lf in lfs}
@@ -286,7 +280,7 @@ class LFApplier:
             hard = hard[original]
             soft = None if soft is None else soft[original]
         votes = Votes(hard, tuple(lf.name for lf in lfs), k, soft=soft)
-        return self._without_hopeless(votes, hopeless)
+        return self._without(votes, hopeless, runner.not_loaded)
 
     def _report(
         self,
@@ -313,17 +307,30 @@ class LFApplier:
         for row, reason in source.known_problems.items():
             self.report_.problems[source.ids[row]] = reason
 
-    def _without_hopeless(
-        self, votes: Votes, hopeless: Mapping[str, str | None]
+    def _without(
+        self,
+        votes: Votes,
+        hopeless: Mapping[str, str | None],
+        not_loaded: Mapping[str, str],
     ) -> Votes:
-        """Leave out functions that, or whose features, had to be killed too often."""
+        """Leave out functions that were killed too often, or could not be loaded.
+
+        Parameters
+        ----------
+        hopeless : function name → who was killed, itself or a feature; or None.
+        """
+        self.report_.left_out.update(not_loaded)
         for name, culprit in hopeless.items():
             if culprit is not None:
                 who = "" if culprit == name else f"its feature {culprit!r} "
                 self.report_.left_out[name] = (
                     f"{who}had to be killed {MOST_KILLS} times and was given up"
                 )
-        kept = [j for j, name in enumerate(votes.names) if hopeless[name] is None]
+        kept = [
+            j
+            for j, name in enumerate(votes.names)
+            if hopeless[name] is None and name not in not_loaded
+        ]
         if not kept:
             name = votes.names[0]
             raise DeclarationError(

@@ -71,6 +71,8 @@ class BlockRunner:
     Attributes
     ----------
     lf_keys, feature_keys : function name → key, feature → key, in the store.
+    not_loaded : function name → why a worker could not load it, or what it reads;
+        nothing of it is kept: what it lacks may be there the next time.
     """
 
     def __init__(
@@ -86,6 +88,7 @@ class BlockRunner:
         self._blocks = blocks
         self._whole = join_blocks(blocks)
         self._has_passing = False
+        self.not_loaded: dict[str, str] = {}
         self._passing_problems: dict[int, str] = {}
         self._timeout_s = np.asarray(evaluator.timeout_s or np.inf)
         self._problems_key = result_key(source, "problems")
@@ -157,7 +160,7 @@ class BlockRunner:
 
     def _keep(self, lf: LabelingFunction, column: Column) -> None:
         """Store a function's whole column."""
-        if not was_loaded(column.failures):
+        if lf.name in self.not_loaded:
             return
         if len(self._blocks) > 1 and not self._has_passing and not self.hopeless(lf):
             arrays = {
@@ -309,7 +312,7 @@ class BlockRunner:
         for node in features:
             if any(part.name in given_up for part in ancestors([node])):
                 continue
-            if not was_loaded(done.faults[node.name]):
+            if any(f.kind == NOT_LOADED for f in done.faults[node.name]):
                 continue
             key, name = self.feature_keys[node], _faults_of(block)
             store.save_reads("features", key, _names(node))
@@ -325,7 +328,10 @@ class BlockRunner:
             store.save("images", self._problems_key, block.id, arrays)
         for lf in lfs:
             behind = [f for name in names_behind(lf) for f in done.faults[name]]
-            if not self.hopeless(lf) and was_loaded(behind):
+            for failure in behind:
+                if failure.kind == NOT_LOADED:
+                    self.not_loaded[lf.name] = failure.message
+            if not self.hopeless(lf) and lf.name not in self.not_loaded:
                 store.save_reads("votes", self.lf_keys[lf.name], names_behind(lf))
                 arrays = {
                     "votes": done.votes[lf],
@@ -353,14 +359,6 @@ def load_column(store: Store, key: str, blocks: Sequence[Block]) -> NDArray[Any]
 def is_per_image(lf: LabelingFunction) -> bool:
     """Tell whether a function, or a feature it is built on, takes one image a call."""
     return not lf.batched or any(not node.batched for node in ancestors(lf.features))
-
-
-def was_loaded(failures: Sequence[Failure]) -> bool:
-    """Tell whether a function ran; of one that a worker could not load, keep nothing.
-
-    What it needs may be there the next time.
-    """
-    return all(failure.kind != NOT_LOADED for failure in failures)
 
 
 def _awaited(future: Future[BlockResult]) -> BlockResult:
