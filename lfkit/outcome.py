@@ -198,6 +198,7 @@ class Outcome:
                 of=FLOOR,
                 random_state=self.request.seed,
             )
+        why = "the best on held-out seeds" if held_out else "too few seeds to compare"
         named = proba.argmax(axis=1)
         named[[*self.source.known_problems, *self.unreadable]] = ABSTAIN
         is_seed = np.zeros(len(named), bool)
@@ -214,7 +215,7 @@ class Outcome:
             vote_confidence=proba.max(axis=1, initial=0.0),
             held_out=held_out,
             chosen=FLOOR,
-            reason=f"asked for: {found.name}, the best on held-out seeds",
+            reason=f"asked for: {found.name}, {why}",
         )
 
     def _refined(
@@ -225,11 +226,11 @@ class Outcome:
         request, held_out = self.request, labels.held_out
         seed_proba = None
         if held_out is not None and self.votes.seed_rows is not None:
-            # As the other images' are: calibrated, by what has not seen them.
-            seed_proba = labels.proba[self.votes.seed_rows]
-            seed_proba[np.searchsorted(self.votes.seed_rows, held_out.rows)] = (
-                held_out.proba
-            )
+            # As the other images' are: calibrated, by what has not seen them. Of seeds
+            # that cannot be read a floor says nothing.
+            rows, k = self.votes.seed_rows, held_out.proba.shape[1]
+            seed_proba = np.full((len(rows), k), 1 / k)
+            seed_proba[np.searchsorted(rows, held_out.rows)] = held_out.proba
         found = refine(
             self.source,
             self.votes,

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from lfkit import ABSTAIN, LFApplier, NearestMean, Quantile, feature, labeling_function
 from lfkit.errors import DataError, DeclarationError, FaultError
+from lfkit.labeling import applier as applier_module
 from lfkit.store import RunStore
 
 # Gray levels that the toy functions below look at.
@@ -461,8 +463,6 @@ def test_a_function_that_always_hangs_is_given_up():
 
 
 def test_a_function_that_cannot_travel_to_a_worker_says_so():
-    import threading
-
     lock = threading.Lock()
 
     @labeling_function(classes=[0])
@@ -472,6 +472,49 @@ def test_a_function_that_cannot_travel_to_a_worker_says_so():
 
     with pytest.raises(DeclarationError, match="cannot be sent to worker processes"):
         LFApplier([holds_a_lock], n_workers=1).apply(IMAGES)
+
+
+def test_strict_stops_at_a_function_that_cannot_travel():
+    lock = threading.Lock()
+
+    @labeling_function(classes=[0])
+    def holds_a_lock(image):
+        with lock:
+            return 0
+
+    @labeling_function(classes=[0])
+    def travels(image):
+        return 0
+
+    applier = LFApplier([holds_a_lock, travels], n_workers=1, strict=True)
+    with pytest.raises(FaultError, match="'holds_a_lock' cannot be sent to worker"):
+        applier.apply(IMAGES)
+
+
+def test_a_feature_of_many_functions_is_looked_at_once(monkeypatch):
+    looked_at = []
+    why_not_sent = applier_module.why_not_sent
+
+    def counted(fn, keywords):
+        looked_at.append(fn.__name__)
+        return why_not_sent(fn, keywords)
+
+    monkeypatch.setattr(applier_module, "why_not_sent", counted)
+
+    @feature
+    def brightness(image):
+        return image.mean()
+
+    def reader(number):
+        def reads(value):
+            return 0
+
+        return labeling_function(
+            classes=[0], features=[brightness], name=f"reads_{number}"
+        )(reads)
+
+    LFApplier([reader(0), reader(1), reader(2)], n_workers=1).apply(IMAGES)
+    assert sorted(looked_at) == ["brightness", "reads", "reads", "reads"]
 
 
 def test_an_image_cannot_be_changed_by_a_function():

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from lfkit.summary import verdict
 
@@ -318,6 +319,33 @@ def test_the_floor_is_the_strongest_plain_thing_and_can_be_used(lfkit, sides):
     refused = lfkit("active", out, "--with", "acgan", "--budget", "2")
     assert refused.code == 2
     assert "without --with floor" in refused.err.replace("\n", " ")
+
+
+def test_seeds_that_cannot_be_read_do_not_judge_a_floor_right(lfkit, tmp_path):
+    pixels, truth = squares(80)
+    (tmp_path / "images").mkdir()
+    lines = ["image_id,label"]
+    for row, image in enumerate(pixels):
+        path = tmp_path / "images" / f"{row:02d}.png"
+        Image.fromarray(image).save(path)
+        if row < 40:
+            lines.append(f"{path.name},{('left', 'right')[truth[row]]}")
+    lost = np.flatnonzero(truth[:40] == 1)[:5]
+    for row in lost:
+        (tmp_path / "images" / f"{row:02d}.png").write_bytes(b"no image")
+    (tmp_path / "seeds.csv").write_text("\n".join(lines))
+    (tmp_path / "sides.py").write_text(SIDES)
+    done = lfkit(
+        *("apply", str(tmp_path / "images"), "--lfs", str(tmp_path / "sides.py")),
+        *("--seed-labels", str(tmp_path / "seeds.csv"), "--no-sheet", "--json"),
+        *("--with", "floor", "--refine", "--stages", "lda"),
+        *("--out", str(tmp_path / "run")),
+    )
+    assert done.code == 0, done.err
+    found = json.loads(done.out)
+    of_readable = max(floor["seed_cv_accuracy"] for floor in found["floors"])
+    before = found["refinement"]["stages"][0]["held_out"]
+    assert before == pytest.approx(of_readable * 35 / 40)
 
 
 def test_a_floor_needs_seeds(lfkit, tmp_path):

@@ -289,6 +289,23 @@ def test_recompute_votes_again(lfkit, folder, monkeypatch, asked, again):
     assert votes_of(folder) == expected
 
 
+def test_a_package_imported_when_called_is_no_file_to_declare(folder):
+    (folder / "cuts").mkdir()
+    (folder / "cuts" / "__init__.py").write_text("")
+    (folder / "cuts" / "of_brightness.py").write_text("CUT = 0\n")
+    (folder / "readers.py").write_text(
+        "from lfkit import labeling_function\n"
+        "@labeling_function(classes=[0, 1])\n"
+        "def imports(image):\n"
+        "    from cuts.of_brightness import CUT\n"
+        "    return CUT\n"
+    )
+    assert not [note for note in apply(folder)["notes"] if "depends_on" in note]
+    (folder / "cuts" / "of_brightness.py").write_text("CUT = 1\n")
+    apply(folder)
+    assert votes_of(folder) == {"imports": {1}}
+
+
 def test_training_refuses_votes_whose_files_have_changed(lfkit, folder):
     (folder / "cut.json").write_text("0")
     (folder / "lfs.py").write_text(

@@ -79,9 +79,9 @@ class Rows:
         """Undo what the last function changed; returns the rows it was on."""
         if self._shown is None or not self._shown.size:
             return np.zeros(0, np.int64)
-        before, after = _as_bytes(self._values), _as_bytes(self._shown)
-        if np.array_equal(before, after):
+        if _are_same(self._values, self._shown):
             return np.zeros(0, np.int64)
+        before, after = _as_bytes(self._values), _as_bytes(self._shown)
         changed = np.flatnonzero((before != after).any(axis=1))
         self._show()
         return changed
@@ -91,6 +91,14 @@ class Rows:
         self.rows = [
             shown[i] if good else None for i, good in enumerate(self._usable.tolist())
         ]
+
+
+def _are_same(one: NDArray[Any], other: NDArray[Any]) -> bool:
+    """Compare bytes, eight at a time: every function waits for it."""
+    a, b = (array.reshape(-1).view(np.uint8) for array in (one, other))
+    whole = len(a) // 8 * 8
+    words = np.array_equal(a[:whole].view(np.uint64), b[:whole].view(np.uint64))
+    return words and np.array_equal(a[whole:], b[whole:])
 
 
 def _as_bytes(array: NDArray[Any]) -> NDArray[np.uint8]:

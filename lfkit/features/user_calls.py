@@ -161,7 +161,9 @@ class Calling:
             folder = arguments[0] if arguments[0] is not None else "."
             if isinstance(folder, (str, os.PathLike)):
                 path = os.path.abspath(folder)
-                if path not in sys.path and os.path.basename(path) != "__pycache__":
+                # Where modules lie, an import lists the folder.
+                is_of_code = path in sys.path or path in sys.path_importer_cache
+                if not is_of_code and os.path.basename(path) != "__pycache__":
                     self._note_read(path)
         elif event in ("os.putenv", "os.unsetenv"):
             if self._environment is None and not self._keeps_environment:

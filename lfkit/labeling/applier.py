@@ -120,6 +120,7 @@ class LFApplier:
         seeds = _checked_seeds(seed_rows, seed_labels, len(source), self.n_classes)
         again = None if recompute is None else self._to_recompute(recompute)
         self.report_ = Report()
+        self._unsent: dict[Feature | LabelingFunction, str | None] = {}
         self.out_of_fold_keys_: dict[str, str] = {}
         self.seed_block_: str | None = None
         with (
@@ -179,16 +180,29 @@ class LFApplier:
     def _travelling(self, lfs: Sequence[LabelingFunction]) -> list[LabelingFunction]:
         """Leave out functions that cannot be sent to the worker processes."""
         for lf in lfs:
-            found = [] if lf.batched else [why_not_sent(lf.fn, lf.keywords)]
+            found = [self._why_not_sent(lf)]
             for node in ancestors(lf.features):
-                why = (
-                    None if node.batched else why_not_sent(node.fn, node.learned or {})
-                )
-                found += [why and f"reads the feature {node.name!r}, which {why}"]
+                why = self._why_not_sent(node)
+                found.append(why and f"reads the feature {node.name!r}, which {why}")
             whys = [why for why in found if why]
+            if whys and self.strict:
+                raise FaultError(f"labeling function {lf.name!r} {whys[0]}")
             if whys:
                 self.report_.left_out[lf.name] = whys[0]
         return [lf for lf in lfs if lf.name not in self.report_.left_out]
+
+    def _why_not_sent(self, function: Feature | LabelingFunction) -> str | None:
+        """Look once at each: it may hold a large model, and many may read it."""
+        if function.batched:
+            return None
+        if function not in self._unsent:
+            keywords: Mapping[str, Any] = (
+                function.keywords
+                if isinstance(function, LabelingFunction)
+                else function.learned or {}
+            )
+            self._unsent[function] = why_not_sent(function.fn, keywords)
+        return self._unsent[function]
 
     def _workers(self, n: int) -> int:
         if not any(map(is_per_image, self.lfs)):
