@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from lfkit.data.cells import from_cell, table_from_cells
 from lfkit.errors import DataError
 
+_MOST_HEADER = 1 << 20  # bytes that are looked at for what separates cells
 # What pandas, Arrow and R call the numbers of a table's rows when they write them.
 _INDEX = re.compile(r"(Unnamed: \d+(\.\d+)*|index|level_\d+|__index_level_\d+__|)")
 
@@ -39,10 +40,13 @@ def _header(path: Path) -> tuple[list[str], str]:
             return list(pq.read_schema(path).names), ","
         with path.open(newline="", encoding="utf-8-sig") as file:
             # Spreadsheets set to many European languages part cells by semicolons.
-            line = file.readline()
-            separator = max(",;\t", key=line.count)
+            line = file.readline(_MOST_HEADER)
+            separator = max(",;\t", key=re.sub('"[^"]*"', "", line).count)
             file.seek(0)
-            return next(csv.reader(file, delimiter=separator), []), separator
+            names = next(csv.reader(file, delimiter=separator), [])
+            if not any(names):
+                raise ValueError("it is empty")
+            return names, separator
     except (OSError, ValueError, pa.ArrowException, csv.Error) as error:
         raise _unreadable(path, error) from error
 
