@@ -185,7 +185,7 @@ def test_the_log_of_a_generator_is_drawn_as_curves(lfkit, run, generated):
         ),
         (
             {"images": np.zeros((2, 8, 8)), "labels": [0, 1]},
-            "the images of wrong are float64",
+            "its images are float64 of shape (2, 8, 8)",
         ),
         (
             {"images": np.zeros((2, 8, 8), np.uint8), "proba": np.full((3, 10), 0.1)},
