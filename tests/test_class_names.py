@@ -847,3 +847,12 @@ def test_a_sparse_matrix_that_claims_too_much_is_one_sentence(tmp_path):
     )
     with pytest.raises(InputError, match=r"votes.npz.* is it damaged\?"):
         read_votes(path)
+
+
+def test_a_class_that_may_mean_no_label_is_told(tmp_path):
+    for name in ("1.png", "2.png"):
+        Image.fromarray(np.zeros((4, 4), np.uint8)).save(tmp_path / name)
+    (tmp_path / "list.csv").write_text("path,label\n1.png,cat\n2.png,NA\n")
+    source = open_images(tmp_path / "list.csv")
+    assert source.class_names == ("NA", "cat")
+    assert any("'NA' in list.csv is read as a class" in note for note in source.notes)
