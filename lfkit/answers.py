@@ -254,12 +254,18 @@ def read_csv(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     reader = csv.DictReader(
         io.StringIO(text, newline=""), restval="", delimiter=delimiter
     )
-    missing = [name for name in columns if name not in (reader.fieldnames or ())]
-    if missing:
-        raise DataError(
-            f"{path} has no column {missing[0]}; it has "
-            f"{', '.join(reader.fieldnames or ('none',))}."
-        )
+    try:
+        held = [name.strip() for name in reader.fieldnames or ()]
+        reader.fieldnames = held
+    except csv.Error as error:
+        raise _no_table(path, error) from error
+    for name in columns:
+        if name not in held:
+            raise DataError(
+                f"{path} has no column {name}; it has {', '.join(held) or 'none'}."
+            )
+        if held.count(name) > 1:
+            raise DataError(f"{path} has two columns named {name!r}; keep one of them.")
     try:
         return [
             {name: from_cell(cell) for name, cell in row.items() if name is not None}
@@ -267,9 +273,13 @@ def read_csv(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
             if any(row.values())
         ]
     except csv.Error as error:
-        raise DataError(
-            f"{path} cannot be read as a table ({error}); is a quote left open?"
-        ) from error
+        raise _no_table(path, error) from error
+
+
+def _no_table(path: Path, error: csv.Error) -> DataError:
+    return DataError(
+        f"{path} cannot be read as a table ({error}); is a quote left open?"
+    )
 
 
 def _choices(task: dict[str, Any]) -> list[str]:

@@ -104,5 +104,4 @@ def storage_error(
         above = [each for each in places if each.is_file()]
         advice = f"{above[0]} is a file, not a folder" if above else advice
     where = "" if isinstance(named, int) or named is None else f"{named}: "
-    where = where.replace("\n", "\\n")  # a name may have lines, a sentence has one
     return StorageError(f"{where}{reason}" + (f"; {advice}." if advice else "."))

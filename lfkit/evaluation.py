@@ -174,6 +174,7 @@ class Evaluation:
                 f"those of the run {self.source.shape}; give --against images of the "
                 "same shape."
             )
+        self.notes += source.notes
         if source.labels is None:
             return ImageSet(source, name=name)
         # By name: the classes of another folder may have other numbers.

@@ -6,10 +6,11 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from lfkit.runs.reading import read_sealed, reading, sealed
+from lfkit.runs.reading import read_object, read_sealed, reading, sealed
 from lfkit.store import write_atomically
 
-FORMAT = 1
+FORMAT = 2
+_REMEDY = "delete it and run `lfkit evaluate` again"
 
 
 def load_scores(run: Path) -> dict[str, Any]:
@@ -17,9 +18,9 @@ def load_scores(run: Path) -> dict[str, Any]:
     path = run / "scores.json"
     if not path.exists():
         return {}
-    found = read_sealed(path, "delete it and run `lfkit evaluate` again")
-    if found.get("format") != FORMAT:
+    if read_object(path, _REMEDY).get("format") != FORMAT:
         return {}
+    found = read_sealed(path, _REMEDY)
     # What was scored before the labels were made anew is of other labels.
     key = _labels_key(run)
     if found.get("labels", {}).get("of") != key:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfkit.data.class_names import match, read_cells
-from lfkit.data.tables import read_table, texts
+from lfkit.data.tables import column_names, read_table, texts
 from lfkit.errors import DataError
 from lfkit.images import ImageSource
 
@@ -75,13 +75,13 @@ def read_labels(
     """Read a CSV or Parquet file with columns image_id (or path) and label."""
     if not path.is_file():
         raise DataError(f"there is no file {path} with labels.")
-    table = read_table(path)
-    held = table.column_names
+    held = column_names(path)
     column = next((c for c in ("image_id", "path") if c in held), None)
     if column is None or "label" not in held:
         raise DataError(
             f"{path} needs the columns image_id and label, it has {', '.join(held)}."
         )
+    table = read_table(path, (column, "label"))
     cells = read_cells(table.column("label"), f"column 'label' of {path}")
     ids = texts(table.column(column))
     found = match(

@@ -847,3 +847,32 @@ def test_a_sparse_matrix_that_claims_too_much_is_one_sentence(tmp_path):
     )
     with pytest.raises(InputError, match=r"votes.npz.* is it damaged\?"):
         read_votes(path)
+
+
+def test_a_class_that_may_mean_no_label_is_told(tmp_path):
+    for name in ("1.png", "2.png"):
+        Image.fromarray(np.zeros((4, 4), np.uint8)).save(tmp_path / name)
+    (tmp_path / "list.csv").write_text("path,label\n1.png,cat\n2.png,NA\n")
+    source = open_images(tmp_path / "list.csv")
+    assert source.class_names == ("NA", "cat")
+    assert any("'NA' in list.csv is read as a class" in note for note in source.notes)
+
+
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        ("image_id,label,label", "two columns named 'label'"),
+        ("image_id,image_id,label", "two columns named 'image_id'"),
+        ("image_id,class,round", "no column label"),
+        (f'"{"x" * 200_000}', "cannot be read as a table"),
+    ],
+)
+def test_answers_that_may_mean_two_things_are_refused(tmp_path, header, said):
+    (tmp_path / "ask.csv").write_text(f"{header}\na.png,cat,dog\n")
+    with pytest.raises(DataError, match=f"ask.csv .*{said}"):
+        read_sheet(tmp_path / "ask.csv")
+
+
+def test_spaces_around_the_columns_of_answers_do_not_count(tmp_path):
+    (tmp_path / "ask.csv").write_text(" image_id , label\na.png,cat\nb.png\n")
+    assert read_sheet(tmp_path / "ask.csv") == [("a.png", "cat")]

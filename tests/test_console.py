@@ -129,3 +129,21 @@ def test_no_command_sends_names_as_they_are(folder, lfkit, monkeypatch):
     assert SHOWN in said
     assert json.loads(Path(run, "summary.json").read_text())["data"] == "photos"
     shutil.rmtree(run)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("x\ny.csv", "a,b\n"),
+        ("x\ny.csv", "a,b\n1,x\n"),
+        ("x\ny.csv", "task,worker,label\n"),
+        ("x\ny.json", "{"),
+        ("x\ny.npy", "no array"),
+    ],
+)
+def test_an_error_names_its_file_in_one_line(lfkit, tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    done = lfkit("aggregate", tmp_path / name, "--with", "one-coin", "--out", tmp_path)
+    assert done.code == 2
+    assert len(done.err.splitlines()) == 1
+    assert name.replace("\n", r"\n") in done.err

@@ -233,6 +233,23 @@ def test_real_images_of_another_shape_are_refused(lfkit, run, digits_file, folde
     assert "those of the run (8, 8, 1); give --against images" in done.err
 
 
+def test_what_was_decided_on_reading_is_told(lfkit, run, digits_file, folder):
+    path, real = folder / "written.csv", folder / "real.npz"
+    path.write_text("image_id,label\n0,00\n1,1\n")
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (4, 8, 8), np.uint8)
+    np.savez(real, images=images, labels=np.asarray([0, 1, 2, 99]))
+    options = ("--labels", path, "--generated", digits_file("good"))
+    options += ("--against", real, "--metrics", "kid", "--judge-steps", "1")
+    notes = evaluated(lfkit, run, *options)["notes"]
+    assert any("written.csv" in note for note in notes)
+    assert any("99" in note for note in notes)
+    printed = " ".join(lfkit("evaluate", run, *options).out.split())
+    assert all(" ".join(note.split()) in printed for note in notes)
+    done = lfkit("report", run, "--labels", path, "--out", folder / "page.html")
+    assert "written.csv" in done.out
+
+
 class Trains(Exception):
     """A training was about to begin."""
 

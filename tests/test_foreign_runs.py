@@ -272,3 +272,20 @@ def test_run_folder_may_itself_be_a_link(tmp_path):
         locked(tmp_path / "run"),
     ):
         pass
+
+
+def test_libraries_of_the_user_may_be_upgraded(tmp_path, monkeypatch, known_modules):
+    libraries = tmp_path / ".local" / "site-packages"
+    libraries.mkdir(parents=True)
+    (libraries / "own.py").write_text("THRESHOLD = 100\n")
+    (tmp_path / "brightness.py").write_text("from own import THRESHOLD\n")
+    (tmp_path / "functions.py").write_text(FUNCTIONS)
+    monkeypatch.syspath_prepend(libraries)
+    monkeypatch.setattr("site.getusersitepackages", lambda: str(libraries))
+    spec = str(tmp_path / "functions.py")
+    load_lfs([spec])
+    assert remember_code([spec]) is None
+    (libraries / "own.py").write_text("THRESHOLD = 101\n")
+    assert strange_code([spec]) is None
+    (tmp_path / "brightness.py").write_text("THRESHOLD = 101\n")
+    assert strange_code([spec]) == (str(tmp_path / "brightness.py"), True)

@@ -330,7 +330,7 @@ def test_decoding_names_what_the_pixels_depend_on(tmp_path):
     options = ({}, {"size": (8, 8)}, {"color": "gray"}, {"size": (4, 8)})
     names = [open_images(tmp_path, **option).decoding for option in options]
     assert len(set(names)) == 4
-    assert all("decoder=1 pillow=" in name for name in names)
+    assert all("decoder=2 pillow=" in name for name in names)
 
 
 GOOD_PNG = io.BytesIO()

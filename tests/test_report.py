@@ -185,7 +185,7 @@ def test_the_log_of_a_generator_is_drawn_as_curves(lfkit, run, generated):
         ),
         (
             {"images": np.zeros((2, 8, 8)), "labels": [0, 1]},
-            "the images of wrong are float64",
+            "its images are float64 of shape (2, 8, 8)",
         ),
         (
             {"images": np.zeros((2, 8, 8), np.uint8), "proba": np.full((3, 10), 0.1)},
@@ -225,10 +225,20 @@ def test_scores_of_label_models_are_kept_until_the_labels_change(lfkit, run):
     assert path.stat().st_mtime_ns == before
     found = json.loads(path.read_text())
     found["labels"]["of"] = "of other labels"
-    found["labels"]["of"] = "of other labels"
     path.write_bytes(sealed(found))
     reported(lfkit, run)
     assert json.loads(path.read_text())["labels"]["of"] != "of other labels"
+
+
+def test_scores_of_an_older_lfkit_are_made_anew(lfkit, run):
+    reported(lfkit, run)
+    path = run / "scores.json"
+    found = json.loads(path.read_text())
+    del found["checksum"]
+    found["labels"]["rows"][0]["accuracy"] = -1.0
+    path.write_text(json.dumps(found | {"format": 1}))
+    reported(lfkit, run)
+    assert json.loads(path.read_text())["labels"]["rows"][0]["accuracy"] != -1.0
 
 
 def test_floors_and_stages_are_not_shown_beside_other_true_labels(lfkit, folder):

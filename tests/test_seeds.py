@@ -153,3 +153,11 @@ def test_a_file_that_is_no_parquet_is_an_error(tmp_path):
     path.write_text("image_id,label\n")
     with pytest.raises(DataError, match=r"labels.parquet cannot be read as a table"):
         read_labels(path, IDS, NAMES)
+
+
+@pytest.mark.parametrize("twice", ["label", "image_id"])
+def test_two_columns_of_one_name_are_refused(tmp_path, twice):
+    path = tmp_path / "seeds.csv"
+    path.write_text(f"image_id,label,{twice}\na.png,cat,cat\n")
+    with pytest.raises(DataError, match=f"seeds.csv has two columns named '{twice}'"):
+        read_labels(path, IDS, NAMES)

@@ -592,3 +592,37 @@ def test_what_does_not_fit_the_votes_is_not_written(tmp_path):
     with pytest.raises(VotesError, match="there are 3 image ids for 1 rows of votes"):
         write_votes(tmp_path / "votes.npz", votes, ids=IDS)
     assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize(
+    ("text", "names", "note"),
+    [
+        ("image_id,Label,a\nx,0,1\ny,1,1\n", ("a",), "'Label'"),
+        ("ID,a,b\n5,0,1\n6,1,1\n", ("a", "b"), "'ID'"),
+        ("id,image_id,a\n0,x,1\n1,y,1\n", ("a",), "'id'"),
+        ("path,image_id,a\n0,x,1\n1,y,1\n", ("a",), "'path'"),
+    ],
+)
+def test_ids_and_labels_are_never_functions(tmp_path, text, names, note):
+    (tmp_path / "votes.csv").write_text(text)
+    found = read_votes(tmp_path / "votes.csv")
+    assert found.votes.names == names
+    assert found.ids is not None
+    assert any(note in each for each in found.notes)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "image_id,label,label,a",
+        "image_id,Label,label,a",
+        "image_id,image_id,a,b",
+        "task,worker,label,label",
+        "task,task,worker,label",
+        "Task,Worker,Label,a",
+    ],
+)
+def test_columns_that_may_mean_two_things_are_refused(tmp_path, header):
+    (tmp_path / "votes.csv").write_text(f"{header}\n1,1,1,1\n")
+    with pytest.raises(VotesError, match=r"two columns named|name those of"):
+        read_votes(tmp_path / "votes.csv")

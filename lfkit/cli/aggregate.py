@@ -136,11 +136,14 @@ def _aggregate_file(
 ) -> dict[str, Any]:
     import numpy as np
 
+    from lfkit.errors import VotesError
     from lfkit.labels import aggregate as aggregate_votes
     from lfkit.run import save_labels
     from lfkit.vote_files import read_votes
 
     file = read_votes(path, n_classes)
+    if not len(file.votes):
+        raise VotesError(f"{path} has votes on no image; give one row per image.")
     labels = aggregate_votes(file.votes, name, balance, seed)
     n, k = len(file.votes), file.votes.n_classes
     names = file.class_names or tuple(str(label) for label in range(k))

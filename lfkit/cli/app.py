@@ -20,7 +20,7 @@ from lfkit.cli.listing import list_family
 from lfkit.cli.report import report
 from lfkit.cli.streams import result_alone
 from lfkit.cli.train import train
-from lfkit.errors import LfkitError, storage_error
+from lfkit.errors import DeclarationError, FaultError, LfkitError, storage_error
 
 app = typer.Typer(
     name="lfkit",
@@ -58,7 +58,9 @@ def main() -> None:
     except BrokenPipeError:
         _leave_unread()
     except LfkitError as error:
-        _fail(str(error))
+        # These two may end with the traceback of user code.
+        has_lines = isinstance(error, (DeclarationError, FaultError))
+        _fail(str(error), one_line=not has_lines)
     except OSError as error:
         _fail(str(storage_error(error)))
     except MemoryError as error:
@@ -76,13 +78,13 @@ def _flush() -> None:
         raise storage_error(error, "standard output") from error
 
 
-def _fail(sentence: str) -> NoReturn:
+def _fail(sentence: str, *, one_line: bool = True) -> NoReturn:
     from lfkit.cli.console import Console, shown
 
     _drop_output()
     console = Console(stderr=True, soft_wrap=True)
     console.print("error:", style="bold red", end=" ")
-    console.print(shown(sentence))
+    console.print(shown(sentence, one_line=one_line))
     sys.exit(2)
 
 

@@ -85,6 +85,7 @@ def evaluate(
     parts: dict[str, Any] = {}
     missing: dict[str, dict[str, str]] = {}
     broken: dict[str, str] = {}
+    notes = loaded.notes
     with Bars(quiet=as_json) as bars:
         if labels is not None or "labels" not in load_scores(run):
             parts["labels"] = {"rows": as_dicts(score_label_models(loaded, bars))}
@@ -108,6 +109,7 @@ def evaluate(
                 needs_judge=any(needs_judge(name) for name in names),
                 progress=bars,
             )
+            notes += evaluation.notes
             for one in sets:
                 evaluation.check(one)
                 if why := evaluation.why_broken(one):
@@ -124,7 +126,7 @@ def evaluate(
                 # At once: what took minutes is not lost with the next set.
                 save_scores(run, {"generated": {one.name: found}})
     result = load_scores(run) | {"missing": missing, "file": str(path)}
-    result["broken"] = broken
+    result |= {"broken": broken, "notes": list(notes)}
     result["labels"] = parts.get("labels", result.get("labels"))
     if as_json:
         echo(to_json(result))
@@ -133,6 +135,8 @@ def evaluate(
     _print_labels(console, result)
     _print_generated(console, result)
     _print_human(console, result)
+    for note in notes:
+        console.print(f"\nNote: {note}.", style="yellow", soft_wrap=True)
     for why in broken.values():
         console.print(f"\nWARNING: {why}", style="bold red", soft_wrap=True)
     console.print(f"\n{path}; next: lfkit report {run}", soft_wrap=True)

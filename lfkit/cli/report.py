@@ -57,7 +57,10 @@ def report(
         material = Material(loaded, Album(source), sets, scores)
         sections = write_report(material, path, bars)
     if as_json:
-        echo(to_json({"report": str(path), "sections": sections}))
+        found = {"report": str(path), "sections": sections, "notes": [*loaded.notes]}
+        echo(to_json(found))
         return
+    for note in loaded.notes:
+        echo(f"Note: {note}.")
     size = path.stat().st_size / 1e6
     echo(f"{path}: {len(sections)} sections, {size:.1f} MB; open it in a browser")

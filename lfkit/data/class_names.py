@@ -289,6 +289,11 @@ def discover(
     numbers = [position.get(text, -1) for text in texts]
     if names and all(values[name] is not None for name in names):
         notes += (f"the numbers {_listed(names)} in {where} are names of classes",)
+    notes += tuple(
+        f"{name!r} in {where} is read as a class; empty cells are read as no label"
+        for name in names
+        if name in _MAYBE_NOTHING
+    )
     notes += same_but_for_case(names)
     return Reading(cells, np.asarray([*numbers, -1], np.int64), names, notes)
 

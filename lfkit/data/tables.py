@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from lfkit.data.cells import from_cell, table_from_cells
 from lfkit.errors import DataError
 
+_MOST_HEADER = 1 << 20  # bytes that are looked at for what separates cells
 # What pandas, Arrow and R call the numbers of a table's rows when they write them.
 _INDEX = re.compile(r"(Unnamed: \d+(\.\d+)*|index|level_\d+|__index_level_\d+__|)")
 
@@ -34,17 +35,22 @@ def _plain(path: Path, name: str) -> str:
 
 def _header(path: Path) -> tuple[list[str], str]:
     """Read the names as they are written, and what separates the cells of a CSV."""
+    names, separator = [], ","
     try:
         if path.suffix.lower() == ".parquet":
-            return list(pq.read_schema(path).names), ","
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            # Spreadsheets set to many European languages part cells by semicolons.
-            line = file.readline()
-            separator = max(",;\t", key=line.count)
-            file.seek(0)
-            return next(csv.reader(file, delimiter=separator), []), separator
+            names = list(pq.read_schema(path).names)
+        else:
+            with path.open(newline="", encoding="utf-8-sig") as file:
+                # Spreadsheets set to many European languages part cells by semicolons.
+                line = re.sub('"[^"]*"', "", file.readline(_MOST_HEADER))
+                separator = max(",;\t", key=line.count)
+                file.seek(0)
+                names = next(csv.reader(file, delimiter=separator), [])
+        if not any(names):
+            raise ValueError("it is empty")
     except (OSError, ValueError, pa.ArrowException, csv.Error) as error:
         raise _unreadable(path, error) from error
+    return names, separator
 
 
 def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
@@ -58,9 +64,11 @@ def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     columns : None: all.
     """
     held, separator = _header(path)
-    if not held:
-        raise DataError(f"{path} cannot be read as a table: it is empty.")
     wanted = [n for n in held if columns is None or _plain(path, n) in columns]
+    plain = [_plain(path, name) for name in wanted]
+    twice = [] if columns is None else [n for n in plain if plain.count(n) > 1]
+    if twice:
+        raise DataError(f"{path} has two columns named {twice[0]!r}; keep one of them.")
     try:
         if path.suffix.lower() == ".parquet":
             schema = pq.read_schema(path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import re
 from pathlib import Path
@@ -11,13 +10,11 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv as arrow_csv
 import pyarrow.json as arrow_json
-import pyarrow.parquet as parquet
 from numpy.typing import NDArray
 
-from lfkit.data.cells import table_from_cells
 from lfkit.data.class_names import discover, read_cells
+from lfkit.data.tables import column_names, read_table
 from lfkit.datasets.files import Files
 from lfkit.errors import DataError
 
@@ -26,7 +23,6 @@ _PATHS = ("path", "file_name", "filename", "file_path", "filepath")
 _LABELS = ("label", "class", "class_name", "label_name", "category")
 _SPLITS = ("split",)
 _TABLES = (".csv", ".tsv", ".parquet", ".jsonl")
-_MOST_HEADER = 1 << 20
 _JSON_BLOCK_BYTES = 1 << 24  # a line must fit into one
 
 
@@ -62,8 +58,9 @@ def open_manifest(path: Path, split: str | None) -> Files:
         raise DataError(f"{path} has no splits; leave out ':{split}'.")
     found = read_listing(path)
     if found is None:
+        held = _read_json(path).column_names if _is_json(path) else column_names(path)
         raise DataError(
-            f"{path} has columns {', '.join(_column_names(path))}; it must have one "
+            f"{path} has columns {', '.join(held)}; it must have one "
             "named 'path' (or 'file_name') with the images' paths."
         )
     paths, notes = _with_slashes(found.paths, path)
@@ -84,7 +81,8 @@ def open_manifest(path: Path, split: str | None) -> Files:
 
 def read_listing(path: Path) -> Listing | None:
     """Read a table's paths, labels and splits; None if it has no column of paths."""
-    names = _column_names(path)
+    lines = _read_json(path) if _is_json(path) else None
+    names = column_names(path) if lines is None else lines.column_names
     chosen = {
         what: _choose(names, candidates, path)
         for what, candidates in (
@@ -96,13 +94,13 @@ def read_listing(path: Path) -> Listing | None:
     if chosen["path"] is None:
         return None
     columns = [name for name in chosen.values() if name is not None]
+    table = read_table(path, columns) if lines is None else lines
     try:
-        table = _read(path, columns)
-        paths = table[chosen["path"]].combine_chunks().cast(pa.string())
+        paths = table[chosen["path"]].cast(pa.string()).combine_chunks()
         splits = None
         if chosen["split"] is not None:
-            splits = table[chosen["split"]].combine_chunks().cast(pa.string())
-    except (OSError, ValueError, pa.ArrowException) as error:
+            splits = table[chosen["split"]].cast(pa.string()).combine_chunks()
+    except (ValueError, pa.ArrowException) as error:
         raise _unreadable(path, error) from error
     _check_filled(paths, path)
     labels = None
@@ -111,50 +109,16 @@ def read_listing(path: Path) -> Listing | None:
     return Listing(paths, labels, splits, _remarks(chosen["label"], path))
 
 
-def _column_names(path: Path) -> list[str]:
-    try:
-        if path.suffix.lower() == ".parquet":
-            return list(parquet.read_schema(path).names)
-        if path.suffix.lower() == ".jsonl":
-            return list(_read_json(path).column_names)
-        return _header(path)[0]
-    except (OSError, ValueError, csv.Error, pa.ArrowException) as error:
-        raise _unreadable(path, error) from error
-
-
-def _header(path: Path) -> tuple[list[str], str]:
-    """Read a CSV file's column names, and find what separates them."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        line = file.readline(_MOST_HEADER)
-    if not line.strip():
-        raise ValueError("it is empty")
-    for delimiter in (",", ";", "\t"):
-        names = next(csv.reader([line], delimiter=delimiter))
-        if not {_plain(name) for name in names}.isdisjoint(_PATHS):
-            return names, delimiter
-    return next(csv.reader([line])), ","
-
-
-def _read(path: Path, columns: list[str]) -> pa.Table:
-    if path.suffix.lower() == ".parquet":
-        return parquet.read_table(path, columns=columns)
-    if path.suffix.lower() == ".jsonl":
-        return _read_json(path)
-    table = arrow_csv.read_csv(
-        path,
-        parse_options=arrow_csv.ParseOptions(
-            delimiter=_header(path)[1], newlines_in_values=True
-        ),
-        convert_options=arrow_csv.ConvertOptions(
-            column_types=dict.fromkeys(columns, pa.string()), include_columns=columns
-        ),
-    )
-    return table_from_cells(table)
+def _is_json(path: Path) -> bool:
+    return path.suffix.lower() == ".jsonl"
 
 
 def _read_json(path: Path) -> pa.Table:
     options = arrow_json.ReadOptions(block_size=_JSON_BLOCK_BYTES)
-    return arrow_json.read_json(path, read_options=options)
+    try:
+        return arrow_json.read_json(path, read_options=options)
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise _unreadable(path, error) from error
 
 
 def _unreadable(path: Path, error: Exception) -> DataError:

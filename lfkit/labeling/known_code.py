@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import site
 import stat
 import sys
 from collections.abc import Sequence
@@ -118,13 +119,15 @@ def _beside(spec: str, files: Sequence[Path]) -> set[Path]:
     folder = files[-1].parents[depth]
     loaded = [getattr(module, "__file__", None) for module in [*sys.modules.values()]]
     paths = {Path(file).resolve() for file in loaded if isinstance(file, str)}
-    installed = Path(sys.prefix).resolve()
+    # Libraries may lie there, too, where functions are kept in the home folder.
+    apart = (sys.prefix, site.getusersitepackages(), os.path.dirname(lfkit.__file__))
+    installed = [Path(folder).resolve() for folder in apart]
     return {
         path
         for path in paths
         if path.is_relative_to(folder)
         and path.is_file()
-        and not path.is_relative_to(installed)
+        and not any(map(path.is_relative_to, installed))
     }
 
 

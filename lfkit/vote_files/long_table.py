@@ -27,7 +27,14 @@ _CELLS = 2**22
 
 def is_long(path: Path) -> bool:
     """Tell whether a .csv or .parquet has one row per vote."""
-    return set(_COLUMNS) <= set(column_names(path))
+    wanted, held = set(_COLUMNS), column_names(path)
+    is_long = wanted <= set(held)
+    if not is_long and wanted <= {name.lower() for name in held}:
+        raise VotesError(
+            f"it has the columns {', '.join(held)}; name those of a table with one row "
+            f"per vote {', '.join(_COLUMNS)}."
+        )
+    return is_long
 
 
 def read(

@@ -28,16 +28,21 @@ def read(
     counts them, and names the images where nothing else does.
     """
     table = read_table(path)
-    held = list(table.column_names)
+    held, notes = _known_names(table.column_names, path)
     named = next((name for name in _ID_COLUMNS if name in held), None)
     left_out = index_columns(table)
-    notes = [
+    if named is None and left_out and names_rows(table.column(held.index(left_out[0]))):
+        named = left_out.pop(0)
+        notes.append(f"column {named!r} of {path.name} names the images")
+    notes += [
         f"column {name!r} of {path.name} numbers the rows: it is no function"
         for name in left_out
     ]
-    if named is None and left_out and names_rows(table.column(held.index(left_out[0]))):
-        named = left_out[0]
-        notes[0] = f"column {named!r} of {path.name} names the images"
+    others = [name for name in _ID_COLUMNS if name in held and name != named]
+    notes += [
+        f"column {name!r} of {path.name} is left out: {named!r} names the images"
+        for name in others
+    ]
     ids = None
     if named is not None:
         found = texts(table.column(held.index(named)))
@@ -47,7 +52,7 @@ def read(
     labels = None
     if "label" in held:
         labels = read_cells(table.column(held.index("label")), "column 'label'")
-    aside = {named, "label", *left_out}
+    aside = {named, "label", *left_out, *others}
     kept = [place for place, name in enumerate(held) if name not in aside]
     if not kept:
         raise VotesError(f"it has no column of votes, only {', '.join(held)}.")
@@ -63,13 +68,28 @@ def read(
     )
 
 
+def _known_names(names: Sequence[str], path: Path) -> tuple[list[str], list[str]]:
+    """Find ids and labels whatever their capitals; gives the columns' names, notes."""
+    held, notes = [], []
+    for name in names:
+        known = name.lower() if name.lower() in (*_ID_COLUMNS, "label") else name
+        if known != name:
+            notes.append(f"column {name!r} of {path.name} is read as {known!r}")
+        held.append(known)
+    for known in (*_ID_COLUMNS, "label"):
+        if held.count(known) > 1:
+            raise VotesError(f"it has two columns named {known!r}; keep one of them.")
+    return held, notes
+
+
 def write(path: Path, file: VoteFile) -> None:
     """Write a .csv or .parquet, with image_id and label where they are known."""
     import pyarrow as pa
     import pyarrow.csv as pa_csv
     import pyarrow.parquet as pq
 
-    taken = [name for name in file.votes.names if name in (*_ID_COLUMNS, "label")]
+    known = (*_ID_COLUMNS, "label")
+    taken = [name for name in file.votes.names if name.lower() in known]
     if taken:
         raise VotesError(
             f"labeling function {taken[0]!r} would be read back as a column of ids or "
