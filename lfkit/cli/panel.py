@@ -11,12 +11,14 @@ from rich.panel import Panel
 from rich.table import Table
 
 from lfkit.cli.console import Console, Text
+from lfkit.features.user_calls import shortened
 from lfkit.request import FLOOR
 from lfkit.summary import floor_of, verdict
 
 _EXTREMES = 3
 _MOST_FAULTS = 8
 _MOST_UNREADABLE = 5
+_LONGEST_MESSAGE = 200
 
 
 def show_summary(summary: dict[str, Any]) -> None:
@@ -277,7 +279,8 @@ def _trouble(summary: dict[str, Any]) -> list[Text]:
             f"{kind} {count:,}x" for kind, count in found["kinds"].items()
         )
         total = _count(found["total"], "image")
-        said = f"{name} failed on {total}: {kinds} ({found['message']})."
+        message = shortened(found["message"], _LONGEST_MESSAGE)
+        said = f"{name} failed on {total}: {kinds} ({message})."
         lines.append(Text(said, "yellow"))
     if len(faults) > _MOST_FAULTS:
         rest = _count(len(faults) - _MOST_FAULTS, "more function")
