@@ -4,7 +4,6 @@ import base64
 import csv
 import io
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -60,7 +59,6 @@ def bright_top_is_seven(image):
 START = "from lfkit.cli.app import main; main()"
 TOY = ["--with", "two-stage", "--set", "batch=8", "--set", "width=16"]
 TOY += ["--set", "z_dim=8", "--set", "reader_steps=10", "--steps", 20]
-os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def call(*arguments):

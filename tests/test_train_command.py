@@ -47,8 +47,6 @@ def bright_last_column_is_right(image):
 TOY = ["--set", "batch=8", "--set", "width=16", "--set", "z_dim=8"]
 TOY += ["--set", "reader_steps=10"]
 START = "from lfkit.cli.app import main; main()"
-# Tiny networks gain nothing from threads, and tests run beside each other.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="module")
