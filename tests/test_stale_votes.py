@@ -324,6 +324,52 @@ def test_training_refuses_votes_whose_files_have_changed(lfkit, folder):
     assert votes_of(folder) == {"reads": {0}}
 
 
+OPENS_MANY = """
+from pathlib import Path
+from lfkit import labeling_function
+
+
+@labeling_function(classes=[0, 1]{depends_on})
+def opens_many(image):
+    return int(Path(f"many/{int(image.sum()) % 400}.txt").read_text())
+"""
+
+
+@pytest.mark.parametrize("declares", [False, True])
+def test_a_function_that_opens_many_files_is_named_and_not_followed(
+    lfkit, folder, declares
+):
+    (folder / "many").mkdir()
+    for number in range(400):
+        (folder / "many" / f"{number}.txt").write_text("0")
+    depends_on = ', depends_on=["many"]' if declares else ""
+    text = OPENS_MANY.replace("{depends_on}", depends_on)
+    (folder / "lfs.py").write_text(text)
+    rng = np.random.default_rng(1)
+    for number in range(100):
+        pixels = rng.integers(0, 255, (8, 8)).astype(np.uint8)
+        cv2.imwrite(str(folder / "images" / "a" / f"more{number}.png"), pixels)
+    for _ in range(2):
+        notes = applied(lfkit)["notes"]
+        said = [note for note in notes if "opens_many" in note]
+        assert len(said) == (not declares)
+        for note in said:
+            assert "too many" in note
+            assert "depends_on" in note
+            assert "--recompute opens_many" in note
+    watched = [*(folder / "run" / "votes").rglob("files-read*")]
+    assert len(watched) == (not declares)
+    for path in watched:
+        assert len(np.load(path)["paths"]) < 70
+
+
+def applied(lfkit, *options):
+    arguments = ["images", "--lfs", "lfs.py", "--out", "run", "--json", "--no-sheet"]
+    done = lfkit("apply", *arguments, "--no-floors", *options)
+    assert done.code == 0, done.err
+    return json.loads(done.out)
+
+
 def test_an_unknown_name_to_recompute_is_refused(lfkit, folder):
     (folder / "lfs.py").write_text(RECOMPUTED)
     options = ["images", "--lfs", "lfs.py", "--out", "run", "--recompute", "frist"]

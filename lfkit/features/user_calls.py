@@ -28,7 +28,7 @@ _T = TypeVar("_T")
 _LONGEST_MESSAGE = 2000
 _LONGEST_TRACEBACK = 10_000
 # Of one function: one that opens a file per image has no list of files to declare.
-_MOST_READS = 64
+MOST_READS = 64
 MISSING = "missing"
 WRITTEN = "written"
 # Python's own files, libraries and the system's: not what a user edits.
@@ -150,7 +150,7 @@ class Calling:
             if path not in self.reads:
                 self.reads[path] = digest_of(path)
         self._opened.clear()
-        for path in sorted(self._written)[:_MOST_READS]:
+        for path in sorted(self._written)[:MOST_READS]:
             self.reads[path] = WRITTEN
 
     def note(self, event: str, arguments: tuple[Any, ...]) -> None:
@@ -186,7 +186,8 @@ class Calling:
             self._note_read(path)
 
     def _note_read(self, path: str) -> None:
-        if len(self._opened) + len(self.reads) < _MOST_READS and not _is_code(path):
+        # One more than are followed tells that there are too many.
+        if len(self._opened) + len(self.reads) <= MOST_READS and not _is_code(path):
             self._opened[path] = None
 
 

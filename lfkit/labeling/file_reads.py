@@ -20,6 +20,7 @@ from lfkit.features.feature import Feature, ancestors
 from lfkit.features.handing import is_own
 from lfkit.features.user_calls import (
     MISSING,
+    MOST_READS,
     WRITTEN,
     digest_of,
     folder_of,
@@ -30,6 +31,7 @@ from lfkit.labeling.labeling_function import LabelingFunction
 from lfkit.store import Block, Kind, Store
 
 _RECORD = "files-read"
+_TOO_MANY = "too many"  # stands where a digest would
 _MOST_NAMED = 3
 _MOST_READERS = 12
 
@@ -39,26 +41,46 @@ class Reads:
 
     def __init__(self) -> None:
         self._of: dict[str, dict[str, str]] = defaultdict(dict)
+        self._declared: dict[str, list[str]] = {}
+        self._too_many: set[str] = set()
         self._lock = threading.Lock()
+
+    def declare(self, name: str, paths: Iterable[str | os.PathLike[str]]) -> None:
+        """Say which files and folders are in a function's key, and need no watch."""
+        self._declared[name] = [os.fspath(path) for path in paths]
 
     def note(self, name: str, files: Mapping[str, str]) -> None:
         """Note files that a function opened; the first digest counts.
 
-        What it writes itself is no reason to call it again.
+        What it writes itself is no reason to call it again. Of a function that opens a
+        file per image, only the first are followed.
         """
+        declared = self._declared.get(name, [])
         with self._lock:
+            known = self._of[name]
+            n_written = sum(digest == WRITTEN for digest in known.values())
+            n_read = len(known) - n_written
             for path, digest in files.items():
                 if digest == WRITTEN:
-                    self._of[name][path] = digest
+                    if path in known or n_written < MOST_READS:
+                        n_written += known.get(path) != WRITTEN
+                        known[path] = WRITTEN
+                elif digest == _TOO_MANY:
+                    self._too_many.add(name)
+                elif path in known or any(_is_within(path, f) for f in declared):
+                    continue
+                elif n_read < MOST_READS:
+                    n_read += 1
+                    known[path] = digest
                 else:
-                    self._of[name].setdefault(path, digest)
+                    self._too_many.add(name)
 
     def note_record(self, arrays: Mapping[str, NDArray[Any]] | None) -> None:
         """Note what was stored of earlier runs."""
         for name, path, digest in _lines(arrays):
             self.note(name, {path: digest})
 
-    def record(self, names: Iterable[str]) -> dict[str, NDArray[Any]]:
+    def record(self, names: Collection[str]) -> dict[str, NDArray[Any]]:
         """Give as arrays what these functions opened; nothing if they did not."""
         with self._lock:
             lines = [
@@ -67,16 +89,24 @@ class Reads:
                 for path, digest in sorted(self._of.get(name, {}).items())
                 if digest != WRITTEN
             ]
+            lines += [
+                (name, "", _TOO_MANY) for name in sorted(self._too_many & {*names})
+            ]
         if not lines:
             return {}
         columns = np.asarray(lines, np.str_).T
         return dict(zip(("names", "paths", "digests"), columns, strict=True))
 
     def undeclared(self, declared: Sequence[str]) -> dict[str, list[str]]:
-        """Give name → existing files it opened, but for those in `declared`."""
+        """Give name → existing files it opened, but for those in `declared`.
+
+        Functions that open too many to be followed are left out.
+        """
         found = {}
         with self._lock:
             for name, files in sorted(self._of.items()):
+                if name in self._too_many:
+                    continue
                 paths = [
                     path
                     for path, digest in sorted(files.items())
@@ -86,6 +116,11 @@ class Reads:
                 if paths:
                     found[name] = paths
         return found
+
+    def too_many(self) -> list[str]:
+        """List the functions that open too many files to be followed."""
+        with self._lock:
+            return sorted(self._too_many)
 
 
 class WatchedStore:
@@ -121,7 +156,7 @@ class WatchedStore:
         self._check(kind, key)
         self._store.save(kind, key, name, arrays)
 
-    def save_reads(self, kind: Kind, key: str, names: Iterable[str]) -> None:
+    def save_reads(self, kind: Kind, key: str, names: Collection[str]) -> None:
         """Store which files these functions opened; call it before saving results."""
         arrays = self._reads.record(names)
         n = len(arrays["paths"]) if arrays else 0
@@ -167,7 +202,9 @@ class WatchedStore:
             self._checked.add((kind, key))
             record = self._store.load(kind, key, _RECORD)
             changed = [
-                (n, p) for n, p, digest in _lines(record) if digest_of(p) != digest
+                (n, p)
+                for n, p, digest in _lines(record)
+                if digest != _TOO_MANY and digest_of(p) != digest
             ]
             if changed and self._refuses:
                 raise RunError(
@@ -192,6 +229,7 @@ def note_named_files(reads: Reads, lfs: Sequence[LabelingFunction]) -> None:
     functions: list[Feature | LabelingFunction] = [*lfs]
     functions += ancestors(node for lf in lfs for node in lf.features)
     for function in functions:
+        reads.declare(function.name, function.depends_on)
         if not is_own(function.fn):
             texts, folder = texts_of(function.fn), folder_of(function.fn)
             reads.note(function.name, named_files(texts, folder))
@@ -206,12 +244,18 @@ def remarks(reads: Reads, lfs: Sequence[LabelingFunction]) -> list[str]:
         f"{name} reads {_listed([_short(path) for path in paths])}"
         for name, paths in reads.undeclared(declared).items()
     ]
-    if not found:
-        return []
-    return [
-        f"{_listed(found, _MOST_READERS)} when called; declare such files with "
-        "depends_on=[…], or a change may be missed"
+    said = [
+        f"{name} opens too many files when called to be followed (the first "
+        f"{MOST_READS} are); declare them with depends_on=[…], or ask for --recompute "
+        f"{name} when they change"
+        for name in reads.too_many()
     ]
+    if found:
+        said.append(
+            f"{_listed(found, _MOST_READERS)} when called; declare such files with "
+            "depends_on=[…], or a change may be missed"
+        )
+    return said
 
 
 def _listed(texts: Sequence[str], most: int = _MOST_NAMED) -> str:
