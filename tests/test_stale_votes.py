@@ -402,3 +402,21 @@ def test_a_wrong_depends_on_is_one_sentence(lfkit, folder, decorator, told):
     assert "depends" in done.err
     assert told in done.err
     assert "Traceback" not in done.err
+
+
+def test_a_listed_folder_is_watched_only_where_declared(lfkit, folder):
+    (folder / "data").mkdir()
+    (folder / "lfs.py").write_text(
+        "from pathlib import Path\n"
+        "from lfkit import labeling_function\n"
+        "@labeling_function(classes=[0, 1])\n"
+        "def lists(image):\n"
+        "    return len(list(Path('data').iterdir()))\n"
+        "@labeling_function(classes=[0, 1], depends_on=['data'])\n"
+        "def declares(image):\n"
+        "    return len(list(Path('data').glob('*')))\n"
+    )
+    assert not [note for note in applied(lfkit)["notes"] if "depends_on" in note]
+    (folder / "data" / "new.txt").write_text("")
+    applied(lfkit)
+    assert votes_of(folder) == {"lists": {0}, "declares": {1}}

@@ -157,14 +157,6 @@ class Calling:
         """Look at what Python is about to do; an error raised here prevents it."""
         if event == "open":
             self._note_open(*arguments)
-        elif event in ("os.listdir", "os.scandir"):
-            folder = arguments[0] if arguments[0] is not None else "."
-            if isinstance(folder, (str, os.PathLike)):
-                path = os.path.abspath(folder)
-                # Where modules lie, an import lists the folder.
-                is_of_code = path in sys.path or path in sys.path_importer_cache
-                if not is_of_code and os.path.basename(path) != "__pycache__":
-                    self._note_read(path)
         elif event in ("os.putenv", "os.unsetenv"):
             if self._environment is None and not self._keeps_environment:
                 self._environment = dict(os.environ)
@@ -254,13 +246,8 @@ def shortened(text: str, most: int) -> str:
 
 
 def digest_of(path: str) -> str:
-    """Hash a file's content, or the names in a folder; MISSING if there is none."""
+    """Hash a file's content; MISSING if there is none."""
     try:
-        if os.path.isdir(path):
-            names = sorted(name for name in os.listdir(path) if name != "__pycache__")
-            return hashlib.blake2b(
-                "\0".join(names).encode(), digest_size=16
-            ).hexdigest()
         seen = os.stat(path)
         return _digest_of_file(path, seen.st_size, seen.st_mtime_ns, seen.st_ino)
     except OSError:
