@@ -1,6 +1,7 @@
 """Votes are those of the files that functions read, as these are now."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -420,3 +421,26 @@ def test_a_listed_folder_is_watched_only_where_declared(lfkit, folder):
     (folder / "data" / "new.txt").write_text("")
     applied(lfkit)
     assert votes_of(folder) == {"lists": {0}, "declares": {1}}
+
+
+def test_a_large_file_is_watched_without_reading_it(lfkit, folder):
+    weights = folder / "weights.bin"
+    weights.touch()
+    os.truncate(weights, 2**36)  # a hole: it would take minutes to hash
+    (folder / "lfs.py").write_text(
+        "import cv2\n"
+        "from lfkit import labeling_function\n"
+        "@labeling_function(classes=[0, 1])\n"
+        "def names(image):\n"
+        "    return int(cv2.haveImageReader('weights.bin'))\n"
+        "@labeling_function(classes=[0, 1])\n"
+        "def opens(image):\n"
+        "    with open('weights.bin', 'rb') as handle:\n"
+        "        return handle.read(1)[0]\n"
+    )
+    assert applied(lfkit)["lf_calls"]
+    assert not applied(lfkit)["lf_calls"]
+    with weights.open("r+b") as handle:
+        handle.write(b"\1")
+    applied(lfkit)
+    assert votes_of(folder) == {"names": {0}, "opens": {1}}

@@ -29,6 +29,8 @@ _LONGEST_MESSAGE = 2000
 _LONGEST_TRACEBACK = 10_000
 # Of one function: one that opens a file per image has no list of files to declare.
 MOST_READS = 64
+# Every start looks at all files again, and weights are read in seconds a gigabyte.
+_LARGEST_HASHED = 2**26
 MISSING = "missing"
 WRITTEN = "written"
 # Python's own files, libraries and the system's: not what a user edits.
@@ -246,9 +248,11 @@ def shortened(text: str, most: int) -> str:
 
 
 def digest_of(path: str) -> str:
-    """Hash a file's content; MISSING if there is none."""
+    """Hash a file's content, a large one's size and time; MISSING if there is none."""
     try:
         seen = os.stat(path)
+        if seen.st_size > _LARGEST_HASHED:
+            return f"{seen.st_size} bytes of {seen.st_mtime_ns}"
         return _digest_of_file(path, seen.st_size, seen.st_mtime_ns, seen.st_ino)
     except OSError:
         return MISSING
