@@ -444,3 +444,34 @@ def test_a_large_file_is_watched_without_reading_it(lfkit, folder):
         handle.write(b"\1")
     applied(lfkit)
     assert votes_of(folder) == {"names": {0}, "opens": {1}}
+
+
+def test_a_functions_own_log_is_not_what_it_reads(lfkit, folder):
+    (folder / "lfs.py").write_text(
+        "import cv2\n"
+        "from lfkit import labeling_function\n"
+        "@labeling_function(classes=[0, 1])\n"
+        "def logs(image):\n"
+        "    with open('log.txt', 'a') as log:\n"
+        "        print(image.mean(), file=log)\n"
+        "    return 0\n"
+        "@labeling_function(classes=[0, 1])\n"
+        "def names(image):\n"
+        "    return int(cv2.imread('mask.png')[0, 0, 0])\n"
+        "@labeling_function(classes=[0, 1])\n"
+        "def opens(image):\n"
+        "    return int(open('cut.txt').read())\n"
+    )
+    cv2.imwrite(str(folder / "mask.png"), np.zeros((2, 2), np.uint8))
+    (folder / "cut.txt").write_text("0")
+    for is_first in (True, False, False):
+        done = applied(lfkit)
+        assert bool(done["lf_calls"]) == is_first
+        (note,) = [note for note in done["notes"] if "depends_on" in note]
+        assert "log.txt" not in note
+        assert "names names mask.png" in note
+        assert "opens reads cut.txt" in note
+    (folder / "mask.png").unlink()
+    cv2.imwrite(str(folder / "mask.png"), np.ones((2, 2), np.uint8))
+    applied(lfkit)
+    assert votes_of(folder) == {"logs": {0}, "names": {1}, "opens": {0}}
