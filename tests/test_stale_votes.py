@@ -1,8 +1,8 @@
 """Votes are those of the files that functions read, as these are now."""
 
+import importlib
 import json
 import os
-import subprocess
 import sys
 
 import cv2
@@ -159,6 +159,7 @@ def makes_its_own_file(image):
     own.write_text("x")
     return len(own.read_text()) - 1
 """
+HELPER = "helper_of_readers"
 UNTOUCHED = "makes_its_own_file"
 UNSEEN = {"declared", "declared_folder", "module_value", "module_object", UNTOUCHED}
 
@@ -184,21 +185,24 @@ def write_all(folder, value):
     cv2.imwrite(str(folder / "by_opencv.png"), np.full((2, 2), value, np.uint8))
 
 
-def apply(folder, *options):
-    """Run in a process of its own, as a user does: modules are imported anew."""
-    arguments = ["apply", "images", "--lfs", "readers.py", "--out", "run", "--json"]
-    arguments += ["--seeds-per-class", "3", "--no-sheet", "--no-floors", *options]
-    done = subprocess.run(
-        [sys.executable, "-m", "lfkit", *arguments],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+@pytest.fixture
+def apply(lfkit, folder, monkeypatch):
+    """Apply readers.py with its modules imported anew, as in a process of its own."""
+
+    def run():
+        for name in [n for n in sys.modules if n.split(".")[0] in ("cuts", HELPER)]:
+            monkeypatch.delitem(sys.modules, name)
+        importlib.invalidate_caches()
+        arguments = ["images", "--lfs", "readers.py", "--out", "run", "--json"]
+        arguments += ["--seeds-per-class", "3", "--no-sheet", "--no-floors"]
+        done = lfkit("apply", *arguments)
+        assert done.code == 0, done.err
+        return json.loads(done.out)
+
+    return run
 
 
-def test_votes_follow_the_files_that_functions_read(folder):
+def test_votes_follow_the_files_that_functions_read(apply, folder):
     (folder / "readers.py").write_text(READERS)
     (folder / "helper_of_readers.py").write_text(
         "import json, pathlib\n"
@@ -207,7 +211,7 @@ def test_votes_follow_the_files_that_functions_read(folder):
         "    return json.loads(path.read_text())\n"
     )
     write_all(folder, 0)
-    first = apply(folder)
+    first = apply()
     assert not first["faults"]
     assert not first["left_out"]
     found = votes_of(folder)
@@ -222,10 +226,10 @@ def test_votes_follow_the_files_that_functions_read(folder):
     assert "per_image reads per_image.json" in notes[0]
 
     write_all(folder, 1)
-    apply(folder)
+    apply()
     assert votes_of(folder) == {n: {int(n != UNTOUCHED)} for n in found}
 
-    again = apply(folder)
+    again = apply()
     assert again["lf_calls"] == 0
     assert [n for n in again["notes"] if "depends_on" in n] == notes
 
@@ -280,6 +284,7 @@ def apart(value):
 def test_recompute_votes_again(lfkit, folder, monkeypatch, asked, again):
     (folder / "lfs.py").write_text(RECOMPUTED)
     options = ["images", "--lfs", "lfs.py", "--out", "run", "--json", "--no-sheet"]
+    options.append("--no-floors")
     monkeypatch.setenv("ANSWER", "0")
     assert lfkit("apply", *options).code == 0
     monkeypatch.setenv("ANSWER", "1")
@@ -290,7 +295,7 @@ def test_recompute_votes_again(lfkit, folder, monkeypatch, asked, again):
     assert votes_of(folder) == expected
 
 
-def test_a_package_imported_when_called_is_no_file_to_declare(folder):
+def test_a_package_imported_when_called_is_no_file_to_declare(apply, folder):
     (folder / "cuts").mkdir()
     (folder / "cuts" / "__init__.py").write_text("")
     (folder / "cuts" / "of_brightness.py").write_text("CUT = 0\n")
@@ -301,9 +306,9 @@ def test_a_package_imported_when_called_is_no_file_to_declare(folder):
         "    from cuts.of_brightness import CUT\n"
         "    return CUT\n"
     )
-    assert not [note for note in apply(folder)["notes"] if "depends_on" in note]
+    assert not [note for note in apply()["notes"] if "depends_on" in note]
     (folder / "cuts" / "of_brightness.py").write_text("CUT = 1\n")
-    apply(folder)
+    apply()
     assert votes_of(folder) == {"imports": {1}}
 
 
@@ -317,6 +322,7 @@ def test_training_refuses_votes_whose_files_have_changed(lfkit, folder):
         "    return int(Path('cut.json').read_text())\n"
     )
     options = ["images", "--lfs", "lfs.py", "--out", "run", "--no-sheet"]
+    options.append("--no-floors")
     assert lfkit("apply", *options).code == 0
     (folder / "cut.json").write_text("1")
     done = lfkit("train", "run", "--with", "two-stage", "--steps", 1)
