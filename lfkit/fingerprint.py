@@ -17,9 +17,11 @@ import importlib.metadata
 import importlib.util
 import inspect
 import os
+import signal
 import site
 import sys
 import sysconfig
+import threading
 import types
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
@@ -105,6 +107,27 @@ def unchanging() -> Iterator[None]:
         yield
     finally:
         _SHARED.reset(token)
+
+
+@contextlib.contextmanager
+def ctrl_c() -> Iterator[list[bool]]:
+    """Tell a Ctrl-C from a KeyboardInterrupt that user code raises: what is yielded."""
+    pressed: list[bool] = []
+    before = signal.getsignal(signal.SIGINT)
+    in_main = threading.current_thread() is threading.main_thread()
+    if not in_main or not callable(before):  # it cannot come, or ends the process
+        yield pressed
+        return
+
+    def press(number: int, frame: types.FrameType | None) -> None:
+        pressed.append(True)
+        before(number, frame)
+
+    signal.signal(signal.SIGINT, press)
+    try:
+        yield pressed
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 class _Hasher:
@@ -261,9 +284,12 @@ class _Hasher:
                 yield self.digest((name, type(part), settings))
             return
         try:
-            registered = copyreg.dispatch_table.get(type(value))
-            reduced = registered(value) if registered else value.__reduce_ex__(4)
+            with ctrl_c() as pressed:
+                registered = copyreg.dispatch_table.get(type(value))
+                reduced = registered(value) if registered else value.__reduce_ex__(4)
         except BaseException:  # any object may refuse, each in its own way
+            if pressed:
+                raise
             yield "opaque"
             # A loaded model, say: it may have been any of the files read meanwhile.
             files = _READ_AT_IMPORT.get(self._module)

@@ -203,17 +203,30 @@ def test_nan_in_weights_is_refused_wherever_images_or_labels_are_made(name, tmp_
         GENERATORS[name].load(tmp_path)
 
 
-@pytest.mark.parametrize("left", ["one good checkpoint", "none"])
-def test_a_checkpoint_with_nan_is_passed_over(left, tmp_path):
+@pytest.fixture(scope="module")
+def with_checkpoints(tmp_path_factory):
+    """A generator, and a folder of its checkpoints."""
     images, truth, votes = toys()
-    whole = make("two-stage").fit(images, votes, proba=np.eye(2)[truth])
-    folder = CheckpointFolder(tmp_path, every=10)
-    make("two-stage").fit(images, votes, proba=np.eye(2)[truth], checkpoints=folder)
+    path = tmp_path_factory.mktemp("checkpoints")
+    folder = CheckpointFolder(path, every=10)
+    whole = make("two-stage")
+    return whole.fit(images, votes, proba=np.eye(2)[truth], checkpoints=folder), path
+
+
+@pytest.mark.parametrize("left", ["one good checkpoint", "none"])
+def test_a_checkpoint_with_nan_is_passed_over(left, with_checkpoints, tmp_path):
+    images, truth, votes = toys()
+    whole, saved = with_checkpoints
+    shutil.copytree(saved, tmp_path, dirs_exist_ok=True)
     paths = sorted(tmp_path.glob("*.safetensors"))
+    assert len(paths) > 1
     for path in paths if left == "none" else paths[-1:]:
         poison(path, "average")
     resumed = make("two-stage").fit(
-        images, votes, proba=np.eye(2)[truth], checkpoints=folder
+        images,
+        votes,
+        proba=np.eye(2)[truth],
+        checkpoints=CheckpointFolder(tmp_path, every=10),
     )
     assert equal(resumed.sample(20), whole.sample(20))
 

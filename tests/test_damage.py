@@ -1,5 +1,6 @@
 """Damaged files of runs and generators: one sentence that names them."""
 
+import itertools
 import json
 import shutil
 from importlib.util import find_spec
@@ -287,10 +288,11 @@ def test_questions_about_images_that_are_not_there_are_told(lfkit, run):
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "images"])
 def test_damaged_at_random_nothing_breaks(home, kind):
-    """Twenty of the 10,000 files of `make fuzz`."""
+    """A few of the 10,000 files of `make fuzz`."""
+    few = itertools.islice(cases_of(kind, 1, 0, home.parent), 10)
     problems = [
         (case.damage, case.command, found["problem"], found["said"])
-        for case in cases_of(kind, 1, 0, home.parent)
+        for case in few
         if (found := tried(case))["problem"]
     ]
     assert not problems

@@ -1,11 +1,14 @@
 """What changes a function's key, and what does not."""
 
 import collections
+import contextlib
 import functools
 import importlib
 import os
+import signal
 import subprocess
 import sys
+import time
 import types
 
 import numpy as np
@@ -446,3 +449,22 @@ def test_a_module_counts_with_the_modules_it_imports(tmp_path, monkeypatch):
     assert fingerprint(scaled) == before
     inner.write_text("SCALE = 2\n")
     assert fingerprint(scaled) != before
+
+
+@pytest.mark.parametrize("is_pressed", [True, False])
+def test_ctrl_c_while_an_object_is_hashed_stops(is_pressed):
+    class Object:
+        def __reduce_ex__(self, protocol):
+            if not is_pressed:
+                raise KeyboardInterrupt
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(5)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    stopped = pytest.raises(KeyboardInterrupt)
+    try:
+        with stopped if is_pressed else contextlib.nullcontext():
+            assert fingerprint(Object()) == fingerprint(Object())
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)

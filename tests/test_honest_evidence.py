@@ -198,7 +198,7 @@ def test_weights_that_no_seed_taught_say_so():
 @pytest.mark.parametrize("name", ["auto", "seed-weighted"])
 def test_more_honest_seeds_never_make_labels_worse(name):
     found = []
-    for n_seeds in (0, 15, 60, 150):
+    for n_seeds in (0, 15, 150):
         accuracies = []
         for seed in range(2):
             shares = [0.9, 0.8, 0.6, 0.5, 0.45]

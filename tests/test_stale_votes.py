@@ -1,7 +1,8 @@
 """Votes are those of the files that functions read, as these are now."""
 
+import importlib
 import json
-import subprocess
+import os
 import sys
 
 import cv2
@@ -158,6 +159,7 @@ def makes_its_own_file(image):
     own.write_text("x")
     return len(own.read_text()) - 1
 """
+HELPER = "helper_of_readers"
 UNTOUCHED = "makes_its_own_file"
 UNSEEN = {"declared", "declared_folder", "module_value", "module_object", UNTOUCHED}
 
@@ -183,21 +185,24 @@ def write_all(folder, value):
     cv2.imwrite(str(folder / "by_opencv.png"), np.full((2, 2), value, np.uint8))
 
 
-def apply(folder, *options):
-    """Run in a process of its own, as a user does: modules are imported anew."""
-    arguments = ["apply", "images", "--lfs", "readers.py", "--out", "run", "--json"]
-    arguments += ["--seeds-per-class", "3", "--no-sheet", "--no-floors", *options]
-    done = subprocess.run(
-        [sys.executable, "-m", "lfkit", *arguments],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+@pytest.fixture
+def apply(lfkit, folder, monkeypatch):
+    """Apply readers.py with its modules imported anew, as in a process of its own."""
+
+    def run():
+        for name in [n for n in sys.modules if n.split(".")[0] in ("cuts", HELPER)]:
+            monkeypatch.delitem(sys.modules, name)
+        importlib.invalidate_caches()
+        arguments = ["images", "--lfs", "readers.py", "--out", "run", "--json"]
+        arguments += ["--seeds-per-class", "3", "--no-sheet", "--no-floors"]
+        done = lfkit("apply", *arguments)
+        assert done.code == 0, done.err
+        return json.loads(done.out)
+
+    return run
 
 
-def test_votes_follow_the_files_that_functions_read(folder):
+def test_votes_follow_the_files_that_functions_read(apply, folder):
     (folder / "readers.py").write_text(READERS)
     (folder / "helper_of_readers.py").write_text(
         "import json, pathlib\n"
@@ -206,7 +211,7 @@ def test_votes_follow_the_files_that_functions_read(folder):
         "    return json.loads(path.read_text())\n"
     )
     write_all(folder, 0)
-    first = apply(folder)
+    first = apply()
     assert not first["faults"]
     assert not first["left_out"]
     found = votes_of(folder)
@@ -221,10 +226,10 @@ def test_votes_follow_the_files_that_functions_read(folder):
     assert "per_image reads per_image.json" in notes[0]
 
     write_all(folder, 1)
-    apply(folder)
+    apply()
     assert votes_of(folder) == {n: {int(n != UNTOUCHED)} for n in found}
 
-    again = apply(folder)
+    again = apply()
     assert again["lf_calls"] == 0
     assert [n for n in again["notes"] if "depends_on" in n] == notes
 
@@ -279,6 +284,7 @@ def apart(value):
 def test_recompute_votes_again(lfkit, folder, monkeypatch, asked, again):
     (folder / "lfs.py").write_text(RECOMPUTED)
     options = ["images", "--lfs", "lfs.py", "--out", "run", "--json", "--no-sheet"]
+    options.append("--no-floors")
     monkeypatch.setenv("ANSWER", "0")
     assert lfkit("apply", *options).code == 0
     monkeypatch.setenv("ANSWER", "1")
@@ -289,7 +295,7 @@ def test_recompute_votes_again(lfkit, folder, monkeypatch, asked, again):
     assert votes_of(folder) == expected
 
 
-def test_a_package_imported_when_called_is_no_file_to_declare(folder):
+def test_a_package_imported_when_called_is_no_file_to_declare(apply, folder):
     (folder / "cuts").mkdir()
     (folder / "cuts" / "__init__.py").write_text("")
     (folder / "cuts" / "of_brightness.py").write_text("CUT = 0\n")
@@ -300,9 +306,9 @@ def test_a_package_imported_when_called_is_no_file_to_declare(folder):
         "    from cuts.of_brightness import CUT\n"
         "    return CUT\n"
     )
-    assert not [note for note in apply(folder)["notes"] if "depends_on" in note]
+    assert not [note for note in apply()["notes"] if "depends_on" in note]
     (folder / "cuts" / "of_brightness.py").write_text("CUT = 1\n")
-    apply(folder)
+    apply()
     assert votes_of(folder) == {"imports": {1}}
 
 
@@ -316,12 +322,59 @@ def test_training_refuses_votes_whose_files_have_changed(lfkit, folder):
         "    return int(Path('cut.json').read_text())\n"
     )
     options = ["images", "--lfs", "lfs.py", "--out", "run", "--no-sheet"]
+    options.append("--no-floors")
     assert lfkit("apply", *options).code == 0
     (folder / "cut.json").write_text("1")
     done = lfkit("train", "run", "--with", "two-stage", "--steps", 1)
     assert done.code == 2
     assert "cut.json" in done.err
     assert votes_of(folder) == {"reads": {0}}
+
+
+OPENS_MANY = """
+from pathlib import Path
+from lfkit import labeling_function
+
+
+@labeling_function(classes=[0, 1]{depends_on})
+def opens_many(image):
+    return int(Path(f"many/{int(image.sum()) % 400}.txt").read_text())
+"""
+
+
+@pytest.mark.parametrize("declares", [False, True])
+def test_a_function_that_opens_many_files_is_named_and_not_followed(
+    lfkit, folder, declares
+):
+    (folder / "many").mkdir()
+    for number in range(400):
+        (folder / "many" / f"{number}.txt").write_text("0")
+    depends_on = ', depends_on=["many"]' if declares else ""
+    text = OPENS_MANY.replace("{depends_on}", depends_on)
+    (folder / "lfs.py").write_text(text)
+    rng = np.random.default_rng(1)
+    for number in range(100):
+        pixels = rng.integers(0, 255, (8, 8)).astype(np.uint8)
+        cv2.imwrite(str(folder / "images" / "a" / f"more{number}.png"), pixels)
+    for _ in range(2):
+        notes = applied(lfkit)["notes"]
+        said = [note for note in notes if "opens_many" in note]
+        assert len(said) == (not declares)
+        for note in said:
+            assert "too many" in note
+            assert "depends_on" in note
+            assert "--recompute opens_many" in note
+    watched = [*(folder / "run" / "votes").rglob("files-read*")]
+    assert len(watched) == (not declares)
+    for path in watched:
+        assert len(np.load(path)["paths"]) < 70
+
+
+def applied(lfkit, *options):
+    arguments = ["images", "--lfs", "lfs.py", "--out", "run", "--json", "--no-sheet"]
+    done = lfkit("apply", *arguments, "--no-floors", *options)
+    assert done.code == 0, done.err
+    return json.loads(done.out)
 
 
 def test_an_unknown_name_to_recompute_is_refused(lfkit, folder):
@@ -356,3 +409,75 @@ def test_a_wrong_depends_on_is_one_sentence(lfkit, folder, decorator, told):
     assert "depends" in done.err
     assert told in done.err
     assert "Traceback" not in done.err
+
+
+def test_a_listed_folder_is_watched_only_where_declared(lfkit, folder):
+    (folder / "data").mkdir()
+    (folder / "lfs.py").write_text(
+        "from pathlib import Path\n"
+        "from lfkit import labeling_function\n"
+        "@labeling_function(classes=[0, 1])\n"
+        "def lists(image):\n"
+        "    return len(list(Path('data').iterdir()))\n"
+        "@labeling_function(classes=[0, 1], depends_on=['data'])\n"
+        "def declares(image):\n"
+        "    return len(list(Path('data').glob('*')))\n"
+    )
+    assert not [note for note in applied(lfkit)["notes"] if "depends_on" in note]
+    (folder / "data" / "new.txt").write_text("")
+    applied(lfkit)
+    assert votes_of(folder) == {"lists": {0}, "declares": {1}}
+
+
+def test_a_large_file_is_watched_without_reading_it(lfkit, folder):
+    weights = folder / "weights.bin"
+    weights.touch()
+    os.truncate(weights, 2**36)  # a hole: it would take minutes to hash
+    (folder / "lfs.py").write_text(
+        "import cv2\n"
+        "from lfkit import labeling_function\n"
+        "@labeling_function(classes=[0, 1])\n"
+        "def names(image):\n"
+        "    return int(cv2.haveImageReader('weights.bin'))\n"
+        "@labeling_function(classes=[0, 1])\n"
+        "def opens(image):\n"
+        "    with open('weights.bin', 'rb') as handle:\n"
+        "        return handle.read(1)[0]\n"
+    )
+    assert applied(lfkit)["lf_calls"]
+    assert not applied(lfkit)["lf_calls"]
+    with weights.open("r+b") as handle:
+        handle.write(b"\1")
+    applied(lfkit)
+    assert votes_of(folder) == {"names": {0}, "opens": {1}}
+
+
+def test_a_functions_own_log_is_not_what_it_reads(lfkit, folder):
+    (folder / "lfs.py").write_text(
+        "import cv2\n"
+        "from lfkit import labeling_function\n"
+        "@labeling_function(classes=[0, 1])\n"
+        "def logs(image):\n"
+        "    with open('log.txt', 'a') as log:\n"
+        "        print(image.mean(), file=log)\n"
+        "    return 0\n"
+        "@labeling_function(classes=[0, 1])\n"
+        "def names(image):\n"
+        "    return int(cv2.imread('mask.png')[0, 0, 0])\n"
+        "@labeling_function(classes=[0, 1])\n"
+        "def opens(image):\n"
+        "    return int(open('cut.txt').read())\n"
+    )
+    cv2.imwrite(str(folder / "mask.png"), np.zeros((2, 2), np.uint8))
+    (folder / "cut.txt").write_text("0")
+    for is_first in (True, False, False):
+        done = applied(lfkit)
+        assert bool(done["lf_calls"]) == is_first
+        (note,) = [note for note in done["notes"] if "depends_on" in note]
+        assert "log.txt" not in note
+        assert "names names mask.png" in note
+        assert "opens reads cut.txt" in note
+    (folder / "mask.png").unlink()
+    cv2.imwrite(str(folder / "mask.png"), np.ones((2, 2), np.uint8))
+    applied(lfkit)
+    assert votes_of(folder) == {"logs": {0}, "names": {1}, "opens": {0}}

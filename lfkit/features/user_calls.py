@@ -28,7 +28,9 @@ _T = TypeVar("_T")
 _LONGEST_MESSAGE = 2000
 _LONGEST_TRACEBACK = 10_000
 # Of one function: one that opens a file per image has no list of files to declare.
-_MOST_READS = 64
+MOST_READS = 64
+# Every start looks at all files again, and weights are read in seconds a gigabyte.
+_LARGEST_HASHED = 2**26
 MISSING = "missing"
 WRITTEN = "written"
 # Python's own files, libraries and the system's: not what a user edits.
@@ -150,21 +152,13 @@ class Calling:
             if path not in self.reads:
                 self.reads[path] = digest_of(path)
         self._opened.clear()
-        for path in sorted(self._written)[:_MOST_READS]:
+        for path in sorted(self._written)[:MOST_READS]:
             self.reads[path] = WRITTEN
 
     def note(self, event: str, arguments: tuple[Any, ...]) -> None:
         """Look at what Python is about to do; an error raised here prevents it."""
         if event == "open":
             self._note_open(*arguments)
-        elif event in ("os.listdir", "os.scandir"):
-            folder = arguments[0] if arguments[0] is not None else "."
-            if isinstance(folder, (str, os.PathLike)):
-                path = os.path.abspath(folder)
-                # Where modules lie, an import lists the folder.
-                is_of_code = path in sys.path or path in sys.path_importer_cache
-                if not is_of_code and os.path.basename(path) != "__pycache__":
-                    self._note_read(path)
         elif event in ("os.putenv", "os.unsetenv"):
             if self._environment is None and not self._keeps_environment:
                 self._environment = dict(os.environ)
@@ -186,7 +180,8 @@ class Calling:
             self._note_read(path)
 
     def _note_read(self, path: str) -> None:
-        if len(self._opened) + len(self.reads) < _MOST_READS and not _is_code(path):
+        # One more than are followed tells that there are too many.
+        if len(self._opened) + len(self.reads) <= MOST_READS and not _is_code(path):
             self._opened[path] = None
 
 
@@ -253,14 +248,11 @@ def shortened(text: str, most: int) -> str:
 
 
 def digest_of(path: str) -> str:
-    """Hash a file's content, or the names in a folder; MISSING if there is none."""
+    """Hash a file's content, a large one's size and time; MISSING if there is none."""
     try:
-        if os.path.isdir(path):
-            names = sorted(name for name in os.listdir(path) if name != "__pycache__")
-            return hashlib.blake2b(
-                "\0".join(names).encode(), digest_size=16
-            ).hexdigest()
         seen = os.stat(path)
+        if seen.st_size > _LARGEST_HASHED:
+            return f"{seen.st_size} bytes of {seen.st_mtime_ns}"
         return _digest_of_file(path, seen.st_size, seen.st_mtime_ns, seen.st_ino)
     except OSError:
         return MISSING

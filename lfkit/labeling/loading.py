@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import ast
-import contextlib
 import hashlib
 import importlib
 import importlib.util
 import os
-import signal
 import sys
-import threading
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -21,7 +18,7 @@ from typing import Any
 from lfkit.data.class_names import checked_names
 from lfkit.errors import DataError, DeclarationError
 from lfkit.features.user_calls import Calling, named_files, text_of
-from lfkit.fingerprint import note_import
+from lfkit.fingerprint import ctrl_c, note_import
 from lfkit.labeling.labeling_function import (
     KINDS,
     LabelingFunction,
@@ -145,7 +142,7 @@ def _load_file(where: str) -> ModuleType:
     if str(path.parent) not in sys.path:
         sys.path.insert(0, str(path.parent))  # as `python my_lfs.py` would have it
     sys.modules[name] = module
-    with _ctrl_c() as pressed:
+    with ctrl_c() as pressed:
         try:
             with Calling(keeps_environment=True) as calling:
                 spec.loader.exec_module(module)
@@ -161,7 +158,7 @@ def _load_file(where: str) -> ModuleType:
 def _load_module(where: str) -> ModuleType:
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
-    with _ctrl_c() as pressed:
+    with ctrl_c() as pressed:
         try:
             with Calling(keeps_environment=True) as calling:
                 module = importlib.import_module(where)
@@ -180,28 +177,6 @@ def _load_module(where: str) -> ModuleType:
         named = _named_files(Path(origin)) if origin else {}
         note_import(where, calling.reads | named)
     return module
-
-
-@contextlib.contextmanager
-def _ctrl_c() -> Iterator[list[bool]]:
-    """Tell a Ctrl-C from a KeyboardInterrupt that user code raises: what is yielded."""
-    pressed: list[bool] = []
-    before = signal.getsignal(signal.SIGINT)
-    in_main = threading.current_thread() is threading.main_thread()
-    if not in_main or before is not signal.default_int_handler:
-        pressed.append(True)
-        yield pressed
-        return
-
-    def press(number: int, frame: Any) -> None:
-        pressed.append(True)
-        signal.default_int_handler(number, frame)
-
-    signal.signal(signal.SIGINT, press)
-    try:
-        yield pressed
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _named_files(path: Path) -> dict[str, str]:
