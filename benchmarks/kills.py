@@ -78,14 +78,32 @@ _LFKIT = "from benchmarks.kills import lfkit; lfkit()"
 _MOST_IN_A_ROW = 3
 _HUNG_S = 900.0
 _ALONE_S = 15.0  # in which workers must notice that nobody waits for them
-_SMALL = ["--set", "batch=16", "--set", "width=32", "--set", "reader_steps=60"]
+# In a copy of a folder nobody has run the functions yet.
+_SMALL = [
+    "--trust-code",
+    "--set",
+    "batch=16",
+    "--set",
+    "width=32",
+    "--set",
+    "reader_steps=60",
+]
 _APPLY = ["apply", "digits", "--lfs", "functions.py", "--seeds-per-class", "5"]
 _ACTIVE = ["active", "run", "--with", "two-stage", "--budget", "30", "--steps", "60"]
 COMMANDS: dict[str, list[str]] = {
     "apply": [*_APPLY, "--out", "result"],
     "refine": [*_APPLY, "--refine", "--out", "result"],
     "train": ["train", "run", "--with", "adp", "--steps", "520", *_SMALL],
-    "generate": ["generate", "run", "-n", "6000", "--revote", "--out", "result"],
+    "generate": [
+        "generate",
+        "run",
+        "-n",
+        "6000",
+        "--revote",
+        "--trust-code",
+        "--out",
+        "result",
+    ],
     "active": [*_ACTIVE, "--per-round", "15", *_SMALL],
 }
 _FORMATS = ("folder", "npz", "parquet", "webdataset")
