@@ -79,6 +79,12 @@ class Outcome:
         notes: list[str] = []
         if request.refine:
             labels, refinement = self._refined(labels, views, progress)
+            unseeded = [classes.names[label] for label in refinement["unseeded"]]
+            if unseeded:
+                notes.append(
+                    f"votes name {', '.join(unseeded)} and no seed shows it: refining "
+                    "learned from the votes, not from the seeds, and is not judged"
+                )
         whole = labels
         if request.target_precision is not None:
             labels = keep_precise(labels, request.target_precision)

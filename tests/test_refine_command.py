@@ -424,3 +424,47 @@ def test_bootstrap_needs_known_classes(lfkit, tmp_path):
         "needs images of known class" in lfkit("analyze", out, "--bootstrap", "9").err
     )
     assert "give a number of draws" in lfkit("analyze", out, "--bootstrap", "-1").err
+
+
+def partly_seeded(folder, n_seeds, shown):
+    """Three classes that votes know well; seeds of some of them."""
+    rng = np.random.default_rng(0)
+    truth = np.arange(300) % 3
+    pixels = rng.integers(0, 150, (300, 10, 10))
+    for label in range(3):
+        pixels[truth == label, 2:8, 3 * label : 3 * label + 3] += 60
+    names = np.asarray(["a", "b", "c"])
+    np.savez(
+        folder / "images.npz",
+        images=pixels.astype(np.uint8),
+        labels=truth,
+        class_names=names,
+    )
+    wrong = rng.random((300, 4)) > 0.8
+    hard = (truth[:, None] + wrong * rng.integers(1, 3, wrong.shape)) % 3
+    np.save(folder / "votes.npy", hard)
+    rows = np.flatnonzero(np.isin(truth, shown))[:n_seeds]
+    lines = [f"{row},{names[truth[row]]}" for row in rows]
+    (folder / "seeds.csv").write_text("\n".join(["image_id,label", *lines]))
+
+
+def apply_partly_seeded(lfkit, folder, *options):
+    return apply(
+        lfkit,
+        *(str(folder / "images.npz"), "--votes", str(folder / "votes.npy")),
+        *("--seed-labels", str(folder / "seeds.csv"), "--no-floors"),
+        *("--out", str(folder / "run"), *options),
+    )
+
+
+def test_refining_takes_no_class_away_and_says_which_has_no_seed(
+    lfkit, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("lfkit.outcome._NETWORK_PACKAGES", ("no_such_package",))
+    partly_seeded(tmp_path, 30, [0, 1])
+    plain = apply_partly_seeded(lfkit, tmp_path)
+    found = apply_partly_seeded(lfkit, tmp_path, "--refine", "--stages", STAGES)
+    assert found["accuracy"]["of_all"] >= plain["accuracy"]["of_all"]
+    assert found["class_counts"][2] > 80
+    assert found["judged"] is None
+    assert any("votes name c and no seed shows it" in note for note in found["notes"])

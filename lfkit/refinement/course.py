@@ -102,7 +102,7 @@ class Run:
             (
                 *(task.pixels, features_key, task.proba, task.voted, task.readable),
                 *(task.seed_rows, task.seed_labels, task.judges, task.possible),
-                *(task.random_state, task.flip),
+                *(task.random_state, task.flip, task.unseeded, task.unjudged),
                 None if task.prior is None else task.prior.shares,
                 task.plan,
             )

@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 
 from lfkit.aggregators import SeedWeightedVote
-from lfkit.aggregators.aggregator import Aggregator
+from lfkit.aggregators.aggregator import Aggregator, clear_winners
 from lfkit.analysis import checked_labels
 from lfkit.class_prior import ClassPrior, given_prior
 from lfkit.errors import InputError
@@ -32,7 +32,7 @@ from lfkit.refinement.stages import STAGES, chosen_stages
 from lfkit.refinement.task import Task, posteriors_of_seeds, small_pixels
 from lfkit.refinement.views import PixelViews, Views
 from lfkit.store import MemoryStore, Store
-from lfkit.votes import Votes, with_known
+from lfkit.votes import ABSTAIN, Votes, with_known
 
 # Views, or one (n, ...) array per feature, or several such sets by name.
 FeatureSet = Views | Sequence[NDArray[Any]] | NDArray[Any]
@@ -114,7 +114,13 @@ def refine(
     task = _with_seeds(task, votes, aggregator, seed_proba)
     task = _with_more(task, y)
     named = np.isin(np.arange(votes.n_classes), task.seed_labels)
-    task = replace(task, possible=task.possible | named)
+    told = np.setdiff1d(clear_winners(unrefined, votes), [ABSTAIN])
+    task = replace(
+        task,
+        possible=task.possible | named,
+        unseeded=tuple(np.setdiff1d(told, task.seed_labels).tolist()),
+        unjudged=tuple(np.setdiff1d(told, task.judge_labels).tolist()),
+    )
     prior = None if class_prior is None else given_prior(class_prior, votes.n_classes)
     task = replace(
         task,
@@ -429,4 +435,5 @@ def _refined(
         note,
         model,
         done.held_out if is_refined else None,
+        task.unseeded if len(task.seed_rows) else (),
     )

@@ -41,6 +41,9 @@ class Task:
     possible : (k,) True for classes that some vote or some seed may name.
     prior : shares of the classes, if given.
     plan : how the network is trained.
+    unseeded, unjudged : classes of which votes label images and of which there is no
+        seed, or no judging one. Who learned or was judged by the other seeds would take
+        these classes away: no stage does.
     flip : whether mirrored images are of the same class; None: as the seeds say.
     """
 
@@ -57,6 +60,8 @@ class Task:
     plan: TrainingPlan
     random_state: int
     device: str
+    unseeded: tuple[int, ...] = ()
+    unjudged: tuple[int, ...] = ()
     flip: bool | None = None
 
     @property
@@ -66,13 +71,17 @@ class Task:
 
     @property
     def has_seeds(self) -> bool:
-        """Tell whether two classes have two seeds: less cannot be cross-validated."""
-        return _enough(self.seed_labels)
+        """Tell whether stages learn from the seeds.
+
+        Two classes need two seeds, or nothing can be cross-validated, and every class
+        that votes name needs one.
+        """
+        return not self.unseeded and _enough(self.seed_labels)
 
     @property
     def has_judges(self) -> bool:
         """Tell the same of the seeds from which the votes have not learned."""
-        return _enough(self.judge_labels)
+        return not self.unjudged and _enough(self.judge_labels)
 
     @property
     def judge_rows(self) -> NDArray[np.int64]:
