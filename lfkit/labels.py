@@ -11,9 +11,12 @@ from numpy.typing import NDArray
 from lfkit.aggregators import AGGREGATORS, Aggregator
 from lfkit.aggregators.aggregator import clear_winners
 from lfkit.calibration import cross_calibrated, fit_calibrator, precise_enough
+from lfkit.em import TIE_TOLERANCE
 from lfkit.errors import InputError
 from lfkit.images import ImageSource, content_groups
 from lfkit.votes import ABSTAIN, Votes
+
+_ENOUGH_SEEDS = 10  # to say how far confidence can be believed
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +36,8 @@ class HeldOut:
     is_calibrated : the posteriors of the labels, `Labels.proba`, were calibrated on
         these seeds, after that stage.
     temperature : of that calibration; None where there is none, or another kind.
+    too_few : which seeds these are, if they do not tell how far confidence can be
+        believed; "" where they do.
     """
 
     rows: NDArray[np.int64]
@@ -42,6 +47,7 @@ class HeldOut:
     of: str = "votes"
     is_calibrated: bool = False
     temperature: float | None = None
+    too_few: str = ""
 
     @property
     def accuracy(self) -> float:
@@ -146,8 +152,8 @@ def aggregate(
 ) -> Labels:
     """Turn votes into labels; the seeds keep the labels they were given.
 
-    Where there are votes on the seeds by functions that have not seen them, posteriors
-    are calibrated: as sure as they are right there.
+    Where there are votes on the seeds by functions that have not seen them, and enough
+    seeds, posteriors are calibrated: as sure as they are right there.
     """
     aggregator = make_aggregator(name, class_balance, random_state)
     return aggregate_with(aggregator, votes, name)
@@ -201,7 +207,9 @@ def calibrate(
 ) -> tuple[NDArray[np.float64], HeldOut]:
     """Make posteriors as sure as they are right on held-out seeds; give that evidence.
 
-    To be called once, after the last stage that changes the posteriors.
+    To be called once, after the last stage that changes the posteriors. They stay as
+    they are where there are fewer than ten seeds, or none of a class that labels have:
+    such seeds do not tell how far confidence can be believed.
 
     Parameters
     ----------
@@ -214,6 +222,16 @@ def calibrate(
     of : the stage that made the posteriors.
     random_state : of the folds in which the seeds' own posteriors are calibrated.
     """
+    too_few = _too_few(proba, labels)
+    if too_few:
+        return proba, HeldOut(
+            rows=rows,
+            labels=labels,
+            proba=on_seeds,
+            predicted=on_seeds.argmax(axis=1) if predicted is None else predicted,
+            of=of,
+            too_few=too_few,
+        )
     calibrator = fit_calibrator(on_seeds if basis is None else basis, labels)
     # A class without any share gets none: 0 is not a small number there.
     none = np.asarray(~(proba.any(axis=0) | on_seeds.any(axis=0)))
@@ -227,6 +245,20 @@ def calibrate(
         is_calibrated=True,
         temperature=calibrator.temperature,
     )
+
+
+def _too_few(proba: NDArray[np.float64], labels: NDArray[np.int64]) -> str:
+    """Say which seeds tell too little of the labels by these posteriors; or ""."""
+    if len(labels) < _ENOUGH_SEEDS:
+        return f"fewer than {_ENOUGH_SEEDS} seeds"
+    best = proba >= proba.max(axis=1, keepdims=True, initial=0.0) - TIE_TOLERANCE
+    named = best[best.sum(axis=1) == 1].any(axis=0)
+    if (
+        len(np.unique(labels)) < 2
+        or named[np.setdiff1d(np.arange(len(named)), labels)].any()
+    ):
+        return "seeds that do not show every class"
+    return ""
 
 
 def _without(

@@ -133,6 +133,8 @@ class Outcome:
         target = self.request.target_precision
         if labels.held_out is None:
             why, what = "no seed has told", "; give seeds with --seed-labels"
+        elif labels.held_out.too_few:
+            why, what = f"{labels.held_out.too_few} do not tell", "; give more seeds"
         else:
             last = labels.held_out.of
             why = f"seeds can judge labels up to the stage {last}, and have not told"

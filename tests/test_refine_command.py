@@ -468,3 +468,22 @@ def test_refining_takes_no_class_away_and_says_which_has_no_seed(
     assert found["class_counts"][2] > 80
     assert found["judged"] is None
     assert any("votes name c and no seed shows it" in note for note in found["notes"])
+
+
+@pytest.mark.parametrize(
+    ("n_seeds", "shown", "is_enough"),
+    [
+        (30, [0], False),
+        (30, [0, 1], False),
+        (9, [0, 1, 2], False),
+        (12, [0, 1, 2], True),
+    ],
+)
+def test_few_seeds_do_not_calibrate(lfkit, tmp_path, n_seeds, shown, is_enough):
+    partly_seeded(tmp_path, n_seeds, shown)
+    found = apply_partly_seeded(lfkit, tmp_path, "--target-precision", ".9")
+    assert found["judged"]["is_calibrated"] == is_enough
+    warned = any("may miss the target" in note for note in found["notes"])
+    assert warned == (not is_enough)
+    shown = lfkit("analyze", str(tmp_path / "run"), "--json")
+    assert json.loads(shown.out)["judged"]["is_calibrated"] == is_enough

@@ -195,6 +195,8 @@ def _add_confidence(table: Table, summary: dict[str, Any]) -> None:
             why = "no held-out seed tells how far to believe it"
             if judged is not None:
                 why = f"seeds can judge it up to {judged['after']}, not what followed"
+                if few := judged.get("too_few"):
+                    why = f"{few} do not tell how far to believe it"
             table.add_row("confidence", "", f"not calibrated: {why}")
         return
     found = calibration["on_images"] or calibration["on_seeds"]
