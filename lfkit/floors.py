@@ -12,6 +12,7 @@ from sklearn.base import clone
 
 from lfkit.analysis import checked_labels
 from lfkit.classifiers import Classifier, ShrinkageLDA, SoftLogisticRegression, one_hot
+from lfkit.errors import InputError
 from lfkit.features.feature import Feature
 from lfkit.fingerprint import fingerprint
 from lfkit.folds import deal_folds
@@ -74,6 +75,16 @@ def the_floor(floors: Sequence[Floor]) -> Floor:
     The first of the best; where nothing could be cross-validated, the first of all.
     """
     return max(floors, key=lambda floor: floor.seed_cv_accuracy or 0.0)
+
+
+def check_seeds(labels: NDArray[np.int64]) -> None:
+    """Refuse to label by a floor where the readable seeds, (s,), are of one class."""
+    if len(np.unique(labels)) < 2:
+        raise InputError(
+            "--with floor trains a plain classifier on the seeds, and there are not "
+            "two classes with seeds; give them with --seed-labels or "
+            "--seeds-per-class."
+        )
 
 
 def find_floors(

@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 
 from lfkit.classes import Classes
-from lfkit.errors import InputError
 from lfkit.features.feature import Feature
-from lfkit.floors import Floor, find_floors, floor_labels, the_floor
+from lfkit.floors import Floor, check_seeds, find_floors, floor_labels, the_floor
 from lfkit.images import ImageSource
 from lfkit.labeling.labeling_function import LabelingFunction
 from lfkit.labels import (
@@ -181,11 +180,7 @@ class Outcome:
     ) -> Labels:
         """Label all images by the floor, calibrated on seeds that it has not seen."""
         if not floors:
-            raise InputError(
-                "--with floor trains a plain classifier on the seeds, and there are "
-                "not two classes with seeds; give them with --seed-labels or "
-                "--seeds-per-class."
-            )
+            check_seeds(np.zeros(0, np.int64))  # they could not be read
         found = floor_labels(
             self.source,
             self.votes,

@@ -359,6 +359,21 @@ def test_a_floor_needs_seeds(lfkit, tmp_path):
     assert "give them with --seed-labels" in done.err.replace("\n", " ")
 
 
+def test_a_floor_without_seeds_is_refused_before_any_function_votes(
+    lfkit, sides, monkeypatch
+):
+    from lfkit.labeling.applier import LFApplier
+
+    monkeypatch.setattr(LFApplier, "apply", lambda *_, **__: pytest.fail("it voted"))
+    folder, _ = sides
+    done = lfkit(
+        *("apply", str(folder / "images.npz"), "--lfs", str(folder / "sides.py")),
+        *("--with", "floor", "--out", str(folder / "run")),
+    )
+    assert done.code == 2
+    assert "give them with --seed-labels" in done.err.replace("\n", " ")
+
+
 def test_a_frozen_network_that_refinement_uses_is_a_floor(lfkit, sides, monkeypatch):
     import lfkit.outcome as outcome
     import lfkit.refinement as refinement
