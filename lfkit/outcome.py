@@ -227,18 +227,22 @@ class Outcome:
         from lfkit.refinement import STAGES, refine  # its networks need torch
 
         request, held_out = self.request, labels.held_out
-        seed_proba = None
+        seed_proba = seed_predicted = None
         if held_out is not None and self.votes.seed_rows is not None:
             # As the other images' are: calibrated, by what has not seen them. Of seeds
             # that cannot be read a floor says nothing.
             rows, k = self.votes.seed_rows, held_out.proba.shape[1]
             seed_proba = np.full((len(rows), k), 1 / k)
-            seed_proba[np.searchsorted(rows, held_out.rows)] = held_out.proba
+            places = np.searchsorted(rows, held_out.rows)
+            seed_proba[places] = held_out.proba
+            seed_predicted = np.full(len(rows), ABSTAIN)
+            seed_predicted[places] = held_out.predicted
         found = refine(
             self.source,
             self.votes,
             proba=labels.proba,
             seed_proba=seed_proba,
+            seed_predicted=seed_predicted,
             aggregator=None
             if labels.chosen == FLOOR
             else make_aggregator(labels.chosen, request.class_balance, request.seed),

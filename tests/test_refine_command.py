@@ -502,3 +502,25 @@ def test_few_seeds_do_not_calibrate(lfkit, tmp_path, n_seeds, shown, is_enough):
     assert warned == (not is_enough)
     shown = lfkit("analyze", str(tmp_path / "run"), "--json")
     assert json.loads(shown.out)["judged"]["is_calibrated"] == is_enough
+
+
+def test_a_vote_has_one_accuracy_on_the_seeds(lfkit, tmp_path, monkeypatch):
+    """Half of the images are tied, some have no vote: both are wrong everywhere."""
+    monkeypatch.setattr("lfkit.outcome._NETWORK_PACKAGES", ("no_such_package",))
+    partly_seeded(tmp_path, 60, [0, 1, 2])
+    hard = np.tile((np.arange(300) % 3)[:, None], (1, 2))
+    hard[::4, 1] = (hard[::4, 0] + 1) % 3
+    hard[2::4, 0] = (hard[2::4, 1] + 1) % 3
+    hard[::7] = -1
+    np.save(tmp_path / "votes.npy", hard)
+    found = apply_partly_seeded(
+        lfkit, tmp_path, "--with", "auto", "--refine", "--stages", "lda"
+    )
+    plain = found["refinement"]["stages"][0]
+    right = (hard[:60, 0] == hard[:60, 1]) & (hard[:60, 0] >= 0)
+    assert found["chosen"] == "majority-vote"
+    assert f"its {100 * right.mean():.1f} % right" in found["reason"]
+    assert plain["held_out"] == pytest.approx(right.mean())
+    assert plain["accuracy"] == found["majority_vote_accuracy"]["of_all"]
+    unrefined = apply_partly_seeded(lfkit, tmp_path, "--with", "auto")
+    assert unrefined["seed_accuracy"] == pytest.approx(right.mean())

@@ -32,6 +32,7 @@ class Task:
     features : for each set of views, (n, d) compact features.
     proba : (n, k) what the votes say; of seeds, by functions that have not seen them:
         flat where only functions that have seen them voted.
+    said : (n,) the class that the votes give, likewise; -1 on a tie or without a vote.
     voted : (n,) True where a function said something.
     readable : (n,) False where there are no pixels: what the votes say stays.
     seed_rows, seed_labels : (s,) images whose class is certain; maybe none.
@@ -50,6 +51,7 @@ class Task:
     pixels: NDArray[np.uint8]
     features: tuple[NDArray[np.float16], ...]
     proba: NDArray[np.float64]
+    said: NDArray[np.int64]
     voted: NDArray[np.bool_]
     readable: NDArray[np.bool_]
     seed_rows: NDArray[np.int64]
@@ -120,6 +122,7 @@ class Task:
             pixels=self.pixels[:0],
             features=tuple(kind[rows] for kind in self.features),
             proba=self.proba[rows],
+            said=self.said[rows],
             voted=self.voted[rows],
             readable=self.readable[rows],
             seed_rows=np.searchsorted(rows, self.seed_rows),
