@@ -149,18 +149,30 @@ def aggregate(
     name: str,
     class_balance: Sequence[float] | None = None,
     random_state: int = 0,
+    unreadable: Collection[int] = (),
 ) -> Labels:
     """Turn votes into labels; the seeds keep the labels they were given.
 
     Where there are votes on the seeds by functions that have not seen them, and enough
     seeds, posteriors are calibrated: as sure as they are right there.
+
+    Parameters
+    ----------
+    unreadable : rows without pixels: seeds among them keep their label, and judge
+        nothing.
     """
     aggregator = make_aggregator(name, class_balance, random_state)
-    return aggregate_with(aggregator, votes, name)
+    return aggregate_with(aggregator, votes, name, unreadable)
 
 
-def aggregate_with(aggregator: Aggregator, votes: Votes, name: str) -> Labels:
+def aggregate_with(
+    aggregator: Aggregator,
+    votes: Votes,
+    name: str,
+    unreadable: Collection[int] = (),
+) -> Labels:
     """Do as `aggregate` with an aggregator, which is fitted by it."""
+    given, votes = votes, _without_seeds(votes, unreadable)
     proba = aggregator.fit_predict_proba(votes)
     labels = clear_winners(proba, votes)
     on_seeds = aggregator.out_of_fold_proba(votes)
@@ -178,10 +190,10 @@ def aggregate_with(aggregator: Aggregator, votes: Votes, name: str) -> Labels:
             random_state=aggregator.random_state,
         )
     is_seed = np.zeros(len(votes), bool)
-    if votes.seed_rows is not None and votes.seed_labels is not None:
-        is_seed[votes.seed_rows] = True
-        labels[votes.seed_rows] = votes.seed_labels
-        proba[votes.seed_rows] = np.eye(votes.n_classes)[votes.seed_labels]
+    if given.seed_rows is not None and given.seed_labels is not None:
+        is_seed[given.seed_rows] = True
+        labels[given.seed_rows] = given.seed_labels
+        proba[given.seed_rows] = np.eye(votes.n_classes)[given.seed_labels]
     return Labels(
         labels,
         proba,
@@ -191,6 +203,24 @@ def aggregate_with(aggregator: Aggregator, votes: Votes, name: str) -> Labels:
         held_out=held_out,
         chosen=getattr(aggregator, "chosen_", name),
         reason=getattr(aggregator, "reason_", ""),
+    )
+
+
+def _without_seeds(votes: Votes, rows: Collection[int]) -> Votes:
+    """Take images from among the seeds."""
+    seeds, fold = votes.seed_rows, votes.seed_out_of_fold
+    if seeds is None or votes.seed_labels is None:
+        return votes
+    kept = np.flatnonzero(~np.isin(seeds, list(rows)))
+    if len(kept) == len(seeds):
+        return votes
+    if not len(kept):
+        return replace(votes, seed_rows=None, seed_labels=None, seed_out_of_fold=None)
+    return replace(
+        votes,
+        seed_rows=seeds[kept],
+        seed_labels=votes.seed_labels[kept],
+        seed_out_of_fold=None if fold is None else fold.rows(kept),
     )
 
 

@@ -72,7 +72,11 @@ class Outcome:
             labels = self._floor_labels(floors, views, progress)
         else:
             labels = aggregate(
-                votes, request.aggregator, request.class_balance, request.seed
+                votes,
+                request.aggregator,
+                request.class_balance,
+                request.seed,
+                [*self.source.known_problems, *self.unreadable],
             )
         refinement: dict[str, Any] | None = None
         notes: list[str] = []

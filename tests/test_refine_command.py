@@ -345,7 +345,18 @@ def test_seeds_that_cannot_be_read_do_not_judge_a_floor_right(lfkit, tmp_path):
     found = json.loads(done.out)
     of_readable = max(floor["seed_cv_accuracy"] for floor in found["floors"])
     before = found["refinement"]["stages"][0]["held_out"]
-    assert before == pytest.approx(of_readable * 35 / 40)
+    assert before == pytest.approx(of_readable)
+    done = lfkit(
+        *("apply", str(tmp_path / "images"), "--lfs", str(tmp_path / "sides.py")),
+        *("--seed-labels", str(tmp_path / "seeds.csv"), "--no-sheet", "--json"),
+        *("--refine", "--stages", "lda", "--out", str(tmp_path / "votes")),
+    )
+    found = json.loads(done.out)
+    assert found["judged"]["seeds"] == 35
+    assert len(labels_of(str(tmp_path / "votes"))) == 80
+    before = found["refinement"]["stages"][0]["held_out"]
+    assert before * 35 == pytest.approx(round(before * 35))
+    assert labels_of(str(tmp_path / "votes"))["label"][int(lost[0])] == "right"
 
 
 def test_a_floor_needs_seeds(lfkit, tmp_path):

@@ -328,7 +328,7 @@ def _with_seeds(
         said=said,
         seed_rows=rows,
         seed_labels=np.asarray(votes.seed_labels, np.int64),
-        judges=np.full(len(rows), found is not None),
+        judges=task.readable[rows] & (found is not None),
     )
 
 
