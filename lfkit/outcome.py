@@ -126,7 +126,7 @@ class Outcome:
         summary["data"], summary["out"] = request.data, str(request.out)
         summary["files"] = [str(path) for path in files]
         summary["refinement"] = refinement
-        summary["floors"] = [vars(floor) for floor in floors]
+        summary["floors"] = [floor.to_dict() for floor in floors]
         summary["floor"] = the_floor(floors).name if floors else None
         summary["kept"] = self._kept(whole, labels)
         summary["notes"] = notes
@@ -190,7 +190,7 @@ class Outcome:
             self.votes,
             self.store,
             self.features,
-            the_floor(floors),
+            floors,
             random_state=self.request.seed,
             networks=self._networks(views, progress),
             progress=progress,
@@ -199,7 +199,8 @@ class Outcome:
         if the_floor(floors).seed_cv_accuracy is not None:
             proba, held_out = calibrate(
                 found.proba,
-                found.seed_proba,
+                found.judged_proba,
+                basis=found.seed_proba,
                 rows=found.seed_rows,
                 labels=found.seed_labels,
                 of=FLOOR,

@@ -11,7 +11,6 @@ from rich.panel import Panel
 from rich.table import Table
 
 from lfkit.cli.console import Console, Text
-from lfkit.request import FLOOR
 from lfkit.summary import floor_of, verdict
 
 _EXTREMES = 3
@@ -163,8 +162,6 @@ def _how_judged(summary: dict[str, Any]) -> str:
     if summary.get("kept"):
         remark += ", before labels were taken back"
     refined = refined_stages(summary)
-    if not refined and summary["chosen"] == FLOOR and len(summary["floors"]) > 1:
-        remark += "; they chose the classifier, too"
     if not refined:
         return remark
     later = [s["name"] for s in refined[1:] if s["held_out"] is None]
