@@ -163,6 +163,7 @@ def find_floors(
         networks=networks,
         content=given.content,
         random_state=random_state,
+        progress=progress,
     )
     store.save("fitted", cache_key(), "floors", _pack(found))
     return found
@@ -231,6 +232,7 @@ def score_floors(
     networks: Collection[str] = (),
     content: NDArray[np.int64] | None = None,
     random_state: int = 0,
+    progress: Callable[[str, int, int], None] | None = None,
 ) -> list[Floor]:
     """Score plain classifiers trained on the seed labels: what lfkit has to beat.
 
@@ -247,6 +249,7 @@ def score_floors(
     networks : names of inputs that are principal components: larger ones count more.
     content : (s,) the same for seeds that are copies: they are held out together.
     random_state : seed of the folds.
+    progress : called with a text, the classifiers tried and all of them.
     """
     labels = checked_labels(seed_labels, len(next(iter(seeds.values()))), "seed_labels")
     known = np.flatnonzero(labels >= 0)
@@ -256,8 +259,15 @@ def score_floors(
     seeds = {name: rows[known] for name, rows in seeds.items()}
     content = np.arange(len(labels)) if content is None else content[known]
     contenders = _contenders(seeds, blocks, networks)
-    for contender in contenders.values():
-        contender.classifier.fit(seeds[contender.input], one_hot(labels, n_classes))
+    known_by: dict[str, NDArray[np.float64] | None] = {}
+    for done, (name, one) in enumerate(contenders.items()):
+        if progress:
+            progress("trying plain classifiers", done, len(contenders))
+        x = seeds[one.input]
+        one.classifier.fit(x, one_hot(labels, n_classes))
+        known_by[name] = _held_out(one, x, labels, n_classes, content, random_state)
+    if progress:
+        progress("trying plain classifiers", len(contenders), len(contenders))
     n_correct = dict.fromkeys(contenders, 0)
     n_scored = 0
     for inputs, batch_labels in test_batches:
@@ -269,10 +279,7 @@ def score_floors(
             predicted = one.classifier.predict(inputs[one.input][scored])
             n_correct[name] += int(np.count_nonzero(predicted == truth[scored]))
     found = []
-    for name, one in contenders.items():
-        held_out = _held_out(
-            one, seeds[one.input], labels, n_classes, content, random_state
-        )
+    for name, held_out in known_by.items():
         right = held_out is not None and held_out.argmax(axis=1) == labels
         found.append(
             Floor(

@@ -58,6 +58,16 @@ def test_floors_without_features_or_test_images():
         assert floor.seed_cv_accuracy > 0.5
 
 
+def test_every_classifier_that_is_tried_is_told():
+    images, features, labels = toy_images(20, 0)
+    told = []
+    found = score_floors(
+        inputs_of(images, features), labels, 2, progress=lambda *said: told.append(said)
+    )
+    n = len(found)
+    assert told == [("trying plain classifiers", done, n) for done in range(n + 1)]
+
+
 def test_one_seed_in_a_class_cannot_be_cross_validated():
     images, features, labels = toy_images(6, 0)
     labels = np.where(np.arange(6) < 2, labels, 0)
