@@ -14,7 +14,7 @@ from lfkit.answers import read_csv, write_csv
 from lfkit.errors import RunError
 from lfkit.labels import Labels, aggregate, keep_precise, same_content, score
 from lfkit.loaded_run import LoadedRun
-from lfkit.run import image_keys
+from lfkit.run import image_keys, unreadable_rows
 from lfkit.votes import Votes, with_known
 
 ANSWERS = "answers.csv"
@@ -98,7 +98,11 @@ def with_answers(
         only = replace(loaded.votes, seed_rows=None, seed_labels=None)
         held_out = with_known(only, rows, labels)
     found = aggregate(
-        held_out, config.aggregator, config.class_balance, random_state=config.seed
+        held_out,
+        config.aggregator,
+        config.class_balance,
+        random_state=config.seed,
+        unreadable=unreadable_rows(loaded.index),
     )
     found = _with_seeds(found, votes)
     if config.target_precision is not None:

@@ -12,6 +12,7 @@ from sklearn.base import clone
 
 from lfkit.analysis import checked_labels
 from lfkit.classifiers import Classifier, ShrinkageLDA, SoftLogisticRegression, one_hot
+from lfkit.errors import InputError
 from lfkit.features.feature import Feature
 from lfkit.fingerprint import fingerprint
 from lfkit.folds import deal_folds
@@ -41,12 +42,20 @@ class Floor:
         two seeds each.
     accuracy : on the test batches; None without a known label there.
     n_scored : images behind `accuracy`.
+    held_out : (s, k) the posteriors behind `seed_cv_accuracy`; None without.
     """
 
     name: str
     seed_cv_accuracy: float | None
     accuracy: float | None
     n_scored: int
+    held_out: NDArray[np.float64] | None = field(
+        default=None, repr=False, compare=False
+    )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give what a report says of it."""
+        return {name: value for name, value in vars(self).items() if name != "held_out"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +68,8 @@ class FloorLabels:
     proba : (n, k) posteriors; flat where an image cannot be read.
     seed_rows, seed_labels : (s,) seeds that can be read.
     seed_proba : (s, k) posteriors on them, each by a classifier that has not seen it.
+    judged_proba : (s, k) likewise, by the classifier that the other folds' seeds
+        choose: whoever was chosen by a seed is not judged by it.
     """
 
     name: str
@@ -66,6 +77,7 @@ class FloorLabels:
     seed_rows: NDArray[np.int64]
     seed_labels: NDArray[np.int64]
     seed_proba: NDArray[np.float64]
+    judged_proba: NDArray[np.float64]
 
 
 def the_floor(floors: Sequence[Floor]) -> Floor:
@@ -74,6 +86,16 @@ def the_floor(floors: Sequence[Floor]) -> Floor:
     The first of the best; where nothing could be cross-validated, the first of all.
     """
     return max(floors, key=lambda floor: floor.seed_cv_accuracy or 0.0)
+
+
+def check_seeds(labels: NDArray[np.int64]) -> None:
+    """Refuse to label by a floor where the readable seeds, (s,), are of one class."""
+    if len(np.unique(labels)) < 2:
+        raise InputError(
+            "--with floor trains a plain classifier on the seeds, and there are not "
+            "two classes with seeds; give them with --seed-labels or "
+            "--seeds-per-class."
+        )
 
 
 def find_floors(
@@ -110,7 +132,7 @@ def find_floors(
     scored = scored_images(source, votes, truth, unreadable)
     task = (source.decoding, source.keys, rows, labels, votes.n_classes, scored)
     absent = sorted(map(int, unreadable))  # seeds among them may be back the next time
-    code = (score_floors, _contenders, _shrunk, _small, _batches, _FeatureTable)
+    code = (score_floors, _pack, _contenders, _shrunk, _small, _batches, _FeatureTable)
     seen = [(name, fingerprint(array)) for name, array in networks.items()]
 
     def cache_key() -> str:
@@ -141,6 +163,7 @@ def find_floors(
         networks=networks,
         content=given.content,
         random_state=random_state,
+        progress=progress,
     )
     store.save("fitted", cache_key(), "floors", _pack(found))
     return found
@@ -151,13 +174,14 @@ def floor_labels(
     votes: Votes,
     store: RunStore,
     features: Mapping[Feature, str],
-    floor: Floor,
+    floors: Sequence[Floor],
     *,
     random_state: int,
     networks: Inputs | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> FloorLabels:
-    """Label all images by one of the floors that `find_floors` gave."""
+    """Label all images by the best of the floors that `find_floors` gave."""
+    floor = the_floor(floors)
     assert votes.seed_rows is not None, "floors are trained on seeds"
     assert votes.seed_labels is not None, "floors are trained on seeds"
     usable = {key for node, key in features.items() if not node.learns_from_labels}
@@ -168,14 +192,34 @@ def floor_labels(
     blocks = list(given.table.widths.values())
     contender = _contenders(given.seeds, blocks, given.networks)[floor.name]
     x = given.seeds[contender.input]
-    held_out = _held_out(contender, x, given.labels, k, given.content, random_state)
-    if held_out is None:
-        held_out = np.full((len(given.labels), k), 1 / k)
+    flat = np.full((len(given.labels), k), 1 / k)
+    folds = _dealt(given.labels, given.content, random_state)
     contender.classifier.fit(x, one_hot(given.labels, k))
     proba = np.full((len(source), k), 1 / k)
     for part, inputs in _batches(source, given, np.arange(len(source)), progress):
         proba[part] = contender.classifier.predict_proba(inputs[contender.input])
-    return FloorLabels(floor.name, proba, given.rows, given.labels, held_out)
+    return FloorLabels(
+        floor.name,
+        proba,
+        given.rows,
+        given.labels,
+        flat if floor.held_out is None else floor.held_out,
+        flat if floor.held_out is None else _chosen(floors, given.labels, folds),
+    )
+
+
+def _chosen(
+    floors: Sequence[Floor], labels: NDArray[np.int64], folds: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Give each fold's posteriors by the floor that the other folds choose, (s, k)."""
+    held_out = [one.held_out for one in floors if one.held_out is not None]
+    right = np.array([proba.argmax(axis=1) == labels for proba in held_out])
+    found = np.zeros_like(held_out[0])
+    for fold in np.unique(folds):
+        test = folds == fold
+        best = int(right[:, ~test].sum(axis=1).argmax())
+        found[test] = held_out[best][test]
+    return found
 
 
 def score_floors(
@@ -188,6 +232,7 @@ def score_floors(
     networks: Collection[str] = (),
     content: NDArray[np.int64] | None = None,
     random_state: int = 0,
+    progress: Callable[[str, int, int], None] | None = None,
 ) -> list[Floor]:
     """Score plain classifiers trained on the seed labels: what lfkit has to beat.
 
@@ -204,6 +249,7 @@ def score_floors(
     networks : names of inputs that are principal components: larger ones count more.
     content : (s,) the same for seeds that are copies: they are held out together.
     random_state : seed of the folds.
+    progress : called with a text, the classifiers tried and all of them.
     """
     labels = checked_labels(seed_labels, len(next(iter(seeds.values()))), "seed_labels")
     known = np.flatnonzero(labels >= 0)
@@ -213,8 +259,15 @@ def score_floors(
     seeds = {name: rows[known] for name, rows in seeds.items()}
     content = np.arange(len(labels)) if content is None else content[known]
     contenders = _contenders(seeds, blocks, networks)
-    for contender in contenders.values():
-        contender.classifier.fit(seeds[contender.input], one_hot(labels, n_classes))
+    known_by: dict[str, NDArray[np.float64] | None] = {}
+    for done, (name, one) in enumerate(contenders.items()):
+        if progress:
+            progress("trying plain classifiers", done, len(contenders))
+        x = seeds[one.input]
+        one.classifier.fit(x, one_hot(labels, n_classes))
+        known_by[name] = _held_out(one, x, labels, n_classes, content, random_state)
+    if progress:
+        progress("trying plain classifiers", len(contenders), len(contenders))
     n_correct = dict.fromkeys(contenders, 0)
     n_scored = 0
     for inputs, batch_labels in test_batches:
@@ -226,10 +279,7 @@ def score_floors(
             predicted = one.classifier.predict(inputs[one.input][scored])
             n_correct[name] += int(np.count_nonzero(predicted == truth[scored]))
     found = []
-    for name, one in contenders.items():
-        held_out = _held_out(
-            one, seeds[one.input], labels, n_classes, content, random_state
-        )
+    for name, held_out in known_by.items():
         right = held_out is not None and held_out.argmax(axis=1) == labels
         found.append(
             Floor(
@@ -237,6 +287,7 @@ def score_floors(
                 None if held_out is None else float(np.mean(right)),
                 n_correct[name] / n_scored if n_scored else None,
                 n_scored,
+                held_out,
             )
         )
     return found
@@ -320,8 +371,7 @@ def _held_out(
     """Give each seed's posterior by what has not seen it, (s, k); None: too few."""
     if (np.bincount(labels) >= 2).sum() < 2:
         return None
-    _, first, which = np.unique(content, return_index=True, return_inverse=True)
-    folds = deal_folds(labels, _FOLDS, random_state)[first[which]]
+    folds = _dealt(labels, content, random_state)
     proba = np.zeros((len(labels), n_classes))
     for fold in np.unique(folds):
         test = folds == fold
@@ -331,6 +381,14 @@ def _held_out(
         fitted.fit(x[~test], one_hot(labels[~test], n_classes))
         proba[test] = fitted.predict_proba(x[test])
     return proba
+
+
+def _dealt(
+    labels: NDArray[np.int64], content: NDArray[np.int64], random_state: int
+) -> NDArray[np.int64]:
+    """Deal seeds to folds, copies together, (s,)."""
+    _, first, which = np.unique(content, return_index=True, return_inverse=True)
+    return deal_folds(labels, _FOLDS, random_state)[first[which]]
 
 
 def _is_stored(source: ImageSource, store: RunStore, keys: Collection[str]) -> bool:
@@ -525,18 +583,27 @@ def _small(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def _pack(floors: Sequence[Floor]) -> dict[str, NDArray[Any]]:
     numbers = [
-        [np.nan if value is None else value for value in list(vars(floor).values())[1:]]
+        [
+            np.nan if value is None else value
+            for value in [*floor.to_dict().values()][1:]
+        ]
         for floor in floors
     ]
     names = np.asarray([floor.name for floor in floors], np.str_)
-    return {"names": names, "numbers": np.asarray(numbers, np.float64)}
+    packed = {"names": names, "numbers": np.asarray(numbers, np.float64)}
+    if any(floor.held_out is not None for floor in floors):  # then all have some
+        packed["held_out"] = np.asarray([floor.held_out for floor in floors])
+    return packed
 
 
 def _unpack(arrays: Mapping[str, NDArray[Any]]) -> list[Floor]:
     names, numbers = arrays["names"].tolist(), arrays["numbers"].tolist()
+    held_out = arrays.get("held_out", [None] * len(names))
     return [
-        Floor(name, _or_none(on_seeds), _or_none(accuracy), int(n))
-        for name, (on_seeds, accuracy, n) in zip(names, numbers, strict=True)
+        Floor(name, _or_none(on_seeds), _or_none(accuracy), int(n), proba)
+        for name, (on_seeds, accuracy, n), proba in zip(
+            names, numbers, held_out, strict=True
+        )
     ]
 
 

@@ -11,9 +11,12 @@ from numpy.typing import NDArray
 from lfkit.aggregators import AGGREGATORS, Aggregator
 from lfkit.aggregators.aggregator import clear_winners
 from lfkit.calibration import cross_calibrated, fit_calibrator, precise_enough
+from lfkit.em import TIE_TOLERANCE
 from lfkit.errors import InputError
 from lfkit.images import ImageSource, content_groups
 from lfkit.votes import ABSTAIN, Votes
+
+_ENOUGH_SEEDS = 10  # to say how far confidence can be believed
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +36,8 @@ class HeldOut:
     is_calibrated : the posteriors of the labels, `Labels.proba`, were calibrated on
         these seeds, after that stage.
     temperature : of that calibration; None where there is none, or another kind.
+    too_few : which seeds these are, if they do not tell how far confidence can be
+        believed; "" where they do.
     """
 
     rows: NDArray[np.int64]
@@ -42,6 +47,7 @@ class HeldOut:
     of: str = "votes"
     is_calibrated: bool = False
     temperature: float | None = None
+    too_few: str = ""
 
     @property
     def accuracy(self) -> float:
@@ -143,18 +149,30 @@ def aggregate(
     name: str,
     class_balance: Sequence[float] | None = None,
     random_state: int = 0,
+    unreadable: Collection[int] = (),
 ) -> Labels:
     """Turn votes into labels; the seeds keep the labels they were given.
 
-    Where there are votes on the seeds by functions that have not seen them, posteriors
-    are calibrated: as sure as they are right there.
+    Where there are votes on the seeds by functions that have not seen them, and enough
+    seeds, posteriors are calibrated: as sure as they are right there.
+
+    Parameters
+    ----------
+    unreadable : rows without pixels: seeds among them keep their label, and judge
+        nothing.
     """
     aggregator = make_aggregator(name, class_balance, random_state)
-    return aggregate_with(aggregator, votes, name)
+    return aggregate_with(aggregator, votes, name, unreadable)
 
 
-def aggregate_with(aggregator: Aggregator, votes: Votes, name: str) -> Labels:
+def aggregate_with(
+    aggregator: Aggregator,
+    votes: Votes,
+    name: str,
+    unreadable: Collection[int] = (),
+) -> Labels:
     """Do as `aggregate` with an aggregator, which is fitted by it."""
+    given, votes = votes, _without_seeds(votes, unreadable)
     proba = aggregator.fit_predict_proba(votes)
     labels = clear_winners(proba, votes)
     on_seeds = aggregator.out_of_fold_proba(votes)
@@ -172,10 +190,10 @@ def aggregate_with(aggregator: Aggregator, votes: Votes, name: str) -> Labels:
             random_state=aggregator.random_state,
         )
     is_seed = np.zeros(len(votes), bool)
-    if votes.seed_rows is not None and votes.seed_labels is not None:
-        is_seed[votes.seed_rows] = True
-        labels[votes.seed_rows] = votes.seed_labels
-        proba[votes.seed_rows] = np.eye(votes.n_classes)[votes.seed_labels]
+    if given.seed_rows is not None and given.seed_labels is not None:
+        is_seed[given.seed_rows] = True
+        labels[given.seed_rows] = given.seed_labels
+        proba[given.seed_rows] = np.eye(votes.n_classes)[given.seed_labels]
     return Labels(
         labels,
         proba,
@@ -185,6 +203,24 @@ def aggregate_with(aggregator: Aggregator, votes: Votes, name: str) -> Labels:
         held_out=held_out,
         chosen=getattr(aggregator, "chosen_", name),
         reason=getattr(aggregator, "reason_", ""),
+    )
+
+
+def _without_seeds(votes: Votes, rows: Collection[int]) -> Votes:
+    """Take images from among the seeds."""
+    seeds, fold = votes.seed_rows, votes.seed_out_of_fold
+    if seeds is None or votes.seed_labels is None:
+        return votes
+    kept = np.flatnonzero(~np.isin(seeds, list(rows)))
+    if len(kept) == len(seeds):
+        return votes
+    if not len(kept):
+        return replace(votes, seed_rows=None, seed_labels=None, seed_out_of_fold=None)
+    return replace(
+        votes,
+        seed_rows=seeds[kept],
+        seed_labels=votes.seed_labels[kept],
+        seed_out_of_fold=None if fold is None else fold.rows(kept),
     )
 
 
@@ -201,7 +237,9 @@ def calibrate(
 ) -> tuple[NDArray[np.float64], HeldOut]:
     """Make posteriors as sure as they are right on held-out seeds; give that evidence.
 
-    To be called once, after the last stage that changes the posteriors.
+    To be called once, after the last stage that changes the posteriors. They stay as
+    they are where there are fewer than ten seeds, or none of a class that labels have:
+    such seeds do not tell how far confidence can be believed.
 
     Parameters
     ----------
@@ -214,6 +252,16 @@ def calibrate(
     of : the stage that made the posteriors.
     random_state : of the folds in which the seeds' own posteriors are calibrated.
     """
+    too_few = _too_few(proba, labels)
+    if too_few:
+        return proba, HeldOut(
+            rows=rows,
+            labels=labels,
+            proba=on_seeds,
+            predicted=on_seeds.argmax(axis=1) if predicted is None else predicted,
+            of=of,
+            too_few=too_few,
+        )
     calibrator = fit_calibrator(on_seeds if basis is None else basis, labels)
     # A class without any share gets none: 0 is not a small number there.
     none = np.asarray(~(proba.any(axis=0) | on_seeds.any(axis=0)))
@@ -227,6 +275,20 @@ def calibrate(
         is_calibrated=True,
         temperature=calibrator.temperature,
     )
+
+
+def _too_few(proba: NDArray[np.float64], labels: NDArray[np.int64]) -> str:
+    """Say which seeds tell too little of the labels by these posteriors; or ""."""
+    if len(labels) < _ENOUGH_SEEDS:
+        return f"fewer than {_ENOUGH_SEEDS} seeds"
+    best = proba >= proba.max(axis=1, keepdims=True, initial=0.0) - TIE_TOLERANCE
+    named = best[best.sum(axis=1) == 1].any(axis=0)
+    if (
+        len(np.unique(labels)) < 2
+        or named[np.setdiff1d(np.arange(len(named)), labels)].any()
+    ):
+        return "seeds that do not show every class"
+    return ""
 
 
 def _without(

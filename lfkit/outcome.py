@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 
 from lfkit.classes import Classes
-from lfkit.errors import InputError
 from lfkit.features.feature import Feature
-from lfkit.floors import Floor, find_floors, floor_labels, the_floor
+from lfkit.floors import Floor, check_seeds, find_floors, floor_labels, the_floor
 from lfkit.images import ImageSource
 from lfkit.labeling.labeling_function import LabelingFunction
 from lfkit.labels import (
@@ -73,12 +72,22 @@ class Outcome:
             labels = self._floor_labels(floors, views, progress)
         else:
             labels = aggregate(
-                votes, request.aggregator, request.class_balance, request.seed
+                votes,
+                request.aggregator,
+                request.class_balance,
+                request.seed,
+                [*self.source.known_problems, *self.unreadable],
             )
         refinement: dict[str, Any] | None = None
         notes: list[str] = []
         if request.refine:
             labels, refinement = self._refined(labels, views, progress)
+            unseeded = [classes.names[label] for label in refinement["unseeded"]]
+            if unseeded:
+                notes.append(
+                    f"votes name {', '.join(unseeded)} and no seed shows it: refining "
+                    "learned from the votes, not from the seeds, and is not judged"
+                )
         whole = labels
         if request.target_precision is not None:
             labels = keep_precise(labels, request.target_precision)
@@ -117,7 +126,7 @@ class Outcome:
         summary["data"], summary["out"] = request.data, str(request.out)
         summary["files"] = [str(path) for path in files]
         summary["refinement"] = refinement
-        summary["floors"] = [vars(floor) for floor in floors]
+        summary["floors"] = [floor.to_dict() for floor in floors]
         summary["floor"] = the_floor(floors).name if floors else None
         summary["kept"] = self._kept(whole, labels)
         summary["notes"] = notes
@@ -127,6 +136,8 @@ class Outcome:
         target = self.request.target_precision
         if labels.held_out is None:
             why, what = "no seed has told", "; give seeds with --seed-labels"
+        elif labels.held_out.too_few:
+            why, what = f"{labels.held_out.too_few} do not tell", "; give more seeds"
         else:
             last = labels.held_out.of
             why = f"seeds can judge labels up to the stage {last}, and have not told"
@@ -173,17 +184,13 @@ class Outcome:
     ) -> Labels:
         """Label all images by the floor, calibrated on seeds that it has not seen."""
         if not floors:
-            raise InputError(
-                "--with floor trains a plain classifier on the seeds, and there are "
-                "not two classes with seeds; give them with --seed-labels or "
-                "--seeds-per-class."
-            )
+            check_seeds(np.zeros(0, np.int64))  # they could not be read
         found = floor_labels(
             self.source,
             self.votes,
             self.store,
             self.features,
-            the_floor(floors),
+            floors,
             random_state=self.request.seed,
             networks=self._networks(views, progress),
             progress=progress,
@@ -192,7 +199,8 @@ class Outcome:
         if the_floor(floors).seed_cv_accuracy is not None:
             proba, held_out = calibrate(
                 found.proba,
-                found.seed_proba,
+                found.judged_proba,
+                basis=found.seed_proba,
                 rows=found.seed_rows,
                 labels=found.seed_labels,
                 of=FLOOR,
@@ -224,18 +232,22 @@ class Outcome:
         from lfkit.refinement import STAGES, refine  # its networks need torch
 
         request, held_out = self.request, labels.held_out
-        seed_proba = None
+        seed_proba = seed_predicted = None
         if held_out is not None and self.votes.seed_rows is not None:
             # As the other images' are: calibrated, by what has not seen them. Of seeds
             # that cannot be read a floor says nothing.
             rows, k = self.votes.seed_rows, held_out.proba.shape[1]
             seed_proba = np.full((len(rows), k), 1 / k)
-            seed_proba[np.searchsorted(rows, held_out.rows)] = held_out.proba
+            places = np.searchsorted(rows, held_out.rows)
+            seed_proba[places] = held_out.proba
+            seed_predicted = np.full(len(rows), ABSTAIN)
+            seed_predicted[places] = held_out.predicted
         found = refine(
             self.source,
             self.votes,
             proba=labels.proba,
             seed_proba=seed_proba,
+            seed_predicted=seed_predicted,
             aggregator=None
             if labels.chosen == FLOOR
             else make_aggregator(labels.chosen, request.class_balance, request.seed),

@@ -17,6 +17,7 @@ from lfkit.classes import Classes, least_classes, reconcile
 from lfkit.data.class_names import number
 from lfkit.datasets import open_images
 from lfkit.errors import DataError
+from lfkit.floors import check_seeds
 from lfkit.images import ImageSource
 from lfkit.json_text import to_json
 from lfkit.labeling.applier import LFApplier
@@ -85,6 +86,7 @@ def label_data(request: Request, progress: Progress | None = None) -> dict[str, 
     classes = reconcile(source, loaded.class_names, least_classes(loaded, source))
     aggregator.checked_balance(len(classes.names))  # before the work, not after it
     seeds = _seeds(request, source, classes)
+    _check_floor(request, source, seeds)
     applier = LFApplier(
         loaded.lfs,
         n_classes=len(classes.names),
@@ -143,6 +145,7 @@ def _label_by_foreign_votes(
     file = _in_order_of(source, file, request.votes_file)
     classes = reconcile(source, file.class_names, file.votes.n_classes)
     seeds = _seeds(request, source, classes)
+    _check_floor(request, source, seeds)
     votes = Votes(
         file.votes.hard,
         file.votes.names,
@@ -244,6 +247,12 @@ def _seeds(request: Request, source: ImageSource, classes: Classes) -> GivenLabe
         )
     nothing = np.zeros(0, np.int64)
     return GivenLabels(nothing, nothing)
+
+
+def _check_floor(request: Request, source: ImageSource, seeds: GivenLabels) -> None:
+    """Tell before the work that there can be no floor."""
+    if request.aggregator == FLOOR:
+        check_seeds(seeds.labels[~np.isin(seeds.rows, list(source.known_problems))])
 
 
 def _unseeded(classes: Classes, given: GivenLabels) -> tuple[str, ...]:

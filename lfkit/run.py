@@ -248,6 +248,12 @@ def load_votes(folder: Path, config: RunConfig) -> Votes:
     return _with_seeds(votes, store, folder, config, index)
 
 
+def unreadable_rows(index: pa.Table) -> list[int]:
+    """List the images in images.parquet that could not be read."""
+    problems = index.column("problem").to_pylist()
+    return [row for row, problem in enumerate(problems) if problem]
+
+
 def not_scored(index: pa.Table, votes: Votes) -> NDArray[np.bool_]:
     """Find what is not scored, (n,), as `given_images` does, in images.parquet."""
     unreadable = np.asarray([*map(bool, index.column("problem").to_pylist())], bool)

@@ -103,6 +103,7 @@ def _judged(labels: Labels) -> dict[str, Any] | None:
         "after": found.of,
         "seeds": len(found.labels),
         "is_calibrated": found.is_calibrated,
+        **({"too_few": found.too_few} if found.too_few else {}),
     }
 
 

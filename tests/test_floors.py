@@ -9,7 +9,7 @@ import torch
 from lfkit import LFApplier, NearestMean, feature, labeling_function
 from lfkit.datasets import ArraySource
 from lfkit.errors import InputError
-from lfkit.floors import Floor, find_floors, score_floors, the_floor
+from lfkit.floors import Floor, _chosen, find_floors, score_floors, the_floor
 from lfkit.labels import given_images, score
 from lfkit.store import RunStore, block_size
 from lfkit.votes import Votes
@@ -56,6 +56,16 @@ def test_floors_without_features_or_test_images():
     for floor in floors:
         assert (floor.accuracy, floor.n_scored) == (None, 0)
         assert floor.seed_cv_accuracy > 0.5
+
+
+def test_every_classifier_that_is_tried_is_told():
+    images, features, labels = toy_images(20, 0)
+    told = []
+    found = score_floors(
+        inputs_of(images, features), labels, 2, progress=lambda *said: told.append(said)
+    )
+    n = len(found)
+    assert told == [("trying plain classifiers", done, n) for done in range(n + 1)]
 
 
 def test_one_seed_in_a_class_cannot_be_cross_validated():
@@ -357,3 +367,22 @@ def test_seeds_of_one_class_make_no_floor():
     images, features, _ = toy_images(6, 0)
     assert score_floors(inputs_of(images, features), np.zeros(6, int), 2) == []
     assert score_floors(inputs_of(images, features), np.full(6, -1), 2) == []
+
+
+def test_a_seed_that_chose_a_floor_does_not_judge_its_labels(tmp_path):
+    """Among many poor classifiers, the luckiest is no better than the others."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(40) % 2
+    proba = rng.random((39, 40, 1))
+    proba = np.concatenate([proba, 1 - proba], axis=2)
+    right = (proba.argmax(axis=2) == labels).mean(axis=1)
+    floors = [
+        Floor(f"f{i}", float(right[i]), None, 0, held_out=proba[i]) for i in range(39)
+    ]
+    folds = np.arange(40) // 8
+    found = _chosen(floors, labels, folds)
+    assert (found.argmax(axis=1) == labels).mean() < the_floor(floors).seed_cv_accuracy
+    for fold in range(5):
+        left = folds != fold
+        best = (proba[:, left].argmax(axis=2) == labels[left]).mean(axis=1).argmax()
+        np.testing.assert_array_equal(found[~left], proba[best][~left])

@@ -127,14 +127,16 @@ class Auto(Aggregator):
             "seed-weighted": by_others[folds, np.arange(len(labels))],
         }
         start, why = self.chosen_, self.reason_
+        voted = np.asarray(seeds.votes.voted.any(axis=1))
         self.judged_proba_ = np.empty_like(found["majority-vote"])
         for fold in np.unique(folds):
             left = folds != fold
             known = found | {"seed-weighted": by_others[fold]}
             known = {name: proba[left] for name, proba in known.items()}
-            chosen = _Judges(known, labels[left], self.random_state).choice(start)
+            judges = _Judges(known, labels[left], voted[left], self.random_state)
+            chosen = judges.choice(start)
             self.judged_proba_[~left] = found[chosen][~left]
-        judges = _Judges(found, labels, self.random_state)
+        judges = _Judges(found, labels, voted, self.random_state)
         self.chosen_ = judges.choice(start)
         self.reason_ = judges.reason(self.chosen_, start, why)
         self.scores_ = {name: float(x.mean()) for name, x in judges.losses.items()}
@@ -196,7 +198,8 @@ class _Judges:
 
     Attributes
     ----------
-    right : name → (s,) 1 where the seed comes out right; ties are shared.
+    right : name → (s,) True where the seed comes out right: never on a tie or without
+        a vote.
     losses : name → (s,) log loss of its class, tempered by other seeds.
     """
 
@@ -204,13 +207,14 @@ class _Judges:
         self,
         proba: Mapping[str, NDArray[np.float64]],
         labels: NDArray[np.int64],
+        voted: NDArray[np.bool_],
         random_state: int,
     ) -> None:
         self.right, self.losses = {}, {}
         for name, posterior in proba.items():
             best = posterior >= posterior.max(axis=1, keepdims=True) - TIE_TOLERANCE
-            shares = best / best.sum(axis=1, keepdims=True)
-            self.right[name] = shares[np.arange(len(labels)), labels]
+            clear = (best.sum(axis=1) == 1) & voted
+            self.right[name] = clear & best[np.arange(len(labels)), labels]
             tempered = cross_calibrated(posterior, labels, random_state)
             self.losses[name] = log_losses(tempered, labels)
 
@@ -264,7 +268,7 @@ class _Judges:
         """Tell whether one has more right, and the lesser log loss beyond chance."""
         lead = self.losses[other] - self.losses[name]
         error = float(lead.std() / np.sqrt(len(lead)))
-        more_right = self.right[name].sum() > self.right[other].sum() + TIE_TOLERANCE
+        more_right = self.right[name].sum() > self.right[other].sum()
         return bool(more_right and lead.mean() > _ERRORS_ON_SEEDS * error)
 
 

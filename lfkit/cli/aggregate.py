@@ -94,6 +94,7 @@ def _aggregate_run(
         load_votes,
         not_scored,
         save_labels,
+        unreadable_rows,
     )
 
     if name in GENERATORS:
@@ -113,7 +114,7 @@ def _aggregate_run(
     index = load_images(run)
     assert index is not None, "load_votes has read it"
     seed = config.seed if seed is None else seed
-    labels = aggregate_votes(found, name, balance, seed)
+    labels = aggregate_votes(found, name, balance, seed, unreadable_rows(index))
     paths = save_labels(
         out or run,
         index.column("image_id").to_pylist(),

@@ -12,7 +12,6 @@ from rich.table import Table
 
 from lfkit.cli.console import Console, Text
 from lfkit.features.user_calls import shortened
-from lfkit.request import FLOOR
 from lfkit.summary import floor_of, verdict
 
 _EXTREMES = 3
@@ -165,8 +164,6 @@ def _how_judged(summary: dict[str, Any]) -> str:
     if summary.get("kept"):
         remark += ", before labels were taken back"
     refined = refined_stages(summary)
-    if not refined and summary["chosen"] == FLOOR and len(summary["floors"]) > 1:
-        remark += "; they chose the classifier, too"
     if not refined:
         return remark
     later = [s["name"] for s in refined[1:] if s["held_out"] is None]
@@ -197,6 +194,8 @@ def _add_confidence(table: Table, summary: dict[str, Any]) -> None:
             why = "no held-out seed tells how far to believe it"
             if judged is not None:
                 why = f"seeds can judge it up to {judged['after']}, not what followed"
+                if few := judged.get("too_few"):
+                    why = f"{few} do not tell how far to believe it"
             table.add_row("confidence", "", f"not calibrated: {why}")
         return
     found = calibration["on_images"] or calibration["on_seeds"]

@@ -100,9 +100,16 @@ class Run:
         task = self.task
         key = fingerprint(
             (
-                *(task.pixels, features_key, task.proba, task.voted, task.readable),
+                *(
+                    task.pixels,
+                    features_key,
+                    task.proba,
+                    task.said,
+                    task.voted,
+                    task.readable,
+                ),
                 *(task.seed_rows, task.seed_labels, task.judges, task.possible),
-                *(task.random_state, task.flip),
+                *(task.random_state, task.flip, task.unseeded, task.unjudged),
                 None if task.prior is None else task.prior.shares,
                 task.plan,
             )
@@ -247,15 +254,15 @@ class Run:
         task = self.task
         held_out = gain = None
         if on_seeds is not None:
-            held_out, before = (
-                float((said.argmax(axis=1) == task.judge_labels).mean())
-                for said in (on_seeds, task.proba[task.judge_rows])
-            )
+            before = float((task.said[task.judge_rows] == task.judge_labels).mean())
+            held_out = float((on_seeds.argmax(axis=1) == task.judge_labels).mean())
+            if name == gate.VOTES:
+                held_out = before  # ties and no vote are wrong
             gain = held_out - before
-        labels = proba.argmax(axis=1)
+        labels = task.said if name == gate.VOTES else proba.argmax(axis=1)
         scored = wanted >= 0
         accuracy = float((labels == wanted)[scored].mean()) if scored.any() else None
-        same = labels == task.proba.argmax(axis=1)
+        same = proba.argmax(axis=1) == task.proba.argmax(axis=1)
         return StageReport(
             name,
             seconds,

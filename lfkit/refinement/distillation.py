@@ -68,7 +68,7 @@ class Distill(Stage):
         if tools.progress is not None:
             tools.progress(f"the network computes in {compute}", 1, 1)
         plan = _within_time(plan, task, targets, compute, tools)
-        readable = task.readable[task.seed_rows]
+        readable = task.readable[task.seed_rows] & (not task.unseeded)
         network = train(
             task.pixels,
             targets,

@@ -30,15 +30,16 @@ _LEAST_VOTE_POWER = 0.2
 class LookAtFeatures(Stage):
     """A product of two experts: a discriminant on the features, and the votes.
 
-    With seeds the discriminant learns from them alone; its shrinkage and both powers
-    are the likeliest on seeds that it has not seen (raw LDA is wildly overconfident:
-    powers come out between 1/10 and 1/200). Seeds from which the votes have learned
-    never weigh the votes; where only such seeds are known, the votes get a fifth of
-    their weight. Without seeds it learns from the votes of
-    other images, out of fold, once, after pruning: learning from its own answer again
-    made it worse each time (.761, .759, .755). The votes then keep their full weight
-    where the features agree with them less than the votes claim to be right, and a
-    fifth of it elsewhere.
+    With seeds of every class that votes name the discriminant learns from them alone;
+    of other classes it would know nothing, and deny them all images. Its shrinkage and
+    both powers are the likeliest on seeds that it has not seen (raw LDA is wildly
+    overconfident: powers come out between 1/10 and 1/200). Seeds from which the votes
+    have learned never weigh the votes; where only such seeds are known, the votes get a
+    fifth of their weight. Without such seeds it learns from the votes of other images,
+    out of fold, once, after pruning: learning from its own answer again made it worse
+    each time (.761, .759, .755). The votes then keep their full weight where the
+    features agree with them less than the votes claim to be right, and a fifth of it
+    elsewhere.
     """
 
     name: ClassVar[str] = "lda"

@@ -149,6 +149,8 @@ class Refined:
     model : labels new images; its posteriors are not calibrated.
     held_out : what `proba` is judged by, if it is refined; None where no seed can tell
         how right it is.
+    unseeded : classes that votes name and no seed shows: then nothing is learned from
+        the seeds but their own class.
     """
 
     proba: NDArray[np.float64]
@@ -160,6 +162,7 @@ class Refined:
     note: str
     model: ImageModel
     held_out: HeldOut | None = None
+    unseeded: tuple[int, ...] = ()
 
     @property
     def agreement(self) -> float:
@@ -172,6 +175,7 @@ class Refined:
         return {
             "is_refined": self.is_refined,
             "note": self.note,
+            "unseeded": list(self.unseeded),
             "agreement": self.agreement,
             "class_prior": self.class_prior.shares.tolist(),
             "class_prior_how": self.class_prior.how,

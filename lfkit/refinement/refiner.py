@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 
 from lfkit.aggregators import SeedWeightedVote
-from lfkit.aggregators.aggregator import Aggregator
+from lfkit.aggregators.aggregator import Aggregator, clear_winners
 from lfkit.analysis import checked_labels
 from lfkit.class_prior import ClassPrior, given_prior
 from lfkit.errors import InputError
@@ -32,7 +32,7 @@ from lfkit.refinement.stages import STAGES, chosen_stages
 from lfkit.refinement.task import Task, posteriors_of_seeds, small_pixels
 from lfkit.refinement.views import PixelViews, Views
 from lfkit.store import MemoryStore, Store
-from lfkit.votes import Votes, with_known
+from lfkit.votes import ABSTAIN, Votes, with_known
 
 # Views, or one (n, ...) array per feature, or several such sets by name.
 FeatureSet = Views | Sequence[NDArray[Any]] | NDArray[Any]
@@ -45,6 +45,7 @@ def refine(
     *,
     proba: ArrayLike | None = None,
     seed_proba: ArrayLike | None = None,
+    seed_predicted: ArrayLike | None = None,
     y: ArrayLike | None = None,
     aggregator: Aggregator | None = None,
     features: Features = None,
@@ -74,6 +75,8 @@ def refine(
     proba : (n, k) what the votes say; None: `aggregator` is asked.
     seed_proba : (s, k) what the votes say of their seeds, made as `proba` was by what
         has not seen them; None: `aggregator` is asked, if the votes have been.
+    seed_predicted : (s,) the class that these give each seed, -1 = none; None: the most
+        probable one, if there is one and there are votes.
     y : (n,) more given classes, -1 where none is. Functions may have learned from them:
         stages do too, but how right votes and labels are is judged by the votes' seeds.
     aggregator : what made `proba`; None: SeedWeightedVote.
@@ -111,10 +114,16 @@ def refine(
                 f"{len(pixels)} images."
             )
     task = _task(votes, unrefined, pixels, readable)
-    task = _with_seeds(task, votes, aggregator, seed_proba)
+    task = _with_seeds(task, votes, aggregator, seed_proba, seed_predicted)
     task = _with_more(task, y)
     named = np.isin(np.arange(votes.n_classes), task.seed_labels)
-    task = replace(task, possible=task.possible | named)
+    told = np.setdiff1d(task.said, [ABSTAIN])
+    task = replace(
+        task,
+        possible=task.possible | named,
+        unseeded=tuple(np.setdiff1d(told, task.seed_labels).tolist()),
+        unjudged=tuple(np.setdiff1d(told, task.judge_labels).tolist()),
+    )
     prior = None if class_prior is None else given_prior(class_prior, votes.n_classes)
     task = replace(
         task,
@@ -279,6 +288,7 @@ def _task(
         pixels=pixels,
         features=(),
         proba=unrefined,
+        said=clear_winners(unrefined, votes),
         voted=np.asarray(votes.voted.any(axis=1)),
         readable=readable,
         seed_rows=nothing,
@@ -293,23 +303,32 @@ def _task(
 
 
 def _with_seeds(
-    task: Task, votes: Votes, aggregator: Aggregator, seed_proba: ArrayLike | None
+    task: Task,
+    votes: Votes,
+    aggregator: Aggregator,
+    seed_proba: ArrayLike | None,
+    seed_predicted: ArrayLike | None,
 ) -> Task:
     """Add the votes' seeds, with what the votes say of them out of fold."""
     if votes.seed_rows is None or votes.seed_labels is None:
         return task
     rows = np.asarray(votes.seed_rows, np.int64)
     found = posteriors_of_seeds(votes, aggregator) if seed_proba is None else seed_proba
-    said = task.proba.copy()
-    said[rows] = 1 / task.n_classes
+    proba, said = task.proba.copy(), task.said.copy()
+    proba[rows], said[rows] = 1 / task.n_classes, ABSTAIN
     if found is not None:
-        said[rows] = _checked_shares(found, (len(rows), task.n_classes), "seed_proba")
+        proba[rows] = _checked_shares(found, (len(rows), task.n_classes), "seed_proba")
+        fold = votes.seed_out_of_fold or votes.rows(rows)
+        said[rows] = clear_winners(proba[rows], fold)
+    if seed_predicted is not None:
+        said[rows] = checked_labels(seed_predicted, len(rows), "seed_predicted")
     return replace(
         task,
-        proba=said,
+        proba=proba,
+        said=said,
         seed_rows=rows,
         seed_labels=np.asarray(votes.seed_labels, np.int64),
-        judges=np.full(len(rows), found is not None),
+        judges=task.readable[rows] & (found is not None),
     )
 
 
@@ -429,4 +448,5 @@ def _refined(
         note,
         model,
         done.held_out if is_refined else None,
+        task.unseeded if len(task.seed_rows) else (),
     )

@@ -32,6 +32,7 @@ class Task:
     features : for each set of views, (n, d) compact features.
     proba : (n, k) what the votes say; of seeds, by functions that have not seen them:
         flat where only functions that have seen them voted.
+    said : (n,) the class that the votes give, likewise; -1 on a tie or without a vote.
     voted : (n,) True where a function said something.
     readable : (n,) False where there are no pixels: what the votes say stays.
     seed_rows, seed_labels : (s,) images whose class is certain; maybe none.
@@ -41,12 +42,16 @@ class Task:
     possible : (k,) True for classes that some vote or some seed may name.
     prior : shares of the classes, if given.
     plan : how the network is trained.
+    unseeded, unjudged : classes of which votes label images and of which there is no
+        seed, or no judging one. Who learned or was judged by the other seeds would take
+        these classes away: no stage does.
     flip : whether mirrored images are of the same class; None: as the seeds say.
     """
 
     pixels: NDArray[np.uint8]
     features: tuple[NDArray[np.float16], ...]
     proba: NDArray[np.float64]
+    said: NDArray[np.int64]
     voted: NDArray[np.bool_]
     readable: NDArray[np.bool_]
     seed_rows: NDArray[np.int64]
@@ -57,6 +62,8 @@ class Task:
     plan: TrainingPlan
     random_state: int
     device: str
+    unseeded: tuple[int, ...] = ()
+    unjudged: tuple[int, ...] = ()
     flip: bool | None = None
 
     @property
@@ -66,13 +73,17 @@ class Task:
 
     @property
     def has_seeds(self) -> bool:
-        """Tell whether two classes have two seeds: less cannot be cross-validated."""
-        return _enough(self.seed_labels)
+        """Tell whether stages learn from the seeds.
+
+        Two classes need two seeds, or nothing can be cross-validated, and every class
+        that votes name needs one.
+        """
+        return not self.unseeded and _enough(self.seed_labels)
 
     @property
     def has_judges(self) -> bool:
         """Tell the same of the seeds from which the votes have not learned."""
-        return _enough(self.judge_labels)
+        return not self.unjudged and _enough(self.judge_labels)
 
     @property
     def judge_rows(self) -> NDArray[np.int64]:
@@ -111,6 +122,7 @@ class Task:
             pixels=self.pixels[:0],
             features=tuple(kind[rows] for kind in self.features),
             proba=self.proba[rows],
+            said=self.said[rows],
             voted=self.voted[rows],
             readable=self.readable[rows],
             seed_rows=np.searchsorted(rows, self.seed_rows),
