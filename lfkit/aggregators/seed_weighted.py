@@ -18,6 +18,9 @@ _HALVINGS = 50
 # Imaginary wrong votes of each function: who was judged on two seeds is not certain.
 _PSEUDO_DOUBTS = 1.0
 _LEAST_LOG = -690.0  # of a probability: 1e-300
+# Of the mean: whom the penalty silences still names a class where nobody else votes, if
+# hardly surer than by a guess. Few seeds silence many.
+_LEAST_WEIGHT = 1e-3
 # Without seeds nobody is judged; one vote in ten is no better than a guess.
 _UNJUDGED_DOUBT = 0.1
 
@@ -35,6 +38,8 @@ class SeedWeightedVote(Aggregator):
     Hastie 2005, https://doi.org/10.1111/j.1467-9868.2005.00503.x), its strength chosen
     by cross-validation. The penalty also makes the posterior too unsure: all weights
     are then scaled so that it is as sure as it is right on seeds they have not seen.
+    A function of weight 0 still names a class where no other votes, with hardly more
+    confidence than a guess.
 
     Functions that abstain are ignored. One that voted on no seed has doubt .1 and the
     mean weight; seeds that are the only ones of their class judge nobody. Without seeds
@@ -129,11 +134,13 @@ class SeedWeightedVote(Aggregator):
         with np.errstate(divide="ignore"):
             log_prior = np.log(self.class_prior_)
         proba = np.empty((len(votes), votes.n_classes))
+        weights = self.weights_
+        weights = np.maximum(
+            weights, _LEAST_WEIGHT * (weights.mean() if len(weights) else 0)
+        )
         for rows in row_chunks(votes):
             shares = vote_distributions(votes.rows(rows))
-            scores = np.einsum(
-                "nmk,m->nk", _log_votes(shares, self.doubts_), self.weights_
-            )
+            scores = np.einsum("nmk,m->nk", _log_votes(shares, self.doubts_), weights)
             scores += log_prior
             proba[rows] = np.exp(scores - logsumexp(scores, axis=1, keepdims=True))
         return proba
