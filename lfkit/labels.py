@@ -139,7 +139,8 @@ def make_aggregator(
     """Make an aggregator by its name in AGGREGATORS."""
     if name not in AGGREGATORS:
         raise InputError(
-            f"there is no aggregator {name!r}; choose from {', '.join(AGGREGATORS)}."
+            f"there is no aggregator {name!r}; choose from {', '.join(AGGREGATORS)} "
+            "(`lfkit apply` also takes floor)."
         )
     return AGGREGATORS[name](class_balance=class_balance, random_state=random_state)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,8 @@ from lfkit.data.class_names import match, read_cells
 from lfkit.data.tables import column_names, read_table, texts
 from lfkit.errors import DataError
 from lfkit.images import ImageSource
+
+_IDS = ("image_id", "path", "file_name")
 
 
 @dataclass(frozen=True)
@@ -72,26 +74,34 @@ def draw_seeds(
 def read_labels(
     path: Path, source_ids: Sequence[str], class_names: tuple[str, ...]
 ) -> GivenLabels:
-    """Read a CSV or Parquet file with columns image_id (or path) and label."""
+    """Read a CSV or Parquet file with columns image_id (or path, file_name) and label.
+
+    Capitals in their names do not count; paths may be written as on Windows.
+    """
     if not path.is_file():
         raise DataError(f"there is no file {path} with labels.")
     held = column_names(path)
-    column = next((c for c in ("image_id", "path") if c in held), None)
-    if column is None or "label" not in held:
+    plain = {name.lower(): name for name in held}
+    column = next((plain[c] for c in _IDS if c in plain), None)
+    label = plain.get("label")
+    if column is None or label is None:
         raise DataError(
             f"{path} needs the columns image_id and label, it has {', '.join(held)}."
         )
-    table = read_table(path, (column, "label"))
-    cells = read_cells(table.column("label"), f"column 'label' of {path}")
-    ids = texts(table.column(column))
+    table = read_table(path, (column, label))
+    cells = read_cells(table.column(label), f"column {label!r} of {path}")
+    row_of = {name: row for row, name in enumerate(source_ids)}
+    ids = [_as_known(name, row_of) for name in texts(table.column(column))]
     found = match(
         cells, class_names, path.name, lambda row: f"{path} gives image {ids[row]!r}"
     )
     given = np.flatnonzero(found.labels >= 0)
     if not len(given):
         raise DataError(f"{path} gives no image a label; write one row per image.")
-    row_of = {name: row for row, name in enumerate(source_ids)}
     named = [ids[row] for row in given.tolist()]
+    if "" in named:
+        row = given[named.index("")] + 1
+        raise DataError(f"{path} has a label without an image in its row {row}.")
     unknown = [name for name in named if name not in row_of]
     if unknown:
         raise DataError(
@@ -101,6 +111,15 @@ def read_labels(
     if len(set(named)) != len(named):
         twice, _ = Counter(named).most_common(1)[0]
         raise DataError(f"{path} names image {twice!r} twice.")
-    rows = np.asarray([row_of[name] for name in named if name], np.int64)
+    rows = np.asarray([row_of[name] for name in named], np.int64)
     order = np.argsort(rows)
     return GivenLabels(rows[order], found.labels[given][order], found.notes)
+
+
+def _as_known(name: str | None, known: Container[str]) -> str:
+    """Write a path as the data does, if it is one of its; "" where there is none."""
+    if name is None or name in known:
+        return name or ""
+    return next(
+        (p for p in (name.strip(), name.replace("\\", "/")) if p in known), name
+    )

@@ -170,6 +170,7 @@ def verdict(summary: Mapping[str, Any]) -> Verdict | None:
         if summary.get("kept"):
             # Those that were taken back would all count as wrong.
             ours = summary["kept"].get("accuracy_before", ours)
+            where = ", before labels were taken back"
     elif best["seed_cv_accuracy"] is not None:
         ours, theirs = summary["seed_accuracy"], best["seed_cv_accuracy"]
         where = " on held-out seeds"

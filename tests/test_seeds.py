@@ -161,3 +161,27 @@ def test_two_columns_of_one_name_are_refused(tmp_path, twice):
     path.write_text(f"image_id,label,{twice}\na.png,cat,cat\n")
     with pytest.raises(DataError, match=f"seeds.csv has two columns named '{twice}'"):
         read_labels(path, IDS, NAMES)
+
+
+@pytest.mark.parametrize(
+    ("header", "name"),
+    [
+        ("Image_ID,Label", "a/1.png"),
+        ("file_name,label", "a/1.png"),
+        ("path,LABEL", "a\\1.png"),
+        ("image_id,label", " a/1.png "),
+    ],
+)
+def test_columns_and_paths_are_read_as_people_write_them(tmp_path, header, name):
+    path = tmp_path / "seeds.csv"
+    path.write_text(f"{header}\n{name},dog\n")
+    given = read_labels(path, ["a/0.png", "a/1.png"], ("cat", "dog"))
+    assert given.rows.tolist() == [1]
+    assert given.labels.tolist() == [1]
+
+
+def test_a_label_without_an_image_is_told_with_its_row(tmp_path):
+    path = tmp_path / "seeds.csv"
+    path.write_text("image_id,label\na.png,cat\n,dog\n")
+    with pytest.raises(DataError, match="without an image in its row 2"):
+        read_labels(path, ["a.png"], ("cat", "dog"))

@@ -148,7 +148,7 @@ def _figures(summary: dict[str, Any]) -> Table:
     kept = summary.get("kept")
     if kept is not None:
         table.add_row(
-            f"{kept['target_precision']:.0%} precise",
+            f"{100 * kept['target_precision']:g} % precise",
             f"{kept['kept']:,} of {kept['of']:,}",
             "labels are kept, the others taken back",
         )
@@ -268,7 +268,9 @@ def _trouble(summary: dict[str, Any]) -> list[Text]:
         if shown and more > 0:
             lines.append(Text(f"  … and {_count(more, 'more file')}.", "yellow"))
     for name, reason in list(summary["left_out"].items())[:_EXTREMES]:
-        lines.append(Text(f"{name} was left out: {reason}.", style="yellow"))
+        lines.append(
+            Text(f"{name} was left out: {reason.rstrip('.')}.", style="yellow")
+        )
     more = len(summary["left_out"]) - _EXTREMES
     if more > 0:
         lines.append(Text(f"… and {more} more functions were left out.", "yellow"))
@@ -302,7 +304,7 @@ def _trouble(summary: dict[str, Any]) -> list[Text]:
         lines.append(
             Text(
                 f"No function can name {', '.join(unnamed)}: those images get other "
-                "labels.",
+                "labels, or none.",
                 style="yellow",
             )
         )
