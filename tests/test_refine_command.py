@@ -344,9 +344,11 @@ def test_seeds_that_cannot_be_read_do_not_judge_a_floor_right(lfkit, tmp_path):
     )
     assert done.code == 0, done.err
     found = json.loads(done.out)
-    of_readable = max(floor["seed_cv_accuracy"] for floor in found["floors"])
     before = found["refinement"]["stages"][0]["held_out"]
-    assert before == pytest.approx(of_readable)
+    # Each seed is judged by the floor that the others choose.
+    assert before <= max(floor["seed_cv_accuracy"] for floor in found["floors"])
+    assert before * 35 == pytest.approx(round(before * 35))
+    assert found["judged"]["seeds"] == 35
     done = lfkit(
         *("apply", str(tmp_path / "images"), "--lfs", str(tmp_path / "sides.py")),
         *("--seed-labels", str(tmp_path / "seeds.csv"), "--no-sheet", "--json"),
