@@ -5,7 +5,8 @@
 
 Prints Markdown: accuracy on the images that are no seeds, a row for each draw
 (`--seed 0`, 1, …), then mean and range over the draws: of the default, of the plain
-vote, of the models that the default chooses from, and of the best floor.
+vote, of the models that the default chooses from, and of the best floor, which the
+true classes choose: no user could.
 """
 
 import argparse
@@ -20,7 +21,7 @@ from lfkit.loaded_run import load_run
 from lfkit.pipeline import Request, label_data
 
 _MODELS = ("seed-weighted", "shrunk")
-HEADER = ["seed", "default", "it chose", "plain vote", *_MODELS, "best floor"]
+HEADER = ["seed", "default", "it chose", "plain vote", *_MODELS, "best floor by truth"]
 
 
 def main(arguments=None):
