@@ -17,15 +17,15 @@ import numpy as np
 
 from benchmarks.common import machine, markdown
 from benchmarks.joint import macro
-from lfkit.active import learn_actively
-from lfkit.evaluation import Evaluation
-from lfkit.generated import Generated
+from lfkit.commands.active.active import learn_actively
+from lfkit.commands.active.options import Inquiry
 from lfkit.generators import Acgan
-from lfkit.inquiry import Inquiry
-from lfkit.json_text import to_json
-from lfkit.loaded_run import load_run
 from lfkit.metrics import ImageSet
-from lfkit.store import write_atomically
+from lfkit.metrics.evaluation import Evaluation
+from lfkit.metrics.generated_images import Generated
+from lfkit.runs.json_text import to_json
+from lfkit.runs.run import load_run
+from lfkit.runs.store import write_atomically
 
 _ROWS = {
     "random": ("random", 1),

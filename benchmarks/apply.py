@@ -30,10 +30,10 @@ from benchmarks.peers_rules import per_image
 from benchmarks.per_image_peers import fastest, peers_of, planes, skimage_first
 from lf_library import fashion
 from lfkit import ABSTAIN, LFApplier, labeling_function
-from lfkit.datasets import open_images
-from lfkit.labels import aggregate
-from lfkit.run import save_labels
-from lfkit.store import RunStore
+from lfkit.aggregators.aggregate import aggregate
+from lfkit.data.datasets import open_images
+from lfkit.runs.run_files import save_labels
+from lfkit.runs.store import RunStore
 
 # The run of which one function is edited: rules in code and rules by features, cheap
 # and dear ones, as a library of twenty would have them.

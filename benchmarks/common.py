@@ -10,8 +10,8 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from lfkit import LFApplier
-from lfkit.datasets import ArraySource
-from lfkit.labeling.evaluation import cpu_count
+from lfkit.data.datasets import ArraySource
+from lfkit.labeling.engine.evaluator import cpu_count
 
 N_SEEDS = 20
 _N_UNLABELED = 2048

@@ -6,6 +6,7 @@ from collections import defaultdict
 import numpy as np
 import torch
 
+from lfkit.data.image_source import to_unit_range
 from lfkit.features.feature import (
     BatchedEvaluator,
     ancestors,
@@ -13,7 +14,6 @@ from lfkit.features.feature import (
     batch_size,
     image,
 )
-from lfkit.images import to_unit_range
 
 _VOTE_BATCH = 1024  # as many rows as LFApplier gives a function
 

@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.common import machine, markdown
-from lfkit.labels import aggregate, score
-from lfkit.loaded_run import load_run
-from lfkit.pipeline import Request, label_data
+from lfkit.aggregators.aggregate import aggregate, score
+from lfkit.commands.apply import Request, label_data
+from lfkit.runs.run import load_run
 
 _MODELS = ("seed-weighted", "shrunk")
 HEADER = ["seed", "default", "it chose", "plain vote", *_MODELS, "best floor by truth"]

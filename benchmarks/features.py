@@ -22,10 +22,10 @@ from benchmarks.on_device import OnDevice
 from benchmarks.per_image_peers import BATCH_OF_ONE, peers_of, planes
 from benchmarks.stand_ins import stand_in_table
 from lfkit import LFApplier
-from lfkit.datasets import open_images
+from lfkit.data.datasets import open_images
 from lfkit.features.feature import ancestors, image
 from lfkit.features.gray import gray28
-from lfkit.labeling.evaluation import cpu_count
+from lfkit.labeling.engine.evaluator import cpu_count
 
 _COST_IMAGES = 2000
 _STAND_IN_IMAGES = 5000

@@ -10,12 +10,12 @@ from pathlib import Path
 import torch
 
 from benchmarks.common import machine, markdown, timed
-from lfkit.generation import Order, generate
+from lfkit.commands.apply import Request, label_data
+from lfkit.commands.generate import Order, generate
+from lfkit.commands.train import train_generator
 from lfkit.generators import TwoStage
+from lfkit.generators.gan import make_images
 from lfkit.generators.generator import BLOCK
-from lfkit.nn import make_images
-from lfkit.pipeline import Request, label_data
-from lfkit.training import train_generator
 
 FORMATS = ("npz", "parquet", "webdataset", "folder")
 

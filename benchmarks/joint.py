@@ -15,20 +15,20 @@ import numpy as np
 import torch
 
 from benchmarks.common import machine, markdown, timed
-from lfkit.evaluation import Evaluation
-from lfkit.generated import Generated
-from lfkit.generators.checkpoints import CheckpointFolder
-from lfkit.generators.doctor import Doctor
-from lfkit.generators.grid import write_grid
-from lfkit.json_text import to_json
-from lfkit.lf_block import BatchVotes
-from lfkit.loaded_run import load_run
-from lfkit.material import run_material
+from lfkit.commands.train import make_generator
+from lfkit.commands.training_data import run_material
+from lfkit.generators.lf_votes.batch_votes import BatchVotes
+from lfkit.generators.training.checkpoints import CheckpointFolder
+from lfkit.generators.training.monitor import Doctor
+from lfkit.generators.training.sample_grid import write_grid
 from lfkit.metrics import ImageSet
-from lfkit.metrics.training import Recipe, draw_pairs, train_and_test
-from lfkit.run import versions
-from lfkit.store import write_atomically
-from lfkit.training import make_generator
+from lfkit.metrics.evaluation import Evaluation
+from lfkit.metrics.generated_images import Generated
+from lfkit.metrics.trained_classifiers import Recipe, draw_pairs, train_and_test
+from lfkit.runs.json_text import to_json
+from lfkit.runs.run import load_run
+from lfkit.runs.run_files import versions
+from lfkit.runs.store import write_atomically
 
 # Row → generator and what is set other than by default.
 SMALL = {"network": "dcgan", "batch": 64, "z_dim": 64}

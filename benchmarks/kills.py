@@ -323,13 +323,13 @@ def _survives(group: int) -> bool:
 
 def lfkit() -> None:
     """Run the command line with a network that a CPU trains in seconds."""
-    import lfkit.outcome
+    import lfkit.commands.apply_labels
     import lfkit.refinement.refiner as refiner
     from lfkit.cli.app import main
     from lfkit.nn import TrainingPlan
 
     small = TrainingPlan(n_steps=420, batch=16, seed_batch=4, width=4, warmup=4)
-    lfkit.outcome._NETWORK_PACKAGES = ("no_such_package",)
+    lfkit.commands.apply_labels._NETWORK_PACKAGES = ("no_such_package",)
     refiner.TrainingPlan = lambda: small
     main()
 

@@ -15,14 +15,14 @@ from pathlib import Path
 import numpy as np
 
 import lfkit
-from lfkit.datasets import open_images
-from lfkit.datasets.array import ArraySource
+from lfkit.aggregators.aggregate import aggregate, scored_images
+from lfkit.classifiers.baselines import find_floors
+from lfkit.data.datasets import open_images
+from lfkit.data.datasets.array_source import ArraySource
+from lfkit.data.seed_labels import draw_seeds
 from lfkit.features.feature import ancestors
-from lfkit.floors import find_floors
-from lfkit.labels import aggregate, scored_images
-from lfkit.pairs import agreements, mean_error_correlation
-from lfkit.seeds import draw_seeds
-from lfkit.store import RunStore
+from lfkit.metrics.labels.lf_agreement import agreements, mean_error_correlation
+from lfkit.runs.store import RunStore
 
 MODELS = {
     "M1 all": ("heuristic", "image-processing", "deep"),

@@ -21,7 +21,8 @@ import torch
 
 from benchmarks.common import machine, markdown
 from lfkit import Votes, feature, labeling_function
-from lfkit.embeddings.lenet import _N_STEPS, train_lenet
+from lfkit.commands.train import best_device
+from lfkit.features.lenet import _N_STEPS, train_lenet
 from lfkit.generators import GENERATORS
 from lfkit.nn import (
     FINE_TUNING,
@@ -32,7 +33,6 @@ from lfkit.nn import (
     training_step,
 )
 from lfkit.nn.compute import usual
-from lfkit.training import best_device
 
 N_IMAGES, SIDE, N_CLASSES = 512, 28, 10
 LOOKED_AT = 64  # images a call of a frozen network
@@ -179,8 +179,8 @@ def of_generators(device, budget, quick):
         made = kind(device=device)
 
         def make(way, made=made):
-            from lfkit.generators.task import checked_task
-            from lfkit.nn.loop import Moment
+            from lfkit.generators.training_set import checked_task
+            from lfkit.nn.training_loop import Moment
 
             task = checked_task(
                 images, votes, np.eye(N_CLASSES)[labels], (brightness_names_it,), None,
@@ -243,7 +243,7 @@ def of_frozen(device, budget, quick):
     tried = ways(device, precisions, quick)
     yield "small network looks", looking(small, SIDE, 1), tried, default, LOOKED_AT
     try:
-        from lfkit.embeddings.efficientnet_lite import efficientnet_lite0
+        from lfkit.nn.efficientnet_lite import efficientnet_lite0
 
         frozen = efficientnet_lite0(torch.device("cpu"))
     except ImportError:

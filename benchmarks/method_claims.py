@@ -15,9 +15,9 @@ from scipy.optimize import linear_sum_assignment
 
 from benchmarks.common import machine, markdown
 from benchmarks.joint import Bench, read_arguments
-from lfkit.generated import Generated
-from lfkit.material import Material, run_material
+from lfkit.commands.training_data import Material, run_material
 from lfkit.metrics import ImageSet
+from lfkit.metrics.generated_images import Generated
 
 _N_FEW = 132  # labels, of all
 # Row → generator, settings, share of wrong labels, share (or number) of labels.

@@ -16,11 +16,11 @@ import numpy as np
 import psutil
 
 from benchmarks.common import machine, markdown, timed
-from lfkit.datasets import ArraySource, open_images
-from lfkit.extractors import DomainClassifier
-from lfkit.images import ReadImages
+from lfkit.data.datasets import ArraySource, open_images
+from lfkit.data.image_source import ReadImages
 from lfkit.metrics import METRICS, ImageSet, Tools
-from lfkit.metrics.extracted import extracted
+from lfkit.metrics.extractors import DomainClassifier
+from lfkit.metrics.feature_statistics import extracted
 
 NAMES = ("fid", "kid", "inception-score", "prdc", "parzen")
 _N_CLASSES = 10

@@ -9,7 +9,7 @@ import torch
 
 from lfkit import ABSTAIN
 from lfkit.features.feature import WIDEST_FLOAT32, BatchedEvaluator, ancestors, image
-from lfkit.labeling.rule import Rule
+from lfkit.labeling.thresholds.class_rule import Rule
 
 
 class OnDevice:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from lfkit.aggregators import AGGREGATORS
-from lfkit.votes import Votes
+from lfkit.data.votes import Votes
 
 
 def measure(name, path):

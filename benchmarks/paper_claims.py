@@ -15,10 +15,10 @@ import torch
 from benchmarks.common import machine, markdown
 from benchmarks.joint import ONCE, REPAIRED, SMALL, Bench, macro, read_arguments
 from lfkit.aggregators import MajorityVote
-from lfkit.generated import Generated
-from lfkit.lf_block import BatchVotes
-from lfkit.material import Material, run_material
+from lfkit.commands.training_data import Material, run_material
+from lfkit.generators.lf_votes.batch_votes import BatchVotes
 from lfkit.metrics import ImageSet
+from lfkit.metrics.generated_images import Generated
 
 _BASE = SMALL | ONCE | {"real_labels": "true"}
 _COUNTS = (3, 10, 25, 40, 54)

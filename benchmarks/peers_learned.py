@@ -16,8 +16,8 @@ from sklearn.linear_model import orthogonal_mp_gram
 
 from lfkit.features.compressive import N_ATOMS
 from lfkit.features.feature import image
+from lfkit.features.label_propagation import SAME_IMAGE
 from lfkit.features.patchmatch import PATCH_PX, PLACE_WEIGHT, STRIDE_PX
-from lfkit.features.transduction import SAME_IMAGE
 
 _SAME_SUMS = 1 - 1e-6
 _SAME_RMS = 1e-3

@@ -18,13 +18,13 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.common import machine, markdown, timed
-from lfkit.datasets import open_images
+from lfkit.data.datasets import open_images
+from lfkit.data.votes import Votes
 from lfkit.nn import FINE_TUNING, TrainingPlan, look, train
 from lfkit.refinement import STAGES, PixelViews, PretrainedViews, refine
-from lfkit.refinement.distillation import restored
-from lfkit.refinement.task import small_pixels
-from lfkit.run import load_config, load_images, load_votes, not_scored
-from lfkit.votes import Votes
+from lfkit.refinement.problem import small_pixels
+from lfkit.refinement.stages.distill import restored
+from lfkit.runs.run_files import load_config, load_images, load_votes, not_scored
 
 ROWS = {
     "labels": "Votes and seeds: the labels of the run",

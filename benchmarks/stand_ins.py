@@ -8,13 +8,13 @@ from benchmarks.common import N_SEEDS, markdown, one_thread
 from benchmarks.costs import Costs
 from lf_library.rules import claim, resembles
 from lfkit import LFApplier
+from lfkit.data.seed_labels import draw_seeds
 from lfkit.features.compressive import sparse_residuals, subspace_residuals
 from lfkit.features.patchmatch import patchmatch_distances, window_patch_distances
 from lfkit.features.sift import sift_grid
 from lfkit.features.textons import texton_grid
 from lfkit.features.texture import lbp_grid
 from lfkit.features.visual_words import visual_words
-from lfkit.seeds import draw_seeds
 
 PAIRS = (
     (patchmatch_distances, window_patch_distances),

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from lfkit import ABSTAIN
-from lfkit.run import load_config, load_images, load_votes, not_scored
-from lfkit.vote_files import read_votes
-from lfkit.votes import Votes
+from lfkit.data.vote_files import read_votes
+from lfkit.data.votes import Votes
+from lfkit.runs.run_files import load_config, load_images, load_votes, not_scored
 
 _FUNCTIONS = 12  # at least; three for each class where each names one class
 _COPIED = 1 / 3  # of the functions, where there are copies, all of one

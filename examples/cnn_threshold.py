@@ -11,8 +11,8 @@ from itertools import combinations
 import numpy as np
 
 from lfkit import LFApplier, NearestMean, NearestNorm, labeling_function
-from lfkit.datasets import open_images
-from lfkit.embeddings.lenet import lenet_features
+from lfkit.data.datasets import open_images
+from lfkit.features.lenet import lenet_features
 
 
 def votes_by(rule, name):

@@ -8,7 +8,7 @@ no label is used, except to look at how good the rules are.
 import numpy as np
 
 from lfkit import ABSTAIN, LFAnalysis, LFApplier, feature, labeling_function
-from lfkit.datasets import open_images
+from lfkit.data.datasets import open_images
 
 ZERO = 0
 

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from lfkit import ABSTAIN, BestPrecision, LFApplier, feature, labeling_function
-from lfkit.datasets import open_images
+from lfkit.data.datasets import open_images
 
 FOUR = 4
 N_PER_CLASS = 20

@@ -9,7 +9,7 @@ may keep silent trades how often it speaks for how often it is right.
 import numpy as np
 
 import lfkit
-from lfkit.datasets import open_images
+from lfkit.data.datasets import open_images
 
 SEVEN = 7
 

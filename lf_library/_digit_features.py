@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from lfkit import feature
 from lfkit.features.corners import skeleton
 from lfkit.features.gray import SIDE, gray28, grid_means, ink
+from lfkit.features.image_parts import seen_in
 from lfkit.features.shape import bounding_box, centre_of_mass, second_moments
-from lfkit.features.views import seen_in
 
 # A one is narrow: stretched to a square it would be a blot.
 _LEAST_ASPECT = 0.6

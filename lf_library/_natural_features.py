@@ -14,8 +14,8 @@ from lfkit import feature
 from lfkit.features.color import border_color, hsv64, rgb64
 from lfkit.features.edges import edge_strength, long_edges, sobel
 from lfkit.features.gray import SIDE, gray28, silhouette
+from lfkit.features.image_parts import seen_in
 from lfkit.features.shape import band_mean, bounding_box, centre_of_mass
-from lfkit.features.views import seen_in
 
 # Distances of color that are one step from the ground, as from pale gray to white.
 _STEP = 0.08

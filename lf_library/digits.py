@@ -44,7 +44,6 @@ from lf_library.rules import (
     tells_apart,
     tells_apart_by_mean,
 )
-from lfkit.embeddings.lenet import lenet_features, lenet_kernel_norms
 from lfkit.features.blobs import blob_grid
 from lfkit.features.canny import edge_orientation_histogram
 from lfkit.features.color import intensity_histogram
@@ -58,6 +57,9 @@ from lfkit.features.corners import (
 from lfkit.features.edges import edge_grid, long_edges
 from lfkit.features.gist import gist
 from lfkit.features.hog import hog
+from lfkit.features.image_parts import seen_in
+from lfkit.features.label_propagation import transductive
+from lfkit.features.lenet import lenet_features, lenet_kernel_norms
 from lfkit.features.moments import (
     column_profile,
     hu_moments,
@@ -78,8 +80,6 @@ from lfkit.features.sift import sift_grid
 from lfkit.features.textons import texton_grid
 from lfkit.features.texture import lbp_grid
 from lfkit.features.topology import hole_count
-from lfkit.features.transduction import transductive
-from lfkit.features.views import seen_in
 from lfkit.features.visual_words import patch_words, visual_words
 from lfkit.features.wavelets import haar
 

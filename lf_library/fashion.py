@@ -55,7 +55,6 @@ from lf_library.rules import (
     tells_apart,
     tells_apart_by_mean,
 )
-from lfkit.embeddings.lenet import lenet_features, lenet_kernel_norms
 from lfkit.features.blobs import blob_grid, blob_scale_counts
 from lfkit.features.canny import canny_grid, edge_orientation_histogram
 from lfkit.features.color import intensity_histogram
@@ -64,6 +63,9 @@ from lfkit.features.corners import corner_grid
 from lfkit.features.edges import long_edges
 from lfkit.features.gist import gist
 from lfkit.features.hog import hog
+from lfkit.features.image_parts import bottom_half, centre, flattened, seen_in, top_half
+from lfkit.features.label_propagation import transductive
+from lfkit.features.lenet import lenet_features, lenet_kernel_norms
 from lfkit.features.moments import (
     hu_moments,
     orientation_angle,
@@ -86,8 +88,6 @@ from lfkit.features.sift import sift_grid
 from lfkit.features.textons import texton_grid
 from lfkit.features.texture import lbp_grid
 from lfkit.features.thumbnail import thumbnail
-from lfkit.features.transduction import transductive
-from lfkit.features.views import bottom_half, centre, flattened, seen_in, top_half
 from lfkit.features.visual_words import patch_words, visual_words
 from lfkit.features.wavelets import haar
 

@@ -40,11 +40,6 @@ from lf_library._natural_features import (
     wheels,
 )
 from lf_library.rules import claim, tells_apart, tells_apart_by_mean
-from lfkit.embeddings.imagenet import (
-    efficientnet_early,
-    efficientnet_features,
-    efficientnet_kernel_norms,
-)
 from lfkit.features.blobs import blob_grid, blob_scale_counts
 from lfkit.features.canny import canny_grid, edge_orientation_histogram
 from lfkit.features.color import (
@@ -57,6 +52,20 @@ from lfkit.features.corners import corner_grid, crossing_counts
 from lfkit.features.edges import long_edges
 from lfkit.features.gist import gist
 from lfkit.features.hog import hog
+from lfkit.features.image_parts import (
+    bottom_half,
+    centre,
+    flattened,
+    full_contrast,
+    seen_in,
+    top_half,
+)
+from lfkit.features.imagenet import (
+    efficientnet_early,
+    efficientnet_features,
+    efficientnet_kernel_norms,
+)
+from lfkit.features.label_propagation import transductive
 from lfkit.features.moments import (
     column_profile,
     convexity,
@@ -70,15 +79,6 @@ from lfkit.features.sift import sift_grid
 from lfkit.features.textons import texton_grid, texton_histogram
 from lfkit.features.texture import lbp_grid
 from lfkit.features.thumbnail import thumbnail
-from lfkit.features.transduction import transductive
-from lfkit.features.views import (
-    bottom_half,
-    centre,
-    flattened,
-    full_contrast,
-    seen_in,
-    top_half,
-)
 from lfkit.features.visual_words import patch_words, visual_words
 from lfkit.features.wavelets import haar
 

@@ -11,7 +11,7 @@ from lfkit import (
     OneVsRest,
     labeling_function,
 )
-from lfkit.features.views import seen_in
+from lfkit.features.image_parts import seen_in
 
 
 def claim(name, doc, declare):

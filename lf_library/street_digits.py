@@ -10,12 +10,12 @@ processing, 2 deep. Tried on composed images only; real house numbers are untest
 from lf_library import digits
 from lf_library._street_features import bright_ink, middle_strokes
 from lf_library.rules import claim, resembles, through
-from lfkit.embeddings.lenet import lenet_features
 from lfkit.features.gist import gist
 from lfkit.features.hog import hog
+from lfkit.features.image_parts import seen_in
+from lfkit.features.label_propagation import transductive
+from lfkit.features.lenet import lenet_features
 from lfkit.features.sift import sift_grid
-from lfkit.features.transduction import transductive
-from lfkit.features.views import seen_in
 from lfkit.features.visual_words import patch_words
 
 DATA = "street-digits"

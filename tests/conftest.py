@@ -56,7 +56,7 @@ def lfkit(monkeypatch, capsys) -> Callable[..., Finished]:
 @pytest.fixture(scope="session")
 def digits() -> tuple[np.ndarray, np.ndarray]:
     """Images (1797, 8, 8, 1) uint8 and classes of scikit-learn's digits."""
-    from lfkit.datasets import open_images
+    from lfkit.data.datasets import open_images
 
     source = open_images("digits")
     return source.read(np.arange(len(source))).pixels, np.asarray(source.labels)

@@ -18,9 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from lfkit.answers import checked, read_export, read_sheet
+from lfkit.commands.active.annotation_files import checked, read_export, read_sheet
+from lfkit.commands.active.query_strategies import QUERIES, RULES, best, scores
 from lfkit.errors import DataError, InputError
-from lfkit.queries import QUERIES, RULES, best, scores
 
 FUNCTIONS = """
 from lfkit import ABSTAIN, labeling_function
@@ -266,7 +266,7 @@ def test_a_simulation_on_digits(lfkit, digits_run, tmp_path):
 def test_labels_that_are_lost_are_told(lfkit, digits_run, tmp_path, monkeypatch):
     # What a generator of twenty steps is least sure of is no fair sample. The default
     # keeps its labels all the same, so the limit is moved.
-    monkeypatch.setattr("lfkit.active._LEAST_KEPT", 1e9)
+    monkeypatch.setattr("lfkit.commands.active.active._LEAST_KEPT", 1e9)
     run = tmp_path / "run"
     shutil.copytree(digits_run, run)
     done = lfkit("active", run, *TOY, "--budget", 40, "--per-round", 40)
@@ -290,8 +290,8 @@ def test_copies_are_asked_about_once(lfkit, known_run):
 
 def test_answers_sharpen_the_weights_of_functions(known_run):
     from lfkit.aggregators import AGGREGATORS
-    from lfkit.answered import with_answers
-    from lfkit.loaded_run import load_run
+    from lfkit.commands.active.answers import with_answers
+    from lfkit.runs.run import load_run
 
     loaded = load_run(known_run)
     rows = np.arange(5, 35)
@@ -376,7 +376,7 @@ def test_stopped_at_any_moment_it_ends_with_the_same_files(
                 raise KeyboardInterrupt
 
             with monkeypatch.context() as patched:
-                patched.setattr("lfkit.active.save_labels", stop)
+                patched.setattr("lfkit.commands.active.active.save_labels", stop)
                 assert lfkit("active", known_run, *ask).code == 130
     last = lfkit("active", known_run, *ask, "--json")
     assert last.code == 0, last.err

@@ -20,8 +20,8 @@ from lfkit.aggregators import (
     OneCoin,
     ShrunkDawidSkene,
 )
+from lfkit.data.votes import Votes
 from lfkit.errors import InputError, VotesError
-from lfkit.votes import Votes
 
 every_aggregator = pytest.mark.parametrize("cls", AGGREGATORS.values(), ids=AGGREGATORS)
 
@@ -389,7 +389,7 @@ def test_hard_majority_vote_ignores_degrees_and_sets():
 def test_chunks_of_rows_give_the_same_answer(monkeypatch):
     votes = mixed_votes()
     whole = MajorityVote().fit(votes).predict_proba(votes)
-    monkeypatch.setattr("lfkit.evidence._CHUNK_CELLS", 50)
+    monkeypatch.setattr("lfkit.aggregators.inference.vote_likelihood._CHUNK_CELLS", 50)
     np.testing.assert_array_equal(MajorityVote().fit(votes).predict_proba(votes), whole)
 
 

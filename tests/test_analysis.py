@@ -6,9 +6,9 @@ import sys
 import numpy as np
 import pytest
 
-from lfkit.analysis import LFAnalysis, error_buckets
+from lfkit.data.votes import Votes
 from lfkit.errors import InputError, VotesError
-from lfkit.votes import Votes
+from lfkit.labeling.analysis import LFAnalysis, error_buckets
 
 MATRIX = np.array([[-1, 0, 0], [-1, -1, -1], [1, 0, -1], [-1, 0, -1], [0, 0, 0]])
 
@@ -193,7 +193,7 @@ def test_every_number_equals_snorkels(n_classes):
 
 def test_importing_analysis_loads_neither_pandas_nor_torch():
     code = (
-        "import sys, lfkit.analysis;"
+        "import sys, lfkit.labeling.analysis;"
         "sys.exit(sorted({'pandas', 'torch'} & sys.modules.keys()) or 0)"
     )
     run = subprocess.run(

@@ -9,7 +9,7 @@ import pytest
 from lfkit import ABSTAIN, LFApplier, NearestMean, Quantile, feature, labeling_function
 from lfkit.errors import DataError, DeclarationError, FaultError
 from lfkit.labeling import applier as applier_module
-from lfkit.store import RunStore
+from lfkit.runs.store import RunStore
 
 # Gray levels that the toy functions below look at.
 LEVELS = np.asarray([0, 10, 100, 200, 250], np.uint8)

@@ -7,8 +7,8 @@ import pytest
 
 from benchmarks.vote_sets import Cell, draw
 from lfkit.aggregators import Auto, MajorityVote, ShrunkDawidSkene
+from lfkit.data.votes import Votes
 from lfkit.errors import InputError
-from lfkit.votes import Votes
 
 
 def names(m):

@@ -9,7 +9,7 @@ import torch
 
 from lf_library import fashion
 from lfkit import LFApplier, OneVsRest, feature, labeling_function
-from lfkit.datasets import ArraySource
+from lfkit.data.datasets import ArraySource
 from lfkit.features.feature import ancestors
 from lfkit.features.shape import aspect
 

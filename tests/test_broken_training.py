@@ -12,11 +12,11 @@ from test_generators import LFS, equal, make, toys
 from test_train_command import TOY, made_run, run, trained_run
 
 from lfkit.errors import InputError, RunError, TrainingError, TrainingWarning
-from lfkit.gan_plan import GanPlan
 from lfkit.generators import GENERATORS
-from lfkit.generators.broken import what_is_broken
-from lfkit.generators.checkpoints import CheckpointFolder
-from lfkit.generators.doctor import Doctor
+from lfkit.generators.gan.config import GanPlan
+from lfkit.generators.training.checkpoints import CheckpointFolder
+from lfkit.generators.training.final_check import what_is_broken
+from lfkit.generators.training.monitor import Doctor
 
 __all__ = ["made_run", "run", "trained_run"]  # fixtures
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lfkit.calibration import (
+from lfkit.aggregators.calibration import (
     best_temperature,
     bootstrap_intervals,
     cross_calibrated,

@@ -9,17 +9,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lfkit.answered import Answers, read_answers, write_answers
-from lfkit.answers import Questions, read_guesses, write_guesses
+from lfkit.aggregators.aggregate import aggregate
+from lfkit.commands.active.annotation_files import (
+    Questions,
+    read_guesses,
+    write_guesses,
+)
+from lfkit.commands.active.answers import Answers, read_answers, write_answers
 from lfkit.data.cells import from_cell, table_from_cells, table_to_cells, to_cell
-from lfkit.datasets.manifest import open_manifest
+from lfkit.data.datasets.manifest import open_manifest
+from lfkit.data.seed_labels import read_labels
+from lfkit.data.vote_files import read_votes, write_votes
+from lfkit.data.votes import Votes
 from lfkit.generators.samples import Samples
-from lfkit.generators.writing import FolderWriter
-from lfkit.labels import aggregate
-from lfkit.run import save_labels
-from lfkit.seeds import read_labels
-from lfkit.vote_files import read_votes, write_votes
-from lfkit.votes import Votes
+from lfkit.generators.writers import FolderWriter
+from lfkit.runs.run_files import save_labels
 
 NAMES = (
     "=1+1",

@@ -13,17 +13,17 @@ import pytest
 from PIL import Image
 from scipy import sparse
 
-from lfkit.answers import checked, read_export, read_sheet
-from lfkit.classes import least_classes, reconcile
+from lfkit.aggregators.aggregate import aggregate
+from lfkit.commands.active.annotation_files import checked, read_export, read_sheet
 from lfkit.data.class_names import checked_names, in_order, match, read_cells, spelling
-from lfkit.datasets import open_images
-from lfkit.datasets.array import ArraySource
+from lfkit.data.datasets import open_images
+from lfkit.data.datasets.array_source import ArraySource
+from lfkit.data.seed_labels import read_labels
+from lfkit.data.vote_files import read_votes, write_votes
+from lfkit.data.votes import Votes
 from lfkit.errors import DataError, DeclarationError, InputError
+from lfkit.labeling.classes import least_classes, reconcile
 from lfkit.labeling.loading import load_lfs
-from lfkit.labels import aggregate
-from lfkit.seeds import read_labels
-from lfkit.vote_files import read_votes, write_votes
-from lfkit.votes import Votes
 
 # Every reader of labels whose classes are known: cells and class names in, the name of
 # each image's class out, None where it has no label.

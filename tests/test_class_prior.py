@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lfkit.class_prior import align, estimate_prior, given_prior
 from lfkit.errors import InputError
+from lfkit.refinement.class_prior import align, estimate_prior, given_prior
 
 
 def noisy(truth, k, accuracy, seed):

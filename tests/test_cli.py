@@ -600,7 +600,7 @@ def test_a_damaged_run_says_what_is_missing(lfkit, photos, tmp_path, spoil, mess
 
 
 def test_a_locked_run_is_not_written_to(lfkit, photos, tmp_path):
-    from lfkit.store import locked
+    from lfkit.runs.store import locked
 
     run = tmp_path / "run"
     with locked(run):

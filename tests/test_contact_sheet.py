@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lfkit.datasets.array import ArraySource
+from lfkit.data.datasets.array_source import ArraySource
 from lfkit.report.contact_sheet import contact_sheet
 
 RED, GREEN, GRAY, WHITE = (218, 54, 51), (46, 160, 67), (200, 200, 205), (255,) * 3

@@ -14,7 +14,7 @@ from safetensors.numpy import load_file, save_file
 from benchmarks.fuzz.campaign import KINDS, campaign, cases_of, tried
 from benchmarks.fuzz.prepared import prepared
 from lfkit.errors import RunError
-from lfkit.generators.checkpoints import CheckpointFolder
+from lfkit.generators.training.checkpoints import CheckpointFolder
 from lfkit.runs.reading import read_log, read_sealed, sealed
 
 
@@ -336,7 +336,7 @@ def test_a_call_that_was_stopped_leaves_no_labels_of_an_earlier_one(
     def stopped(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("lfkit.outcome.save_labels", stopped)
+    monkeypatch.setattr("lfkit.commands.apply_labels.save_labels", stopped)
     words = ["apply", home / "photos", "--lfs", home / "functions.py", "--out", run]
     assert lfkit(*words, "--with", "shrunk").code == 130
     refused(lfkit("analyze", run), "summary.json", "stopped before its end")

@@ -9,16 +9,16 @@ from hypothesis import strategies as st
 from scipy.special import logsumexp
 
 from lfkit.aggregators.data_programming import DataProgramming
-from lfkit.aggregators.majority_vote import MajorityVote
-from lfkit.data_programming_likelihoods import (
+from lfkit.aggregators.inference.factor_graph import VoteFactors
+from lfkit.aggregators.inference.factor_graph_likelihoods import (
     ExactLikelihood,
     PseudoLikelihood,
     count_agreements,
 )
-from lfkit.data_programming_model import VoteFactors
+from lfkit.aggregators.inference.vote_likelihood import Evidence
+from lfkit.aggregators.majority_vote import MajorityVote
+from lfkit.data.votes import Votes
 from lfkit.errors import InputError
-from lfkit.evidence import Evidence
-from lfkit.votes import Votes
 
 METHODS = ("exact", "pseudo-likelihood", "gibbs", "hmc")
 every_method = pytest.mark.parametrize("method", METHODS)

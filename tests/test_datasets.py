@@ -14,7 +14,7 @@ import pytest
 import scipy.io
 from PIL import Image
 
-from lfkit.datasets import (
+from lfkit.data.datasets import (
     DATASETS,
     FORMATS,
     ArraySource,
@@ -22,7 +22,7 @@ from lfkit.datasets import (
     fashion_mnist,
     open_images,
 )
-from lfkit.datasets.columns import INDEX_SCHEMA
+from lfkit.data.datasets.label_columns import INDEX_SCHEMA
 from lfkit.errors import DataError
 
 RNG = np.random.default_rng(0)

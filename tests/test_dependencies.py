@@ -3,11 +3,15 @@
 import numpy as np
 import pytest
 
-from lfkit.dependencies import find_dependencies, first_winners, read_dependencies
+from lfkit.aggregators.inference.dependencies import (
+    find_dependencies,
+    first_winners,
+    read_dependencies,
+)
+from lfkit.aggregators.inference.pattern_sample import priority_sample
+from lfkit.aggregators.inference.vote_likelihood import Evidence
+from lfkit.data.votes import Votes
 from lfkit.errors import InputError
-from lfkit.evidence import Evidence
-from lfkit.sampling import priority_sample
-from lfkit.votes import Votes
 
 
 def make_votes(matrix, n_classes, **arrays):

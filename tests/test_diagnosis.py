@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lfkit.diagnosis import diagnose
+from lfkit.data.votes import Votes
 from lfkit.errors import InputError
-from lfkit.votes import Votes
+from lfkit.metrics.labels.diagnosis import diagnose
 
 
 def make_votes(matrix, n_classes, **arrays):

@@ -10,7 +10,7 @@ from lf_library import _street_features as street
 from lf_library import digits, street_digits
 from lf_library._digit_features import CLOSED, LEFT, RIGHT, UP
 from lf_library.rules import through
-from lfkit.datasets import open_images
+from lfkit.data.datasets import open_images
 from lfkit.errors import DataError
 from lfkit.features.feature import ancestors
 from lfkit.features.gray import gray28, ink

@@ -7,7 +7,7 @@ import pytest
 
 from lfkit import Votes
 from lfkit.errors import TrainingError
-from lfkit.generators.doctor import Doctor
+from lfkit.generators.training.monitor import Doctor
 
 FINE = {
     "real_score": 0.6,

@@ -8,9 +8,9 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from lfkit.datasets import ArraySource
+from lfkit.data.datasets import ArraySource
+from lfkit.data.image_source import ReadImages
 from lfkit.errors import DataError, InputError
-from lfkit.images import ReadImages
 from lfkit.metrics import METRICS, ImageSet, Tools
 
 K = 10

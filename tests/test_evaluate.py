@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from lfkit.datasets import open_images
-from lfkit.evaluation import Evaluation
-from lfkit.loaded_run import load_run
+from lfkit.data.datasets import open_images
+from lfkit.metrics.evaluation import Evaluation
+from lfkit.runs.run import load_run
 
 LFS = """
 from lfkit import NearestMean, feature, labeling_function

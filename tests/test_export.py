@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lfkit.vote_files import read_votes
+from lfkit.data.vote_files import read_votes
 
 LFS = """
 from lfkit import ABSTAIN, labeling_function

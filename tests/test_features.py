@@ -14,18 +14,18 @@ from sklearn.datasets import load_digits
 import lfkit
 from lf_library import _digit_features, _fashion_features, digits, fashion
 from lfkit import features
-from lfkit.embeddings import lenet
-from lfkit.embeddings.lenet import (
+from lfkit.features import color, edges, gray, lenet, shape, texture, topology
+from lfkit.features import image_parts as views
+from lfkit.features.compressive import projection_matrix, random_projections
+from lfkit.features.feature import Feature, ancestors
+from lfkit.features.gist import gist
+from lfkit.features.hog import hog
+from lfkit.features.lenet import (
     lenet_features,
     lenet_kernel_norms,
     lenet_maps,
     train_lenet,
 )
-from lfkit.features import color, edges, gray, shape, texture, topology, views
-from lfkit.features.compressive import projection_matrix, random_projections
-from lfkit.features.feature import Feature, ancestors
-from lfkit.features.gist import gist
-from lfkit.features.hog import hog
 from lfkit.features.thumbnail import thumbnail
 from lfkit.features.wavelets import haar
 

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from lfkit import NearestMean, Quantile, feature, labeling_function
-from lfkit.fingerprint import fingerprint
+from lfkit.runs.cache_keys import fingerprint
 
 
 def define(source, name="f"):
@@ -339,7 +339,7 @@ PROCESS = """
 import collections, functools
 import numpy as np
 from lf_library import digits
-from lfkit.fingerprint import fingerprint
+from lfkit.runs.cache_keys import fingerprint
 
 NAMES = {"one", "two", "three", "four"}
 def even(n): return n == 0 or odd(n - 1)

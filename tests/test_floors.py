@@ -7,12 +7,18 @@ import pytest
 import torch
 
 from lfkit import LFApplier, NearestMean, feature, labeling_function
-from lfkit.datasets import ArraySource
+from lfkit.aggregators.aggregate import given_images, score
+from lfkit.classifiers.baselines import (
+    Floor,
+    _chosen,
+    find_floors,
+    score_floors,
+    the_floor,
+)
+from lfkit.data.datasets import ArraySource
+from lfkit.data.votes import Votes
 from lfkit.errors import InputError
-from lfkit.floors import Floor, _chosen, find_floors, score_floors, the_floor
-from lfkit.labels import given_images, score
-from lfkit.store import RunStore, block_size
-from lfkit.votes import Votes
+from lfkit.runs.store import RunStore, block_size
 
 
 def toy_images(n, seed):

@@ -12,7 +12,7 @@ import pyarrow.parquet as parquet
 import pytest
 from PIL import Image
 
-from lfkit.datasets import open_images
+from lfkit.data.datasets import open_images
 from lfkit.errors import DataError
 
 
@@ -354,7 +354,7 @@ def test_a_table_may_write_a_path_in_other_ways(tmp_path, name):
 
 def test_the_folder_that_generate_writes_is_read(tmp_path):
     from lfkit.generators.samples import Samples
-    from lfkit.generators.writing import FolderWriter
+    from lfkit.generators.writers import FolderWriter
 
     images = np.arange(3 * 64, dtype=np.uint8).reshape(3, 8, 8, 1)
     proba = np.eye(2, dtype=np.float32)[[1, 0, 1]]

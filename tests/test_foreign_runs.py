@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 
 from lfkit.errors import DeclarationError, RunError
-from lfkit.labeling.known_code import remember_code, strange_code
 from lfkit.labeling.loading import load_lfs
-from lfkit.store import locked
+from lfkit.labeling.trusted_code import remember_code, strange_code
+from lfkit.runs.store import locked
 
 FUNCTIONS = """
 import pathlib

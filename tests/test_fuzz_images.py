@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from benchmarks.fuzz import images as fuzz
-from lfkit.datasets import files, open_images
+from lfkit.data.datasets import image_files as files
+from lfkit.data.datasets import open_images
 
 
 def test_the_originals_are_sound(tmp_path):

@@ -8,11 +8,11 @@ import torch
 from torch import nn
 
 from lfkit.errors import InputError
-from lfkit.gan_plan import LOSSES, POLICIES
-from lfkit.nn.diffaugment import diffaugment
+from lfkit.generators.gan.config import LOSSES, POLICIES
+from lfkit.generators.gan.diffaugment import diffaugment
+from lfkit.generators.gan.losses import d_loss, g_loss, gradient_penalty, r1_penalty
 from lfkit.nn.ema import Average
-from lfkit.nn.losses import d_loss, g_loss, gradient_penalty, r1_penalty
-from lfkit.nn.spectral import spectral
+from lfkit.nn.spectral_norm import spectral
 
 
 def drawn(seed=0):

@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from lfkit.errors import InputError
-from lfkit.gan_plan import GanPlan
-from lfkit.nn import PairGan, Real
-from lfkit.nn.discriminator import JOINS, Discriminator
-from lfkit.nn.gan_networks import GAN_NETWORKS
-from lfkit.nn.loop import Moment
+from lfkit.generators.gan import PairGan, Real
+from lfkit.generators.gan.config import GanPlan
+from lfkit.generators.gan.discriminator import JOINS, Discriminator
+from lfkit.generators.gan.networks import GAN_NETWORKS
+from lfkit.nn.training_loop import Moment
 
 SHAPES = [(8, 8, 1), (8, 8, 3), (28, 28, 1), (32, 32, 3), (17, 30, 3), (64, 64, 3)]
 WIDTHS = {"dcgan": 24, "cogan": 64, "sngan": 16, "biggan": 8}

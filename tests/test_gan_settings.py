@@ -9,19 +9,24 @@ import torch
 
 from lfkit import Votes
 from lfkit.errors import InputError
-from lfkit.gan_plan import GanPlan
 from lfkit.generators import GENERATORS
-from lfkit.nn import Extras, PairGan, Real
-from lfkit.nn.chosen import most_convincing
-from lfkit.nn.cutmix import cutmix_penalty, mixing_mask
-from lfkit.nn.discriminator import Discriminator, Judged
-from lfkit.nn.gan_networks import GAN_NETWORKS
-from lfkit.nn.loop import Moment
-from lfkit.nn.losses import d_loss, g_loss
-from lfkit.nn.pair_losses import d_pair_loss, g_pair_loss, information, multi_hinge
-from lfkit.nn.penalties import weighted_penalties
+from lfkit.generators.gan import Extras, PairGan, Real
+from lfkit.generators.gan.config import GanPlan
+from lfkit.generators.gan.cutmix import cutmix_penalty, mixing_mask
+from lfkit.generators.gan.discriminator import Discriminator, Judged
+from lfkit.generators.gan.label_losses import (
+    d_pair_loss,
+    g_pair_loss,
+    information,
+    multi_hinge,
+)
+from lfkit.generators.gan.losses import d_loss, g_loss
+from lfkit.generators.gan.networks import GAN_NETWORKS
+from lfkit.generators.gan.penalties import weighted_penalties
+from lfkit.generators.gan.top_samples import most_convincing
 from lfkit.nn.randaugment import randaugment
-from lfkit.nn.spectral import Spectral, without_spectral
+from lfkit.nn.spectral_norm import Spectral, without_spectral
+from lfkit.nn.training_loop import Moment
 
 
 def drawn(seed=0):

@@ -9,11 +9,11 @@ from sklearn.exceptions import NotFittedError
 
 from lfkit import ABSTAIN, Votes, feature, labeling_function
 from lfkit.errors import DataError, InputError, RunError, TrainingError
-from lfkit.gan_plan import NETWORKS, GanPlan
 from lfkit.generators import GENERATORS, Adp, TwoStage, Vote
-from lfkit.generators.checkpoints import CheckpointFolder
-from lfkit.generators.doctor import Doctor
-from lfkit.nn.gan_networks import GAN_NETWORKS
+from lfkit.generators.gan.config import NETWORKS, GanPlan
+from lfkit.generators.gan.networks import GAN_NETWORKS
+from lfkit.generators.training.checkpoints import CheckpointFolder
+from lfkit.generators.training.monitor import Doctor
 
 PLAN = {"n_steps": 40, "batch": 8, "width": 24, "z_dim": 8, "reader_steps": 30}
 

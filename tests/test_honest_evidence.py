@@ -8,12 +8,12 @@ import pytest
 from typer.testing import CliRunner
 
 from lfkit.aggregators import AGGREGATORS, Auto, MajorityVote, SeedWeightedVote
+from lfkit.aggregators.aggregate import HeldOut, aggregate
 from lfkit.cli.app import app
+from lfkit.data.votes import Votes, with_known
 from lfkit.generators import GENERATORS
-from lfkit.label_scores import OF_THE_RUN, score_label_models
-from lfkit.labels import HeldOut, aggregate
-from lfkit.loaded_run import load_run
-from lfkit.votes import Votes, with_known
+from lfkit.metrics.labels.label_model_scores import OF_THE_RUN, score_label_models
+from lfkit.runs.run import load_run
 
 every_aggregator = pytest.mark.parametrize("name", AGGREGATORS)
 NAMES = tuple(f"f{j}" for j in range(6))
@@ -116,9 +116,9 @@ def test_auto_wants_more_right_seeds_not_only_likelier_ones():
 
 
 def test_trust_begins_and_learns_without_the_seeds_that_judge_it():
-    from lfkit.gan_plan import GanPlan
-    from lfkit.generators.anchored import AnchoredAdp
-    from lfkit.generators.task import checked_task
+    from lfkit.generators.adp.adp_step import AnchoredAdp
+    from lfkit.generators.gan.config import GanPlan
+    from lfkit.generators.training_set import checked_task
 
     votes, truth = memorising(n=120)
     images = np.random.default_rng(0).integers(0, 255, (120, 8, 8, 1)).astype(np.uint8)
@@ -245,7 +245,9 @@ def test_seed_reaches_every_aggregator(name, way, foreign, monkeypatch):
         "aggregate --seed": ["aggregate", run, "--with", name, "--seed", "5"],
     }
     if way == "scores":
-        monkeypatch.setattr("lfkit.label_scores.AGGREGATORS", {name: cls})
+        monkeypatch.setattr(
+            "lfkit.metrics.labels.label_model_scores.AGGREGATORS", {name: cls}
+        )
         with pytest.raises(Spy):
             score_label_models(load_run(folder / "seven"))
     else:

@@ -6,8 +6,8 @@ from dataclasses import asdict
 import pytest
 
 from lfkit.errors import DataError
-from lfkit.json_text import to_json
-from lfkit.metrics.human import Rating, read_ratings, summarize_ratings
+from lfkit.metrics.turing_test import Rating, read_ratings, summarize_ratings
+from lfkit.runs.json_text import to_json
 
 HEADER = "item,source,image_quality,label_match\n"
 

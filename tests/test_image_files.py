@@ -14,8 +14,8 @@ import pyarrow.parquet as parquet
 import pytest
 from PIL import Image
 
-from lfkit.datasets import open_images
-from lfkit.datasets.columns import INDEX_SCHEMA
+from lfkit.data.datasets import open_images
+from lfkit.data.datasets.label_columns import INDEX_SCHEMA
 from lfkit.errors import DataError
 
 RED_BLUE = np.array([[[255, 0, 0], [0, 0, 255]]], np.uint8)  # 1x2 RGB

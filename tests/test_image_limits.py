@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lfkit.datasets import limits, open_images
+from lfkit.data.datasets import image_limits as limits
+from lfkit.data.datasets import open_images
 from lfkit.errors import DataError
 
 DEEP = 65535

@@ -8,12 +8,12 @@ import pytest
 from scipy.linalg import sqrtm
 from scipy.ndimage import gaussian_filter
 
-from lfkit.datasets import ArraySource, open_images
-from lfkit.datasets.fashion_mnist import DEBIAN_FOLDER
+from lfkit.data.datasets import ArraySource, open_images
+from lfkit.data.datasets.fashion_mnist import DEBIAN_FOLDER
 from lfkit.errors import InputError
-from lfkit.extractors import DomainClassifier, Extractor
 from lfkit.metrics import METRICS, ImageSet, Tools
-from lfkit.metrics.extracted import extracted
+from lfkit.metrics.extractors import DomainClassifier, Extractor
+from lfkit.metrics.feature_statistics import extracted
 from lfkit.metrics.kernel import polynomial_mmd
 from lfkit.metrics.parzen import BANDWIDTHS, log_densities
 from lfkit.metrics.prdc import neighborhoods

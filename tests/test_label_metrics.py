@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from lfkit.datasets import ArraySource
+from lfkit.data.datasets import ArraySource
+from lfkit.data.image_source import ReadImages
 from lfkit.errors import DataError, InputError
-from lfkit.images import ReadImages
-from lfkit.json_text import to_json
 from lfkit.metrics import METRICS, CrossEntropy, ImageSet, LabelFidelity, Tools
+from lfkit.runs.json_text import to_json
 
 K = 4
 

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from lfkit.aggregators import MajorityVote
 from lfkit.aggregators.label_model import LabelModel
+from lfkit.data.votes import Votes
 from lfkit.errors import InputError
-from lfkit.votes import Votes
 
 
 def make_votes(matrix, n_classes, **arrays):

@@ -11,8 +11,8 @@ from benchmarks.common import one_thread
 from benchmarks.label_models import Result, main, share_right
 from benchmarks.vote_sets import Cell, VoteSet, draw, grid, stored_sets
 from lfkit.aggregators import AGGREGATORS
-from lfkit.vote_files import write_votes
-from lfkit.votes import Votes
+from lfkit.data.vote_files import write_votes
+from lfkit.data.votes import Votes
 
 MODELS = "dawid-skene,Snorkel LabelModel,crowd-kit DawidSkene"
 

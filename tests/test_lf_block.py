@@ -5,18 +5,15 @@ import pytest
 import torch
 
 from lfkit import ABSTAIN, LFApplier, Votes, feature, labeling_function
-from lfkit.lf_block import (
-    BatchVotes,
-    DependencyJudge,
-    ParameterHeads,
-    Trust,
-    aggregated,
+from lfkit.generators.adp.lf_weights import Trust, rows_of
+from lfkit.generators.adp_paper.heads import DependencyJudge, ParameterHeads
+from lfkit.generators.lf_votes.batch_votes import BatchVotes
+from lfkit.generators.lf_votes.dependency_matrix import (
     agreement,
     algorithm_1,
-    perplexity,
     row_stochastic,
 )
-from lfkit.lf_block.trust import rows_of
+from lfkit.generators.lf_votes.weighted_vote import aggregated, perplexity
 
 
 def one_hot(rows, k=3):

@@ -7,15 +7,15 @@ import pytest
 
 import lfkit
 from lf_library import digits, fashion, natural, street_digits
-from lfkit.datasets import open_images
-from lfkit.datasets.array import ArraySource
-from lfkit.datasets.fashion_mnist import DEBIAN_FOLDER
+from lfkit.aggregators.aggregate import aggregate, scored_images
+from lfkit.data.datasets import open_images
+from lfkit.data.datasets.array_source import ArraySource
+from lfkit.data.datasets.fashion_mnist import DEBIAN_FOLDER
+from lfkit.data.seed_labels import draw_seeds
 from lfkit.errors import DataError
 from lfkit.features.feature import ancestors
 from lfkit.labeling.labeling_function import KINDS
-from lfkit.labels import aggregate, scored_images
-from lfkit.pairs import agreements, mean_error_correlation
-from lfkit.seeds import draw_seeds
+from lfkit.metrics.labels.lf_agreement import agreements, mean_error_correlation
 
 LIBRARIES = {
     "digits": digits,

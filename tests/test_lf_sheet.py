@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from lfkit.datasets.array import ArraySource
+from lfkit.data.datasets.array_source import ArraySource
+from lfkit.data.votes import Votes
 from lfkit.report.lf_sheet import lf_sheet
-from lfkit.votes import Votes
 
 BLUE, ORANGE, GRAY, WHITE = (0, 114, 178), (213, 94, 0), (165, 165, 172), (255,) * 3
 LEFT, STEP, TILE, PICTURE = 436, 68, 64, 56  # where the first tile begins, and so on
@@ -359,7 +359,7 @@ def test_of_many_images_two_thousand_are_looked_at(lfkit, photos, tmp_path):
 
 
 def test_shipped_functions_without_their_data_are_told(lfkit, photos, monkeypatch):
-    from lfkit.cli import listing
+    from lfkit.cli import list as listing
 
     (photos.parent / "named_lfs.py").write_text(LFS + 'DATA = "photos"\n')
     (photos.parent / "lost_lfs.py").write_text(LFS + 'DATA = "nowhere"\n')

@@ -6,16 +6,16 @@ import torch
 import torch.nn.functional as F
 from test_generators import LFS, PLAN, toys
 
+from lfkit.data.votes import Votes
 from lfkit.errors import InputError
-from lfkit.gan_plan import GanPlan
 from lfkit.generators import GENERATORS, Acgan, AdpPaper, JGan, SelfLabeling, SsInfoGan
-from lfkit.generators.self_labeled import SelfLabeled
+from lfkit.generators.gan import Extras, PairGan, Real
+from lfkit.generators.gan.config import GanPlan
+from lfkit.generators.self_labeling_step import SelfLabeled
 from lfkit.generators.ss_infogan import LabeledRows
-from lfkit.generators.task import checked_task
-from lfkit.nn import Extras, PairGan, Real
-from lfkit.nn.loop import Moment
-from lfkit.nn.spectral import Spectral
-from lfkit.votes import Votes
+from lfkit.generators.training_set import checked_task
+from lfkit.nn.spectral_norm import Spectral
+from lfkit.nn.training_loop import Moment
 
 
 def make(kind, *, n_steps=150, plan=(), **settings):

@@ -11,7 +11,7 @@ pytest.importorskip("psutil")
 
 from benchmarks.common import one_thread
 from benchmarks.metrics import NAMES, Noisy, PeakMemory, main
-from lfkit.datasets import open_images
+from lfkit.data.datasets import open_images
 
 
 @pytest.fixture(autouse=True)

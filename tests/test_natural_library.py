@@ -16,12 +16,12 @@ from lf_library._natural_features import (
     wheels,
 )
 from lfkit import LFApplier
-from lfkit.datasets import open_images, openclipart
-from lfkit.datasets.array import ArraySource
-from lfkit.embeddings.efficientnet_lite import efficientnet_lite0
+from lfkit.data.datasets import open_images, openclipart
+from lfkit.data.datasets.array_source import ArraySource
+from lfkit.data.seed_labels import draw_seeds
 from lfkit.errors import DataError
 from lfkit.features.feature import extract
-from lfkit.seeds import draw_seeds
+from lfkit.nn.efficientnet_lite import efficientnet_lite0
 
 DEEP = [lf for lf in natural.LFS if lf.kind == "deep"]
 needs_drawings = pytest.mark.skipif(

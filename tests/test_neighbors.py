@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lfkit.errors import InputError
-from lfkit.neighbors import Neighbors, affinity, diffuse, nearest_neighbors
+from lfkit.refinement.neighbors import Neighbors, affinity, diffuse, nearest_neighbors
 
 
 def clouds(n, d=12, seed=0):

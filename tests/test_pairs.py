@@ -5,9 +5,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lfkit.data.votes import Votes
 from lfkit.errors import InputError
-from lfkit.pairs import agreements, error_correlations, mean_error_correlation
-from lfkit.votes import Votes
+from lfkit.metrics.labels.lf_agreement import (
+    agreements,
+    error_correlations,
+    mean_error_correlation,
+)
 
 
 def make_votes(matrix, n_classes, **arrays):

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from lfkit.summary import verdict
+from lfkit.metrics.labels.run_summary import verdict
 
 STAGES = "lda,align,diffuse,metric"
 WEAK_LFS = """
@@ -389,7 +389,7 @@ def test_a_floor_without_seeds_is_refused_before_any_function_votes(
 
 
 def test_a_frozen_network_that_refinement_uses_is_a_floor(lfkit, sides, monkeypatch):
-    import lfkit.outcome as outcome
+    import lfkit.commands.apply_labels as outcome
     import lfkit.refinement as refinement
 
     folder, truth = sides
@@ -489,7 +489,9 @@ def apply_partly_seeded(lfkit, folder, *options):
 def test_refining_takes_no_class_away_and_says_which_has_no_seed(
     lfkit, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("lfkit.outcome._NETWORK_PACKAGES", ("no_such_package",))
+    monkeypatch.setattr(
+        "lfkit.commands.apply_labels._NETWORK_PACKAGES", ("no_such_package",)
+    )
     partly_seeded(tmp_path, 30, [0, 1])
     plain = apply_partly_seeded(lfkit, tmp_path)
     found = apply_partly_seeded(lfkit, tmp_path, "--refine", "--stages", STAGES)
@@ -520,7 +522,9 @@ def test_few_seeds_do_not_calibrate(lfkit, tmp_path, n_seeds, shown, is_enough):
 
 def test_a_vote_has_one_accuracy_on_the_seeds(lfkit, tmp_path, monkeypatch):
     """Half of the images are tied, some have no vote: both are wrong everywhere."""
-    monkeypatch.setattr("lfkit.outcome._NETWORK_PACKAGES", ("no_such_package",))
+    monkeypatch.setattr(
+        "lfkit.commands.apply_labels._NETWORK_PACKAGES", ("no_such_package",)
+    )
     partly_seeded(tmp_path, 60, [0, 1, 2])
     hard = np.tile((np.arange(300) % 3)[:, None], (1, 2))
     hard[::4, 1] = (hard[::4, 0] + 1) % 3

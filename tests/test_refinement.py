@@ -8,19 +8,13 @@ import numpy as np
 import pytest
 
 from lfkit.aggregators import MajorityVote
-from lfkit.datasets import open_images
+from lfkit.data.datasets import open_images
+from lfkit.data.votes import Votes
 from lfkit.errors import InputError
 from lfkit.nn import Compute, TrainingPlan
-from lfkit.refinement import (
-    STAGES,
-    ArrayViews,
-    Refiner,
-    StoredViews,
-    distillation,
-    refine,
-)
-from lfkit.store import MemoryStore, RunStore
-from lfkit.votes import Votes
+from lfkit.refinement import STAGES, ArrayViews, Refiner, StoredViews, refine
+from lfkit.refinement.stages import distill as distillation
+from lfkit.runs.store import MemoryStore, RunStore
 
 CHEAP = ("lda", "align", "diffuse", "metric")
 SHORT = TrainingPlan(n_steps=12, batch=16, seed_batch=4, width=4, warmup=4)
@@ -377,7 +371,7 @@ sys.path.insert(0, {tests!r})
 from pathlib import Path
 import numpy as np
 from test_refinement import SHORT, dots, improved, weak_votes, with_seeds
-from lfkit.store import RunStore
+from lfkit.runs.store import RunStore
 pixels, truth = dots(300)
 votes = with_seeds(weak_votes(truth, 2, accuracy=0.6), truth, 6)
 def kill(text, done, total):

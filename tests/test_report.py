@@ -8,7 +8,7 @@ import subprocess
 import numpy as np
 import pytest
 
-from lfkit.datasets import open_images
+from lfkit.data.datasets import open_images
 from lfkit.runs.reading import sealed
 
 LFS = """

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from lfkit import ABSTAIN, LFApplier, NearestMean, feature, labeling_function
-from lfkit.datasets import ArraySource
+from lfkit.data.datasets import ArraySource
+from lfkit.data.image_source import ReadImages
 from lfkit.errors import DataError, DeclarationError, FaultError
-from lfkit.images import ReadImages
-from lfkit.store import RunStore
+from lfkit.runs.store import RunStore
 
 LEVELS = np.arange(0, 240, 8, dtype=np.uint8)
 IMAGES = np.broadcast_to(LEVELS[:, None, None, None], (30, 4, 4, 1)).copy()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lfkit.errors import RunError
-from lfkit.run import (
+from lfkit.runs.run_files import (
     load_config,
     load_images,
     load_votes,
@@ -16,7 +16,7 @@ from lfkit.run import (
     save_images,
     versions,
 )
-from lfkit.store import locked
+from lfkit.runs.store import locked
 
 LFS = """
 from lfkit import ABSTAIN, labeling_function

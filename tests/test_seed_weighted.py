@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from scipy.special import log_softmax
 
 from lfkit.aggregators import MajorityVote, SeedWeightedVote
+from lfkit.aggregators.aggregate import seed_accuracy
+from lfkit.data.folds import deal_folds
+from lfkit.data.votes import Votes
 from lfkit.errors import InputError
-from lfkit.folds import deal_folds
-from lfkit.labels import seed_accuracy
-from lfkit.votes import Votes
 
 
 def make_votes(shares):

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lfkit.datasets.array import ArraySource
+from lfkit.data.datasets.array_source import ArraySource
+from lfkit.data.seed_labels import draw_seeds, read_labels
 from lfkit.errors import DataError
-from lfkit.seeds import draw_seeds, read_labels
 
 NAMES = ("cat", "dog")
 IDS = ("a.png", "b.png", "c.png", "d.png")

@@ -15,7 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from lfkit import feature, labeling_function
-from lfkit.labeling.thresholds import Threshold
+from lfkit.labeling.thresholds.threshold import Threshold
 import helper_of_readers
 
 HERE = Path(__file__).parent
@@ -235,7 +235,7 @@ def test_votes_follow_the_files_that_functions_read(apply, folder):
 
 
 def votes_of(folder):
-    from lfkit.loaded_run import load_run
+    from lfkit.runs.run import load_run
 
     votes = load_run(folder / "run").votes
     return {n: set(votes.hard[:, j].tolist()) for j, n in enumerate(votes.names)}

@@ -9,9 +9,9 @@ import shutil
 import numpy as np
 import pytest
 
+from lfkit.data.image_source import KEY_BYTES
 from lfkit.errors import RunError
-from lfkit.images import KEY_BYTES
-from lfkit.store import (
+from lfkit.runs.store import (
     MemoryStore,
     RunStore,
     block_size,

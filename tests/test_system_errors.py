@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from lfkit.cli.app import app
 from lfkit.data import files
 from lfkit.errors import StorageError
-from lfkit.labeling.known_code import remember_code
+from lfkit.labeling.trusted_code import remember_code
 
 CODES = ("ENOSPC", "EROFS", "EACCES", "ENAMETOOLONG", "ENOTDIR", "EISDIR", "EMFILE",
          "EDQUOT", "EIO")  # fmt: skip

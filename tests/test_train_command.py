@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from safetensors.numpy import load_file
 
-from lfkit.generation import evenly
+from lfkit.commands.generate import evenly
 from lfkit.generators import GENERATORS
 
 FUNCTIONS = """

@@ -9,8 +9,7 @@ from sklearn.linear_model import RidgeClassifier
 
 import lfkit
 from lfkit.errors import DeclarationError
-from lfkit.features.thumbnail import thumbnail
-from lfkit.features.transduction import (
+from lfkit.features.label_propagation import (
     RIDGE,
     LabelField,
     discrete_costs,
@@ -20,6 +19,7 @@ from lfkit.features.transduction import (
     transduce,
     transductive,
 )
+from lfkit.features.thumbnail import thumbnail
 
 DIGITS, LABELS = load_digits(return_X_y=True)
 DIGITS = torch.from_numpy(DIGITS.astype(np.float32))

@@ -7,15 +7,15 @@ import pytest
 import torch
 
 from lfkit import LFApplier, NearestMean, Quantile, feature, image, labeling_function
-from lfkit.datasets import ArraySource
-from lfkit.embeddings.lenet import lenet_features
+from lfkit.classifiers.baselines import find_floors
+from lfkit.data.datasets import ArraySource
+from lfkit.data.image_source import ReadImages
 from lfkit.errors import DataError
 from lfkit.features.gray import gray28
 from lfkit.features.hog import hog
-from lfkit.floors import find_floors
-from lfkit.images import ReadImages
-from lfkit.labeling import sample
-from lfkit.store import RunStore
+from lfkit.features.lenet import lenet_features
+from lfkit.labeling.engine import unlabeled_sample as sample
+from lfkit.runs.store import RunStore
 
 SEEDS = np.arange(20)
 

@@ -8,7 +8,7 @@ import torch
 
 from lfkit import ABSTAIN, LFApplier, Quantile, feature, labeling_function
 from lfkit.features.feature import extract
-from lfkit.lf_block.batch_votes import BatchVotes
+from lfkit.generators.lf_votes.batch_votes import BatchVotes
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(1, 256, (24, 6, 5, 1)).astype(np.uint8)

@@ -10,8 +10,7 @@ from lfkit.features.feature import ancestors
 from lfkit.features.gist import gist
 from lfkit.features.gray import gray28, ink, silhouette
 from lfkit.features.hog import hog
-from lfkit.features.topology import hole_count
-from lfkit.features.views import (
+from lfkit.features.image_parts import (
     bottom_half,
     centre,
     flattened,
@@ -22,6 +21,7 @@ from lfkit.features.views import (
     seen_in,
     top_half,
 )
+from lfkit.features.topology import hole_count
 
 hog7 = hog(cell=7)
 PARTS = {

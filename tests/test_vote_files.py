@@ -11,9 +11,9 @@ from hypothesis.extra import numpy as arrays
 from scipy import sparse
 
 from lfkit.aggregators import AGGREGATORS
+from lfkit.data.vote_files import FORMATS, read_votes, write_votes
+from lfkit.data.votes import Votes
 from lfkit.errors import VotesError
-from lfkit.vote_files import FORMATS, read_votes, write_votes
-from lfkit.votes import Votes
 
 MATRIX = [[0, -1], [2, 1], [-1, -1]]
 

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lfkit import votes as votes_module
+from lfkit.data import votes as votes_module
+from lfkit.data.votes import Votes
 from lfkit.errors import VotesError
-from lfkit.votes import Votes
 
 
 def make_votes(matrix, n_classes=3, **arrays):
@@ -94,7 +94,7 @@ def test_sparse_matrix_with_two_votes_for_one_cell_is_refused():
 
 
 def test_patterns_of_shards_are_the_patterns_of_the_whole():
-    from lfkit.votes import merge_patterns
+    from lfkit.data.votes import merge_patterns
 
     rng = np.random.default_rng(0)
     votes = Votes(rng.integers(-1, 3, (200, 4)), tuple("abcd"), 3)
@@ -107,7 +107,7 @@ def test_patterns_of_shards_are_the_patterns_of_the_whole():
 
 
 def test_votes_of_other_functions_cannot_be_joined():
-    from lfkit.votes import concatenate
+    from lfkit.data.votes import concatenate
 
     first = Votes(np.zeros((1, 2), int), ("a", "b"), 2)
     with pytest.raises(VotesError, match="need the same names in the same order"):
@@ -115,7 +115,7 @@ def test_votes_of_other_functions_cannot_be_joined():
 
 
 def test_soft_votes_and_sets_are_joined_with_hard_ones():
-    from lfkit.votes import concatenate
+    from lfkit.data.votes import concatenate
 
     soft = np.array([[[0.25, 0.75]]], np.float16)
     allowed = np.ones((1, 1, 2), bool)

@@ -26,7 +26,7 @@ import pyarrow.parquet as parquet
 from PIL import Image, ImageCms, PngImagePlugin, features
 
 from benchmarks.fuzz.case import Case
-from lfkit.datasets import open_images
+from lfkit.data.datasets import open_images
 
 FILES_A_CASE = 25
 MAX_SECONDS = 20

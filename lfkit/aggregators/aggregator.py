@@ -13,11 +13,11 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from lfkit.em import TIE_TOLERANCE
+from lfkit.aggregators.inference.em import TIE_TOLERANCE
+from lfkit.aggregators.inference.vote_likelihood import row_chunks, vote_distributions
+from lfkit.data.folds import deal_folds
+from lfkit.data.votes import ABSTAIN, Patterns, Votes, merge_patterns
 from lfkit.errors import InputError, VotesError
-from lfkit.evidence import row_chunks, vote_distributions
-from lfkit.folds import deal_folds
-from lfkit.votes import ABSTAIN, Patterns, Votes, merge_patterns
 
 TieBreakPolicy = Literal["abstain", "random", "first"]
 

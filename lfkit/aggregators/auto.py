@@ -11,15 +11,15 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
 
 from lfkit.aggregators.aggregator import Aggregator, SeedVotes
+from lfkit.aggregators.calibration import cross_calibrated, log_losses
+from lfkit.aggregators.inference.em import TIE_TOLERANCE, EMFit
+from lfkit.aggregators.inference.held_out_votes import predicted_votes
+from lfkit.aggregators.inference.vote_likelihood import Evidence, vote_distributions
 from lfkit.aggregators.majority_vote import MajorityVote
 from lfkit.aggregators.seed_weighted import SeedWeightedVote
 from lfkit.aggregators.shrunk import ShrunkDawidSkene
-from lfkit.calibration import cross_calibrated, log_losses
-from lfkit.em import TIE_TOLERANCE, EMFit
-from lfkit.evidence import Evidence, vote_distributions
-from lfkit.folds import deal_folds
-from lfkit.holdout import predicted_votes
-from lfkit.votes import Patterns, Votes
+from lfkit.data.folds import deal_folds
+from lfkit.data.votes import Patterns, Votes
 
 # Seeds, with votes of functions that have not seen them, that are enough to judge by.
 _ENOUGH_SEEDS = 30

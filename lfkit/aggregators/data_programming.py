@@ -9,7 +9,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lfkit.aggregators.aggregator import Aggregator, SeedVotes
-from lfkit.data_programming_likelihoods import (
+from lfkit.aggregators.inference.factor_graph import (
+    Lift,
+    Moments,
+    VoteFactors,
+    check_joint_votes,
+)
+from lfkit.aggregators.inference.factor_graph_likelihoods import (
     LEAST_CHANCE,
     ExactLikelihood,
     Likelihood,
@@ -17,16 +23,10 @@ from lfkit.data_programming_likelihoods import (
     count_agreements,
     maximise,
 )
-from lfkit.data_programming_model import (
-    Lift,
-    Moments,
-    VoteFactors,
-    check_joint_votes,
-)
-from lfkit.data_programming_sampling import gibbs, hmc
+from lfkit.aggregators.inference.gibbs import gibbs, hmc
+from lfkit.aggregators.inference.vote_likelihood import Evidence
+from lfkit.data.votes import Patterns, Votes
 from lfkit.errors import InputError
-from lfkit.evidence import Evidence
-from lfkit.votes import Patterns, Votes
 
 Method = Literal["exact", "pseudo-likelihood", "gibbs", "hmc"]
 

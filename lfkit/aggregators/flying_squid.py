@@ -8,10 +8,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lfkit.aggregators.aggregator import Aggregator, SeedVotes
-from lfkit.dependencies import first_winners, read_dependencies
-from lfkit.evidence import Evidence, row_chunks, vote_distributions
-from lfkit.sampling import priority_sample
-from lfkit.votes import Patterns, Votes
+from lfkit.aggregators.inference.dependencies import first_winners, read_dependencies
+from lfkit.aggregators.inference.pattern_sample import priority_sample
+from lfkit.aggregators.inference.vote_likelihood import (
+    Evidence,
+    row_chunks,
+    vote_distributions,
+)
+from lfkit.data.votes import Patterns, Votes
 
 # Partners that form triplets with every function: 2,016 pairs of 64.
 _MOST_PARTNERS = 64

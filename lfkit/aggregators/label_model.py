@@ -9,12 +9,16 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.linalg.blas import ssyrk
 
 from lfkit.aggregators.aggregator import Aggregator, SeedVotes
-from lfkit.dependencies import first_winners, read_dependencies
-from lfkit.em import TiedTables
+from lfkit.aggregators.inference.dependencies import first_winners, read_dependencies
+from lfkit.aggregators.inference.em import TiedTables
+from lfkit.aggregators.inference.pattern_sample import priority_sample
+from lfkit.aggregators.inference.vote_likelihood import (
+    Evidence,
+    row_chunks,
+    vote_distributions,
+)
+from lfkit.data.votes import ABSTAIN, Patterns, Votes
 from lfkit.errors import InputError
-from lfkit.evidence import Evidence, row_chunks, vote_distributions
-from lfkit.sampling import priority_sample
-from lfkit.votes import ABSTAIN, Patterns, Votes
 
 # Symbols (functions times k + 1) whose moments are held at once: 8 MB a matrix.
 _MOST_SYMBOLS = 1024

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lfkit.aggregators.aggregator import Aggregator, SeedVotes
-from lfkit.evidence import row_chunks, vote_distributions
-from lfkit.votes import ABSTAIN, Patterns, Votes
+from lfkit.aggregators.inference.vote_likelihood import row_chunks, vote_distributions
+from lfkit.data.votes import ABSTAIN, Patterns, Votes
 
 
 class MajorityVote(Aggregator):

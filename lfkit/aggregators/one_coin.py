@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from lfkit.aggregators.latent_class import LatentClassModel
-from lfkit.em import EMFit, TiedTables, run_em, vote_winners
-from lfkit.evidence import Evidence
-from lfkit.votes import Patterns
+from lfkit.aggregators.inference.em import EMFit, TiedTables, run_em, vote_winners
+from lfkit.aggregators.inference.latent_class import LatentClassModel
+from lfkit.aggregators.inference.vote_likelihood import Evidence
+from lfkit.data.votes import Patterns
 
 
 class OneCoin(LatentClassModel):

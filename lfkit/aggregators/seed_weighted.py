@@ -8,10 +8,10 @@ from scipy.optimize import minimize, minimize_scalar
 from scipy.special import logsumexp
 
 from lfkit.aggregators.aggregator import Aggregator, SeedVotes
+from lfkit.aggregators.inference.vote_likelihood import row_chunks, vote_distributions
+from lfkit.data.folds import deal_folds
+from lfkit.data.votes import Patterns, Votes
 from lfkit.errors import InputError
-from lfkit.evidence import row_chunks, vote_distributions
-from lfkit.folds import deal_folds
-from lfkit.votes import Patterns, Votes
 
 _FOLDS = 5
 _HALVINGS = 50

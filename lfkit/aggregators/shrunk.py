@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lfkit.aggregators.latent_class import LatentClassModel
-from lfkit.dependencies import find_dependencies, first_winners
-from lfkit.em import (
+from lfkit.aggregators.inference.dependencies import find_dependencies, first_winners
+from lfkit.aggregators.inference.em import (
     EMFit,
     EqualTrust,
     FreeTables,
@@ -18,10 +17,11 @@ from lfkit.em import (
     TiedTables,
     run_em,
 )
+from lfkit.aggregators.inference.held_out_votes import halves
+from lfkit.aggregators.inference.latent_class import LatentClassModel
+from lfkit.aggregators.inference.vote_likelihood import Evidence
+from lfkit.data.votes import Patterns
 from lfkit.errors import InputError
-from lfkit.evidence import Evidence
-from lfkit.holdout import halves
-from lfkit.votes import Patterns
 
 _RUNGS = ("equal trust", "one coin", "per class", "full")
 _SHRUNK = _RUNGS[2:]
@@ -50,7 +50,7 @@ class ShrunkDawidSkene(LatentClassModel):
     left out where the tables of the two halves label less than seven of ten images
     alike, or the labels of more than a third are not those of the coin.
     Dependent functions share one vote: their log likelihoods are multiplied by the
-    powers of `lfkit.dependencies.find_dependencies`.
+    powers of `lfkit.aggregators.inference.dependencies.find_dependencies`.
 
     Parameters
     ----------

@@ -83,14 +83,14 @@ def active(
     RUN/active/labels.csv; RUN's own labels stay. The last generator is NAME-active:
     `lfkit generate RUN --with NAME-active`. The same command goes on after a stop.
     """
-    from lfkit.active import learn_actively
     from lfkit.cli.options import training_settings
     from lfkit.cli.progress import Bars
+    from lfkit.commands.active.active import learn_actively
+    from lfkit.commands.active.options import Inquiry
     from lfkit.errors import InputError, RunError
-    from lfkit.inquiry import Inquiry
-    from lfkit.json_text import to_json
     from lfkit.nn import ranks
-    from lfkit.store import locked
+    from lfkit.runs.json_text import to_json
+    from lfkit.runs.store import locked
 
     inquiry = Inquiry(
         name=name,

@@ -46,7 +46,7 @@ def aggregate(
 ) -> None:
     """Turn votes into labels with another aggregator; no function is called."""
     from lfkit.cli.options import split_shares
-    from lfkit.json_text import to_json
+    from lfkit.runs.json_text import to_json
 
     balance = split_shares(class_balance)
     if (votes / "run.json").exists():
@@ -85,10 +85,10 @@ def _aggregate_run(
 ) -> dict[str, Any]:
     import numpy as np
 
-    from lfkit.generation import relabel
+    from lfkit.aggregators.aggregate import aggregate as aggregate_votes
+    from lfkit.commands.generate import relabel
     from lfkit.generators import GENERATORS
-    from lfkit.labels import aggregate as aggregate_votes
-    from lfkit.run import (
+    from lfkit.runs.run_files import (
         load_config,
         load_images,
         load_votes,
@@ -137,10 +137,10 @@ def _aggregate_file(
 ) -> dict[str, Any]:
     import numpy as np
 
+    from lfkit.aggregators.aggregate import aggregate as aggregate_votes
+    from lfkit.data.vote_files import read_votes
     from lfkit.errors import VotesError
-    from lfkit.labels import aggregate as aggregate_votes
-    from lfkit.run import save_labels
-    from lfkit.vote_files import read_votes
+    from lfkit.runs.run_files import save_labels
 
     file = read_votes(path, n_classes)
     if not len(file.votes):
@@ -163,8 +163,8 @@ def _result(
     balance: tuple[float, ...] | None,
     paths: list[Path],
 ) -> dict[str, Any]:
-    from lfkit.labels import aggregate as aggregate_votes
-    from lfkit.labels import score
+    from lfkit.aggregators.aggregate import aggregate as aggregate_votes
+    from lfkit.aggregators.aggregate import score
 
     accuracy = score(labels.labels, truth, given)
     majority = score(

@@ -12,7 +12,7 @@ from lfkit.cli.console import echo
 from lfkit.errors import InputError
 
 if TYPE_CHECKING:
-    from lfkit.loaded_run import LoadedRun
+    from lfkit.runs.run import LoadedRun
 
 _MOST_CONFUSIONS = 8
 
@@ -56,9 +56,9 @@ def analyze(
 ) -> None:
     """Show the labeling functions' coverage, conflicts and accuracy, and the errors."""
     from lfkit.cli.console import Console
-    from lfkit.cli.panel import bullets, function_table
-    from lfkit.json_text import to_json
-    from lfkit.loaded_run import load_run
+    from lfkit.cli.summary_panel import bullets, function_table
+    from lfkit.runs.json_text import to_json
+    from lfkit.runs.run import load_run
 
     if bootstrap < 0:
         raise InputError(f"--bootstrap is {bootstrap}; give a number of draws, or 0.")
@@ -94,10 +94,10 @@ def analyze(
 def diagnose(run: Run, labels: LabelsFile = None, as_json: Json = False) -> None:
     """Say what limits the labels: gaps, copies, how far votes can go, the floors."""
     from lfkit.cli.console import Console
-    from lfkit.cli.panel import bullets
-    from lfkit.json_text import to_json
-    from lfkit.loaded_run import load_run
-    from lfkit.summary import floor_of
+    from lfkit.cli.summary_panel import bullets
+    from lfkit.metrics.labels.run_summary import floor_of
+    from lfkit.runs.json_text import to_json
+    from lfkit.runs.run import load_run
 
     loaded = load_run(run, labels)
     summary = loaded.summary()
@@ -155,7 +155,7 @@ def _about_labels(summary: dict[str, Any]) -> list[str]:
 def _intervals(loaded: LoadedRun, n_draws: int) -> dict[str, tuple[float, float]]:
     import numpy as np
 
-    from lfkit.calibration import bootstrap_intervals
+    from lfkit.aggregators.calibration import bootstrap_intervals
 
     rows = np.flatnonzero((loaded.scored >= 0) & (loaded.labels.labels >= 0))
     if not len(rows):
@@ -191,7 +191,7 @@ def _draw_sheet(loaded: LoadedRun, *, quiet: bool) -> Path:
 
 
 def _confusions(loaded: LoadedRun) -> list[dict[str, Any]]:
-    from lfkit.analysis import error_buckets
+    from lfkit.labeling.analysis import error_buckets
 
     buckets = error_buckets(loaded.scored, loaded.labels.labels)
     wrong = [

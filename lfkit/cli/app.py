@@ -16,7 +16,7 @@ from lfkit.cli.apply import apply
 from lfkit.cli.evaluate import evaluate
 from lfkit.cli.export import export
 from lfkit.cli.generate import generate
-from lfkit.cli.listing import list_family
+from lfkit.cli.list import list_family
 from lfkit.cli.report import report
 from lfkit.cli.streams import result_alone
 from lfkit.cli.train import train

@@ -130,12 +130,12 @@ def apply(
     Killed at any moment, the same command goes on from what is on disk.
     """
     from lfkit.cli.options import parse_size, split_list, split_shares
-    from lfkit.cli.panel import show_summary
     from lfkit.cli.progress import Bars
-    from lfkit.json_text import to_json
-    from lfkit.pipeline import Request, label_data
-    from lfkit.run import check_folder
-    from lfkit.store import locked
+    from lfkit.cli.summary_panel import show_summary
+    from lfkit.commands.apply import Request, label_data
+    from lfkit.runs.json_text import to_json
+    from lfkit.runs.run_files import check_folder
+    from lfkit.runs.store import locked
 
     if bool(lfs) == (votes is not None):
         raise DeclarationError(

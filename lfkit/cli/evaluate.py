@@ -66,14 +66,14 @@ def evaluate(
 
     from lfkit.cli.console import Console
     from lfkit.cli.progress import Bars
-    from lfkit.evaluation import Evaluation, chosen_metrics, needs_judge
-    from lfkit.fingerprint import fingerprint
-    from lfkit.generated import all_sets
-    from lfkit.json_text import to_json
-    from lfkit.label_scores import as_dicts, score_label_models
-    from lfkit.loaded_run import load_run
-    from lfkit.metrics.human import read_ratings, summarize_ratings
-    from lfkit.score_file import load_scores, save_scores
+    from lfkit.metrics.evaluation import Evaluation, chosen_metrics, needs_judge
+    from lfkit.metrics.generated_images import all_sets
+    from lfkit.metrics.labels.label_model_scores import as_dicts, score_label_models
+    from lfkit.metrics.turing_test import read_ratings, summarize_ratings
+    from lfkit.runs.cache_keys import fingerprint
+    from lfkit.runs.json_text import to_json
+    from lfkit.runs.run import load_run
+    from lfkit.runs.scores_file import load_scores, save_scores
 
     if judge_steps is not None and judge_steps < 1:
         raise InputError(f"--judge-steps is {judge_steps}; give a number above 0.")
@@ -170,7 +170,7 @@ def _print_labels(console: Console, result: dict[str, Any]) -> None:
 def _print_generated(console: Console, result: dict[str, Any]) -> None:
     from rich.table import Table
 
-    from lfkit.metrics.blocks import score_blocks
+    from lfkit.metrics.score_table import score_blocks
 
     for name, found in result.get("generated", {}).items():
         table = Table(title=f"\n{name}", title_justify="left", box=None, pad_edge=False)

@@ -10,7 +10,7 @@ import typer
 from lfkit.cli.console import echo
 
 if TYPE_CHECKING:
-    from lfkit.vote_files import VoteFile
+    from lfkit.data.vote_files import VoteFile
 
 
 def export(
@@ -42,8 +42,8 @@ def export(
     ] = False,
 ) -> None:
     """Write votes for Snorkel, crowd-kit, WRENCH or a table; no function is called."""
-    from lfkit.json_text import to_json
-    from lfkit.vote_files import read_votes, write_votes
+    from lfkit.data.vote_files import read_votes, write_votes
+    from lfkit.runs.json_text import to_json
 
     is_run = (votes / "run.json").exists()
     file = _of_run(votes) if is_run else read_votes(votes, n_classes)
@@ -80,8 +80,8 @@ def _of_run(run: Path) -> VoteFile:
     """Read a run's votes, with the classes that the data or the user knows."""
     import numpy as np
 
-    from lfkit.run import load_config, load_images, load_votes
-    from lfkit.vote_files import VoteFile
+    from lfkit.data.vote_files import VoteFile
+    from lfkit.runs.run_files import load_config, load_images, load_votes
 
     config = load_config(run)
     votes = load_votes(run, config)

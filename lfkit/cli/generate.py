@@ -67,15 +67,15 @@ def generate(
     """Make labeled images with a trained generator."""
     from lfkit.cli.options import split_shares
     from lfkit.cli.progress import Bars
+    from lfkit.commands.generate import Order
+    from lfkit.commands.generate import generate as generate_images
     from lfkit.errors import InputError
-    from lfkit.generation import Order
-    from lfkit.generation import generate as generate_images
-    from lfkit.json_text import to_json
+    from lfkit.runs.json_text import to_json
 
     if seed < 0:
         raise InputError(f"--seed is {seed}; give a whole number from 0 on.")
     if code is not None:
-        from lfkit.generation import traverse
+        from lfkit.commands.generate import traverse
 
         of_images = {
             "-n": n is not None,

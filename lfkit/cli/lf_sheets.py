@@ -12,16 +12,16 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from lfkit.classes import Classes, least_classes, reconcile
-from lfkit.datasets import open_images
+from lfkit.aggregators.aggregate import given_images
+from lfkit.data.datasets import open_images
+from lfkit.data.image_source import ImageSource, ReadImages
+from lfkit.data.seed_labels import GivenLabels, draw_seeds
 from lfkit.errors import DataError, InputError
-from lfkit.images import ImageSource, ReadImages
 from lfkit.labeling.applier import LFApplier
-from lfkit.labeling.faults import Report
+from lfkit.labeling.classes import Classes, least_classes, reconcile
+from lfkit.labeling.engine.failures import Report
 from lfkit.labeling.loading import load_lfs
-from lfkit.labels import given_images
 from lfkit.report.lf_sheet import lf_sheet
-from lfkit.seeds import GivenLabels, draw_seeds
 
 _MOST_IMAGES = 2000
 _LF_TIMEOUT_S = 30.0

@@ -31,14 +31,14 @@ def report(
 ) -> None:
     """Draw everything that is known of a run on one page, to look at."""
     from lfkit.cli.progress import Bars
-    from lfkit.generated import all_sets
-    from lfkit.json_text import to_json
-    from lfkit.label_scores import as_dicts, score_label_models
-    from lfkit.loaded_run import load_run
-    from lfkit.report.album import Album
+    from lfkit.metrics.generated_images import all_sets
+    from lfkit.metrics.labels.label_model_scores import as_dicts, score_label_models
+    from lfkit.report.image_tiles import Album
     from lfkit.report.page import write_report
     from lfkit.report.sections import Material
-    from lfkit.score_file import load_scores, save_scores
+    from lfkit.runs.json_text import to_json
+    from lfkit.runs.run import load_run
+    from lfkit.runs.scores_file import load_scores, save_scores
 
     loaded = load_run(run, labels)
     k = len(loaded.config.class_names)

@@ -55,11 +55,11 @@ def train(
 
     from lfkit.cli.options import training_settings
     from lfkit.cli.progress import Bars
+    from lfkit.commands.train import train_generator
     from lfkit.errors import InputError, RunError
-    from lfkit.json_text import to_json
     from lfkit.nn import ranks
-    from lfkit.store import locked
-    from lfkit.training import train_generator
+    from lfkit.runs.json_text import to_json
+    from lfkit.runs.store import locked
 
     if resume and restart:
         raise InputError("give --resume or --restart, not both.")

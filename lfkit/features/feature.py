@@ -16,10 +16,16 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from lfkit.data.image_source import to_unit_range
 from lfkit.errors import DeclarationError
-from lfkit.features.handing import Kept, Rows, as_plain, is_own, sealed_values
-from lfkit.features.user_calls import contents_of, declared_files
-from lfkit.images import to_unit_range
+from lfkit.features.user_code.calling import contents_of, declared_files
+from lfkit.features.user_code.sealed_inputs import (
+    Kept,
+    Rows,
+    as_plain,
+    is_own,
+    sealed_values,
+)
 
 if TYPE_CHECKING:
     import torch

@@ -1,8 +1,8 @@
 """Generators of labeled images, by name."""
 
 from lfkit.generators.acgan import Acgan as Acgan
-from lfkit.generators.adp import Adp as Adp
-from lfkit.generators.adp_paper import AdpPaper as AdpPaper
+from lfkit.generators.adp.adp import Adp as Adp
+from lfkit.generators.adp_paper.adp_paper import AdpPaper as AdpPaper
 from lfkit.generators.generator import JointGenerator as JointGenerator
 from lfkit.generators.jgan import JGan as JGan
 from lfkit.generators.samples import Samples as Samples

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lfkit.gan_plan import GanPlan
-from lfkit.generators.classified_generator import JudgedGenerator
-from lfkit.generators.task import Task
+from lfkit.generators.classifier_gan import JudgedGenerator
+from lfkit.generators.gan.config import GanPlan
+from lfkit.generators.training_set import Task
 
 if TYPE_CHECKING:
-    from lfkit.nn import PairGan
+    from lfkit.generators.gan import PairGan
 
 _PLAN = GanPlan(images_first=0.0, join="classifier")
 
@@ -48,7 +48,7 @@ class Acgan(JudgedGenerator):
         self.device = device
 
     def _begin(self, task: Task) -> PairGan:
-        from lfkit.nn import Extras, PairGan
+        from lfkit.generators.gan import Extras, PairGan
 
         return PairGan(
             self._real(task),

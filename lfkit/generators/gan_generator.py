@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lfkit.data.image_source import to_pixels
+from lfkit.data.votes import Votes
 from lfkit.errors import InputError
 from lfkit.generators.generator import JointGenerator
 from lfkit.generators.samples import Samples
-from lfkit.generators.task import Task
-from lfkit.images import to_pixels
-from lfkit.votes import Votes
+from lfkit.generators.training_set import Task
 
 if TYPE_CHECKING:
     import torch
 
-    from lfkit.generators.made import Made
+    from lfkit.generators.lf_votes.batch_votes import BatchVotes
+    from lfkit.generators.trained_gan import Made
     from lfkit.labeling.labeling_function import LabelingFunction
-    from lfkit.lf_block import BatchVotes
 
 
 _SHOWN = 12  # images of each class
@@ -37,7 +37,7 @@ class GanGenerator(JointGenerator):
 
         Code is not saved: after `load` a generator knows no function.
         """
-        from lfkit.lf_block import BatchVotes
+        from lfkit.generators.lf_votes.batch_votes import BatchVotes
 
         if self.functions == "never":
             raise InputError(
@@ -100,14 +100,14 @@ class GanGenerator(JointGenerator):
         return classes
 
     def _new_made(self, shape: tuple[int, int, int], n_classes: int) -> Made:
-        from lfkit.generators.made import Made
+        from lfkit.generators.trained_gan import Made
 
         return Made(shape, n_classes, self.plan, self.device)
 
     def _preview(self, trained: Any, task: Task, step: int) -> Samples:
         import torch
 
-        from lfkit.nn.loop import mixed_seed
+        from lfkit.nn.training_loop import mixed_seed
 
         # The same noise each time: one sees the same images become better.
         seed = mixed_seed(self.random_state, 10)

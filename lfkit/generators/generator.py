@@ -14,15 +14,15 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
+from lfkit.data.image_source import to_pixels
+from lfkit.data.votes import ABSTAIN, Votes
 from lfkit.errors import InputError, RunError, TrainingError, TrainingWarning
-from lfkit.gan_plan import JOINS, GanPlan, check_choice
-from lfkit.generators.broken import advice, what_is_broken
+from lfkit.generators.gan.config import JOINS, GanPlan, check_choice
 from lfkit.generators.samples import Samples, Wanted, joined, none_of
-from lfkit.generators.task import Progress, Task, checked_task
-from lfkit.images import to_pixels
+from lfkit.generators.training.final_check import advice, what_is_broken
+from lfkit.generators.training_set import Progress, Task, checked_task
 from lfkit.runs.reading import read_sealed, reading, sealed
-from lfkit.store import write_atomically
-from lfkit.votes import ABSTAIN, Votes
+from lfkit.runs.store import write_atomically
 
 if TYPE_CHECKING:
     import torch
@@ -427,7 +427,7 @@ class JointGenerator(BaseEstimator, ABC):
         """Yield full blocks, one after another, for one block that is asked for."""
         import torch
 
-        from lfkit.nn.loop import mixed_seed
+        from lfkit.nn.training_loop import mixed_seed
 
         known = self.prior_
         for attempt in range(_MOST_TRIES + 1):

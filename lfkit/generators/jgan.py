@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 
 from lfkit.classifiers import ShrinkageLDA
 from lfkit.errors import InputError
-from lfkit.gan_plan import GanPlan, check_choice, check_number
+from lfkit.generators.gan.config import GanPlan, check_choice, check_number
 from lfkit.generators.gan_generator import GanGenerator
-from lfkit.generators.task import Progress, Task
+from lfkit.generators.training_set import Progress, Task
 
 if TYPE_CHECKING:
     import torch
 
-    from lfkit.generators.made import Made
-    from lfkit.nn import PairGan
+    from lfkit.generators.gan import PairGan
+    from lfkit.generators.trained_gan import Made
 
 # A quicker head makes sure labels before it knows which, and is found out by that.
 _PLAN = GanPlan(
@@ -93,7 +93,7 @@ class JGan(GanGenerator):
             )
 
     def _begin(self, task: Task) -> PairGan:
-        from lfkit.nn import PairGan, Real
+        from lfkit.generators.gan import PairGan, Real
 
         rows, group = self._label_rows(task)
         self._width = rows.shape[1], group
@@ -125,7 +125,7 @@ class JGan(GanGenerator):
         if self.targets == "votes":
             if not task.votes.n_functions:
                 raise InputError("targets is 'votes', and no function has voted.")
-            from lfkit.lf_block.trust import weights_of
+            from lfkit.generators.adp.lf_weights import weights_of
 
             parts = []
             for part in weights_of(task.votes):
@@ -155,7 +155,7 @@ class JGan(GanGenerator):
         return found
 
     def _new_made(self, shape: tuple[int, int, int], n_classes: int) -> Made:
-        from lfkit.generators.made import Made
+        from lfkit.generators.trained_gan import Made
 
         n_labels, group = self._width
         made = Made(
@@ -188,8 +188,8 @@ def _whitened(
     """Give frozen features by their first directions, each of variance 1, (n, d)."""
     from sklearn.decomposition import PCA
 
-    from lfkit.embeddings.imagenet import efficientnet_features
     from lfkit.features.feature import extract
+    from lfkit.features.imagenet import efficientnet_features
 
     features = extract([efficientnet_features], images, device=device)
     rows = features[efficientnet_features]

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lfkit.errors import InputError
-from lfkit.gan_plan import GanPlan, check_number
-from lfkit.generators.classified_generator import ClassifiedGenerator
-from lfkit.generators.task import Progress, Task
+from lfkit.generators.classifier_gan import ClassifiedGenerator
+from lfkit.generators.gan.config import GanPlan, check_number
+from lfkit.generators.training_set import Progress, Task
 
 if TYPE_CHECKING:
-    from lfkit.generators.self_labeled import SelfLabeled
+    from lfkit.generators.self_labeling_step import SelfLabeled
 
 # R1 costs a step of the discriminator: every sixteenth, 16 times as strong.
 _PLAN = GanPlan(
@@ -81,7 +81,7 @@ class SelfLabeling(ClassifiedGenerator):
         check_number("teacher_average", self.teacher_average, 0, 0.99999)
 
     def _begin(self, task: Task) -> SelfLabeled:
-        from lfkit.generators.self_labeled import SelfLabeled
+        from lfkit.generators.self_labeling_step import SelfLabeled
 
         return SelfLabeled(task, self, self._real(task))
 

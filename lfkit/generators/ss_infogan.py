@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfkit.errors import InputError
-from lfkit.gan_plan import GanPlan, check_number
-from lfkit.generators.classified_generator import JudgedGenerator
-from lfkit.generators.task import Task
+from lfkit.generators.classifier_gan import JudgedGenerator
+from lfkit.generators.gan.config import GanPlan, check_number
+from lfkit.generators.training_set import Task
 
 if TYPE_CHECKING:
     import torch
 
-    from lfkit.nn import PairGan
+    from lfkit.generators.gan import PairGan
 
 # Image : class : codes as 1 : 2 : .8, as in the authors' code.
 _PLAN = GanPlan(
@@ -72,7 +72,7 @@ class SsInfoGan(JudgedGenerator):
             )
 
     def _begin(self, task: Task) -> PairGan:
-        from lfkit.nn import Extras, PairGan
+        from lfkit.generators.gan import Extras, PairGan
 
         real = self._real(task)
         labeled = real.weights.cpu().numpy() > 0

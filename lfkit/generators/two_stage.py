@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from lfkit.gan_plan import GanPlan
+from lfkit.generators.gan.config import GanPlan
 from lfkit.generators.gan_generator import GanGenerator
-from lfkit.generators.task import Progress, Task
+from lfkit.generators.training_set import Progress, Task
 
 if TYPE_CHECKING:
     import torch
 
-    from lfkit.nn import PairGan
+    from lfkit.generators.gan import PairGan
 
 _PLAN = GanPlan(images_first=0.0)
 
@@ -53,7 +53,7 @@ class TwoStage(GanGenerator):
         return True
 
     def _begin(self, task: Task) -> PairGan:
-        from lfkit.nn import PairGan, Real
+        from lfkit.generators.gan import PairGan, Real
 
         k = task.n_classes
         real = Real(task.images, k, self.device)

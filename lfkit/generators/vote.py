@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lfkit.gan_plan import GanPlan
+from lfkit.aggregators.aggregate import make_aggregator
+from lfkit.data.votes import ABSTAIN, Votes
+from lfkit.generators.gan.config import GanPlan
 from lfkit.generators.gan_generator import GanGenerator
-from lfkit.generators.task import Progress, Task
-from lfkit.labels import make_aggregator
-from lfkit.votes import ABSTAIN, Votes
+from lfkit.generators.training_set import Progress, Task
 
 if TYPE_CHECKING:
     import torch
 
+    from lfkit.generators.gan import PairGan
     from lfkit.labeling.labeling_function import LabelingFunction
-    from lfkit.nn import PairGan
 
 _PLAN = GanPlan(labels="none")
 
@@ -67,7 +67,7 @@ class Vote(GanGenerator):
         )
 
     def _begin(self, task: Task) -> PairGan:
-        from lfkit.nn import PairGan, Real
+        from lfkit.generators.gan import PairGan, Real
 
         real = Real(task.images, task.n_classes, self.device)
         return PairGan(real, task.shape, self.plan, self.random_state, self.device)

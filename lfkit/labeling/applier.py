@@ -10,26 +10,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lfkit.data.image_source import ImageSource
+from lfkit.data.vote_columns import originals, place_out_of_fold, place_votes
+from lfkit.data.votes import ABSTAIN, Votes
 from lfkit.errors import DataError, DeclarationError, FaultError
 from lfkit.features.feature import Feature, ancestors
-from lfkit.features.handing import is_own
-from lfkit.fingerprint import unchanging
-from lfkit.images import ImageSource
-from lfkit.labeling.batched import Failure
-from lfkit.labeling.blocks import BlockResult, BlockRunner, is_per_image
-from lfkit.labeling.evaluation import Evaluator, cpu_count
-from lfkit.labeling.faults import Report, first_failure
-from lfkit.labeling.file_reads import WatchedStore, note_named_files, remarks
-from lfkit.labeling.fitting import Fitter, Seeds, Watch, is_fixed
+from lfkit.features.user_code.sealed_inputs import is_own
+from lfkit.labeling.engine.batched import Failure
+from lfkit.labeling.engine.blocks import BlockResult, BlockRunner, is_per_image
+from lfkit.labeling.engine.evaluator import Evaluator, cpu_count
+from lfkit.labeling.engine.failures import Report, first_failure
+from lfkit.labeling.engine.file_reads import WatchedStore, note_named_files, remarks
+from lfkit.labeling.engine.seed_fitting import Fitter, Seeds, Watch, is_fixed
+from lfkit.labeling.engine.worker_pool import MOST_KILLS, why_not_sent
 from lfkit.labeling.labeling_function import (
     LabelingFunction,
     from_snorkel,
     is_snorkel,
 )
-from lfkit.labeling.matrix import originals, place_out_of_fold, place_votes
-from lfkit.labeling.pool import MOST_KILLS, why_not_sent
-from lfkit.store import Block, MemoryStore, Store, block_size
-from lfkit.votes import ABSTAIN, Votes
+from lfkit.runs.cache_keys import unchanging
+from lfkit.runs.store import Block, MemoryStore, Store, block_size
 
 _FEW_IMAGES = 512
 # A per-image function may take a second an image: a kill must not cost many minutes.
@@ -476,7 +476,7 @@ def _checked_seeds(
 def _as_source(images: NDArray[np.uint8] | ImageSource) -> ImageSource:
     if isinstance(images, ImageSource):
         return images
-    from lfkit.datasets.array import ArraySource
+    from lfkit.data.datasets.array_source import ArraySource
 
     return ArraySource(np.asarray(images))
 

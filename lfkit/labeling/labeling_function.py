@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lfkit.data.votes import ABSTAIN
 from lfkit.errors import DeclarationError
 from lfkit.features.feature import (
     Feature,
@@ -19,9 +20,8 @@ from lfkit.features.feature import (
     image,
     name_of,
 )
-from lfkit.features.user_calls import contents_of, declared_files
-from lfkit.labeling.thresholds import Threshold
-from lfkit.votes import ABSTAIN
+from lfkit.features.user_code.calling import contents_of, declared_files
+from lfkit.labeling.thresholds.threshold import Threshold
 
 KINDS = ("heuristic", "image-processing", "deep")
 

@@ -17,14 +17,14 @@ from typing import Any
 
 from lfkit.data.class_names import checked_names
 from lfkit.errors import DataError, DeclarationError
-from lfkit.features.user_calls import Calling, named_files, text_of
-from lfkit.fingerprint import ctrl_c, note_import
+from lfkit.features.user_code.calling import Calling, named_files, text_of
 from lfkit.labeling.labeling_function import (
     KINDS,
     LabelingFunction,
     from_snorkel,
     is_snorkel,
 )
+from lfkit.runs.cache_keys import ctrl_c, note_import
 
 _FORMS = (
     "a module (lf_library.fashion), a file (my_lfs.py) or one name (my_lfs.py:name)"

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from lfkit.metrics.image_set import ImageSet
-from lfkit.metrics.labeled import judged, left_out, why_unlabeled, why_unlike
+from lfkit.metrics.labeled_metric import judged, left_out, why_unlabeled, why_unlike
 from lfkit.metrics.metric import Metric, Need, Protocol, Score, Tools
 
 # A judge in float32 gives 0 to what it all but excludes; one such image must not

@@ -9,10 +9,10 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lfkit.calibration import log_losses, measure
+from lfkit.aggregators.calibration import log_losses, measure
 from lfkit.errors import InputError
 from lfkit.metrics.image_set import ImageSet
-from lfkit.metrics.labeled import judged, left_out, why_unlabeled, why_unlike
+from lfkit.metrics.labeled_metric import judged, left_out, why_unlabeled, why_unlike
 from lfkit.metrics.metric import Metric, Need, Protocol, Score, Tools
 
 
@@ -30,7 +30,8 @@ class LabelFidelity(Metric):
       judge's classes, which moves where the images themselves lack a class. The share
       of each class c, by the label distributions.
     - ECE, Brier score and NLL of the label distributions against the judge's class, as
-      `lfkit.calibration` has them. The judge's own errors are counted as the labels'.
+      `lfkit.aggregators.calibration` has them. The judge's own errors are counted as
+      the labels'.
 
     Parameters
     ----------

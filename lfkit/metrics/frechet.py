@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from lfkit.metrics.extracted import Moments, extracted
+from lfkit.metrics.feature_statistics import Moments, extracted
 from lfkit.metrics.image_set import ImageSet
 from lfkit.metrics.metric import Metric, Protocol, Score, Tools
 

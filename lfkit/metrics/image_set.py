@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from lfkit.datasets import ArraySource
+from lfkit.data.datasets import ArraySource
+from lfkit.data.image_source import ImageSource
 from lfkit.errors import InputError
-from lfkit.images import ImageSource
 
 _CHUNK_ROWS = 1024
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.special import xlogy
 
-from lfkit.metrics.extracted import SplitSums, extracted
+from lfkit.metrics.feature_statistics import SplitSums, extracted
 from lfkit.metrics.image_set import ImageSet
 from lfkit.metrics.metric import Metric, Protocol, Score, Tools
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from lfkit.metrics.extracted import extracted
+from lfkit.metrics.feature_statistics import extracted
 from lfkit.metrics.image_set import ImageSet
 from lfkit.metrics.metric import Metric, Protocol, Score, Tools
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
-from lfkit.extractors import Extractor
+from lfkit.metrics.extractors import Extractor
 from lfkit.metrics.image_set import ImageSet
 
 Progress = Callable[[str, int, int], None]

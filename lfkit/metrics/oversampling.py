@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfkit.metrics.image_set import ImageSet
-from lfkit.metrics.labeled import why_unlike
+from lfkit.metrics.labeled_metric import why_unlike
 from lfkit.metrics.metric import Metric, Need, Score, Tools
-from lfkit.metrics.training import (
+from lfkit.metrics.trained_classifiers import (
     DEFAULT_IMAGES,
     DEFAULT_STEPS,
     Pairs,

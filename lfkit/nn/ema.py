@@ -7,7 +7,7 @@ import copy
 import torch
 from torch import nn
 
-from lfkit.nn.spectral import Spectral
+from lfkit.nn.spectral_norm import Spectral
 
 
 class Average:

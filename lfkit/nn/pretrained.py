@@ -8,11 +8,7 @@ import torch
 from torch import nn
 from torch.nn.utils import skip_init
 
-from lfkit.embeddings.efficientnet_lite import (
-    N_EARLY_BLOCKS,
-    efficientnet_lite0,
-    network_input,
-)
+from lfkit.nn.efficientnet_lite import N_EARLY_BLOCKS, efficientnet_lite0, network_input
 from lfkit.nn.networks import SmallConvNet
 
 _DROPOUT = 0.3

@@ -15,24 +15,24 @@ from sklearn.utils.validation import check_is_fitted
 
 from lfkit.aggregators import SeedWeightedVote
 from lfkit.aggregators.aggregator import Aggregator, clear_winners
-from lfkit.analysis import checked_labels
-from lfkit.class_prior import ClassPrior, given_prior
+from lfkit.data.image_source import ImageSource
+from lfkit.data.votes import ABSTAIN, Votes, with_known
 from lfkit.errors import InputError
-from lfkit.fingerprint import fingerprint
-from lfkit.images import ImageSource
+from lfkit.labeling.analysis import checked_labels
 from lfkit.nn import FINE_TUNING, TrainingPlan
-from lfkit.refinement.alignment import found_prior
-from lfkit.refinement.compact import Compactor, compact, fit_compactor
-from lfkit.refinement.course import Finished, Kept, Run
-from lfkit.refinement.distillation import Distill
-from lfkit.refinement.pretrained import PretrainedViews
-from lfkit.refinement.refined import ImageModel, Refined, as_views
-from lfkit.refinement.stage import Progress
-from lfkit.refinement.stages import STAGES, chosen_stages
-from lfkit.refinement.task import Task, posteriors_of_seeds, small_pixels
-from lfkit.refinement.views import PixelViews, Views
-from lfkit.store import MemoryStore, Store
-from lfkit.votes import ABSTAIN, Votes, with_known
+from lfkit.refinement.class_prior import ClassPrior, given_prior
+from lfkit.refinement.feature_sets import PixelViews, Views
+from lfkit.refinement.pca import Compactor, compact, fit_compactor
+from lfkit.refinement.pipeline import Finished, Kept, Run
+from lfkit.refinement.pretrained_features import PretrainedViews
+from lfkit.refinement.problem import Task, posteriors_of_seeds, small_pixels
+from lfkit.refinement.result import ImageModel, Refined, as_views
+from lfkit.refinement.stages.align import found_prior
+from lfkit.refinement.stages.all_stages import STAGES, chosen_stages
+from lfkit.refinement.stages.distill import Distill
+from lfkit.refinement.stages.stage import Progress
+from lfkit.runs.cache_keys import fingerprint
+from lfkit.runs.store import MemoryStore, Store
 
 # Views, or one (n, ...) array per feature, or several such sets by name.
 FeatureSet = Views | Sequence[NDArray[Any]] | NDArray[Any]

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from lfkit.images import ImageSource
-from lfkit.store import write_atomically
-from lfkit.votes import ABSTAIN
+from lfkit.data.image_source import ImageSource
+from lfkit.data.votes import ABSTAIN
+from lfkit.runs.store import write_atomically
 
 _PER_SIDE = 8
 _TILE = 56

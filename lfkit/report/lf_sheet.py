@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from lfkit.analysis import LFAnalysis
-from lfkit.images import ImageSource
-from lfkit.store import write_atomically
-from lfkit.votes import ABSTAIN, Votes
+from lfkit.data.image_source import ImageSource
+from lfkit.data.votes import ABSTAIN, Votes
+from lfkit.labeling.analysis import LFAnalysis
+from lfkit.runs.store import write_atomically
 
 _PER_FUNCTION = 14
 _PICTURE = 56  # 7 x 8 and 2 x 28: small images are enlarged without a blur

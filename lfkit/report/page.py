@@ -8,7 +8,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from lfkit.report.sections import SECTIONS, Material
-from lfkit.store import write_atomically
+from lfkit.runs.store import write_atomically
 
 
 def write_report(

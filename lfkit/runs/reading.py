@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lfkit.errors import InputError, LfkitError, RunError
-from lfkit.json_text import to_json
+from lfkit.runs.json_text import to_json
 
 _CHECKSUM = "checksum"
 _MOST_REASON = 200  # characters of what a parser says

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from lfkit.calibration import measure
+from lfkit.aggregators.calibration import measure
 from lfkit.report.charts import line_chart
 from lfkit.report.sections.section import Material, Section
 

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from lfkit.analysis import error_buckets
+from lfkit.labeling.analysis import error_buckets
 from lfkit.report.sections.section import Material, Section
 
 _MOST_CLASSES = 40

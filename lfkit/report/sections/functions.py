@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from lfkit.data.votes import ABSTAIN
 from lfkit.report.sections.section import Material, Section
-from lfkit.votes import ABSTAIN
 
 _PER_SIDE = 8
 _MOST_FUNCTIONS = 150

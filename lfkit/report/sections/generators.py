@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from lfkit.generated import Generated
-from lfkit.report.album import data_uri
+from lfkit.metrics.generated_images import Generated
 from lfkit.report.charts import line_chart
+from lfkit.report.image_tiles import data_uri
 from lfkit.report.sections.section import Material, Section
 
 _PER_CLASS, _N_NEIGHBORS = 10, 20

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from lfkit.report.album import data_uri
+from lfkit.report.image_tiles import data_uri
 from lfkit.report.sections.section import Material, Section
 
 _PER_SOURCE = 12

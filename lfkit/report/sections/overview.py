@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from lfkit.metrics.labels.run_summary import floor_of, verdict
 from lfkit.report.sections.section import Material, Section
-from lfkit.summary import floor_of, verdict
 
 
 class Overview(Section):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from lfkit.metrics.blocks import Row, score_blocks
+from lfkit.metrics.score_table import Row, score_blocks
 from lfkit.report.sections.section import Material, Section
 
 

@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from lfkit.generated import Generated
-from lfkit.loaded_run import LoadedRun
-from lfkit.report.album import Album
+from lfkit.metrics.generated_images import Generated
+from lfkit.report.image_tiles import Album
+from lfkit.runs.run import LoadedRun
 
 
 @dataclass(eq=False)

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
-from lfkit.pairs import error_correlations
+from lfkit.data.votes import ABSTAIN
+from lfkit.metrics.labels.lf_agreement import error_correlations
 from lfkit.report.sections.section import Material, Section
-from lfkit.votes import ABSTAIN
 
 _MOST_FUNCTIONS, _MOST_CLASSES = 120, 40
 _LEAST_DRAWN, _N_PAIRS = 0.03, 12

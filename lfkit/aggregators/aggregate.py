@@ -1,0 +1,387 @@
+"""From votes to labels, and how right they are."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lfkit.aggregators import AGGREGATORS, Aggregator
+from lfkit.aggregators.aggregator import clear_winners
+from lfkit.aggregators.calibration import (
+    cross_calibrated,
+    fit_calibrator,
+    precise_enough,
+)
+from lfkit.aggregators.inference.em import TIE_TOLERANCE
+from lfkit.data.image_source import ImageSource, content_groups
+from lfkit.data.votes import ABSTAIN, Votes
+from lfkit.errors import InputError
+
+_ENOUGH_SEEDS = 10  # to say how far confidence can be believed
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """What labels are judged by: seeds, labeled by what has learned from none of them.
+
+    Attributes
+    ----------
+    rows : (s,) the seeds' row numbers; -1 where their images are not among those
+        labeled.
+    labels : (s,) their classes.
+    proba : (s, k) posteriors on them, each by functions and models fitted without that
+        seed. If `is_calibrated`, each row is calibrated by other seeds.
+    predicted : (s,) the class each would have got, -1 = none.
+    of : the last stage that these seeds judge: "votes", or the name of a stage of the
+        refinement. Whoever changes labels after it writes new evidence, or none.
+    is_calibrated : the posteriors of the labels, `Labels.proba`, were calibrated on
+        these seeds, after that stage.
+    temperature : of that calibration; None where there is none, or another kind.
+    too_few : which seeds these are, if they do not tell how far confidence can be
+        believed; "" where they do.
+    """
+
+    rows: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    proba: NDArray[np.float64]
+    predicted: NDArray[np.int64]
+    of: str = "votes"
+    is_calibrated: bool = False
+    temperature: float | None = None
+    too_few: str = ""
+
+    @property
+    def accuracy(self) -> float:
+        """The share of the seeds that come out right; no label counts as wrong."""
+        return float((self.predicted == self.labels).mean())
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """Labels made of votes, and perhaps refined by the images.
+
+    Attributes
+    ----------
+    labels : (n,) classes, -1 = no label.
+    proba : (n, k) posterior; seeds have their given class.
+    is_seed : (n,) True where the label was given.
+    vote_labels, vote_confidence : (n,) what the votes alone say, before refinement and
+        before labels of little confidence were dropped.
+    held_out : what these labels, and no earlier ones, are judged by; None where no seed
+        can tell.
+    chosen : the aggregator whose labels these are: `auto` has chosen one.
+    reason : why it was chosen, in one sentence; "" where it was asked for.
+    """
+
+    labels: NDArray[np.int64]
+    proba: NDArray[np.float64]
+    is_seed: NDArray[np.bool_]
+    vote_labels: NDArray[np.int64]
+    vote_confidence: NDArray[np.float64]
+    held_out: HeldOut | None = None
+    chosen: str = ""
+    reason: str = ""
+
+    @property
+    def on_seeds(self) -> NDArray[np.float64] | None:
+        """(s, k) posteriors on the seeds by what has not seen them; None without."""
+        return None if self.held_out is None else self.held_out.proba
+
+    @property
+    def seed_labels(self) -> NDArray[np.int64] | None:
+        """(s,) the classes of the seeds in `on_seeds`; None without."""
+        return None if self.held_out is None else self.held_out.labels
+
+    @property
+    def temperature(self) -> float | None:
+        """What calibrated the posteriors, if it was a temperature."""
+        return None if self.held_out is None else self.held_out.temperature
+
+    @property
+    def is_calibrated(self) -> bool:
+        """Tell whether seeds have told how far confidence can be believed."""
+        return self.held_out is not None and self.held_out.is_calibrated
+
+    def relabeled(
+        self,
+        labels: NDArray[np.int64],
+        proba: NDArray[np.float64],
+        held_out: HeldOut | None,
+    ) -> Labels:
+        """Give other labels to the same images, with the evidence that is theirs.
+
+        Parameters
+        ----------
+        held_out : of these labels; None where no seed can judge them. The evidence of
+            the labels before is never kept.
+        """
+        return replace(self, labels=labels, proba=proba, held_out=held_out)
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """How many labels are right, of readable images whose class is known, not given.
+
+    Attributes
+    ----------
+    of_all : share of these images with the right label; no label counts as wrong.
+    of_labeled : share among those that have a label.
+    n : number of these images.
+    """
+
+    of_all: float
+    of_labeled: float
+    n: int
+
+
+def make_aggregator(
+    name: str, class_balance: Sequence[float] | None, random_state: int = 0
+) -> Aggregator:
+    """Make an aggregator by its name in AGGREGATORS."""
+    if name not in AGGREGATORS:
+        raise InputError(
+            f"there is no aggregator {name!r}; choose from {', '.join(AGGREGATORS)} "
+            "(`lfkit apply` also takes floor)."
+        )
+    return AGGREGATORS[name](class_balance=class_balance, random_state=random_state)
+
+
+def aggregate(
+    votes: Votes,
+    name: str,
+    class_balance: Sequence[float] | None = None,
+    random_state: int = 0,
+    unreadable: Collection[int] = (),
+) -> Labels:
+    """Turn votes into labels; the seeds keep the labels they were given.
+
+    Where there are votes on the seeds by functions that have not seen them, and enough
+    seeds, posteriors are calibrated: as sure as they are right there.
+
+    Parameters
+    ----------
+    unreadable : rows without pixels: seeds among them keep their label, and judge
+        nothing.
+    """
+    aggregator = make_aggregator(name, class_balance, random_state)
+    return aggregate_with(aggregator, votes, name, unreadable)
+
+
+def aggregate_with(
+    aggregator: Aggregator,
+    votes: Votes,
+    name: str,
+    unreadable: Collection[int] = (),
+) -> Labels:
+    """Do as `aggregate` with an aggregator, which is fitted by it."""
+    given, votes = votes, _without_seeds(votes, unreadable)
+    proba = aggregator.fit_predict_proba(votes)
+    labels = clear_winners(proba, votes)
+    on_seeds = aggregator.out_of_fold_proba(votes)
+    held_out = None
+    if on_seeds is not None:
+        fold, rows = votes.seed_out_of_fold, votes.seed_rows
+        assert fold is not None, "posteriors on seeds are made of votes on them"
+        proba, held_out = calibrate(
+            proba,
+            on_seeds,
+            rows=np.full(len(fold), -1) if rows is None else np.asarray(rows, np.int64),
+            labels=np.asarray(votes.seed_labels, np.int64),
+            predicted=clear_winners(on_seeds, fold),
+            basis=getattr(aggregator, "seed_proba_", None),
+            random_state=aggregator.random_state,
+        )
+    is_seed = np.zeros(len(votes), bool)
+    if given.seed_rows is not None and given.seed_labels is not None:
+        is_seed[given.seed_rows] = True
+        labels[given.seed_rows] = given.seed_labels
+        proba[given.seed_rows] = np.eye(votes.n_classes)[given.seed_labels]
+    return Labels(
+        labels,
+        proba,
+        is_seed,
+        vote_labels=labels,
+        vote_confidence=proba.max(axis=1, initial=0.0),
+        held_out=held_out,
+        chosen=getattr(aggregator, "chosen_", name),
+        reason=getattr(aggregator, "reason_", ""),
+    )
+
+
+def _without_seeds(votes: Votes, rows: Collection[int]) -> Votes:
+    """Take images from among the seeds."""
+    seeds, fold = votes.seed_rows, votes.seed_out_of_fold
+    if seeds is None or votes.seed_labels is None:
+        return votes
+    kept = np.flatnonzero(~np.isin(seeds, list(rows)))
+    if len(kept) == len(seeds):
+        return votes
+    if not len(kept):
+        return replace(votes, seed_rows=None, seed_labels=None, seed_out_of_fold=None)
+    return replace(
+        votes,
+        seed_rows=seeds[kept],
+        seed_labels=votes.seed_labels[kept],
+        seed_out_of_fold=None if fold is None else fold.rows(kept),
+    )
+
+
+def calibrate(
+    proba: NDArray[np.float64],
+    on_seeds: NDArray[np.float64],
+    *,
+    rows: NDArray[np.int64],
+    labels: NDArray[np.int64],
+    predicted: NDArray[np.int64] | None = None,
+    basis: NDArray[np.float64] | None = None,
+    of: str = "votes",
+    random_state: int = 0,
+) -> tuple[NDArray[np.float64], HeldOut]:
+    """Make posteriors as sure as they are right on held-out seeds; give that evidence.
+
+    To be called once, after the last stage that changes the posteriors. They stay as
+    they are where there are fewer than ten seeds, or none of a class that labels have:
+    such seeds do not tell how far confidence can be believed.
+
+    Parameters
+    ----------
+    proba : (n, k) of all images.
+    on_seeds : (s, k) of the seeds, likewise made, by what has not learned from them.
+    rows, labels : (s,) the seeds' row numbers and classes.
+    predicted : (s,) the class each would have got; None: its most probable one.
+    basis : (s, k) what the calibration is learned from, if a model was chosen by the
+        seeds: its posteriors on them; `on_seeds` are those of a choice without each.
+    of : the stage that made the posteriors.
+    random_state : of the folds in which the seeds' own posteriors are calibrated.
+    """
+    too_few = _too_few(proba, labels)
+    if too_few:
+        return proba, HeldOut(
+            rows=rows,
+            labels=labels,
+            proba=on_seeds,
+            predicted=on_seeds.argmax(axis=1) if predicted is None else predicted,
+            of=of,
+            too_few=too_few,
+        )
+    calibrator = fit_calibrator(on_seeds if basis is None else basis, labels)
+    # A class without any share gets none: 0 is not a small number there.
+    none = np.asarray(~(proba.any(axis=0) | on_seeds.any(axis=0)))
+    found = _without(cross_calibrated(on_seeds, labels, random_state), none)
+    return _without(calibrator(proba), none), HeldOut(
+        rows=rows,
+        labels=labels,
+        proba=found,
+        predicted=found.argmax(axis=1) if predicted is None else predicted,
+        of=of,
+        is_calibrated=True,
+        temperature=calibrator.temperature,
+    )
+
+
+def _too_few(proba: NDArray[np.float64], labels: NDArray[np.int64]) -> str:
+    """Say which seeds tell too little of the labels by these posteriors; or ""."""
+    if len(labels) < _ENOUGH_SEEDS:
+        return f"fewer than {_ENOUGH_SEEDS} seeds"
+    best = proba >= proba.max(axis=1, keepdims=True, initial=0.0) - TIE_TOLERANCE
+    named = best[best.sum(axis=1) == 1].any(axis=0)
+    if (
+        len(np.unique(labels)) < 2
+        or named[np.setdiff1d(np.arange(len(named)), labels)].any()
+    ):
+        return "seeds that do not show every class"
+    return ""
+
+
+def _without(
+    proba: NDArray[np.float64], classes: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Take what some classes, (k,), were given for others: (n, k)."""
+    if not classes.any():
+        return proba
+    left = np.where(classes, 0, proba)
+    return np.asarray(left / left.sum(axis=1, keepdims=True))
+
+
+def keep_precise(labels: Labels, target: float) -> Labels:
+    """Take back the labels that are not sure enough; seeds stay.
+
+    As many are kept as have a mean confidence of at least the target.
+    """
+    own = (labels.labels != ABSTAIN) & ~labels.is_seed
+    kept = labels.is_seed.copy()
+    confidence = labels.proba[own].max(axis=1, initial=0.0)
+    kept[np.flatnonzero(own)[precise_enough(confidence, target)]] = True
+    return replace(labels, labels=np.where(kept, labels.labels, ABSTAIN))
+
+
+def seed_accuracy(
+    votes: Votes,
+    name: str,
+    class_balance: Sequence[float] | None = None,
+    random_state: int = 0,
+) -> float | None:
+    """Score an aggregator on the seeds, by what has not seen them.
+
+    Returns None without out-of-fold votes. No vote and ties count as wrong.
+    """
+    held_out = aggregate(votes, name, class_balance, random_state).held_out
+    return None if held_out is None else held_out.accuracy
+
+
+def score(
+    labels: NDArray[np.int64], truth: NDArray[np.int64], given: NDArray[np.bool_]
+) -> Accuracy | None:
+    """Compare labels with the truth.
+
+    Parameters
+    ----------
+    truth : (n,) -1 where unknown.
+    given : (n,) images not to be scored; see `given_images`.
+    """
+    rows = (truth >= 0) & ~given
+    if not rows.any():
+        return None
+    right, labeled = labels[rows] == truth[rows], labels[rows] != ABSTAIN
+    of_labeled = float(right[labeled].mean()) if labeled.any() else float("nan")
+    return Accuracy(float(right.mean()), of_labeled, int(rows.sum()))
+
+
+def given_images(
+    source: ImageSource, votes: Votes, unreadable: Collection[int] = ()
+) -> NDArray[np.bool_]:
+    """Find what is not scored: every image with a seed's content or without pixels.
+
+    Parameters
+    ----------
+    unreadable : rows that could not be read, beside those the source knows.
+    """
+    given = same_content(source.keys, votes.seed_rows)
+    given[[*source.known_problems, *unreadable]] = True
+    return given
+
+
+def scored_images(
+    source: ImageSource,
+    votes: Votes,
+    truth: NDArray[np.int64],
+    unreadable: Collection[int] = (),
+) -> NDArray[np.int64]:
+    """Give the classes to score by, (n,); -1 = unknown, given or unreadable.
+
+    Labels and floors are scored on the same images, copies of one another among them.
+    """
+    return np.where(given_images(source, votes, unreadable), -1, truth)
+
+
+def same_content(
+    keys: NDArray[np.uint8], rows: NDArray[np.int64] | None
+) -> NDArray[np.bool_]:
+    """Tell which of n images have the content of one in `rows`, (n,)."""
+    if rows is None:
+        return np.zeros(len(keys), bool)
+    _, group = content_groups(keys)
+    return np.isin(group, group[rows])

@@ -1,0 +1,1 @@
+"""The likelihood of votes, EM, dependencies, sampling: what aggregators share."""

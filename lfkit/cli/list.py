@@ -1,0 +1,342 @@
+"""`lfkit list`: what there is to choose from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lfkit.cli.console import echo
+from lfkit.cli.options import parse_size, split_list
+from lfkit.errors import InputError, StorageError
+from lfkit.runs.json_text import to_json
+
+if TYPE_CHECKING:
+    from lfkit.cli.lf_sheets import SheetRequest
+
+_FAMILIES = ("lfs", "aggregators", "generators", "metrics", "datasets")
+_SHIPPED = (
+    "lf_library.digits",
+    "lf_library.street_digits",
+    "lf_library.fashion",
+    "lf_library.natural",
+)
+
+
+def list_family(
+    family: Annotated[
+        str | None,
+        typer.Argument(help=f"One of {', '.join(_FAMILIES)}; all by default."),
+    ] = None,
+    lfs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--lfs",
+            metavar="SPEC",
+            help="Labeling functions of these, not the shipped.",
+        ),
+    ] = None,
+    kinds: Annotated[
+        str | None,
+        typer.Option(
+            help="Only functions of these kinds: heuristic,deep,…", metavar="KIND,…"
+        ),
+    ] = None,
+    sheet: Annotated[
+        bool,
+        typer.Option(
+            "--sheet", help="Draw images that each labeling function votes for."
+        ),
+    ] = False,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="For --sheet: the images; by default the DATA of the functions' file.",
+            metavar="DATA",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="For --sheet: the PNG; by default lf_sheet_<module>.png.",
+            metavar="FILE",
+        ),
+    ] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(
+            help="For --sheet: resize every image: 64, or 64x48 (height x width).",
+            metavar="SIZE",
+        ),
+    ] = None,
+    color: Annotated[
+        str | None,
+        typer.Option(
+            help="For --sheet: convert every image: gray or rgb.", metavar="COLOR"
+        ),
+    ] = None,
+    seeds_per_class: Annotated[
+        int | None,
+        typer.Option(
+            help="For --sheet: labeled images per class to learn from; 20 by default.",
+            metavar="N",
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="For --sheet: every random choice; 0 by default.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the result as JSON.")
+    ] = False,
+) -> None:
+    """List labeling functions, aggregators, generators, metrics and data sets."""
+    if family is not None and family not in _FAMILIES:
+        raise InputError(
+            f"there is no family {family!r}; choose from {', '.join(_FAMILIES)}."
+        )
+    chosen_kinds = _checked_kinds(kinds)
+    if sheet:
+        from lfkit.cli.lf_sheets import SheetRequest
+
+        _check_sheet(family, lfs, data, out)
+        requests = [
+            SheetRequest(
+                specs=specs,
+                data=data,
+                out=out,
+                kinds=chosen_kinds,
+                size=parse_size(size),
+                color=color,
+                seeds_per_class=20 if seeds_per_class is None else seeds_per_class,
+                seed=seed or 0,
+            )
+            for specs in ([tuple(lfs)] if lfs else [(spec,) for spec in _SHIPPED])
+        ]
+        _draw(requests, as_json)
+        return
+    for option, value in (
+        ("--data", data),
+        ("--out", out),
+        ("--size", size),
+        ("--color", color),
+        ("--seeds-per-class", seeds_per_class),
+        ("--seed", seed),
+    ):
+        if value is not None:
+            raise InputError(f"{option} goes with --sheet; add it, or leave out both.")
+    chosen = _FAMILIES if family is None else (family,)
+    found = {name: _ROWS[name](lfs or _SHIPPED, chosen_kinds) for name in chosen}
+    if as_json:
+        echo(to_json(found if family is None else found[family]))
+        return
+    _show(found)
+
+
+def _checked_kinds(text: str | None) -> tuple[str, ...]:
+    kinds = split_list(text)
+    if not kinds:
+        return ()
+    from lfkit.labeling.labeling_function import KINDS  # imports torch
+
+    for kind in kinds:
+        if kind not in KINDS:
+            raise InputError(
+                f"there is no kind {kind!r}; choose from {', '.join(KINDS)}."
+            )
+    return kinds
+
+
+def _check_sheet(
+    family: str | None, lfs: list[str] | None, data: str | None, out: Path | None
+) -> None:
+    if family != "lfs":
+        raise InputError(
+            "--sheet draws what labeling functions vote for; write `lfkit list lfs "
+            "--sheet`."
+        )
+    for option, value in (("--data", data), ("--out", out)):
+        if value is not None and not lfs:
+            raise InputError(
+                f"{option} is for one sheet; choose its functions with --lfs SPEC."
+            )
+
+
+def _draw(requests: list[SheetRequest], as_json: bool) -> None:
+    """Draw a sheet per request; where there are several, go on without those in vain.
+
+    What the shipped functions were written for need not be on this machine.
+    """
+    from lfkit.cli.console import Console
+    from lfkit.cli.lf_sheets import draw_sheet
+    from lfkit.cli.progress import Bars
+
+    console = Console(soft_wrap=True)
+    results = []
+    for request in requests:
+        try:
+            with Bars(quiet=as_json) as bars:
+                found = draw_sheet(request, bars)
+                bars.close()
+        except InputError as error:
+            if len(requests) == 1 or isinstance(error, StorageError):
+                raise
+            found = {"lfs": list(request.specs), "sheet": None, "notes": [str(error)]}
+        results.append(found)
+        if as_json:
+            continue
+        name = ", ".join(request.specs)
+        if found["sheet"] is None:
+            console.print(f"{name}: no sheet; {found['notes'][0]}", style="yellow")
+            continue
+        console.print(
+            f"{found['sheet']}  {found['functions']} functions of {name} on "
+            f"{found['images']:,} images of {found['data']}"
+        )
+        for note in found["notes"]:
+            console.print(f"  Note: {note}.", style="yellow")
+    if as_json:
+        echo(to_json(results))
+    if not any(found["sheet"] for found in results):
+        raise typer.Exit(2)
+
+
+def _show(found: dict[str, list[dict[str, Any]]]) -> None:
+    from lfkit.cli.console import Console
+
+    console = Console()
+    for family, rows in found.items():
+        for origin in dict.fromkeys(row.get("from") for row in rows):
+            title = f"{family} of {origin}" if origin else family
+            console.print(title, style="bold cyan")
+            own = [row for row in rows if row.get("from") == origin]
+            console.print(_claims(own) if family == "lfs" else _table(own))
+            console.print()
+
+
+def _claims(rows: list[dict[str, Any]]) -> Any:
+    """Give each function two lines: its claim needs the whole width."""
+    from rich.console import Group
+    from rich.padding import Padding
+    from rich.table import Table
+
+    from lfkit.cli.console import Text
+
+    widths = {key: max(len(row[key]) for row in rows) for key in ("name", "kind")}
+    lines: list[Any] = []
+    for row in rows:
+        head = Table.grid(padding=(0, 2))
+        head.add_column(width=widths["name"], style="bold", overflow="fold")
+        head.add_column(width=widths["kind"])
+        head.add_column()
+        head.add_row(row["name"], row["kind"], row["votes for"])
+        lines.append(head)
+        if row["claim"]:
+            lines.append(Padding(Text(row["claim"]), (0, 0, 0, 4)))
+    return Group(*lines)
+
+
+def _table(rows: list[dict[str, Any]]) -> Any:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    columns = [column for column in rows[0] if column != "from"]
+    for column in columns:
+        table.add_column(column, no_wrap=column == "name")
+    for row in rows:
+        table.add_row(*(str(row[column]) for column in columns))
+    return table
+
+
+def _lf_rows(specs: Sequence[str], kinds: Sequence[str]) -> list[dict[str, Any]]:
+    from lfkit.labeling.loading import load_lfs
+
+    rows = []
+    for spec in specs:
+        loaded = load_lfs([spec])
+        names = loaded.class_names
+        for lf in loaded.lfs:
+            if kinds and lf.kind not in kinds:
+                continue
+            labels = [names[c] if names else str(c) for c in lf.classes or ()]
+            every = names is not None and len(labels) == len(names)
+            rows.append(
+                {
+                    "name": lf.name,
+                    "from": spec,
+                    "kind": lf.kind,
+                    "votes for": "all classes" if every else ", ".join(labels),
+                    "claim": lf.doc,
+                }
+            )
+    if not rows:
+        raise InputError(f"there is no labeling function of kind {' or '.join(kinds)}.")
+    return rows
+
+
+def _aggregator_rows(
+    specs: Sequence[str], kinds: Sequence[str]
+) -> list[dict[str, Any]]:
+    from lfkit.aggregators import AGGREGATORS
+
+    return [
+        {"name": name, "what it does": _first_line(kind)}
+        for name, kind in AGGREGATORS.items()
+    ]
+
+
+def _generator_rows(specs: Sequence[str], kinds: Sequence[str]) -> list[dict[str, Any]]:
+    from lfkit.generators import GENERATORS
+
+    return [
+        {
+            "name": name,
+            "what it does": _first_line(kind),
+            "paper": kind.paper,
+            "needs": kind.needs,
+            "gives": kind.gives,
+        }
+        for name, kind in GENERATORS.items()
+    ]
+
+
+def _metric_rows(specs: Sequence[str], kinds: Sequence[str]) -> list[dict[str, Any]]:
+    from lfkit.metrics import METRICS
+
+    return [
+        {
+            "name": name,
+            "what it says": _first_line(kind),
+            "needs": ", ".join(sorted(kind.needs)),
+            "trains": "minutes" if kind.slow else "",
+        }
+        for name, kind in METRICS.items()
+    ]
+
+
+def _dataset_rows(specs: Sequence[str], kinds: Sequence[str]) -> list[dict[str, Any]]:
+    from lfkit.data.datasets import DATASETS, FORMATS
+
+    rows = [
+        {"name": name, "what it is": found.description}
+        for name, found in DATASETS.items()
+    ]
+    rows += [
+        {"name": f"({name})", "what it is": found.description}
+        for name, found in FORMATS.items()
+    ]
+    return rows
+
+
+def _first_line(kind: type) -> str:
+    return (kind.__doc__ or "").strip().split("\n")[0]
+
+
+_ROWS = {
+    "lfs": _lf_rows,
+    "aggregators": _aggregator_rows,
+    "generators": _generator_rows,
+    "metrics": _metric_rows,
+    "datasets": _dataset_rows,
+}

@@ -1,0 +1,1 @@
+"""`lfkit active`: query rules, oracles, annotation files, rounds."""

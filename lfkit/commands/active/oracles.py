@@ -1,0 +1,113 @@
+"""Asking people for the classes of images, in files that they fill in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lfkit.commands.active import annotation_files as files
+from lfkit.commands.active.annotation_files import Questions
+from lfkit.commands.active.options import Inquiry
+from lfkit.data.image_source import ImageSource
+
+
+class Waiting(Exception):
+    """People are asked, and have not answered all; says what to do, in a sentence.
+
+    Attributes
+    ----------
+    file : what they are to fill in, or import.
+    n_asked, n_missing : images.
+    """
+
+    def __init__(self, file: Path, n_asked: int, n_missing: int, what: str) -> None:
+        super().__init__(what)
+        self.file, self.n_asked, self.n_missing = file, n_asked, n_missing
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """What people are asked about.
+
+    Attributes
+    ----------
+    rows : (q,) of the questions' images in `source`.
+    ids : of all images.
+    before : ids that were answered in earlier rounds.
+    number : of the round, from 1.
+    """
+
+    questions: Questions
+    rows: NDArray[np.int64]
+    source: ImageSource
+    ids: Sequence[str]
+    before: frozenset[str]
+    number: int
+
+
+def ask_people(
+    inquiry: Inquiry,
+    folder: Path,
+    images: Asked,
+    class_names: Sequence[str],
+    note: Callable[[str], None] = lambda text: None,
+) -> NDArray[np.int64]:
+    """Read what people answered, (q,) classes; ask them first.
+
+    Parameters
+    ----------
+    folder : of the round.
+    note : takes what was decided when answers were read.
+
+    Raises
+    ------
+    Waiting : not all have an answer yet.
+    DataError : an answer is no class, or of an image that was not asked about.
+    """
+    questions, n = images.questions, len(images.rows)
+    if inquiry.oracle == "csv":
+        path = sheet = folder / files.SHEET
+        if not sheet.exists():
+            files.write_sheet(sheet, questions, images.source, images.rows)
+        said = files.read_sheet(sheet)
+        what = (
+            f"Fill in the column label of {sheet} ({n} images, classes "
+            f"{', '.join(class_names)}), and give the same command again."
+        )
+    else:
+        sheet, given = folder / files.TASKS, inquiry.answers
+        if not sheet.exists():
+            files.write_tasks(
+                sheet, questions, images.source, images.rows, class_names, inquiry.name
+            )
+        path = given or sheet
+        said = [] if given is None else files.read_export(given)
+        what = (
+            f"Import {sheet} ({n} images) into a Label Studio project with the "
+            f"interface {folder / 'labeling_config.xml'}, label them, export as JSON, "
+            "and give the same command with --answers FILE."
+        )
+    found = files.checked(
+        said,
+        path,
+        asked=questions.ids,
+        before=images.before,
+        all_ids=images.ids,
+        class_names=class_names,
+        note=note,
+    )
+    n_missing = n - len(found)
+    if n_missing:
+        if inquiry.answers is not None and not found:
+            what = f"{path} has no answers to round {images.number}. " + what
+        if found:
+            what = (
+                f"{n_missing} of the {n} labels of round {images.number} are missing "
+                f"in {path}; nothing was taken. " + what
+            )
+        raise Waiting(sheet, n, n_missing, what)
+    return np.asarray([found[name] for name in questions.ids], np.int64)

@@ -1,0 +1,270 @@
+"""What generators of a run are trained on, read from its folder."""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lfkit.aggregators.aggregate import aggregate
+from lfkit.commands.apply_options import FLOOR
+from lfkit.data.image_source import ImageSource
+from lfkit.data.votes import ABSTAIN, Votes
+from lfkit.errors import DataError, RunError
+from lfkit.labeling.applier import LFApplier
+from lfkit.labeling.labeling_function import LabelingFunction
+from lfkit.labeling.loading import load_lfs
+from lfkit.labeling.trusted_code import strange_code
+from lfkit.runs.run import LoadedRun
+from lfkit.runs.store import RunStore
+
+Progress = Callable[[str, int, int], None]
+
+_MOST_BYTES = 8e9  # of images in memory at once
+_READ_AT_ONCE = 1024
+
+
+class Material:
+    """What a generator is trained on.
+
+    Attributes
+    ----------
+    pixels : (n, h, w, c) of the images that can be read.
+    proba : (n, k) label posteriors; zeros where there is no label.
+    lfs : fitted; empty if the votes came from a file.
+    seed_proba : (s, k) held-out posteriors of the seeds, or None.
+    """
+
+    def __init__(
+        self,
+        pixels: NDArray[np.uint8],
+        votes: Votes,
+        proba: NDArray[np.float64],
+        lfs: tuple[LabelingFunction, ...],
+        seed_proba: NDArray[np.float64] | None,
+    ) -> None:
+        self.pixels, self.votes, self.proba = pixels, votes, proba
+        self.lfs, self.seed_proba = lfs, seed_proba
+
+    def fingerprint(self) -> str:
+        """Name images, votes and labels by their content."""
+        digest = hashlib.blake2b(digest_size=16)
+        votes = self.votes
+        for array in (
+            self.pixels,
+            votes.hard,
+            votes.soft,
+            votes.seed_rows,
+            votes.seed_out_of_fold and votes.seed_out_of_fold.hard,
+            self.proba,
+            self.seed_proba,
+        ):
+            if array is not None:
+                digest.update(np.ascontiguousarray(array).data)
+            digest.update(b"/")
+        return digest.hexdigest()
+
+
+def with_code(
+    loaded: LoadedRun, specs: Sequence[str] = (), *, trust_code: bool = False
+) -> LoadedRun:
+    """Choose the code that a run's functions are taken from.
+
+    Nothing of it is run here. A run folder may come from anyone: code is refused that
+    did not come with the call and was never run by `lfkit apply` for this user.
+
+    Parameters
+    ----------
+    specs : of the functions, given anew; empty: those that the run names.
+    trust_code : take what the run names, whatever it is.
+    """
+    config = loaded.config
+    if specs and not config.specs:
+        raise RunError(
+            f"the votes of {loaded.folder} came from a file, not from functions; leave "
+            "--lfs out."
+        )
+    if specs:
+        config = config.model_copy(update={"specs": tuple(specs)})
+        return replace(loaded, config=config, may_import=True)
+    if trust_code or loaded.may_import:
+        return replace(loaded, may_import=True)
+    strange = strange_code(config.specs)
+    if strange is None:
+        return loaded
+    where, was_known = strange
+    anew = " ".join(f"--lfs {shlex.quote(spec)}" for spec in config.specs)
+    if was_known:
+        raise RunError(
+            f"{where} is no longer what voted in {loaded.folder}: it has changed since "
+            "`lfkit apply` ran it; run `lfkit apply` again: what is already computed "
+            f"is kept. Or give the functions anew ({anew})."
+        )
+    raise RunError(
+        f"{loaded.folder} takes its functions from {where}, code that `lfkit apply` "
+        "has not run here, so it was not run now; if you know it, give the functions "
+        f"anew ({anew}) or say --trust-code."
+    )
+
+
+def fitted_functions(
+    loaded: LoadedRun, source: ImageSource, progress: Progress | None
+) -> tuple[LabelingFunction, ...]:
+    """Fit the run's functions as `lfkit apply` did; everything is in its store."""
+    config = with_code(loaded).config
+    if not config.specs:
+        return ()
+    applier = LFApplier(
+        load_lfs(config.specs, kinds=config.kinds).lfs,
+        n_classes=len(config.class_names),
+    )
+    votes = loaded.votes
+    applier.apply(
+        source,
+        seed_rows=votes.seed_rows,
+        seed_labels=votes.seed_labels,
+        random_state=config.seed,
+        store=RunStore(loaded.folder),
+        recompute=None,
+        progress=progress,
+    )
+    before = {lf.name: lf.key for lf in config.lfs}
+    now = {lf.name: applier.lf_keys_[lf.name] for lf in applier.lfs_}
+    changed = [name for name, key in before.items() if now.get(name) != key]
+    if changed or len(now) != len(before):
+        name = (changed or sorted(set(now) - set(before)))[0]
+        raise RunError(
+            f"labeling function {name!r} is no longer what voted in {loaded.folder}; "
+            "run `lfkit apply` again: what is already computed is kept."
+        )
+    return tuple(applier.lfs_)
+
+
+@dataclass(frozen=True, eq=False)
+class Read:
+    """What training on a run reads once, whatever the labels.
+
+    Attributes
+    ----------
+    pixels : (n, h, w, c) of all images; zeros where one cannot be read.
+    readable : (n,) True where it can.
+    lfs : fitted; empty if the votes came from a file.
+    """
+
+    pixels: NDArray[np.uint8]
+    readable: NDArray[np.bool_]
+    lfs: tuple[LabelingFunction, ...]
+
+
+def run_material(
+    loaded: LoadedRun,
+    progress: Progress | None = None,
+    real_labels: str = "model",
+) -> Material:
+    """Read what generators of a run are trained on.
+
+    Parameters
+    ----------
+    real_labels : "model": the run's labels; "true": the true ones, of every image
+        whose truth is known; "seeds": of the seeds only.
+    """
+    _check_truth(loaded, real_labels)
+    return material_of(loaded, read_run(loaded, progress), real_labels)
+
+
+def _check_truth(loaded: LoadedRun, real_labels: str) -> None:
+    if real_labels == "true" and (loaded.scored < 0).all():
+        raise DataError(
+            f"the images of {loaded.folder} have no true labels; set real_labels to "
+            "'model' or 'seeds'."
+        )
+
+
+def read_run(loaded: LoadedRun, progress: Progress | None = None) -> Read:
+    """Read a run's images into memory and fit its functions, all stored."""
+    source = loaded.open_images(
+        None
+        if progress is None
+        else lambda done, total: progress("reading the files", done, total)
+    )
+    lfs = fitted_functions(loaded, source, progress)
+    return Read(*read_all(source, progress), lfs)
+
+
+def material_of(loaded: LoadedRun, read: Read, real_labels: str = "model") -> Material:
+    """Pair what was read with the run's labels, as `run_material` does."""
+    pixels, readable = read.pixels, read.readable
+    votes, labels = loaded.votes, loaded.labels
+    proba = np.where((labels.labels == ABSTAIN)[:, None], 0.0, labels.proba)
+    # Who learns without labels has the run's to name its codes by.
+    if real_labels in ("true", "seeds"):
+        proba = _one_hot(loaded, true=real_labels == "true")
+    seed_proba = None
+    by_votes = not loaded.config.refine and loaded.config.aggregator != FLOOR
+    if by_votes and votes.seed_out_of_fold is not None:
+        # Refined labels have learned from the votes on every image: mixing votes into
+        # them again would count these twice.
+        config = loaded.config
+        found = aggregate(votes, config.aggregator, config.class_balance, config.seed)
+        seed_proba = found.on_seeds  # calibrated, as the run's labels are
+    if not readable.all():
+        rows = np.flatnonzero(readable)
+        if seed_proba is not None and votes.seed_rows is not None:
+            seed_proba = seed_proba[np.isin(votes.seed_rows, rows)]
+        pixels, votes, proba = pixels[rows], _rows(votes, rows), proba[rows]
+    return Material(pixels, votes, proba, read.lfs, seed_proba)
+
+
+def _one_hot(loaded: LoadedRun, *, true: bool) -> NDArray[np.float64]:
+    """Give known classes as posteriors, (n, k); zeros where none is known."""
+    votes, labels = loaded.votes, np.full(len(loaded.truth), ABSTAIN)
+    if true:
+        labels = loaded.truth.copy()
+    if votes.seed_rows is not None:
+        labels[votes.seed_rows] = votes.seed_labels
+    proba = np.eye(len(loaded.config.class_names))[np.maximum(labels, 0)]
+    return np.where((labels == ABSTAIN)[:, None], 0.0, proba)
+
+
+def _rows(votes: Votes, rows: NDArray[np.int64]) -> Votes:
+    """Leave images out; the seeds' own votes stay, if they can be read."""
+    found = votes.rows(rows)
+    if votes.seed_rows is None:
+        return found
+    kept = np.isin(votes.seed_rows, rows)
+    held_out, labels = votes.seed_out_of_fold, votes.seed_labels
+    return replace(
+        found,
+        seed_labels=None if labels is None else np.asarray(labels)[kept],
+        seed_rows=np.searchsorted(rows, votes.seed_rows[kept]),
+        seed_out_of_fold=None
+        if held_out is None
+        else held_out.rows(np.flatnonzero(kept)),
+    )
+
+
+def read_all(
+    source: ImageSource, progress: Progress | None = None
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Read all images into memory, (n, h, w, c), and tell which could be read, (n,)."""
+    n, size = len(source), int(np.prod(source.shape))
+    if n * size > _MOST_BYTES:
+        raise DataError(
+            f"{source.name} has {n:,} images of {source.shape[0]}x{source.shape[1]} "
+            f"pixels, {n * size / 1e9:.0f} GB; a generator holds them in memory, "
+            f"{_MOST_BYTES / 1e9:.0f} GB at most. Give --size to `lfkit apply`."
+        )
+    pixels = np.zeros((n, *source.shape), np.uint8)
+    readable = np.ones(n, bool)
+    for start in range(0, n, _READ_AT_ONCE):
+        rows = np.arange(start, min(start + _READ_AT_ONCE, n))
+        read = source.read(rows)
+        pixels[rows] = read.pixels
+        readable[[start + position for position in read.problems]] = False
+        if progress is not None:
+            progress("reading the images", int(rows[-1]) + 1, n)
+    return pixels, readable

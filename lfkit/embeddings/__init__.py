@@ -1,1 +1,0 @@
-"""Features of networks: trained on the seeds, or frozen."""

@@ -1,0 +1,1 @@
+"""Calls of users' functions, and what they are given to read."""

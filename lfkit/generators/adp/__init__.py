@@ -1,0 +1,1 @@
+"""Adversarial Data Programming, in the form that works."""

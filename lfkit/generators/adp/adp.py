@@ -1,0 +1,227 @@
+"""Adversarial Data Programming: images, labels and trust in functions, learned at once.
+
+Pal & Balasubramanian, CVPR 2018.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lfkit.data.votes import Votes
+from lfkit.errors import InputError
+from lfkit.generators.gan.config import GanPlan, check_choice, check_number
+from lfkit.generators.gan_generator import GanGenerator
+from lfkit.generators.training_set import Progress, Task
+
+if TYPE_CHECKING:
+    import torch
+
+    from lfkit.generators.adp.adp_step import AnchoredAdp
+    from lfkit.generators.adp.lf_weights import Trust
+
+_PLAN = GanPlan()
+NOISE = ("gate", "confusion", "none")
+
+
+class Adp(GanGenerator):
+    """Learns pairs of images and labels from weak labels alone, in two stages.
+
+    First images, without labels; then pairs, of a generator that is told the class and
+    a projection discriminator that also goes on judging images alone, so that images
+    without a sure label are never lost. The Labeling Function Block (Θ, Φ) begins at
+    the label model, learns from the functions' votes on generated images, whose class
+    is known, decides which real pairs are shown, and tells how far a generated label
+    can be trusted. Transcribed as printed the method does not work: `docs/adp.md`.
+
+    Parameters
+    ----------
+    plan : how generator and discriminator are trained.
+    noise : what is done about wrong labels of real images. "gate": of each class only
+        the surest pairs are shown, a share of `gate`; "confusion": the discriminator
+        sees the generated class through the same noise; "none".
+    trust : whether Θ and Φ take part.
+    lf_every, lf_batch : the functions vote on so many of the generated images, every
+        so many steps.
+    surrogate : distil the functions into a small network while training: they then
+        vote only every `surrogate_every` steps, to keep it honest, and what it says
+        they would say of an image, `consistency` times, adds to the generator's loss.
+    image_gradient : that loss reaches the image, not the label head alone.
+    anchor : the price of moving Θ and Φ away from the label model.
+    refresh_every : steps after which the real pairs are chosen anew.
+    """
+
+    paper = "ADP (Pal & Balasubramanian 2018), as it works"
+    needs = "labels, functions or their votes"
+    gives = "labeled images, trust in functions (Θ, Φ), labels of real images"
+    label_kinds: ClassVar[tuple[str, ...]] = ("condition", "head")
+    functions: ClassVar[Literal["never", "may", "must"]] = "may"
+
+    def __init__(
+        self,
+        plan: GanPlan = _PLAN,
+        *,
+        noise: str = "gate",
+        gate: float = 0.6,
+        trust: bool = True,
+        lf_every: int = 8,
+        lf_batch: int = 64,
+        surrogate: bool = False,
+        surrogate_every: int = 64,
+        consistency: float = 0.5,
+        image_gradient: bool = True,
+        anchor: float = 0.3,
+        refresh_every: int = 1000,
+        random_state: int = 0,
+        device: str = "cpu",
+    ) -> None:
+        self.plan = plan
+        self.noise = noise
+        self.gate = gate
+        self.trust = trust
+        self.lf_every = lf_every
+        self.lf_batch = lf_batch
+        self.surrogate = surrogate
+        self.surrogate_every = surrogate_every
+        self.consistency = consistency
+        self.image_gradient = image_gradient
+        self.anchor = anchor
+        self.refresh_every = refresh_every
+        self.random_state = random_state
+        self.device = device
+
+    @property
+    def is_conditional(self) -> bool:
+        """True if it is told the class; with a label head it tells it itself."""
+        return self.plan.labels == "condition"
+
+    def faults(self) -> Mapping[str, tuple[int, str]]:
+        """Give function → generated images on which it failed in `fit`, and why."""
+        return self._faults
+
+    def _check_settings(self, has_functions: bool) -> None:
+        check_choice("noise", self.noise, NOISE)
+        if not 0 < self.gate <= 1:
+            raise InputError(f"gate is {self.gate:g}; give a share above 0, at most 1.")
+        for name in ("lf_every", "lf_batch", "surrogate_every", "refresh_every"):
+            check_number(name, getattr(self, name), 1)
+        for name in ("anchor", "consistency"):
+            check_number(name, getattr(self, name), 0)
+        if self.surrogate and not has_functions:
+            raise InputError(
+                "surrogate is true, and there are no functions to distil: their votes "
+                "came from a file. Set surrogate to false."
+            )
+        if self.surrogate and not self.trust:
+            raise InputError(
+                "surrogate is true and trust false: without Θ and Φ nobody asks what "
+                "the functions would say. Set trust to true, or surrogate to false."
+            )
+        useless = self.consistency and not self.image_gradient
+        if self.surrogate and useless and self.is_conditional:
+            raise InputError(
+                "image_gradient is false and the generator is told the class, so the "
+                "consistency loss changes nothing; set consistency to 0, or "
+                "image_gradient to true, or plan.labels to 'head'."
+            )
+
+    @property
+    def votes_every(self) -> int:
+        """Steps between two votes of the functions on generated images."""
+        return self.surrogate_every if self.surrogate else self.lf_every
+
+    @property
+    def _period(self) -> int:
+        return self.votes_every
+
+    def _begin(self, task: Task) -> AnchoredAdp:
+        from lfkit.generators.adp.adp_step import AnchoredAdp
+
+        return AnchoredAdp(task, self)
+
+    def _finish(
+        self, trained: AnchoredAdp, task: Task, progress: Progress | None
+    ) -> None:
+        made = self._new_made(task.shape, task.n_classes)
+        made.maker.load_state_dict(trained.gan.average.module.state_dict())
+        trained.judge_mixture()
+        made.learn_to_read(trained.mixed_task(), self.random_state, progress)
+        self._faults: dict[str, tuple[int, str]] = {}
+        if trained.block is not None:
+            made.check_agreement(trained.block, trained.trust, task, self.random_state)
+            self._faults = trained.block.failures()
+        self.made_ = made
+        self.trust_: Trust = trained.trust
+        self.lf_names_ = task.votes.names
+
+    @property
+    def theta_(self) -> NDArray[np.float64]:
+        """(m,) Θ̄: the trust in each function, summing to 1."""
+        return self.trust_.theta.detach().double().cpu().numpy()
+
+    @property
+    def phi_(self) -> NDArray[np.float64]:
+        """(m, m) Φ̄: how far functions vary together."""
+        return self.trust_.phi.detach().double().cpu().numpy()
+
+    def relabel(
+        self,
+        read: Callable[[], NDArray[np.uint8]],
+        votes: Votes,
+        proba: NDArray[np.float64],
+    ) -> tuple[NDArray[np.float64], str]:
+        """Mix the word of Θ and Φ into the labels, as far as seeds bear it out."""
+        share = float(self.trust_.mixture)
+        if not share:
+            return proba, (
+                "the labels it learned from, unchanged: no held-out seeds bear out "
+                "what Θ and Φ would add"
+            )
+        mixed = self.trust_.mixed(proba, self.trust_.evidence(votes))
+        return mixed, f"Θ and Φ, with a weight of {share:g} that held-out seeds chose"
+
+    def _draw(
+        self, classes: NDArray[np.int64], generator: torch.Generator
+    ) -> tuple[torch.Tensor, NDArray[np.float64], NDArray[np.float64]]:
+        import torch
+
+        images, proba = self.made_.draw(classes, generator)
+        labels = proba.argmax(axis=1)
+        if self._block is None:
+            return images, proba, self.made_.confidence(labels)
+        with torch.no_grad():
+            voted = self.trust_(self._block(images)).double().cpu().numpy()
+        return images, proba, voted[np.arange(len(labels)), labels]
+
+    def _predict_proba(
+        self, images: NDArray[np.uint8], votes: Votes | None
+    ) -> NDArray[np.float64]:
+        if votes is None:
+            return self.made_.read(images)
+        if votes.names != self.lf_names_:
+            raise InputError(
+                f"these are votes of {len(votes.names)} functions, "
+                f"{', '.join(votes.names[:3])}, …; it was trained with "
+                f"{len(self.lf_names_)}, {', '.join(self.lf_names_[:3])}, …"
+            )
+        return self.trust_.labels(votes)
+
+    def _modules(self) -> Mapping[str, torch.nn.Module]:
+        return {**super()._modules(), "trust": self.trust_}
+
+    def _settings(self) -> dict[str, Any]:
+        return super()._settings() | {"lfs": list(self.lf_names_)}
+
+    def _restore(self, settings: Mapping[str, Any]) -> None:
+        from lfkit.generators.adp.lf_weights import Trust
+
+        super()._restore(settings)
+        self.lf_names_ = tuple(settings["lfs"])
+        k, m = len(self.prior_), len(self.lf_names_)
+        silent = np.full((1, m), -1, np.int16)
+        self.trust_ = Trust(
+            Votes(silent, self.lf_names_, k), np.full((1, k), 1 / k)
+        ).to(self.device)

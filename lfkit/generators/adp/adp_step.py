@@ -1,0 +1,201 @@
+"""One step of ADP as it works: pairs, and trust that begins at the label model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+
+from lfkit.generators.adp.lf_weights import Trust, rows_of
+from lfkit.generators.adp.surrogate_training import Distilled
+from lfkit.generators.gan import Extras, PairGan, Real
+from lfkit.generators.gan.batches import Regularizer
+from lfkit.generators.gan.optimizers import backward
+from lfkit.generators.lf_votes.batch_votes import BatchVotes
+from lfkit.generators.training_set import Task
+from lfkit.nn import Moment
+from lfkit.nn.state_tensors import begin_state, named_tensors
+
+if TYPE_CHECKING:
+    from lfkit.generators.adp.adp import Adp
+
+_TRUST_RATE = 0.01
+
+
+class AnchoredAdp:
+    """A `PairGan` whose pairs the Labeling Function Block chooses.
+
+    Attributes
+    ----------
+    block : votes on generated images; None without functions.
+    trust : Θ̄ and Φ̄.
+    """
+
+    def __init__(self, task: Task, asked: Adp) -> None:
+        self.task, self.asked = task, asked
+        device, k = asked.device, task.n_classes
+        # Seeds judge what Θ and Φ add: these must not have learned from them, neither
+        # where they begin nor in training.
+        seeds = task.votes.seed_rows
+        rows = np.arange(len(task.images))
+        others = rows if seeds is None else np.setdiff1d(rows, seeds)
+        self.seeds_can_judge = len(others) > 0
+        self.others = others if len(others) else rows
+        self.trust = Trust(task.votes.rows(self.others), task.proba[self.others]).to(
+            device
+        )
+        self.optimizer = torch.optim.Adam(
+            self.trust.parameters(), lr=_TRUST_RATE, fused=True
+        )
+        begin_state(self.optimizer)
+        self.block = (
+            BatchVotes(task.lfs, k, device) if task.lfs and asked.trust else None
+        )
+        self.real = Real(task.images, k, device)
+        self._choose_pairs()
+        self.surrogate: Distilled | None = None
+        regularizer: Regularizer | None = None
+        if self.block is not None and asked.surrogate:
+            self.surrogate = Distilled(task, asked, self.real, self.trust)
+            if asked.consistency:
+                regularizer = self.surrogate.disagreement
+        self.gan = PairGan(
+            self.real,
+            task.shape,
+            asked.plan,
+            asked.random_state,
+            device,
+            Extras(regularizer),
+        )
+
+    def step(self, now: Moment) -> dict[str, torch.Tensor]:
+        """Take one step of the pair of networks; now and then one of Θ and Φ."""
+        asked, first = self.asked, self.asked.plan.first_pair
+        figures = self.gan.step(now)
+        if self.surrogate is not None and self.surrogate.is_due(now):
+            figures |= self.surrogate.learn(now)
+        if now.step < first:
+            return figures
+        if self.block is not None and now.step % asked.votes_every == 0:
+            figures |= self._trust_step(self.block, now)
+        if asked.trust and now.step > first and now.step % asked.refresh_every == 0:
+            self.judge_mixture()
+            self._choose_pairs()
+            self.gan.pairs_changed()
+        return figures
+
+    def show(
+        self, classes: torch.Tensor, generator: torch.Generator, *, paired: bool
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Make images of classes (n,) as the averaged generator does by now."""
+        return self.gan.show(classes, generator, paired=paired)
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Give all that the next step depends on."""
+        found = self.gan.tensors() | named_tensors(
+            {"trust": self.trust}, {"trust_optimizer": self.optimizer}
+        )
+        return found if self.surrogate is None else found | self.surrogate.tensors()
+
+    def judge_mixture(self) -> None:
+        """Let the seeds decide how much Θ and Φ add to the label model."""
+        votes, seeds = self.task.votes.seed_out_of_fold, self.task.votes.seed_labels
+        if not (self.asked.trust and self.seeds_can_judge):
+            return
+        if votes is not None and self.task.seed_proba is not None:
+            assert seeds is not None
+            self.trust.choose_mixture(
+                votes, self.task.seed_proba, np.asarray(seeds, np.int64)
+            )
+
+    def mixed_task(self) -> Task:
+        """Give the task with the labels of the block."""
+        return replace(self.task, proba=self._posteriors()[0])
+
+    def _trust_step(self, block: BatchVotes, now: Moment) -> dict[str, torch.Tensor]:
+        """Learn from votes whose right answer is known, made and real."""
+        n = self.asked.lf_batch
+        made, meant = self.gan.made.images[:n], self.gan.made.meant
+        assert meant is not None
+        meant = meant[:n]
+        votes = block(made)
+        figures = {}
+        if self.surrogate is not None:
+            figures = self.surrogate.check(made, votes, now)
+        rng = np.random.default_rng([self.asked.random_state, 6, now.step])
+        rows = np.sort(rng.choice(self.others, size=4 * n))
+        real_votes = rows_of(self.task.votes, rows).to(made.device)
+        known = torch.from_numpy(self.task.proba[rows].astype(np.float32))
+        loss = self.trust.loss(votes, meant, self.asked.anchor)
+        loss = loss + self.trust.loss(
+            real_votes, known.to(made.device), self.asked.anchor
+        )
+        self.optimizer.zero_grad(set_to_none=True)
+        backward(loss, self.trust)
+        for group in self.optimizer.param_groups:
+            group["lr"] = _TRUST_RATE * now.haste
+        self.optimizer.step()
+        with torch.no_grad():
+            voted = self.trust(votes).argmax(dim=1)
+            agrees = (voted == meant.argmax(dim=1)).float().mean()
+            classes = F.one_hot(voted, meant.shape[1]).float().mean(dim=0)
+        return figures | {
+            "trust_loss": loss,
+            "theta_perplexity": self.trust.perplexity,
+            "lfs_agree_with_label": agrees,
+            "largest_share_by_vote": classes.max(),
+        }
+
+    def _posteriors(self) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+        """Give the label model's posteriors with the block's word, and that word."""
+        if not self.asked.trust:
+            return self.task.proba, None
+        voted = self.trust.evidence(self.task.votes)
+        mixed = self.trust.mixed(self.task.proba, voted)
+        mixed[~self.task.is_labeled] = 0
+        return mixed, voted
+
+    def _choose_pairs(self) -> None:
+        proba, voted = self._posteriors()
+        labels = proba.argmax(axis=1)
+        sure = proba[np.arange(len(labels)), labels]
+        if voted is not None:
+            # Seen twice: a label that the block names too is the surer one.
+            sure = sure * voted[np.arange(len(labels)), labels]
+        known = self.task.is_labeled
+        named = np.eye(proba.shape[1])[labels] * known[:, None]
+        if self.asked.noise == "gate":
+            self.real.set_pairs(named, surest(sure, labels, known, self.asked.gate))
+        elif self.asked.noise == "confusion":
+            self.real.set_pairs(named, known * 1.0, confusion(proba[known]))
+        else:
+            self.real.set_pairs(named, known * 1.0)
+
+
+def surest(
+    sure: NDArray[np.float64],
+    labels: NDArray[np.int64],
+    known: NDArray[np.bool_],
+    share: float,
+) -> NDArray[np.float64]:
+    """Mark, of each class, the share of images that is surest, (n,) of 0 and 1."""
+    kept = np.zeros(len(labels))
+    for label in np.unique(labels[known]):
+        rows = np.flatnonzero(known & (labels == label))
+        # Equals stay in the images' order.
+        best = np.argsort(-sure[rows], kind="stable")
+        kept[rows[best[: max(1, round(share * len(rows)))]]] = 1
+    return kept
+
+
+def confusion(proba: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Give P(the label named | class), (k, k), from calibrated posteriors (n, k)."""
+    k = proba.shape[1]
+    named = np.eye(k)[proba.argmax(axis=1)]
+    joint: NDArray[Any] = proba.T @ named  # class, label
+    total = joint.sum(axis=1, keepdims=True)
+    return np.where(total > 0, joint / np.maximum(total, 1e-12), np.eye(k))

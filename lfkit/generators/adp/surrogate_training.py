@@ -1,0 +1,127 @@
+"""The surrogate of the functions while a generator learns: taught, checked, heeded."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lfkit.generators.adp.lf_weights import Trust, rows_of
+from lfkit.generators.adp.surrogate import Surrogate
+from lfkit.generators.gan import Real
+from lfkit.generators.gan.optimizers import backward
+from lfkit.generators.training_set import Task
+from lfkit.nn import Moment
+from lfkit.nn.distributed import ranks
+from lfkit.nn.state_tensors import begin_state, named_tensors
+from lfkit.nn.training_loop import mixed_seed
+
+if TYPE_CHECKING:
+    from lfkit.generators.adp.adp import Adp
+
+_RATE = 2e-3
+_BATCH = 32  # real images, and as many generated ones
+_TAUGHT_EVERY = 2  # steps at first, and on images alone; then every `_TAUGHT_LATER`
+_TAUGHT_LATER = 8
+_REMEMBERED = 8  # batches of generated images that the functions voted on
+_HELD_OUT = 0.05  # of the real images, never shown: how well it does is measured there
+
+
+class Distilled:
+    """Learns the functions' votes beside a generator, and says what they would say."""
+
+    def __init__(self, task: Task, asked: Adp, real: Real, trust: Trust) -> None:
+        self.task, self.asked, self.real, self.trust = task, asked, real, trust
+        drawn = torch.Generator().manual_seed(mixed_seed(asked.random_state, 7))
+        self.network = Surrogate(
+            task.shape,
+            len(task.lfs),
+            task.n_classes,
+            n_memory=_REMEMBERED * asked.lf_batch,
+            generator=drawn,
+        ).to(asked.device)
+        self.optimizer = torch.optim.AdamW(
+            self.network.network.parameters(), lr=_RATE, fused=True
+        )
+        begin_state(self.optimizer)
+        order = np.random.default_rng([asked.random_state, 8]).permutation(
+            len(task.images)
+        )
+        n_held = max(1, round(_HELD_OUT * len(order)))
+        self._held, self._shown = order[:n_held], order[n_held:]
+        # Nothing is generated yet: real images stand in.
+        first = np.resize(self._shown, len(self.network.images))
+        self.network.remember(*self._votes_on(first))
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Give all that the next step depends on."""
+        return named_tensors(
+            {"surrogate": self.network}, {"surrogate_optimizer": self.optimizer}
+        )
+
+    def is_due(self, now: Moment) -> bool:
+        """Tell whether it learns in this step."""
+        plan = self.asked.plan
+        is_early = now.step < max(plan.first_pair, plan.n_steps // 4)
+        return now.step % (_TAUGHT_EVERY if is_early else _TAUGHT_LATER) == 0
+
+    def learn(self, now: Moment) -> dict[str, torch.Tensor]:
+        """Take one step on real images, and on generated ones that were voted on."""
+        images, votes = self._real(self._shown, _BATCH, now)
+        made, said = self.network.remembered(_BATCH, now.generator)
+        self.network.train()
+        loss = self.network.loss(torch.cat([images, made]), torch.cat([votes, said]))
+        self.optimizer.zero_grad(set_to_none=True)
+        backward(loss, self.network)
+        for group in self.optimizer.param_groups:
+            group["lr"] = _RATE * now.haste
+        self.optimizer.step()
+        ranks().average_statistics(self.network.network)
+        return {"surrogate_loss": loss}
+
+    def check(
+        self, made: torch.Tensor, votes: torch.Tensor, now: Moment
+    ) -> dict[str, torch.Tensor]:
+        """Compare with the functions' own votes, and remember these."""
+        images, said = self._real(self._held, len(made), now)
+        figures = {
+            "surrogate_agrees_on_real": self.network.agreement(images, said),
+            "surrogate_agrees_on_made": self.network.agreement(made, votes),
+        }
+        self.network.remember(ranks().whole(made), ranks().whole(votes))
+        return figures
+
+    def disagreement(
+        self, images: torch.Tensor, label: torch.Tensor
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Give how unlikely the labels are by the votes foreseen, ().
+
+        The gradient reaches the label, and the images too if that was asked for.
+
+        Parameters
+        ----------
+        label : (n, k) of each generated image.
+        """
+        self.network.eval().requires_grad_(False)
+        seen = images if self.asked.image_gradient else images.detach()
+        voted = self.trust(self.network(seen), fixed=True)
+        self.network.requires_grad_(True)
+        # A label head learns what the votes say; a class that was asked for is made
+        # so that the votes say it.
+        says, heard = (voted, label) if label.requires_grad else (label, voted)
+        loss = -(says * heard.clamp_min(1e-4).log()).sum(dim=1).mean()
+        return self.asked.consistency * loss, {"consistency_loss": loss}
+
+    def _real(
+        self, rows: NDArray[np.int64], n: int, now: Moment
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Draw real images and the votes on them."""
+        rng = np.random.default_rng([self.asked.random_state, 9, now.step])
+        return self._votes_on(np.sort(rng.choice(rows, size=n)))
+
+    def _votes_on(self, rows: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
+        device = self.real.pixels.device
+        images = self.real.pixels[torch.from_numpy(rows).to(device)].float().div(255)
+        return images, rows_of(self.task.votes, rows).to(device)

@@ -1,0 +1,1 @@
+"""Adversarial Data Programming, as the paper has it."""

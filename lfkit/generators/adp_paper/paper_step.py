@@ -1,0 +1,260 @@
+"""One step of ADP as printed: Algorithms 1 and 2, with a switch for each repair."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import nn
+
+from lfkit.generators.adp.lf_weights import rows_of
+from lfkit.generators.adp_paper.heads import DependencyJudge, ParameterHeads
+from lfkit.generators.gan import Real
+from lfkit.generators.gan.discriminator import Discriminator
+from lfkit.generators.gan.losses import d_loss, g_loss
+from lfkit.generators.gan.networks import GAN_NETWORKS
+from lfkit.generators.gan.optimizers import adam, backward, check_batch
+from lfkit.generators.lf_votes.batch_votes import BatchVotes
+from lfkit.generators.lf_votes.dependency_matrix import (
+    agreement,
+    algorithm_1,
+    row_stochastic,
+)
+from lfkit.generators.lf_votes.weighted_vote import aggregated, perplexity
+from lfkit.generators.training_set import Task
+from lfkit.nn import Moment
+from lfkit.nn.distributed import ranks
+from lfkit.nn.ema import Average
+from lfkit.nn.spectral_norm import without_spectral
+from lfkit.nn.state_tensors import named_tensors
+from lfkit.nn.training_loop import mixed_seed
+
+if TYPE_CHECKING:
+    from lfkit.generators.adp_paper.adp_paper import AdpPaper
+
+# One matrix per batch, as printed, is one real example a step: D_LFB learns nothing.
+_GROUPS = 8
+
+
+class LiteralMaker(nn.Module):
+    """G: the common block, G_image and G_parameter (figure 2a)."""
+
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        n_lfs: int,
+        asked: AdpPaper,
+        generator: torch.Generator,
+    ) -> None:
+        super().__init__()
+        plan = asked.plan
+        self.images = GAN_NETWORKS[plan.network].make_generator(
+            shape, z_dim=plan.z_dim, width=plan.width, generator=generator
+        )
+        self.heads = ParameterHeads(self.images.n_common, n_lfs, generator)
+
+    def forward(
+        self, z: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Make images (n, c, h, w), Θ̃ (n, m) and Φ (n, m, m)."""
+        images, common = self.images(z)
+        theta, phi = self.heads(common)
+        return images.float(), theta, phi
+
+
+class LiteralAdp:
+    """Discriminators of pairs and of dependencies, then the generator (Algorithm 2)."""
+
+    def __init__(self, task: Task, asked: AdpPaper) -> None:
+        self.task, self.asked = task, asked
+        plan, device, k = asked.plan, asked.device, task.n_classes
+        check_batch(plan.batch)
+        drawn = torch.Generator().manual_seed(mixed_seed(asked.random_state, 0))
+        m = len(task.lfs)
+        self.maker = LiteralMaker(task.shape, m, asked, drawn).to(device)
+        body = GAN_NETWORKS[plan.network].make_body(
+            task.shape, width=plan.width, generator=drawn
+        )
+        self.judge = Discriminator(body, k, join=plan.join, generator=drawn).to(device)
+        if not plan.spectral_norm:
+            without_spectral(self.judge)
+        literal = asked.dependencies == "algorithm-1"
+        self.dependency_judge = DependencyJudge(m, drawn, literal=literal).to(device)
+        self.average = Average(self.maker, plan.average)
+        self.g_optimizer = adam(self.maker.parameters(), plan.rate_g, plan)
+        self.d_optimizer = adam(self.judge.parameters(), plan.rate_d, plan)
+        self.phi_optimizer = adam(self.dependency_judge.parameters(), plan.rate_d, plan)
+        self.block = BatchVotes(task.lfs, k, device)
+        self.real = Real(task.images, k, device)
+        known = task.is_labeled
+        labels = task.proba
+        if not asked.soft_labels:
+            labels = np.eye(k)[labels.argmax(axis=1)] * known[:, None]
+        self.real.set_pairs(labels, known * 1.0)
+        self.prior = torch.from_numpy(task.prior.astype(np.float32)).to(device)
+        # What real images and their labels lack of randomness, Θ̄ and Φ̄ are for.
+        self.mean_theta = torch.full((m,), 1 / m, device=device)
+        self.mean_phi = torch.eye(m, device=device)
+
+    def step(self, now: Moment) -> dict[str, torch.Tensor]:
+        """Take k discriminator steps and one of the generator."""
+        asked = self.asked
+        for optimizer in (self.g_optimizer, self.d_optimizer, self.phi_optimizer):
+            for group in optimizer.param_groups:
+                group["lr"] = group["rate"] * now.haste
+        self.maker.train()
+        figures: dict[str, torch.Tensor] = {}
+        made = None
+        for turn in range(asked.plan.n_discriminator):
+            made = self._made(now)
+            figures = self._judge_step(now, turn, made)
+        if asked.fresh_batch or made is None:
+            made = self._made(now)
+        figures |= self._maker_step(made)
+        ranks().average_statistics(self.maker)
+        self.average.update(self.maker, now.step)
+        images, theta, phi, votes, label = made
+        with torch.no_grad():
+            means = theta.mean(dim=0), phi.mean(dim=0)
+            ranks().average(means)
+            self.mean_theta.lerp_(means[0], 0.02)
+            self.mean_phi.lerp_(means[1], 0.02)
+            voted = votes.sum(dim=1).argmax(dim=1)
+            shares = torch.bincount(voted, minlength=len(self.prior)) / len(voted)
+        rows = self._rows(now, 0)
+        return figures | {
+            "theta_perplexity": perplexity(theta),
+            "real_label_peak": self.real.labels[rows].amax(dim=1).mean(),
+            "made_label_peak": label.amax(dim=1).mean(),
+            "largest_share_by_vote": shares.max(),
+            "real_spread": self.real.pixels[rows].float().div(255).std(dim=0).mean(),
+            "made_spread": images.std(dim=0).mean(),
+            "lfs_agree_with_label": (voted == label.argmax(dim=1)).float().mean(),
+        }
+
+    @torch.no_grad()
+    def show(
+        self, classes: torch.Tensor, generator: torch.Generator, *, paired: bool
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Make as many images as classes, with the labels they get, by equation 9."""
+        z = torch.randn(
+            len(classes),
+            self.asked.plan.z_dim,
+            generator=generator,
+            device=self.asked.device,
+        )
+        images, theta, phi = self.average.module(z)
+        votes = self.block(images)
+        return images, aggregated(votes, theta, row_stochastic(phi), self.prior)
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Give all that the next step depends on."""
+        return {
+            "mean_theta": self.mean_theta,
+            "mean_phi": self.mean_phi,
+        } | named_tensors(
+            {
+                "maker": self.maker,
+                "judge": self.judge,
+                "dependency_judge": self.dependency_judge,
+                "average": self.average.module,
+            },
+            {
+                "g_optimizer": self.g_optimizer,
+                "d_optimizer": self.d_optimizer,
+                "phi_optimizer": self.phi_optimizer,
+            },
+        )
+
+    def _made(self, now: Moment) -> tuple[torch.Tensor, ...]:
+        """Generate a batch: images, Θ, Φ, votes Λ, label ỹ."""
+        plan = self.asked.plan
+        z = torch.randn(
+            plan.batch, plan.z_dim, generator=now.generator, device=self.asked.device
+        )
+        images, theta, phi = self.maker(ranks().part(z))
+        votes = self.block(images)  # no gradient passes a labeling function
+        used = row_stochastic(phi) if self.asked.equation == 9 else None
+        return images, theta, phi, votes, aggregated(votes, theta, used, self.prior)
+
+    def _judge_step(
+        self, now: Moment, turn: int, made: tuple[torch.Tensor, ...]
+    ) -> dict[str, torch.Tensor]:
+        images, _, phi, votes, label = (part.detach() for part in made)
+        plan, asked = self.asked.plan, self.asked
+        self.judge.train().requires_grad_(True)
+        rows = self._rows(now, turn)
+        real = self.real.pixels[rows].float().div_(255)
+        weights = self.real.weights[rows]
+        alone, pairs, _ = self.judge(
+            torch.cat([real, images]), torch.cat([self.real.labels[rows], label])
+        )
+        n = len(rows)
+        loss = d_loss(pairs[:n], pairs[n:], plan.loss, weight=weights)
+        if asked.image_term:
+            loss = (loss + d_loss(alone[:n], alone[n:], plan.loss)) / 2
+        self.d_optimizer.zero_grad(set_to_none=True)
+        backward(loss, self.judge)
+        self.d_optimizer.step()
+        figures = {
+            "d_loss": loss,
+            "real_score": torch.sigmoid(pairs[:n]).mean(),
+            "fake_score": torch.sigmoid(pairs[n:]).mean(),
+        }
+        if asked.judge_dependencies:
+            if asked.dependencies_of == "real":
+                votes = rows_of(self.task.votes, rows.cpu().numpy()).to(votes.device)
+            seen = self._matrices(votes)
+            made_phi = _grouped(phi)
+            scores = self.dependency_judge(torch.cat([seen, made_phi]))
+            loss = d_loss(scores[: len(seen)], scores[len(seen) :], plan.loss)
+            self.phi_optimizer.zero_grad(set_to_none=True)
+            backward(loss, self.dependency_judge)
+            self.phi_optimizer.step()
+            figures["dependency_loss"] = loss
+        return figures
+
+    def _maker_step(self, made: tuple[torch.Tensor, ...]) -> dict[str, torch.Tensor]:
+        images, theta, phi, _, label = made
+        plan, asked = self.asked.plan, self.asked
+        self.judge.eval().requires_grad_(False)
+        self.dependency_judge.requires_grad_(False)
+        alone, pairs, _ = self.judge(images, label)
+        loss = g_loss(pairs, plan.loss)
+        if asked.image_term:
+            loss = (loss + g_loss(alone, plan.loss)) / 2
+        if asked.judge_dependencies:
+            scores = self.dependency_judge(_grouped(phi))
+            loss = loss + g_loss(scores, plan.loss)
+        if asked.theta_anchor:
+            even = torch.full_like(theta, 1 / theta.shape[1])
+            moved = (theta * (theta / even).clamp_min(1e-12).log()).sum(dim=1).mean()
+            loss = loss + asked.theta_anchor * moved
+        if asked.prior_weight:
+            mean = label.mean(dim=0).clamp_min(1e-6)
+            away = (mean * (mean / self.prior.clamp_min(1e-6)).log()).sum()
+            loss = loss + asked.prior_weight * away
+        self.g_optimizer.zero_grad(set_to_none=True)
+        backward(loss, self.maker)
+        self.g_optimizer.step()
+        self.dependency_judge.requires_grad_(True)
+        return {"g_loss": loss}
+
+    def _matrices(self, votes: torch.Tensor) -> torch.Tensor:
+        """Count the dependencies in groups of the batch, (g, m, m)."""
+        parts = votes.chunk(_GROUPS)
+        if self.asked.dependencies == "algorithm-1":
+            return torch.stack([algorithm_1(part) for part in parts])
+        return torch.stack([agreement(part) for part in parts])
+
+    def _rows(self, now: Moment, turn: int) -> torch.Tensor:
+        n, batch = len(self.real.pixels), self.asked.plan.batch
+        rng = np.random.default_rng([self.asked.random_state, 2, now.step, turn])
+        rows = torch.from_numpy(rng.integers(n, size=batch))
+        return ranks().part(rows).to(self.asked.device)
+
+
+def _grouped(phi: torch.Tensor) -> torch.Tensor:
+    """Average matrices in groups, (n, m, m) → (g, m, m)."""
+    return torch.stack([part.mean(dim=0) for part in phi.chunk(_GROUPS)])

@@ -1,0 +1,115 @@
+"""What the generators share that are told a class and learn to name classes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+from lfkit.data.image_source import to_pixels
+from lfkit.data.votes import Votes
+from lfkit.generators.gan.config import check_choice
+from lfkit.generators.gan_generator import GanGenerator
+from lfkit.generators.training_set import Progress, Task
+
+if TYPE_CHECKING:
+    import torch
+
+    from lfkit.generators.gan import Real
+
+_MATCHED = 10_000  # images
+
+
+class ClassifiedGenerator(GanGenerator):
+    """A `GanGenerator` with a network that learned to name classes beside it.
+
+    It labels real images, and how sure it is of a generated one is its confidence.
+
+    Attributes
+    ----------
+    code_of_class_ : (k,) what the generator is told to make each class: its number, or,
+        where it learned without labels, the code that the run's labels fit best.
+    """
+
+    label_kinds: ClassVar[tuple[str, ...]] = ("condition",)
+    real_label_kinds: ClassVar[tuple[str, ...]] = ("model", "true", "seeds", "none")
+    is_sure_of_each: ClassVar[bool] = True
+    real_labels: str
+
+    @property
+    def is_conditional(self) -> bool:
+        """True: it is told the class."""
+        return True
+
+    def _check_settings(self, has_functions: bool) -> None:
+        check_choice("real_labels", self.real_labels, self.real_label_kinds)
+
+    def _real(self, task: Task) -> Real:
+        """Put real images and the labels that it may learn from on the device."""
+        from lfkit.generators.gan import Real
+
+        real = Real(task.images, task.n_classes, self.device, fixed=True)
+        used = task.is_labeled & (self.real_labels != "none")
+        real.set_pairs(task.proba * used[:, None], used.astype(np.float64))
+        return real
+
+    def _name_codes(self, task: Task) -> None:
+        """Find what each class is called by the generator."""
+        self.code_of_class_ = np.arange(task.n_classes)
+        if self.real_labels != "none":
+            return
+        labeled = np.flatnonzero(task.is_labeled)
+        rng = np.random.default_rng([self.random_state, 6])
+        rows = np.sort(rng.permutation(labeled)[:_MATCHED])
+        both = task.proba[rows].T @ self.made_.read(task.images[rows])  # class, code
+        _, self.code_of_class_ = linear_sum_assignment(-both)
+
+    def _draw(
+        self, classes: NDArray[np.int64], generator: torch.Generator
+    ) -> tuple[torch.Tensor, NDArray[np.float64], NDArray[np.float64]]:
+        images, _ = self.made_.draw(self._told(classes), generator)
+        sure = self._predict_proba(to_pixels(images), None)
+        each = np.arange(len(classes))
+        return images, np.eye(len(self.prior_))[classes], sure[each, classes]
+
+    def _told(self, classes: NDArray[np.int64]) -> NDArray[np.int64]:
+        return np.asarray(self.code_of_class_[classes])
+
+    def _predict_proba(
+        self, images: NDArray[np.uint8], votes: Votes | None
+    ) -> NDArray[np.float64]:
+        return self.made_.read(images)[:, self.code_of_class_]
+
+    def _settings(self) -> dict[str, Any]:
+        return super()._settings() | {"code_of_class": self.code_of_class_.tolist()}
+
+    def _restore(self, settings: Mapping[str, Any]) -> None:
+        super()._restore(settings)
+        self.code_of_class_ = np.asarray(settings["code_of_class"], np.int64)
+        if sorted(self.code_of_class_.tolist()) != [*range(len(self.prior_))]:
+            raise ValueError(f"code_of_class is {settings['code_of_class']}")
+
+
+class JudgedGenerator(ClassifiedGenerator):
+    """A `ClassifiedGenerator` whose discriminator names the classes."""
+
+    joins: ClassVar[tuple[str, ...]] = ("classifier", "multi-hinge")
+
+    def _new_made(self, shape: tuple[int, int, int], n_classes: int) -> Any:
+        from lfkit.generators.gan import Reader
+        from lfkit.generators.trained_gan import Made
+
+        reader = Reader(shape, n_classes, self.plan)
+        return Made(shape, n_classes, self.plan, self.device, reader=reader)
+
+    def _finish(self, trained: Any, task: Task, progress: Progress | None) -> None:
+        from lfkit.generators.gan import Reader
+
+        self.made_ = self._new_made(task.shape, task.n_classes)
+        self.made_.maker.load_state_dict(trained.average.module.state_dict())
+        assert isinstance(self.made_.reader, Reader)
+        self.made_.reader.take(trained.judge_average.module)
+        self._name_codes(task)

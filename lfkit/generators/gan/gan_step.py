@@ -1,0 +1,359 @@
+"""A generator and a discriminator of images, alone or paired with labels."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from lfkit.generators.gan.batches import Extras, MadeBatch, RealBatch
+from lfkit.generators.gan.config import GanPlan
+from lfkit.generators.gan.diffaugment import diffaugment
+from lfkit.generators.gan.discriminator import Discriminator, Judged
+from lfkit.generators.gan.generator_network import Maker, autocast, make_images
+from lfkit.generators.gan.label_losses import d_pair_loss, g_pair_loss, information
+from lfkit.generators.gan.losses import d_loss, g_loss
+from lfkit.generators.gan.networks import GAN_NETWORKS
+from lfkit.generators.gan.optimizers import adam, backward, check_batch
+from lfkit.generators.gan.penalties import weighted_penalties
+from lfkit.generators.gan.real_images import Real
+from lfkit.generators.gan.top_samples import most_convincing
+from lfkit.nn.distributed import ranks
+from lfkit.nn.ema import Average
+from lfkit.nn.spectral_norm import without_spectral
+from lfkit.nn.state_tensors import named_tensors
+from lfkit.nn.training_loop import Moment, mixed_seed
+
+
+class PairGan:
+    """One step: the discriminator, then the generator on the same generated batch.
+
+    Attributes
+    ----------
+    made : the generated batch of the last step, detached.
+    judge_average : the averaged discriminator, if it is kept.
+    """
+
+    made: MadeBatch
+
+    def __init__(
+        self,
+        real: Real,
+        shape: tuple[int, int, int],
+        plan: GanPlan,
+        random_state: int,
+        device: str,
+        extras: Extras | None = None,
+    ) -> None:
+        self.extras = extras = extras or Extras()
+        check_batch(plan.batch)
+        self.real, self.plan, self.device = real, plan, device
+        self.random_state = random_state
+        n_labels = real.labels.shape[1]
+        drawn = torch.Generator().manual_seed(mixed_seed(random_state, 0))
+        self.maker = Maker(shape, n_labels, plan, drawn, group=real.group)
+        body = GAN_NETWORKS[plan.network].make_body(
+            shape, width=plan.width, generator=drawn
+        )
+        join = "none" if plan.labels == "none" else plan.join
+        self.judge = Discriminator(
+            body,
+            n_labels,
+            join=join,
+            generator=drawn,
+            n_codes=plan.n_codes,
+            is_bounded=plan.spectral_norm,
+        )
+        if not plan.spectral_norm:
+            without_spectral(self.judge)
+        for network in (self.maker, self.judge):
+            # mypy knows no overload of `to` with a memory format.
+            network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = Average(self.maker, plan.average)
+        self.judge_average: Average | None = None
+        if extras.keeps_judge:
+            self.judge_average = Average(self.judge, plan.average)
+        groups = [{"params": [*self.maker.images.parameters()], "rate": plan.rate_g}]
+        if self.maker.head is not None:
+            heads = [*self.maker.head.parameters()]
+            groups.append({"params": heads, "rate": plan.rate_head})
+        self.g_optimizer = adam(groups, plan.rate_g, plan)
+        self.d_optimizer = adam(self.judge.parameters(), plan.rate_d, plan)
+        self.shares = real.shares()
+        self.made_shares = self.shares.clone()
+        self._epoch, self._order = -1, torch.zeros(0, dtype=torch.int64)
+
+    def pairs_changed(self) -> None:
+        """Take note of new labels of real images."""
+        self.shares.copy_(self.real.shares())
+
+    def step(self, now: Moment) -> dict[str, torch.Tensor]:
+        """Take one step; returns losses and what the discriminator believed."""
+        plan, of_all = self.plan, ranks()
+        paired = plan.labels != "none" and now.step >= plan.first_pair
+        self._set_rates(now)
+        self.maker.train()
+        for turn in range(plan.n_discriminator):
+            # The generator learns from the last batch only.
+            with torch.set_grad_enabled(turn == plan.n_discriminator - 1):
+                made = self._make(now, paired)
+            real, figures = self._show(now, turn, paired)
+            figures |= self._judge_step(real, made.detached(), paired, now)
+        figures |= self._maker_step(made, paired, now)
+        figures |= self._looks(real, made.detached())
+        of_all.average_statistics(self.maker)
+        self.average.update(self.maker, now.step)
+        if self.judge_average is not None:
+            self.judge_average.update(self.judge, now.step)
+        self.made = made.detached()
+        return figures
+
+    def _make(self, now: Moment, paired: bool) -> MadeBatch:
+        """Generate a batch: drawn anew, of the classes that real pairs have."""
+        plan, of_all = self.plan, ranks()
+        z = of_all.part(self._normal(plan.batch * plan.draw_factor, now.generator))
+        classes = None
+        if paired and plan.labels == "condition":
+            classes = of_all.part(self._classes(now))
+        if classes is not None and plan.draw_factor > 1:
+            classes = classes.repeat_interleave(plan.draw_factor, dim=0)
+        codes = None
+        if plan.n_codes:
+            drawn = torch.rand(
+                plan.batch * plan.draw_factor,
+                plan.n_codes,
+                generator=now.generator,
+                device=self.device,
+            )
+            codes = of_all.part(drawn * 2 - 1)
+        with autocast(self.device):
+            images, made = self.maker(z, classes, codes, now.generator)
+        images = images.float()
+        batch = MadeBatch(images, None, None, codes)
+        if paired:
+            if self.maker.head is None:
+                assert classes is not None
+                shown = self._seen(classes, now)
+                batch = MadeBatch(images, classes, shown, codes)
+            else:
+                assert made is not None
+                batch = MadeBatch(images, made.float(), made.float(), codes)
+        return batch if plan.draw_factor == 1 else self._best(batch)
+
+    def _best(self, batch: MadeBatch) -> MadeBatch:
+        """Keep what fools the discriminator best, one in `draw_factor`."""
+        self.judge.eval()
+        with torch.no_grad(), autocast(self.device):
+            scores = self.judge.score(batch.images.detach()).float()
+        classes = None
+        if self.plan.stratify and batch.meant is not None:
+            classes = batch.meant.argmax(dim=1)
+        return batch.rows(most_convincing(scores, self.plan.draw_factor, classes))
+
+    def _show(
+        self, now: Moment, turn: int, paired: bool
+    ) -> tuple[RealBatch, dict[str, torch.Tensor]]:
+        """Take the next real images, and their labels."""
+        number = now.step * self.plan.n_discriminator + turn
+        draw = self.extras.rows or self._rows
+        rows = ranks().part(draw(number, self.plan.batch))
+        images = self.real.pixels[rows].float().div_(255)
+        images = images.contiguous(memory_format=torch.channels_last)
+        figures: dict[str, torch.Tensor] = {}
+        if paired and self.extras.labels is not None:
+            labels, weights, figures = self.extras.labels(rows, images, now)
+        else:
+            labels, weights = self.real.labels[rows], self.real.weights[rows]
+        return RealBatch(images, labels * (weights > 0)[:, None], weights), figures
+
+    def show(
+        self, classes: torch.Tensor, generator: torch.Generator, *, paired: bool
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Make images of classes (n,) as the averaged generator does by now.
+
+        Labels are None where there are none, or before pairs are judged.
+        """
+        z = self._normal(len(classes), generator)
+        asked = None
+        if paired and self.plan.labels == "condition":
+            asked = F.one_hot(classes, self.maker.n_labels).float()
+        codes = z.new_zeros(len(z), self.plan.n_codes) if self.plan.n_codes else None
+        maker = cast(Maker, self.average.module)
+        images, made = make_images(maker, z, asked, codes)
+        return images, made if paired else None
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Give all that the next step depends on."""
+        shares = {"shares": self.shares, "made_shares": self.made_shares}
+        modules = {
+            "maker": self.maker,
+            "judge": self.judge,
+            "average": self.average.module,
+            "real": self.real,
+        }
+        if self.judge_average is not None:
+            modules["judge_average"] = self.judge_average.module
+        return shares | named_tensors(
+            modules, {"g_optimizer": self.g_optimizer, "d_optimizer": self.d_optimizer}
+        )
+
+    def _judge_step(
+        self, real: RealBatch, made: MadeBatch, paired: bool, now: Moment
+    ) -> dict[str, torch.Tensor]:
+        plan, n = self.plan, len(real.images)
+        self.judge.train().requires_grad_(True)
+        images = torch.cat([real.images, made.images])
+        if plan.augment:
+            images = diffaugment(images, plan.augment, now.generator)
+        labels = None
+        if paired:
+            assert made.shown is not None
+            labels = torch.cat([real.labels, made.shown])
+        with autocast(self.device):
+            told = self.judge(images, labels)
+        alone, pairs = told.alone.float(), told.pairs.float()
+        loss = d_loss(alone[:n], alone[n:], plan.loss)
+        figures = {
+            "real_score": torch.sigmoid(alone[:n]).mean(),
+            "fake_score": torch.sigmoid(alone[n:]).mean(),
+        }
+        if paired:
+            assert made.shown is not None
+            of_pairs = d_pair_loss(
+                pairs[:n],
+                pairs[n:],
+                real.labels,
+                made.shown,
+                real.weights,
+                join=plan.join,
+                kind=plan.loss,
+                learns_from_made=self.extras.learns_from_made,
+            )
+            loss = (1 - plan.pair_weight) * loss + plan.pair_weight * of_pairs
+            figures["pair_loss"] = of_pairs
+        if plan.n_codes:
+            lost = self._lost_codes(told.seen[n:], made)
+            loss = loss + plan.code_weight * lost
+            figures["code_loss"] = lost
+        penalties = weighted_penalties(
+            self.judge,
+            plan,
+            now,
+            real=(real.images, images[:n], alone[:n]),
+            made=(made.images, images[n:], alone[n:]),
+        )
+        loss = loss + sum(penalties.values())
+        self.d_optimizer.zero_grad(set_to_none=True)
+        backward(loss, self.judge)
+        self.d_optimizer.step()
+        return {"d_loss": loss, **figures, **penalties}
+
+    def _maker_step(
+        self, made: MadeBatch, paired: bool, now: Moment
+    ) -> dict[str, torch.Tensor]:
+        plan = self.plan
+        # No weight of the discriminator needs a gradient here, nor its vectors a turn.
+        self.judge.eval().requires_grad_(False)
+        images = made.images
+        if plan.augment:
+            images = diffaugment(images, plan.augment, now.generator)
+        with autocast(self.device):
+            told: Judged = self.judge(images, made.shown)
+        loss = g_loss(told.alone.float(), plan.loss)
+        if paired:
+            assert made.shown is not None
+            of_pairs = g_pair_loss(
+                told.pairs.float(), made.shown, join=plan.join, kind=plan.loss
+            )
+            loss = (1 - plan.pair_weight) * loss + plan.pair_weight * of_pairs
+        if plan.n_codes:
+            loss = loss + plan.code_weight * self._lost_codes(told.seen, made)
+        figures = {"g_loss": loss}
+        if paired and plan.join == "classifier":
+            assert made.shown is not None
+            scores, shown = told.pairs.detach().float(), made.shown.detach()
+            figures["class_information"] = information(scores, shown)
+        if paired and self.extras.regularizer is not None:
+            assert made.meant is not None
+            term, others = self.extras.regularizer(made.images, made.meant)
+            loss = loss + term
+            figures |= others
+        self.g_optimizer.zero_grad(set_to_none=True)
+        backward(loss, self.maker)
+        self.g_optimizer.step()
+        return figures
+
+    def _lost_codes(self, seen: torch.Tensor, made: MadeBatch) -> torch.Tensor:
+        """Give the mean squared error of codes found in generated images, ()."""
+        assert self.judge.of_codes is not None
+        assert made.codes is not None
+        found: torch.Tensor = self.judge.of_codes(seen.float())
+        return (found - made.codes).square().mean()
+
+    @torch.no_grad()
+    def _looks(self, real: RealBatch, made: MadeBatch) -> dict[str, torch.Tensor]:
+        """Tell what a doctor wants to know: variety, and labels on their own."""
+        figures = {
+            "real_spread": real.images.std(dim=0).mean(),
+            "made_spread": made.images.std(dim=0).mean(),
+        }
+        label = made.shown
+        if label is None or not self.real.are_classes:
+            return figures
+        mean = label.mean(dim=0)
+        ranks().average([mean])
+        self.made_shares.lerp_(mean, 0.02)
+        # Half of the total variation above chance is what labels alone can tell.
+        far = (self.made_shares - self.shares @ self.real.noise).abs().sum() / 2
+        shown = real.weights
+        peaks = (real.labels.amax(dim=1) * shown).sum()
+        of_made = label.amax(dim=1).mean()
+        # A batch in which no real image has a label tells of no difference.
+        of_real = torch.where(
+            shown.sum() > 0, peaks / shown.sum().clamp_min(1e-6), of_made
+        )
+        return figures | {
+            "labels_only_accuracy": 0.5 + far / 2,
+            "real_label_peak": of_real,
+            "made_label_peak": of_made,
+        }
+
+    def _classes(self, now: Moment) -> torch.Tensor:
+        """Draw classes as real pairs have them, one-hot: labels alone tell nothing."""
+        drawn = torch.multinomial(
+            self.shares, self.plan.batch, replacement=True, generator=now.generator
+        )
+        return F.one_hot(drawn, len(self.shares)).float()
+
+    def _seen(self, classes: torch.Tensor, now: Moment) -> torch.Tensor:
+        """Show classes as noisily as the real labels are."""
+        drawn = torch.multinomial(classes @ self.real.noise, 1, generator=now.generator)
+        return F.one_hot(drawn[:, 0], classes.shape[1]).float()
+
+    def _normal(self, n: int, generator: torch.Generator) -> torch.Tensor:
+        return torch.randn(n, self.plan.z_dim, generator=generator, device=self.device)
+
+    def _rows(self, step: int, batch: int) -> torch.Tensor:
+        """Take the next rows of a new order of all images every epoch."""
+        n = len(self.real.pixels)
+        per_epoch = max(1, n // batch)
+        epoch, place = divmod(step, per_epoch)
+        if epoch != self._epoch:
+            shuffle = np.random.default_rng([self.random_state, 2, epoch])
+            order = shuffle.permutation(n)
+            # Fewer images than a batch holds come again.
+            order = np.resize(order, max(n, batch))
+            self._order = torch.from_numpy(order).to(self.device)
+            self._epoch = epoch
+        return self._order[place * batch : (place + 1) * batch]
+
+    def _set_rates(self, now: Moment) -> None:
+        done = now.step / max(self.plan.n_steps, 1)
+        late = max(0.0, done - self.plan.decay_from) / max(
+            1 - self.plan.decay_from, 1e-9
+        )
+        for optimizer in (self.g_optimizer, self.d_optimizer):
+            for group in optimizer.param_groups:
+                group["lr"] = group["rate"] * now.haste * (1 - 0.9 * late)

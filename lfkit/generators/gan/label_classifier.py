@@ -1,0 +1,47 @@
+"""A discriminator's classifier, to name the class of real images."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn.utils import skip_init
+
+from lfkit.generators.gan.config import GanPlan
+from lfkit.generators.gan.discriminator import Discriminator
+from lfkit.generators.gan.networks import GAN_NETWORKS
+from lfkit.nn.spectral_norm import without_spectral
+
+
+class Reader(nn.Module):
+    """The body of a discriminator and its scores of classes.
+
+    Parameters
+    ----------
+    shape : (h, w, c).
+    """
+
+    def __init__(
+        self, shape: tuple[int, int, int], n_classes: int, plan: GanPlan
+    ) -> None:
+        super().__init__()
+        nothing = torch.Generator().manual_seed(0)
+        self.body = GAN_NETWORKS[plan.network].make_body(
+            shape, width=plan.width, generator=nothing
+        )
+        if not plan.spectral_norm:
+            without_spectral(self.body)
+        self.head = skip_init(  # type: ignore[no-untyped-call]
+            nn.Linear, self.body.n_features, n_classes
+        )
+
+    @torch.no_grad()
+    def take(self, judge: Discriminator) -> None:
+        """Become what a discriminator with a classifier has learned."""
+        self.body.load_state_dict(judge.body.state_dict())
+        k = self.head.out_features  # scores of generated classes come after the real
+        self.head.weight.copy_(judge.named.weight[:k])
+        self.head.bias.copy_(judge.named.bias[:k])
+
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        """Return what the last layer reads, (n, d), of (n, c, h, w) in [0, 1]."""
+        return self.body(images)

@@ -1,0 +1,14 @@
+"""Pairs of generator and discriminator, by name."""
+
+from lfkit.generators.gan.networks.biggan import BIGGAN
+from lfkit.generators.gan.networks.cogan import COGAN
+from lfkit.generators.gan.networks.dcgan import DCGAN
+from lfkit.generators.gan.networks.gan_network import GanNetwork as GanNetwork
+from lfkit.generators.gan.networks.sngan import SNGAN
+
+GAN_NETWORKS: dict[str, GanNetwork] = {
+    "dcgan": DCGAN,
+    "cogan": COGAN,
+    "sngan": SNGAN,
+    "biggan": BIGGAN,
+}

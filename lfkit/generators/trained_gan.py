@@ -1,0 +1,180 @@
+"""What a finished adversarial training leaves: the maker of images and a reader."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+
+from lfkit.data.image_source import to_pixels
+from lfkit.generators.gan import Maker, Reader, make_images
+from lfkit.generators.gan.config import GanPlan
+from lfkit.generators.generator import BLOCK
+from lfkit.generators.lf_votes.batch_votes import BatchVotes
+from lfkit.generators.training_set import Progress, Task
+from lfkit.nn import SmallConvNet, TrainingPlan, look, train
+from lfkit.nn.training_loop import mixed_seed
+
+READER_WIDTH = 24
+# Images the reader learns from; as many real ones as generated ones.
+_MOST_READ = 20_000
+_MOST_BYTES = 500_000_000
+_CHECKED_BLOCKS = 8  # of 256 images: how sure a label of each class is
+
+
+class Made:
+    """The averaged generator, in evaluation mode, and what is known of its labels.
+
+    Parameters
+    ----------
+    shape : (h, w, c).
+    n_labels, group : width and kind of a label, of `Maker`; None: classes.
+    reader : names the class of real images; None: a network of its own.
+
+    Attributes
+    ----------
+    maker : makes images.
+    decoded : turns labels that it makes, (n, n_labels), into classes, (n, k).
+    reader : names the class of a real image, or None before `learn_to_read`.
+    agreement : (k,) how often the functions' vote is what an image was made to be.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        n_classes: int,
+        plan: GanPlan,
+        device: str,
+        *,
+        n_labels: int | None = None,
+        group: int | None = None,
+        reader: Reader | None = None,
+    ) -> None:
+        self.shape, self.n_classes = shape, n_classes
+        self.plan, self.device = plan, device
+        self.n_labels = n_classes if n_labels is None else n_labels
+        nothing = torch.Generator().manual_seed(0)
+        self.maker = Maker(
+            shape,
+            self.n_labels,
+            plan,
+            nothing,
+            group=self.n_labels if group is None else group,
+        ).to(device)
+        own = SmallConvNet(shape, n_classes, width=READER_WIDTH, generator=nothing)
+        self.reader: SmallConvNet | Reader = own if reader is None else reader
+        self.reader.to(device)
+        self.decoded: Callable[[torch.Tensor], torch.Tensor] = lambda labels: labels
+        self.agreement = np.full(n_classes, np.nan)
+
+    def draw(
+        self, classes: NDArray[np.int64], generator: torch.Generator
+    ) -> tuple[torch.Tensor, NDArray[np.float64]]:
+        """Make images of these classes, (b, c, h, w) in [0, 1], and labels (b, k)."""
+        n, plan = len(classes), self.plan
+        z = torch.randn(n, plan.z_dim, generator=generator, device=self.device)
+        codes = None
+        if plan.n_codes:
+            drawn = torch.rand(n, plan.n_codes, generator=generator, device=self.device)
+            codes = drawn * 2 - 1
+        return self.make(classes, z, codes)
+
+    def make(
+        self, classes: NDArray[np.int64], z: torch.Tensor, codes: torch.Tensor | None
+    ) -> tuple[torch.Tensor, NDArray[np.float64]]:
+        """Make images of classes (b,), noise (b, z_dim) and codes (b, n_codes)."""
+        condition = None
+        if self.plan.labels == "condition":
+            rows = torch.from_numpy(classes).to(self.device)
+            condition = F.one_hot(rows, self.n_classes).float()
+        images, made = make_images(self.maker, z, condition, codes)
+        if made is None:
+            return images, np.zeros((len(classes), self.n_classes))
+        return images, self.decoded(made).double().cpu().numpy()
+
+    def learn_to_read(
+        self, task: Task, random_state: int, progress: Progress | None = None
+    ) -> None:
+        """Train a network on real images with their labels and on generated pairs."""
+        rng = np.random.default_rng([random_state, 3])
+        labeled = np.flatnonzero(task.proba.any(axis=1))
+        most = max(BLOCK, min(_MOST_READ, _MOST_BYTES // task.images[0].size))
+        rows = np.sort(rng.permutation(labeled)[:most])
+        blocks = range(-(-len(rows) // BLOCK))
+        pixels, labels = [task.images[rows]], [task.proba[rows]]
+        for number in blocks:
+            images, made = self._drawn(task, random_state, 4, number)
+            if made.any():
+                pixels.append(to_pixels(images))
+                labels.append(made)
+        found = train(
+            np.concatenate(pixels),
+            np.concatenate(labels),
+            plan=TrainingPlan(n_steps=self.plan.reader_steps, width=READER_WIDTH),
+            random_state=random_state,
+            device=self.device,
+            progress=progress,
+        )
+        assert isinstance(found, SmallConvNet)
+        self.reader = found
+
+    def read(self, images: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """Label real images by their looks, (n, h, w, c) → (n, k)."""
+        parts = [np.exp(logs) for _, logs, _ in look(self.reader, images)]
+        return np.concatenate(parts) if parts else np.zeros((0, self.n_classes))
+
+    def check_agreement(
+        self, block: BatchVotes, label: Any, task: Task, random_state: int
+    ) -> None:
+        """Ask the functions about some generated images.
+
+        Parameters
+        ----------
+        label : turns votes (n, m, k) into labels (n, k).
+        """
+        right, seen = np.zeros(self.n_classes), np.zeros(self.n_classes)
+        for number in range(_CHECKED_BLOCKS):
+            images, made = self._drawn(task, random_state, 5, number)
+            with torch.no_grad():
+                voted = label(block(images)).argmax(dim=1).cpu().numpy()
+            meant = made.argmax(axis=1)
+            np.add.at(seen, meant, 1)
+            np.add.at(right, meant, voted == meant)
+        # A class that was seen never or once has the agreement of all.
+        overall = right.sum() / max(seen.sum(), 1)
+        self.agreement = (right + overall) / (seen + 1)
+
+    def _drawn(
+        self, task: Task, random_state: int, purpose: int, number: int
+    ) -> tuple[torch.Tensor, NDArray[np.float64]]:
+        seed = mixed_seed(random_state, purpose, number)
+        classes = np.random.default_rng(seed).choice(
+            self.n_classes, BLOCK, p=task.prior
+        )
+        return self.draw(classes, torch.Generator(self.device).manual_seed(seed))
+
+    def modules(self) -> dict[str, torch.nn.Module]:
+        """Name what has weights."""
+        return {"maker": self.maker, "reader": self.reader}
+
+    def settings(self) -> dict[str, Any]:
+        """Give what is no weight, JSON-ready."""
+        known = [None if np.isnan(share) else share for share in self.agreement]
+        return {"agreement": known}
+
+    def restore(self, settings: Mapping[str, Any]) -> None:
+        """Take up `settings`."""
+        self.agreement = np.asarray(settings["agreement"], np.float64)
+        if self.agreement.shape != (self.n_classes,):
+            raise ValueError(f"agreement has the shape {self.agreement.shape}")
+
+    def confidence(self, labels: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Say how often images of these classes are what they should be, (n,).
+
+        NaN where no function was asked.
+        """
+        return self.agreement[labels]

@@ -1,0 +1,1 @@
+"""What every training of a generator writes and watches."""

@@ -1,0 +1,1 @@
+"""Evaluates functions on images: batches, workers, blocks, fits."""

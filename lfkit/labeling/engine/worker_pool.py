@@ -1,0 +1,432 @@
+"""Worker processes for per-image functions: a hung or crashing one is killed, counted.
+
+Each worker is watched by a thread of the main process. A worker writes which function
+it calls on which image, and since when, into a small file that both map; that tells
+which call hangs even when the function never returns to Python.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import mmap
+import multiprocessing
+import os
+import queue
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+from types import CodeType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lfkit.errors import DeclarationError, storage_error
+from lfkit.features.user_code.calling import text_of
+from lfkit.labeling.engine.worker import (
+    IDLE,
+    PROGRESS,
+    WHOLE_CHUNK,
+    Column,
+    NotLoaded,
+    Program,
+    cached_again,
+    code_of,
+)
+
+# A function that had to be killed this often is given up: at 30 seconds each, a
+# million images would take a year.
+MOST_KILLS = 20
+KILLED = ("timed out", "crashed the process")  # kinds of faults that are kills
+_POLL_S = 0.05
+_registering = threading.Lock()  # what is pickled by value is known to all threads
+
+
+@dataclass
+class _Job:
+    program: str
+    pixels: NDArray[np.uint8]
+    inputs: Mapping[int, NDArray[Any]]
+    bad: NDArray[np.bool_]
+    future: Future[list[Column]]
+    skip: dict[tuple[int, int], tuple[str, str]] = field(default_factory=dict)
+    columns: list[Column] = field(default_factory=list)
+
+
+@dataclass
+class _Loaded:
+    name: str
+    steps: tuple[str, ...]
+    program: Program
+    payload: bytes
+
+
+class WorkerPool:
+    """Processes that run programs of per-image functions on chunks of images.
+
+    Parameters
+    ----------
+    n_workers : number of processes; they start with the first chunk.
+    timeout_s : a single call that takes longer is killed; None waits for ever.
+
+    Attributes
+    ----------
+    given_up : names of functions that were killed too often to go on with.
+    """
+
+    def __init__(self, n_workers: int, timeout_s: float | None) -> None:
+        self.timeout_s = timeout_s
+        self.given_up: set[str] = set()
+        self._kills: Counter[str] = Counter()
+        self._programs: dict[str, _Loaded] = {}
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._n_workers = n_workers
+        self._threads: list[threading.Thread] = []
+        self._closing = threading.Event()
+
+    def close(self) -> None:
+        """End all processes."""
+        self.stop()
+        for _ in self._threads:
+            self._jobs.put(None)
+        for thread in self._threads:
+            thread.join()
+
+    def add_kills(self, name: str, n: int) -> None:
+        """Count kills of earlier runs: a function is given up for all of them."""
+        with self._lock:
+            self._kills[name] += n
+            if self._kills[name] >= MOST_KILLS:
+                self.given_up.add(name)
+
+    def stop(self) -> None:
+        """Kill what runs and cancel what waits."""
+        self._closing.set()
+
+    def register(self, program: Program) -> str:
+        """Make a program known to the workers; returns the name to submit it by."""
+        with self._lock:
+            name = str(len(self._programs))
+            self._programs[name] = _Loaded(
+                name,
+                tuple(step.name for step in program.steps),
+                program,
+                _pickled(program, [step.fn for step in program.steps]),
+            )
+            return name
+
+    def submit(
+        self,
+        program: str,
+        pixels: NDArray[np.uint8],
+        inputs: Mapping[int, NDArray[Any]],
+        bad: NDArray[np.bool_],
+    ) -> Future[list[Column]]:
+        """Run a program on a chunk: one Column per step."""
+        with self._lock:
+            while len(self._threads) < self._n_workers:
+                thread = threading.Thread(target=self._watch, daemon=True)
+                thread.start()
+                self._threads.append(thread)
+        future: Future[list[Column]] = Future()
+        self._jobs.put(_Job(program, pixels, inputs, bad, future))
+        return future
+
+    def _watch(self) -> None:
+        """Feed one worker; start another whenever it dies."""
+        worker: _Worker | None = None
+        try:
+            while True:
+                job = self._jobs.get()
+                if job is None:
+                    return
+                deaths_at_rest = 0
+                while not job.future.done():
+                    if self._closing.is_set():
+                        job.future.cancel()
+                        break
+                    try:
+                        worker = worker or _Worker()
+                        self._run(worker, job)
+                    except _WorkerDied as death:
+                        worker = None
+                        deaths_at_rest += death.step is None
+                        self._note(death, job, deaths_at_rest)
+                    except Exception as error:
+                        job.future.set_exception(error)
+        finally:
+            if worker is not None:
+                worker.kill()
+
+    def _run(self, worker: _Worker, job: _Job) -> None:
+        loaded = self._programs[job.program]
+        if loaded.name not in worker.loaded:
+            worker.load(loaded, self._closing)
+        for number, name in enumerate(loaded.steps):
+            if name in self.given_up:
+                reason = ("gave up", f"was killed {MOST_KILLS} times; not called again")
+                for i in range(len(job.pixels)):
+                    job.skip.setdefault((number, i), reason)
+        first = len(job.columns)
+        worker.send(
+            ("chunk", loaded.name, job.pixels, job.inputs, job.bad, job.skip, first)
+        )
+        for number, column in worker.columns(self.timeout_s, self._closing):
+            assert number == len(job.columns)
+            job.columns.append(column)
+        job.future.set_result(job.columns)
+
+    def _note(self, death: _WorkerDied, job: _Job, deaths_at_rest: int) -> None:
+        """Turn a worker's death into a fault of the call it died in."""
+        if death.step is None:
+            if deaths_at_rest > 2:
+                job.future.set_exception(
+                    DeclarationError(
+                        "worker processes keep dying before they call a labeling "
+                        f"function (the last {death.message}); import the functions in "
+                        "a Python shell to see why."
+                    )
+                )
+            return
+        positions = [death.position]
+        if death.position == WHOLE_CHUNK:
+            positions = list(range(len(job.pixels)))
+        for position in positions:
+            job.skip[death.step, position] = (death.kind, death.message)
+        name = self._programs[job.program].steps[death.step]
+        self.add_kills(name, len(positions))
+
+
+class _WorkerDied(Exception):
+    def __init__(
+        self, kind: str, message: str, step: int | None, position: int
+    ) -> None:
+        super().__init__(message)
+        self.kind, self.message = kind, message
+        self.step, self.position = step, position
+
+
+class _Broken(DeclarationError):
+    """A worker process cannot do what it was asked; its traceback."""
+
+
+class _Worker:
+    """One process and the pipe to it."""
+
+    def __init__(self) -> None:
+        self.loaded: set[str] = set()
+        self._seen: tuple[int, int, float] = (IDLE, 0, 0.0)
+        self._busy_s = self._looked = 0.0
+        descriptor, self._board_path = tempfile.mkstemp()
+        try:
+            with open(descriptor, "r+b") as board:
+                board.write(PROGRESS.pack(IDLE, 0, 0.0))
+                board.flush()
+                self._board = mmap.mmap(board.fileno(), PROGRESS.size)
+        except OSError as error:
+            os.unlink(self._board_path)
+            raise storage_error(error, self._board_path) from error
+        ours, theirs = multiprocessing.Pipe()
+        self._pipe: Connection = ours
+        threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+        self._process = subprocess.Popen(
+            [
+                sys.executable,
+                "-c",
+                "from lfkit.labeling.engine.worker import main; main()",
+                str(theirs.fileno()),
+                self._board_path,
+            ],
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=sys.stderr.fileno() if _has_fileno(sys.stderr) else None,
+            env={**os.environ, **dict.fromkeys(threads, "1"), **_python_path()},
+        )
+        theirs.close()
+
+    def load(self, loaded: _Loaded, closing: threading.Event) -> None:
+        if self._why_not(loaded.name, loaded.payload, closing):
+            self._mend(loaded, closing)
+        self.loaded.add(loaded.name)
+
+    def _mend(self, loaded: _Loaded, closing: threading.Event) -> None:
+        """Replace the functions that cannot be loaded: the others go on."""
+        steps = []
+        for step in loaded.program.steps:
+            alone = replace(loaded.program, steps=(step,))
+            why = self._why_not("alone", _pickled(alone, [step.fn]), closing)
+            last = why.strip().rpartition("\n")[2] if why else ""
+            steps.append(replace(step, fn=NotLoaded(last)) if why else step)
+        program = replace(loaded.program, steps=tuple(steps))
+        loaded.payload = _pickled(program, [step.fn for step in steps])
+        why = self._why_not(loaded.name, loaded.payload, closing)
+        if why:
+            raise DeclarationError(
+                "a worker process cannot load the labeling functions:\n" + why
+            )
+
+    def _why_not(self, name: str, payload: bytes, closing: threading.Event) -> str:
+        """Load a program; returns why it cannot be loaded, or nothing."""
+        self.send(("program", name, sys.path, payload))
+        try:
+            for _ in self.columns(None, closing, until="ready"):
+                pass
+        except _Broken as error:
+            return str(error)
+        return ""
+
+    def send(self, request: tuple[Any, ...]) -> None:
+        try:
+            self._pipe.send(request)
+        except OSError as error:
+            raise self._death() from error
+
+    def columns(
+        self, timeout_s: float | None, closing: threading.Event, until: str = "done"
+    ) -> Iterator[tuple[int, Column]]:
+        """Yield columns as they come; raise if the process dies or a call hangs."""
+        while True:
+            try:
+                while not self._pipe.poll(_POLL_S):
+                    self._check_time(timeout_s)
+                    if closing.is_set():
+                        self.kill()
+                        raise _WorkerDied("stopped", "stopped", None, 0)
+                tag, number, payload = self._pipe.recv()
+            except _WorkerDied:
+                raise
+            except Exception as error:  # a function wrote to the pipe, or closed it
+                raise self._death() from error
+            if tag == "broken":
+                raise _Broken(payload)
+            if tag == until:
+                return
+            yield number, payload
+
+    def kill(self) -> None:
+        with contextlib.suppress(OSError):
+            self._process.kill()
+        self._process.wait()
+        self._pipe.close()
+        self._board.close()
+        with contextlib.suppress(OSError):
+            os.unlink(self._board_path)
+
+    def _check_time(self, timeout_s: float | None) -> None:
+        """Kill a call that was seen running for too long.
+
+        Only time between two looks counts, and little of it: while the whole machine
+        or job is suspended, nobody runs late.
+        """
+        now = time.monotonic()
+        seen = PROGRESS.unpack_from(self._board, 0)
+        step, position, _ = seen
+        is_called = step != IDLE and position != WHOLE_CHUNK
+        if timeout_s is None or not is_called or seen != self._seen:
+            self._seen, self._busy_s, self._looked = seen, 0.0, now
+            return
+        self._busy_s += min(now - self._looked, 2 * _POLL_S)
+        self._looked = now
+        if self._busy_s < timeout_s:
+            return
+        self.kill()
+        raise _WorkerDied(
+            "timed out",
+            f"ran longer than {timeout_s:g} s and was killed",
+            step,
+            position,
+        )
+
+    def _death(self) -> _WorkerDied:
+        step, position, _ = PROGRESS.unpack_from(self._board, 0)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout=5)
+        code = self._process.returncode
+        self.kill()
+        how = f"ended its worker process (exit code {code})"
+        if position == WHOLE_CHUNK:
+            how = "closed, or wrote to, the files of its worker process"
+        return _WorkerDied(
+            "crashed the process",
+            how,
+            None if step == IDLE else step,
+            position,
+        )
+
+
+def _python_path() -> dict[str, str]:
+    """Let the worker find lfkit where this process did, installed or not."""
+    root = str(Path(__file__).resolve().parents[3])
+    rest = os.environ.get("PYTHONPATH")
+    return {"PYTHONPATH": root if not rest else os.pathsep.join([root, rest])}
+
+
+def _has_fileno(stream: Any) -> bool:
+    try:
+        stream.fileno()
+    except (OSError, AttributeError, ValueError):
+        return False
+    return True
+
+
+def why_not_sent(fn: Any, keywords: Mapping[str, Any]) -> str | None:
+    """Say why a function cannot be sent to a worker process; None if it can."""
+    try:
+        _pickled((fn, dict(keywords)), [fn])
+    except DeclarationError as error:
+        return str(error)
+    return None
+
+
+def _pickled(content: Any, functions: Iterable[Any]) -> bytes:
+    """Pickle functions by value, so that a worker imports only what they use."""
+    import cloudpickle
+
+    modules = {
+        sys.modules[name]
+        for fn in functions
+        if (name := getattr(fn, "__module__", None)) in sys.modules
+        and name not in ("__main__", "builtins")
+        and not name.startswith("lfkit.")
+        and hasattr(sys.modules[name], "__file__")
+        and "site-packages" not in str(sys.modules[name].__file__)
+    }
+
+    class Pickler(cloudpickle.Pickler):
+        def reducer_override(self, found: Any) -> Any:
+            # Pickled by name, a cached function could not be found by a worker.
+            parameters = getattr(found, "cache_parameters", None)
+            own = getattr(found, "__module__", None) in {m.__name__ for m in modules}
+            if parameters and own and hasattr(found, "__wrapped__"):
+                return cached_again, (found.__wrapped__, *parameters().values())
+            if isinstance(found, CodeType):
+                # Tracebacks show lines of the user's file, which cloudpickle forgets.
+                make, parts = self.dispatch_table[CodeType](found)
+                return code_of, (found.co_filename, make, *parts)
+            return super().reducer_override(found)
+
+    buffer = io.BytesIO()
+    with _registering:
+        for module in modules:
+            cloudpickle.register_pickle_by_value(module)
+        try:
+            Pickler(buffer).dump(content)
+            return buffer.getvalue()
+        except BaseException as error:  # user code: __reduce__ may raise anything
+            raise DeclarationError(
+                f"cannot be sent to worker processes: {text_of(error)}; create such "
+                "objects inside the function, or use batched=True"
+            ) from error
+        finally:
+            for module in modules:
+                cloudpickle.unregister_pickle_by_value(module)

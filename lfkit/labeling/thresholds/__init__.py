@@ -1,0 +1,1 @@
+"""Thresholds and rules that are fitted to images or to seeds."""

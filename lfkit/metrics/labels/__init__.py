@@ -1,0 +1,1 @@
+"""How good votes and labels are: diagnosis, agreement, run summary."""

@@ -1,0 +1,201 @@
+"""What the stages of a refinement work on."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import clone
+
+from lfkit.aggregators.aggregator import Aggregator
+from lfkit.data.image_source import ImageSource
+from lfkit.data.votes import Votes
+from lfkit.errors import InputError
+from lfkit.nn import TrainingPlan
+from lfkit.refinement.class_prior import ClassPrior
+
+_LARGEST_SIDE = 64
+_PIXEL_BYTES = 2**32  # held at once; a million images of 64x64 would be more
+_READ_AT_ONCE = 1024
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """Images, what the votes say of them, and the seeds.
+
+    Attributes
+    ----------
+    pixels : (n, h, w, c) uint8, made small.
+    features : for each set of views, (n, d) compact features.
+    proba : (n, k) what the votes say; of seeds, by functions that have not seen them:
+        flat where only functions that have seen them voted.
+    said : (n,) the class that the votes give, likewise; -1 on a tie or without a vote.
+    voted : (n,) True where a function said something.
+    readable : (n,) False where there are no pixels: what the votes say stays.
+    seed_rows, seed_labels : (s,) images whose class is certain; maybe none.
+    judges : (s,) True for seeds on which there are votes that have not learned from
+        them. Only these tell how right votes and labels are; the others are labels to
+        learn from, no more.
+    possible : (k,) True for classes that some vote or some seed may name.
+    prior : shares of the classes, if given.
+    plan : how the network is trained.
+    unseeded, unjudged : classes of which votes label images and of which there is no
+        seed, or no judging one. Who learned or was judged by the other seeds would take
+        these classes away: no stage does.
+    flip : whether mirrored images are of the same class; None: as the seeds say.
+    """
+
+    pixels: NDArray[np.uint8]
+    features: tuple[NDArray[np.float16], ...]
+    proba: NDArray[np.float64]
+    said: NDArray[np.int64]
+    voted: NDArray[np.bool_]
+    readable: NDArray[np.bool_]
+    seed_rows: NDArray[np.int64]
+    seed_labels: NDArray[np.int64]
+    judges: NDArray[np.bool_]
+    possible: NDArray[np.bool_]
+    prior: ClassPrior | None
+    plan: TrainingPlan
+    random_state: int
+    device: str
+    unseeded: tuple[int, ...] = ()
+    unjudged: tuple[int, ...] = ()
+    flip: bool | None = None
+
+    @property
+    def n_classes(self) -> int:
+        """The number of classes, k."""
+        return self.proba.shape[1]
+
+    @property
+    def has_seeds(self) -> bool:
+        """Tell whether stages learn from the seeds.
+
+        Two classes need two seeds, or nothing can be cross-validated, and every class
+        that votes name needs one.
+        """
+        return not self.unseeded and _enough(self.seed_labels)
+
+    @property
+    def has_judges(self) -> bool:
+        """Tell the same of the seeds from which the votes have not learned."""
+        return not self.unjudged and _enough(self.judge_labels)
+
+    @property
+    def judge_rows(self) -> NDArray[np.int64]:
+        """(j,) the rows of these seeds."""
+        return self.seed_rows[self.judges]
+
+    @property
+    def judge_labels(self) -> NDArray[np.int64]:
+        """(j,) their classes."""
+        return self.seed_labels[self.judges]
+
+    @property
+    def seed_targets(self) -> NDArray[np.float64]:
+        """(s, k) the seeds' classes as distributions."""
+        return np.eye(self.n_classes)[self.seed_labels]
+
+    def clamped(self, proba: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Give seeds their class: (n, k)."""
+        found = proba.copy()
+        found[self.seed_rows] = self.seed_targets
+        return found
+
+    def among_possible(self, proba: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Give nothing to classes that no vote and no seed names: (n, k)."""
+        if self.possible.all() or not self.possible.any():
+            return proba
+        found = proba * self.possible
+        total = found.sum(axis=1, keepdims=True)
+        flat = self.possible / self.possible.sum()
+        return np.where(total > 0, found / np.where(total > 0, total, 1), flat)
+
+    def part(self, rows: NDArray[np.int64]) -> Task:
+        """Give the task on some sorted rows, all seeds among them, without pixels."""
+        return replace(
+            self,
+            pixels=self.pixels[:0],
+            features=tuple(kind[rows] for kind in self.features),
+            proba=self.proba[rows],
+            said=self.said[rows],
+            voted=self.voted[rows],
+            readable=self.readable[rows],
+            seed_rows=np.searchsorted(rows, self.seed_rows),
+        )
+
+    def with_seeds(self, kept: NDArray[np.bool_]) -> Task:
+        """Give the task with some of the seeds only, (s,)."""
+        return replace(
+            self,
+            seed_rows=self.seed_rows[kept],
+            seed_labels=self.seed_labels[kept],
+            judges=self.judges[kept],
+        )
+
+
+def _enough(labels: NDArray[np.int64]) -> bool:
+    return int((np.bincount(labels, minlength=1) >= 2).sum()) >= 2
+
+
+def posteriors_of_seeds(
+    votes: Votes, aggregator: Aggregator
+) -> NDArray[np.float64] | None:
+    """Give what the votes say of seeds that neither they nor their weights saw, (s, k).
+
+    None without `seed_out_of_fold`: then the votes may have learned from the seeds.
+    """
+    if votes.seed_out_of_fold is None:
+        return None
+    return clone(aggregator).fit(votes).out_of_fold_proba(votes)
+
+
+def small_pixels(
+    images: ImageSource | NDArray[Any],
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Read all images, averaged down to 64 pixels a side or fewer, and 4 GB in all.
+
+    Returns
+    -------
+    (n, h, w, c) pixels, and (n,) which could be read.
+    """
+    if not isinstance(images, ImageSource):
+        array = np.asarray(images)
+        if array.ndim not in (3, 4) or array.dtype != np.uint8:
+            raise InputError(
+                f"images are {array.dtype} of shape {array.shape}; expected (n, h, w) "
+                "or (n, h, w, c) uint8, or a source of images."
+            )
+        array = array if array.ndim == 4 else array[..., None]
+        shape, n = array.shape[1:], len(array)
+    else:
+        shape, n = images.shape, len(images)
+    largest = min(_LARGEST_SIDE, int((_PIXEL_BYTES / max(n * shape[2], 1)) ** 0.5))
+    shrink = max(-(-side // max(largest, 8)) for side in shape[:2])
+    small = tuple(max(1, side // shrink) for side in shape[:2])
+    pixels = np.zeros((n, *small, shape[2]), np.uint8)
+    readable = np.ones(n, bool)
+    for start in range(0, n, _READ_AT_ONCE):
+        rows = np.arange(start, min(start + _READ_AT_ONCE, n))
+        if isinstance(images, ImageSource):
+            read = images.read(rows)
+            pixels[rows] = _averaged(read.pixels, small)
+            readable[[start + position for position in read.problems]] = False
+        else:
+            pixels[rows] = _averaged(array[rows], small)
+    return pixels, readable
+
+
+def _averaged(pixels: NDArray[np.uint8], shape: Collection[int]) -> NDArray[np.uint8]:
+    n, h, w, c = pixels.shape
+    if (h, w) == tuple(shape):
+        return pixels
+    down, across = (side // small for side, small in zip((h, w), shape, strict=True))
+    high, wide = shape
+    cut = pixels[:, : high * down, : wide * across]
+    tiles = cut.reshape(n, high, down, wide, across, c)
+    return tiles.mean(axis=(2, 4), dtype=np.float32).round().astype(np.uint8)

@@ -1,0 +1,199 @@
+"""What a refinement gives: labels, what each stage did, a model for new images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lfkit.aggregators.aggregate import HeldOut
+from lfkit.errors import InputError
+from lfkit.nn import look
+from lfkit.refinement.class_prior import ClassPrior
+from lfkit.refinement.feature_sets import ArrayViews, Views
+from lfkit.refinement.lda_model import Discriminant
+from lfkit.refinement.pca import Compactor
+from lfkit.refinement.problem import small_pixels
+from lfkit.refinement.product_of_experts import logs, product
+from lfkit.refinement.stages.distill import restored
+from lfkit.refinement.stages.joint import JOINT_POWER
+from lfkit.refinement.stages.stage import Arrays
+
+
+@dataclass(frozen=True)
+class StageReport:
+    """What a stage did to the labels.
+
+    Attributes
+    ----------
+    seconds : it took, when it was computed; 0 where it was skipped.
+    held_out : accuracy on seeds that neither stage nor votes have seen; None where
+        that was not measured. The same seeds decide which stages are undone.
+    expected_gain : of `held_out` over the votes'.
+    accuracy : of all labels with a known class, seeds left out; for scoring only.
+    agreement : share of labels that are as the votes alone have them.
+    confidence : mean probability of the labels.
+    note : why it was skipped or undone; "" where it counts.
+    """
+
+    name: str
+    seconds: float
+    held_out: float | None
+    expected_gain: float | None
+    accuracy: float | None
+    agreement: float
+    confidence: float
+    note: str
+
+
+@dataclass(frozen=True, eq=False)
+class ImageModel:
+    """Labels new images: network, features and votes, whatever there is of them.
+
+    Attributes
+    ----------
+    found : what the stages have given.
+    compactors : set of views → what makes few numbers of them.
+    makers : set of views → what makes them of pixels; None where that cannot be.
+    shape : (h, w, c) of the images, made small.
+    """
+
+    found: Arrays
+    compactors: Mapping[str, Compactor]
+    makers: Mapping[str, Callable[[NDArray[np.uint8]], Views] | None]
+    shape: tuple[int, int, int]
+    n_classes: int
+    device: str
+
+    def predict_proba(
+        self,
+        images: NDArray[np.uint8],
+        votes_proba: NDArray[np.float64] | None = None,
+        features: Mapping[str, Views] | None = None,
+    ) -> NDArray[np.float64]:
+        """Give the distribution over classes of each image, (n, k).
+
+        Parameters
+        ----------
+        images : (n, h, w, c) of the size of those fitted.
+        votes_proba : (n, k) what the votes say; None: nothing is voted.
+        features : sets of views by the names fitted; those not given are made of the
+            pixels if those fitted were, and left out if not.
+        """
+        pixels, readable = small_pixels(images)
+        if pixels.shape[1:] != self.shape:
+            raise InputError(
+                f"these images are {pixels.shape[1:]} (height, width, channels) after "
+                f"shrinking, the model was fitted on {self.shape}; resize them before."
+            )
+        n = len(pixels)
+        experts, powers = [], []
+        for number, (name, compactor) in enumerate(self.compactors.items()):
+            maker, views = self.makers[name], (features or {}).get(name)
+            if f"lda{number}_weights" not in self.found:
+                continue
+            if views is None and maker is not None and n:
+                views = maker(pixels)
+            if views is None:
+                continue
+            if sum(views.widths) != len(compactor.center) or len(views) != n:
+                raise InputError(
+                    f"{name!r} of new images are {len(views)} rows of "
+                    f"{sum(views.widths)} numbers; expected {n} rows of "
+                    f"{len(compactor.center)}, as fitted."
+                )
+            lda = Discriminant(
+                self.found[f"lda{number}_weights"],
+                self.found[f"lda{number}_bias"],
+                self.found[f"lda{number}_unknown"],
+            )
+            scores = np.zeros((n, self.n_classes))
+            for rows, values in views.chunks():
+                scores[rows] = lda(compactor(values))
+            experts.append(scores)
+            powers.append(float(self.found[f"lda{number}_power"]))
+        if votes_proba is not None:
+            prior = logs(self.found.get("vote_prior", np.full(self.n_classes, 1.0)))
+            experts.append(logs(votes_proba) - prior)
+            powers.append(float(self.found.get("vote_power", 1.0)))
+        before = product(experts, powers) if experts else None
+        if "network_proba" in self.found:
+            network = restored(self.found, self.shape, self.n_classes, self.device)
+            parts = [log for _, log, _ in look(network, pixels)]
+            seen = np.concatenate(parts) if parts else np.zeros((0, self.n_classes))
+            if before is None:
+                before = np.exp(seen)
+            else:
+                before = product([logs(before), seen], [JOINT_POWER] * 2)
+        if before is None:
+            before = np.tile(self.found["shares"], (n, 1))
+        return np.where(readable[:, None], before, self.found["shares"])
+
+
+@dataclass(frozen=True, eq=False)
+class Refined:
+    """Labels after refinement, and before.
+
+    Attributes
+    ----------
+    proba : (n, k) refined posteriors; seeds have their class.
+    unrefined : (n, k) what the votes alone say.
+    posteriors : stage → (n, k) posterior after it, undone stages among them.
+    stages : what each did, in order; the first is the votes alone.
+    class_prior : shares of the classes, and where they come from.
+    is_refined : False where `proba` is what the votes alone say.
+    note : one sentence on whether the labels were refined, and why.
+    model : labels new images; its posteriors are not calibrated.
+    held_out : what `proba` is judged by, if it is refined; None where no seed can tell
+        how right it is.
+    unseeded : classes that votes name and no seed shows: then nothing is learned from
+        the seeds but their own class.
+    """
+
+    proba: NDArray[np.float64]
+    unrefined: NDArray[np.float64]
+    posteriors: dict[str, NDArray[np.float64]]
+    stages: list[StageReport]
+    class_prior: ClassPrior
+    is_refined: bool
+    note: str
+    model: ImageModel
+    held_out: HeldOut | None = None
+    unseeded: tuple[int, ...] = ()
+
+    @property
+    def agreement(self) -> float:
+        """The share of labels that refinement left as they were."""
+        same = self.proba.argmax(axis=1) == self.unrefined.argmax(axis=1)
+        return float(same.mean()) if len(same) else 1.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the report as JSON can hold it."""
+        return {
+            "is_refined": self.is_refined,
+            "note": self.note,
+            "unseeded": list(self.unseeded),
+            "agreement": self.agreement,
+            "class_prior": self.class_prior.shares.tolist(),
+            "class_prior_how": self.class_prior.how,
+            "stages": [vars(stage) for stage in self.stages],
+        }
+
+
+def as_views(features: Any) -> dict[str, Views]:
+    """Take one set of features, or several by name, as views by name."""
+    if features is None:
+        return {}
+    if not isinstance(features, Mapping):
+        features = {"features": features}
+    found: dict[str, Views] = {}
+    for name, given in features.items():
+        if hasattr(given, "chunks"):
+            found[name] = given
+        else:
+            arrays = [given] if isinstance(given, np.ndarray) else list(given)
+            found[name] = ArrayViews(arrays)
+    return found

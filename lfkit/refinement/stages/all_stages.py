@@ -1,0 +1,33 @@
+"""The stages in their order, and which of them are run where nothing else is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lfkit.errors import InputError
+from lfkit.refinement.stages.align import Align
+from lfkit.refinement.stages.diffuse import Diffuse, Metric
+from lfkit.refinement.stages.distill import Distill
+from lfkit.refinement.stages.joint import Joint
+from lfkit.refinement.stages.lda import LookAtFeatures
+from lfkit.refinement.stages.stage import Stage
+
+_STAGES: tuple[type[Stage], ...] = (
+    LookAtFeatures,
+    Align,
+    Diffuse,
+    Metric,
+    Distill,
+    Joint,
+)
+STAGES: tuple[str, ...] = tuple(stage.name for stage in _STAGES)
+
+
+def chosen_stages(names: Sequence[str]) -> list[Stage]:
+    """Make stages by their names, in the pipeline's order."""
+    unknown = [name for name in names if name not in STAGES]
+    if unknown:
+        raise InputError(
+            f"there is no stage {unknown[0]!r}; choose from {', '.join(STAGES)}."
+        )
+    return [stage() for stage in _STAGES if stage.name in names]

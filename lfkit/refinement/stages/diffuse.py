@@ -1,0 +1,141 @@
+"""Third and fourth stage: images that look alike are of one class."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lfkit.refinement.lda_model import metric, moments
+from lfkit.refinement.neighbors import Neighbors, affinity, diffuse, nearest_neighbors
+from lfkit.refinement.problem import Task
+from lfkit.refinement.product_of_experts import as_sure_as
+from lfkit.refinement.stages.align import aligned
+from lfkit.refinement.stages.stage import Arrays, Stage, Tools
+
+_ALPHA = 0.8
+_N_NEIGHBORS = 10
+# Beyond this the approximate search is four times as fast at 60,000 images and finds
+# 98.6 % of the same neighbours.
+_EXACT_UP_TO = 30_000
+_SEED_SHRINKAGE = 0.3
+_SOFT_SHRINKAGE = 0.05
+_LEARNED_ROWS = 60_000
+
+
+class Diffuse(Stage):
+    """Diffusion over the neighbours in the space that the seeds whiten.
+
+    Whitened by the covariance within the seeds' classes, two images are near when they
+    differ as images of one class do. The metric matters more than how far is diffused.
+    """
+
+    name: ClassVar[str] = "diffuse"
+
+    def why_not(self, task: Task, known: Arrays) -> str | None:
+        """Say why there is nothing for it to do, or None."""
+        return _needs_seeds(task)
+
+    def run(self, task: Task, known: Arrays, tools: Tools) -> dict[str, NDArray[Any]]:
+        """Give diffused posteriors and the graph."""
+        features = _best(task, known)
+        within = moments(features[task.seed_rows], task.seed_targets).within
+        found = _neighbors(task, features, within, _SEED_SHRINKAGE)
+        return {
+            "proba": spread(task, known["proba"], [found], known),
+            "seed_index": found.index,
+            "seed_similarity": found.similarity,
+            "start": known["proba"],
+        }
+
+
+class Metric(Stage):
+    """The same with the metric estimated from all images and their labels so far.
+
+    Both graphs are used, and diffusion starts where it started before: from what LDA
+    and votes say. Once; a second time changed nothing.
+    """
+
+    name: ClassVar[str] = "metric"
+
+    def why_not(self, task: Task, known: Arrays) -> str | None:
+        """Say why there is nothing for it to do, or None."""
+        return _needs_seeds(task)
+
+    def run(self, task: Task, known: Arrays, tools: Tools) -> dict[str, NDArray[Any]]:
+        """Give diffused posteriors and the second graph."""
+        labels = task.clamped(known["proba"])
+        every = max(1, -(-len(labels) // _LEARNED_ROWS))
+        features = _best(task, known)
+        within = moments(features[::every], labels[::every]).within
+        found = _neighbors(task, features, within, _SOFT_SHRINKAGE)
+        start = known.get("start", known["proba"])
+        return {
+            "proba": spread(task, start, [*graphs(known), found], known),
+            "soft_index": found.index,
+            "soft_similarity": found.similarity,
+        }
+
+
+def graphs(known: Arrays) -> list[Neighbors]:
+    """Give the neighbours that the stages before found."""
+    names = [name[: -len("_index")] for name in known if name.endswith("_index")]
+    return [
+        Neighbors(known[f"{name}_index"], known[f"{name}_similarity"])
+        for name in sorted(names)
+    ]
+
+
+def spread(
+    task: Task,
+    proba: NDArray[np.float64],
+    neighbors: list[Neighbors],
+    known: Arrays,
+) -> NDArray[np.float64]:
+    """Diffuse, align, and make as sure as the labels before were."""
+    start = task.clamped(proba)
+    # LDA's and the votes' powers were fitted on held-out seeds: as sure as right.
+    confidence = float(proba.max(axis=1).mean())
+    found = diffuse(affinity(neighbors), start, alpha=_ALPHA)
+    return as_sure_as(aligned(found, known), confidence)
+
+
+def _best(task: Task, known: Arrays) -> NDArray[np.float16]:
+    """Give the features that told held-out seeds best.
+
+    A graph of these alone was better than one of all (.851, .846), unlike products of
+    experts, which weigh each.
+    """
+    return task.features[int(known.get("best_views", 0))]
+
+
+def _needs_seeds(task: Task) -> str | None:
+    if not task.has_seeds:
+        return "without two seeds in two classes it gained nothing"
+    return None
+
+
+def _neighbors(
+    task: Task,
+    features: NDArray[np.float16],
+    within: NDArray[np.float64],
+    shrinkage: float,
+) -> Neighbors:
+    every = max(1, -(-len(features) // _LEARNED_ROWS))
+    sample = features[::every].astype(np.float32)
+    center = sample.mean(axis=0)
+    gaps = sample - center
+    total = (gaps.T @ gaps).astype(np.float64) / max(len(gaps), 1)
+    directions = metric(within, total, shrinkage=shrinkage).astype(np.float32)
+    points = np.empty((len(features), directions.shape[1]), np.float32)
+    for start in range(0, len(points), 8192):
+        rows = slice(start, start + 8192)
+        points[rows] = (features[rows].astype(np.float32) - center) @ directions
+    return nearest_neighbors(
+        points,
+        _N_NEIGHBORS,
+        exact_up_to=_EXACT_UP_TO,
+        random_state=task.random_state,
+        device=task.device,
+    )

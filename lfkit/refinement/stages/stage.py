@@ -1,0 +1,64 @@
+"""The contract of a stage: arrays in, arrays out, kept under a name."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lfkit.nn import Checkpoints
+from lfkit.refinement.problem import Task
+
+Arrays = Mapping[str, NDArray[Any]]
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Tools:
+    """What a stage may use beside its task.
+
+    Attributes
+    ----------
+    checkpoints : where a long training is kept; None: nowhere.
+    remember : gives what was kept under a name, or computes and keeps it.
+    seconds_left : until labels are due; None: no limit.
+    progress : called with a text, the steps done and all steps; may be None.
+    """
+
+    remember: Callable[[str, Callable[[], dict[str, NDArray[Any]]]], Arrays]
+    checkpoints: Checkpoints | None = None
+    seconds_left: Callable[[], float] | None = None
+    progress: Progress | None = None
+
+
+class Stage(ABC):
+    """One step from labels to better labels.
+
+    A stage has no state: what it finds are named arrays, which the stages after it
+    read and the store keeps. "proba", (n, k), is the posterior so far.
+
+    Attributes
+    ----------
+    name : what the user calls it.
+    cheap : it takes seconds, so that it can be judged on held-out seeds.
+    """
+
+    name: ClassVar[str]
+    cheap: ClassVar[bool] = True
+
+    def why_not(self, task: Task, known: Arrays) -> str | None:
+        """Say why there is nothing for it to do, or None."""
+        return None
+
+    @abstractmethod
+    def run(self, task: Task, known: Arrays, tools: Tools) -> dict[str, NDArray[Any]]:
+        """Give new arrays; the posterior among them."""
+
+
+def number(value: float) -> NDArray[np.float64]:
+    """Wrap a number to be kept beside arrays."""
+    return np.asarray(value, np.float64)

@@ -1,0 +1,168 @@
+"""A finished run, read back: its votes, labels, images and what is known of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from lfkit.aggregators.aggregate import Labels
+from lfkit.data.datasets import open_images
+from lfkit.data.image_source import ImageSource
+from lfkit.data.seed_labels import read_labels
+from lfkit.data.votes import Votes
+from lfkit.errors import DataError, RunError
+from lfkit.metrics.labels.run_summary import floor_of, summarize
+from lfkit.runs.reading import read_sealed
+from lfkit.runs.run_files import (
+    AGAIN,
+    RunConfig,
+    image_keys,
+    load_config,
+    load_images,
+    load_labels,
+    load_votes,
+    not_scored,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedRun:
+    """A run folder of `lfkit apply`.
+
+    Attributes
+    ----------
+    truth : (n,) true classes, -1 where unknown.
+    given : (n,) images not to be scored: seeds, copies of them, unreadable ones.
+    stored : what `apply` wrote into summary.json.
+    own_truth : true labels are the data's own, not a file's: `stored` was scored by
+        them.
+    notes : what was decided when the file of true labels was read.
+    may_import : the user has said that the code of `config.specs` may run.
+    """
+
+    folder: Path
+    config: RunConfig
+    index: pa.Table
+    votes: Votes
+    labels: Labels
+    truth: NDArray[np.int64]
+    given: NDArray[np.bool_]
+    stored: dict[str, Any]
+    own_truth: bool = True
+    notes: tuple[str, ...] = ()
+    may_import: bool = False
+
+    @property
+    def scored(self) -> NDArray[np.int64]:
+        """(n,) the classes to score by: -1 where unknown or given."""
+        return np.where(self.given, -1, self.truth)
+
+    def summary(self) -> dict[str, Any]:
+        """Say all that is known of functions and labels, JSON-ready."""
+        config = self.config
+        everything = tuple(range(len(config.class_names)))
+        floor = floor_of(self.stored)
+        known = floor is not None and floor["accuracy"] is not None
+        floors = {floor["name"]: floor["accuracy"]} if floor and known else {}
+        found = summarize(
+            self.votes,
+            self.labels,
+            self.truth,
+            self.given,
+            class_names=config.class_names,
+            aggregator=config.aggregator,
+            class_balance=config.class_balance,
+            lf_classes=[lf.classes or everything for lf in config.lfs] or None,
+            lf_kinds=[lf.kind for lf in config.lfs] or None,
+            floors=floors,
+        )
+        # What needs the posteriors on the seeds, which are not kept.
+        kept = ("chosen", "reason", "seed_accuracy", "judged")
+        found |= {key: self.stored[key] for key in kept if key in self.stored}
+        # Its other part is measured here, by the true classes given now.
+        on_seeds = (self.stored.get("calibration") or {}).get("on_seeds")
+        found["calibration"]["on_seeds"] = on_seeds
+        return found
+
+    def open_images(
+        self, progress: Callable[[int, int], None] | None = None
+    ) -> ImageSource:
+        """Open the images that the run has labeled, if they are still the same."""
+        config = self.config
+        try:
+            source = open_images(
+                config.data,
+                size=config.size,
+                color=config.color,
+                known=self.index,
+                progress=progress,
+            )
+        except DataError as error:
+            raise RunError(
+                f"the images of {self.folder} cannot be opened: {error} Is this the "
+                "folder in which `lfkit apply` was called?"
+            ) from error
+        if not np.array_equal(source.keys, image_keys(self.index)):
+            raise RunError(
+                f"the images of {config.data} are no longer those that {self.folder} "
+                "has labeled; run `lfkit apply` again: what is already computed is "
+                "kept."
+            )
+        return source
+
+
+def load_run(folder: Path, labels: Path | None = None) -> LoadedRun:
+    """Read a run folder.
+
+    Parameters
+    ----------
+    labels : a CSV of true labels; None: those that the data has.
+    """
+    config = load_config(folder)
+    votes = load_votes(folder, config)
+    index = load_images(folder)
+    assert index is not None, "load_votes has read it"
+    truth = index.column("true_class").to_numpy().astype(np.int64)
+    notes: tuple[str, ...] = ()
+    if labels is not None:
+        given = read_labels(
+            labels, index.column("image_id").to_pylist(), config.class_names
+        )
+        truth = np.full(len(truth), -1, np.int64)
+        truth[given.rows] = given.labels
+        notes = given.notes
+    path = folder / "summary.json"
+    if not path.exists():  # it is written last
+        raise RunError(
+            f"{folder} has no summary.json: `lfkit apply` was stopped before its end; "
+            f"{AGAIN}."
+        )
+    stored = read_sealed(path, AGAIN)
+    return LoadedRun(
+        folder,
+        config,
+        index,
+        votes,
+        load_labels(folder, config, index.column("image_id").to_pylist()),
+        truth,
+        not_scored(index, votes),
+        stored if labels is None else _unscored(stored),
+        labels is None,
+        notes,
+    )
+
+
+def _unscored(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what `apply` scored by other true labels than those given now."""
+    kept = dict(stored)
+    kept["floors"] = [f | {"accuracy": None} for f in stored.get("floors", [])]
+    if report := stored.get("refinement"):
+        stages = [stage | {"accuracy": None} for stage in report["stages"]]
+        kept["refinement"] = report | {"stages": stages}
+    return kept
