@@ -6,7 +6,7 @@ from collections import defaultdict
 import numpy as np
 import torch
 
-from lfkit.data.image_source import to_unit_range
+from lfkit.data.image_tensors import to_unit_range
 from lfkit.features.feature import (
     BatchedEvaluator,
     ancestors,

@@ -16,8 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.common import machine, markdown
-from lfkit.aggregators.aggregate import aggregate, score
+from lfkit.aggregators.aggregate import aggregate
 from lfkit.commands.apply import Request, label_data
+from lfkit.data.labels import score
 from lfkit.runs.run import load_run
 
 _MODELS = ("seed-weighted", "shrunk")

@@ -15,10 +15,11 @@ from pathlib import Path
 import numpy as np
 
 import lfkit
-from lfkit.aggregators.aggregate import aggregate, scored_images
+from lfkit.aggregators.aggregate import aggregate
 from lfkit.classifiers.baselines import find_floors
 from lfkit.data.datasets import open_images
 from lfkit.data.datasets.array_source import ArraySource
+from lfkit.data.labels import scored_images
 from lfkit.data.seed_labels import draw_seeds
 from lfkit.features.feature import ancestors
 from lfkit.metrics.labels.lf_agreement import agreements, mean_error_correlation

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from lfkit import LFApplier, NearestMean, feature, labeling_function
-from lfkit.aggregators.aggregate import given_images, score
 from lfkit.classifiers.baselines import (
     Floor,
     _chosen,
@@ -16,6 +15,7 @@ from lfkit.classifiers.baselines import (
     the_floor,
 )
 from lfkit.data.datasets import ArraySource
+from lfkit.data.labels import given_images, score
 from lfkit.data.votes import Votes
 from lfkit.errors import InputError
 from lfkit.runs.store import RunStore, block_size

@@ -8,8 +8,9 @@ import pytest
 from typer.testing import CliRunner
 
 from lfkit.aggregators import AGGREGATORS, Auto, MajorityVote, SeedWeightedVote
-from lfkit.aggregators.aggregate import HeldOut, aggregate
+from lfkit.aggregators.aggregate import aggregate
 from lfkit.cli.app import app
+from lfkit.data.labels import HeldOut
 from lfkit.data.votes import Votes, with_known
 from lfkit.generators import GENERATORS
 from lfkit.metrics.labels.label_model_scores import OF_THE_RUN, score_label_models

@@ -1,6 +1,6 @@
 import numpy as np
 
-from lfkit.data.image_source import to_pixels, to_unit_range
+from lfkit.data.image_tensors import to_pixels, to_unit_range
 
 
 def test_pixels_survive_the_way_to_tensors_and_back():

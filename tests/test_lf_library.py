@@ -7,10 +7,11 @@ import pytest
 
 import lfkit
 from lf_library import digits, fashion, natural, street_digits
-from lfkit.aggregators.aggregate import aggregate, scored_images
+from lfkit.aggregators.aggregate import aggregate
 from lfkit.data.datasets import open_images
 from lfkit.data.datasets.array_source import ArraySource
 from lfkit.data.datasets.fashion_mnist import DEBIAN_FOLDER
+from lfkit.data.labels import scored_images
 from lfkit.data.seed_labels import draw_seeds
 from lfkit.errors import DataError
 from lfkit.features.feature import ancestors

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,125 +16,11 @@ from lfkit.aggregators.calibration import (
     precise_enough,
 )
 from lfkit.aggregators.inference.em import TIE_TOLERANCE
-from lfkit.data.image_source import ImageSource, content_groups
+from lfkit.data.labels import HeldOut, Labels
 from lfkit.data.votes import ABSTAIN, Votes
 from lfkit.errors import InputError
 
 _ENOUGH_SEEDS = 10  # to say how far confidence can be believed
-
-
-@dataclass(frozen=True, eq=False)
-class HeldOut:
-    """What labels are judged by: seeds, labeled by what has learned from none of them.
-
-    Attributes
-    ----------
-    rows : (s,) the seeds' row numbers; -1 where their images are not among those
-        labeled.
-    labels : (s,) their classes.
-    proba : (s, k) posteriors on them, each by functions and models fitted without that
-        seed. If `is_calibrated`, each row is calibrated by other seeds.
-    predicted : (s,) the class each would have got, -1 = none.
-    of : the last stage that these seeds judge: "votes", or the name of a stage of the
-        refinement. Whoever changes labels after it writes new evidence, or none.
-    is_calibrated : the posteriors of the labels, `Labels.proba`, were calibrated on
-        these seeds, after that stage.
-    temperature : of that calibration; None where there is none, or another kind.
-    too_few : which seeds these are, if they do not tell how far confidence can be
-        believed; "" where they do.
-    """
-
-    rows: NDArray[np.int64]
-    labels: NDArray[np.int64]
-    proba: NDArray[np.float64]
-    predicted: NDArray[np.int64]
-    of: str = "votes"
-    is_calibrated: bool = False
-    temperature: float | None = None
-    too_few: str = ""
-
-    @property
-    def accuracy(self) -> float:
-        """The share of the seeds that come out right; no label counts as wrong."""
-        return float((self.predicted == self.labels).mean())
-
-
-@dataclass(frozen=True, eq=False)
-class Labels:
-    """Labels made of votes, and perhaps refined by the images.
-
-    Attributes
-    ----------
-    labels : (n,) classes, -1 = no label.
-    proba : (n, k) posterior; seeds have their given class.
-    is_seed : (n,) True where the label was given.
-    vote_labels, vote_confidence : (n,) what the votes alone say, before refinement and
-        before labels of little confidence were dropped.
-    held_out : what these labels, and no earlier ones, are judged by; None where no seed
-        can tell.
-    chosen : the aggregator whose labels these are: `auto` has chosen one.
-    reason : why it was chosen, in one sentence; "" where it was asked for.
-    """
-
-    labels: NDArray[np.int64]
-    proba: NDArray[np.float64]
-    is_seed: NDArray[np.bool_]
-    vote_labels: NDArray[np.int64]
-    vote_confidence: NDArray[np.float64]
-    held_out: HeldOut | None = None
-    chosen: str = ""
-    reason: str = ""
-
-    @property
-    def on_seeds(self) -> NDArray[np.float64] | None:
-        """(s, k) posteriors on the seeds by what has not seen them; None without."""
-        return None if self.held_out is None else self.held_out.proba
-
-    @property
-    def seed_labels(self) -> NDArray[np.int64] | None:
-        """(s,) the classes of the seeds in `on_seeds`; None without."""
-        return None if self.held_out is None else self.held_out.labels
-
-    @property
-    def temperature(self) -> float | None:
-        """What calibrated the posteriors, if it was a temperature."""
-        return None if self.held_out is None else self.held_out.temperature
-
-    @property
-    def is_calibrated(self) -> bool:
-        """Tell whether seeds have told how far confidence can be believed."""
-        return self.held_out is not None and self.held_out.is_calibrated
-
-    def relabeled(
-        self,
-        labels: NDArray[np.int64],
-        proba: NDArray[np.float64],
-        held_out: HeldOut | None,
-    ) -> Labels:
-        """Give other labels to the same images, with the evidence that is theirs.
-
-        Parameters
-        ----------
-        held_out : of these labels; None where no seed can judge them. The evidence of
-            the labels before is never kept.
-        """
-        return replace(self, labels=labels, proba=proba, held_out=held_out)
-
-
-@dataclass(frozen=True)
-class Accuracy:
-    """How many labels are right, of readable images whose class is known, not given.
-
-    Attributes
-    ----------
-    of_all : share of these images with the right label; no label counts as wrong.
-    of_labeled : share among those that have a label.
-    n : number of these images.
-    """
-
-    of_all: float
-    of_labeled: float
-    n: int
 
 
 def make_aggregator(
@@ -330,58 +216,3 @@ def seed_accuracy(
     """
     held_out = aggregate(votes, name, class_balance, random_state).held_out
     return None if held_out is None else held_out.accuracy
-
-
-def score(
-    labels: NDArray[np.int64], truth: NDArray[np.int64], given: NDArray[np.bool_]
-) -> Accuracy | None:
-    """Compare labels with the truth.
-
-    Parameters
-    ----------
-    truth : (n,) -1 where unknown.
-    given : (n,) images not to be scored; see `given_images`.
-    """
-    rows = (truth >= 0) & ~given
-    if not rows.any():
-        return None
-    right, labeled = labels[rows] == truth[rows], labels[rows] != ABSTAIN
-    of_labeled = float(right[labeled].mean()) if labeled.any() else float("nan")
-    return Accuracy(float(right.mean()), of_labeled, int(rows.sum()))
-
-
-def given_images(
-    source: ImageSource, votes: Votes, unreadable: Collection[int] = ()
-) -> NDArray[np.bool_]:
-    """Find what is not scored: every image with a seed's content or without pixels.
-
-    Parameters
-    ----------
-    unreadable : rows that could not be read, beside those the source knows.
-    """
-    given = same_content(source.keys, votes.seed_rows)
-    given[[*source.known_problems, *unreadable]] = True
-    return given
-
-
-def scored_images(
-    source: ImageSource,
-    votes: Votes,
-    truth: NDArray[np.int64],
-    unreadable: Collection[int] = (),
-) -> NDArray[np.int64]:
-    """Give the classes to score by, (n,); -1 = unknown, given or unreadable.
-
-    Labels and floors are scored on the same images, copies of one another among them.
-    """
-    return np.where(given_images(source, votes, unreadable), -1, truth)
-
-
-def same_content(
-    keys: NDArray[np.uint8], rows: NDArray[np.int64] | None
-) -> NDArray[np.bool_]:
-    """Tell which of n images have the content of one in `rows`, (n,)."""
-    if rows is None:
-        return np.zeros(len(keys), bool)
-    _, group = content_groups(keys)
-    return np.isin(group, group[rows])

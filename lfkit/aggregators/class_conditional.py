@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from lfkit.aggregators.inference.em import EMFit, TiedTables, run_em, vote_winners
-from lfkit.aggregators.inference.latent_class import LatentClassModel
 from lfkit.aggregators.inference.vote_likelihood import Evidence
+from lfkit.aggregators.latent_class import LatentClassModel
 from lfkit.data.votes import Patterns
 
 

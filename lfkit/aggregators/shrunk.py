@@ -18,8 +18,8 @@ from lfkit.aggregators.inference.em import (
     run_em,
 )
 from lfkit.aggregators.inference.held_out_votes import halves
-from lfkit.aggregators.inference.latent_class import LatentClassModel
 from lfkit.aggregators.inference.vote_likelihood import Evidence
+from lfkit.aggregators.latent_class import LatentClassModel
 from lfkit.data.votes import Patterns
 from lfkit.errors import InputError
 

@@ -10,18 +10,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
 
-from lfkit.aggregators.aggregate import scored_images
 from lfkit.classifiers import Classifier, ShrinkageLDA, SoftLogisticRegression, one_hot
 from lfkit.data.folds import deal_folds
 from lfkit.data.image_source import ImageSource
+from lfkit.data.labels import checked_labels, scored_images
 from lfkit.data.vote_columns import originals
 from lfkit.data.votes import Votes
 from lfkit.errors import InputError
 from lfkit.features.feature import Feature
-from lfkit.labeling.analysis import checked_labels
 from lfkit.runs.cache_keys import fingerprint
 from lfkit.runs.store import Block, RunStore, block_size
 
+FLOOR = "floor"  # instead of an aggregator: the best plain classifier on the seeds
 _LARGEST_SIDE = 32  # of the images that classifiers on pixels see
 _WIDE = 16  # numbers that a feature needs to be tried on its own
 _MOST_CELLS = 2**23  # of seeds by numbers; beyond it, logistic regression takes minutes

@@ -164,7 +164,7 @@ def _result(
     paths: list[Path],
 ) -> dict[str, Any]:
     from lfkit.aggregators.aggregate import aggregate as aggregate_votes
-    from lfkit.aggregators.aggregate import score
+    from lfkit.data.labels import score
 
     accuracy = score(labels.labels, truth, given)
     majority = score(

@@ -57,6 +57,7 @@ def analyze(
     """Show the labeling functions' coverage, conflicts and accuracy, and the errors."""
     from lfkit.cli.console import Console
     from lfkit.cli.summary_panel import bullets, function_table
+    from lfkit.metrics.labels.run_summary import summary_of
     from lfkit.runs.json_text import to_json
     from lfkit.runs.run import load_run
 
@@ -64,7 +65,7 @@ def analyze(
         raise InputError(f"--bootstrap is {bootstrap}; give a number of draws, or 0.")
 
     loaded = load_run(run, labels)
-    summary = loaded.summary()
+    summary = summary_of(loaded)
     summary["confusions"] = _confusions(loaded)
     summary["notes"] = list(loaded.notes)
     if bootstrap:
@@ -95,12 +96,12 @@ def diagnose(run: Run, labels: LabelsFile = None, as_json: Json = False) -> None
     """Say what limits the labels: gaps, copies, how far votes can go, the floors."""
     from lfkit.cli.console import Console
     from lfkit.cli.summary_panel import bullets
-    from lfkit.metrics.labels.run_summary import floor_of
+    from lfkit.metrics.labels.run_summary import floor_of, summary_of
     from lfkit.runs.json_text import to_json
     from lfkit.runs.run import load_run
 
     loaded = load_run(run, labels)
-    summary = loaded.summary()
+    summary = summary_of(loaded)
     floors, floor = loaded.stored.get("floors", []), floor_of(loaded.stored)
     result = {
         **summary["diagnosis"],

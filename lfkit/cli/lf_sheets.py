@@ -12,9 +12,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from lfkit.aggregators.aggregate import given_images
 from lfkit.data.datasets import open_images
 from lfkit.data.image_source import ImageSource, ReadImages
+from lfkit.data.labels import given_images
 from lfkit.data.seed_labels import GivenLabels, draw_seeds
 from lfkit.errors import DataError, InputError
 from lfkit.labeling.applier import LFApplier

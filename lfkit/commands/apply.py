@@ -14,9 +14,8 @@ import numpy as np
 import pyarrow as pa
 
 from lfkit.aggregators.aggregate import make_aggregator
-from lfkit.classifiers.baselines import check_seeds
+from lfkit.classifiers.baselines import FLOOR, check_seeds
 from lfkit.commands.apply_labels import Outcome
-from lfkit.commands.apply_options import FLOOR
 from lfkit.commands.apply_options import Request as Request
 from lfkit.data.class_names import number
 from lfkit.data.datasets import open_images

@@ -10,24 +10,22 @@ from typing import Any
 import numpy as np
 
 from lfkit.aggregators.aggregate import (
-    Labels,
     aggregate,
     calibrate,
-    given_images,
     keep_precise,
     make_aggregator,
-    score,
-    scored_images,
 )
 from lfkit.classifiers.baselines import (
+    FLOOR,
     Floor,
     check_seeds,
     find_floors,
     floor_labels,
     the_floor,
 )
-from lfkit.commands.apply_options import FLOOR, Request
+from lfkit.commands.apply_options import Request
 from lfkit.data.image_source import ImageSource
+from lfkit.data.labels import Labels, given_images, score, scored_images
 from lfkit.data.votes import ABSTAIN, Votes
 from lfkit.features.feature import Feature
 from lfkit.labeling.classes import Classes

@@ -8,8 +8,6 @@ from pathlib import Path
 
 from lfkit.errors import InputError
 
-FLOOR = "floor"  # instead of an aggregator: the best plain classifier on the seeds
-
 
 @dataclass(frozen=True)
 class Request:

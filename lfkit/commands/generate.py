@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lfkit.aggregators.aggregate import Labels
 from lfkit.commands.train import ACTIVE, best_device
 from lfkit.commands.training_data import Progress, fitted_functions, read_all, with_code
 from lfkit.data.files import refuse_links, sweep
+from lfkit.data.labels import Labels
 from lfkit.data.votes import ABSTAIN
 from lfkit.errors import InputError, RunError
 from lfkit.runs.json_text import to_json

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfkit.aggregators.aggregate import aggregate
-from lfkit.commands.apply_options import FLOOR
+from lfkit.classifiers.baselines import FLOOR
 from lfkit.data.image_source import ImageSource
 from lfkit.data.votes import ABSTAIN, Votes
 from lfkit.errors import DataError, RunError

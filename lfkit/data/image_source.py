@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    import torch
 
 KEY_BYTES = 16
 
@@ -94,19 +93,3 @@ def content_groups(
     packed = np.ascontiguousarray(keys).view(f"V{keys.shape[1]}").ravel()
     _, first, group = np.unique(packed, return_index=True, return_inverse=True)
     return first.astype(np.int64), group.reshape(-1).astype(np.int64)
-
-
-def to_unit_range(pixels: NDArray[np.uint8], device: str = "cpu") -> torch.Tensor:
-    """Turn (n, h, w, c) uint8 into the (n, c, h, w) float32 in [0, 1] features see."""
-    import torch
-
-    images = torch.from_numpy(np.ascontiguousarray(pixels)).to(device)
-    return images.permute(0, 3, 1, 2).to(torch.float32).div_(255)  # (n, c, h, w)
-
-
-def to_pixels(images: torch.Tensor) -> NDArray[np.uint8]:
-    """Turn (n, c, h, w) in [0, 1] back into (n, h, w, c) uint8."""
-    import torch
-
-    scaled = images.detach().clamp(0, 1).mul(255).round().to(torch.uint8)
-    return np.ascontiguousarray(scaled.permute(0, 2, 3, 1).cpu().numpy())

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from lfkit.data.image_source import to_unit_range
+from lfkit.data.image_tensors import to_unit_range
 from lfkit.errors import DeclarationError
 from lfkit.features.user_code.calling import contents_of, declared_files
 from lfkit.features.user_code.sealed_inputs import (

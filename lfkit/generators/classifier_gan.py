@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from lfkit.data.image_source import to_pixels
+from lfkit.data.image_tensors import to_pixels
 from lfkit.data.votes import Votes
 from lfkit.generators.gan.config import check_choice
 from lfkit.generators.gan_generator import GanGenerator

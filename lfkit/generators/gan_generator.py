@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lfkit.data.image_source import to_pixels
+from lfkit.data.image_tensors import to_pixels
 from lfkit.data.votes import Votes
 from lfkit.errors import InputError
 from lfkit.generators.generator import JointGenerator

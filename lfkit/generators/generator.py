@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
-from lfkit.data.image_source import to_pixels
+from lfkit.data.image_tensors import to_pixels
 from lfkit.data.votes import ABSTAIN, Votes
 from lfkit.errors import InputError, RunError, TrainingError, TrainingWarning
 from lfkit.generators.gan.config import JOINS, GanPlan, check_choice

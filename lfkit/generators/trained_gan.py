@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from lfkit.data.image_source import to_pixels
+from lfkit.data.image_tensors import to_pixels
 from lfkit.generators.gan import Maker, Reader, make_images
 from lfkit.generators.gan.config import GanPlan
 from lfkit.generators.generator import BLOCK

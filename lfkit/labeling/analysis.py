@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lfkit.data.labels import checked_labels
 from lfkit.data.votes import ABSTAIN, Votes
 from lfkit.errors import InputError
 
@@ -216,27 +217,6 @@ def error_buckets(
     starts = np.flatnonzero((pairs[1:] != pairs[:-1]).any(axis=1)) + 1
     groups = np.split(order, starts) if len(order) else []
     return {(int(truth[rows[0]]), int(answers[rows[0]])): rows for rows in groups}
-
-
-def checked_labels(
-    labels: ArrayLike, n_images: int | None, argument: str
-) -> NDArray[np.int64]:
-    """Return labels as (n,) int64; -1 is unknown, anything lower an error."""
-    array = np.asarray(labels)
-    if array.ndim == 2 and array.shape[1] == 1:
-        array = array[:, 0]
-    if array.ndim != 1 or n_images not in (None, len(array)):
-        expected = "one label per image" if n_images is None else f"({n_images},)"
-        raise InputError(f"{argument} has shape {array.shape}, expected {expected}.")
-    with np.errstate(invalid="ignore"):
-        whole = array.astype(np.int64)
-    wrong = (whole != array) | (whole < -1)
-    if wrong.any():
-        raise InputError(
-            f"{argument} of image {int(wrong.argmax())} is {array[wrong][0]}; labels "
-            "are class numbers, or -1 for unknown."
-        )
-    return whole
 
 
 def _conflicted(votes: Votes) -> NDArray[np.bool_]:

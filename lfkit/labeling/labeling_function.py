@@ -11,17 +11,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lfkit.data.image_tensors import to_unit_range
 from lfkit.data.votes import ABSTAIN
-from lfkit.errors import DeclarationError
+from lfkit.errors import DeclarationError, FaultError
 from lfkit.features.feature import (
     Feature,
     as_features,
     check_arity,
+    extract,
     image,
     name_of,
 )
-from lfkit.features.user_code.calling import contents_of, declared_files
+from lfkit.features.user_code.calling import (
+    Calling,
+    contents_of,
+    declared_files,
+    text_of,
+)
+from lfkit.features.user_code.sealed_inputs import sealed
 from lfkit.labeling.thresholds.threshold import Threshold
+from lfkit.labeling.vote_checks import check_of, checked_answer
 
 KINDS = ("heuristic", "image-processing", "deep")
 
@@ -96,17 +105,47 @@ class LabelingFunction:
 
     def __call__(self, pixels: NDArray[np.uint8]) -> int | NDArray[np.float32]:
         """Vote on one (h, w, c) uint8 image."""
-        from lfkit.labeling.applier import LFApplier
-
         pixels = np.asarray(pixels)
         if pixels.ndim == 2:
             pixels = pixels[:, :, None]
-        highest = max(self.classes) + 1 if self.classes else None
-        applier = LFApplier([self], n_classes=highest, strict=True, n_workers=0)
-        votes = applier.apply(pixels[None])
-        if self.soft and votes.soft is not None:
-            return votes.soft[0, 0, list(self.classes or ())].astype(np.float32)
-        return int(votes.hard[0, 0])
+        if self.needs_seeds:
+            raise DeclarationError(
+                f"labeling function {self.name!r} needs seed labels to fit what it "
+                "reads; apply it with LFApplier and seeds first."
+            )
+        try:
+            with Calling():
+                return self._vote(pixels)
+        except Exception as error:
+            raise FaultError(
+                f"labeling function {self.name!r} failed on image '0': {text_of(error)}"
+            ) from error
+
+    def _vote(self, pixels: NDArray[np.uint8]) -> int | NDArray[np.float32]:
+        read = [source for source in self.features if source is not image]
+        values = extract(read, pixels[None]) if read else {}
+        if self.batched:
+            import torch
+
+            tensors = [
+                to_unit_range(pixels[None])
+                if source is image
+                else torch.from_numpy(values[source])
+                for source in self.features
+            ]
+            with torch.no_grad():
+                found = self.fn(*tensors, **self.keywords)
+            row = checked_answer(self.soft, self.classes, found, 1, "cpu")[0].numpy()
+            answer = row if self.soft else int(row)
+        else:
+            given = [
+                sealed(pixels) if source is image else values[source][0]
+                for source in self.features
+            ]
+            answer = self.fn(*given, **self.keywords)
+        check = check_of(self.soft, self.classes, np.iinfo(np.int16).max)
+        vote: int | NDArray[np.float32] = check(answer)
+        return vote
 
     def identity(self) -> tuple[object, ...]:
         """Give what its votes depend on; neither name nor kind is part of it."""

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lfkit.aggregators.aggregate import HeldOut, calibrate
-from lfkit.labeling.analysis import checked_labels
+from lfkit.aggregators.aggregate import calibrate
+from lfkit.data.labels import HeldOut, checked_labels
 from lfkit.refinement import held_out_check as gate
 from lfkit.refinement.held_out_check import HeldOutSeeds
 from lfkit.refinement.problem import Task

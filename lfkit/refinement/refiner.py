@@ -16,9 +16,9 @@ from sklearn.utils.validation import check_is_fitted
 from lfkit.aggregators import SeedWeightedVote
 from lfkit.aggregators.aggregator import Aggregator, clear_winners
 from lfkit.data.image_source import ImageSource
+from lfkit.data.labels import checked_labels
 from lfkit.data.votes import ABSTAIN, Votes, with_known
 from lfkit.errors import InputError
-from lfkit.labeling.analysis import checked_labels
 from lfkit.nn import FINE_TUNING, TrainingPlan
 from lfkit.refinement.class_prior import ClassPrior, given_prior
 from lfkit.refinement.feature_sets import PixelViews, Views

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lfkit.aggregators.aggregate import HeldOut
+from lfkit.data.labels import HeldOut
 from lfkit.errors import InputError
 from lfkit.nn import look
 from lfkit.refinement.class_prior import ClassPrior

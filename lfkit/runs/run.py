@@ -11,13 +11,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from lfkit.aggregators.aggregate import Labels
 from lfkit.data.datasets import open_images
 from lfkit.data.image_source import ImageSource
+from lfkit.data.labels import Labels
 from lfkit.data.seed_labels import read_labels
 from lfkit.data.votes import Votes
 from lfkit.errors import DataError, RunError
-from lfkit.metrics.labels.run_summary import floor_of, summarize
 from lfkit.runs.reading import read_sealed
 from lfkit.runs.run_files import (
     AGAIN,
@@ -62,33 +61,6 @@ class LoadedRun:
     def scored(self) -> NDArray[np.int64]:
         """(n,) the classes to score by: -1 where unknown or given."""
         return np.where(self.given, -1, self.truth)
-
-    def summary(self) -> dict[str, Any]:
-        """Say all that is known of functions and labels, JSON-ready."""
-        config = self.config
-        everything = tuple(range(len(config.class_names)))
-        floor = floor_of(self.stored)
-        known = floor is not None and floor["accuracy"] is not None
-        floors = {floor["name"]: floor["accuracy"]} if floor and known else {}
-        found = summarize(
-            self.votes,
-            self.labels,
-            self.truth,
-            self.given,
-            class_names=config.class_names,
-            aggregator=config.aggregator,
-            class_balance=config.class_balance,
-            lf_classes=[lf.classes or everything for lf in config.lfs] or None,
-            lf_kinds=[lf.kind for lf in config.lfs] or None,
-            floors=floors,
-        )
-        # What needs the posteriors on the seeds, which are not kept.
-        kept = ("chosen", "reason", "seed_accuracy", "judged")
-        found |= {key: self.stored[key] for key in kept if key in self.stored}
-        # Its other part is measured here, by the true classes given now.
-        on_seeds = (self.stored.get("calibration") or {}).get("on_seeds")
-        found["calibration"]["on_seeds"] = on_seeds
-        return found
 
     def open_images(
         self, progress: Callable[[int, int], None] | None = None

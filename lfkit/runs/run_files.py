@@ -17,15 +17,14 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from lfkit.aggregators.aggregate import Labels, same_content
 from lfkit.data.cells import table_to_cells
 from lfkit.data.datasets.label_columns import INDEX_SCHEMA
+from lfkit.data.labels import Labels, same_content
 from lfkit.data.vote_columns import originals, place_out_of_fold, place_votes
 from lfkit.data.votes import ABSTAIN, Votes, with_known
 from lfkit.errors import RunError
-from lfkit.labeling.engine.blocks import load_column
 from lfkit.runs.reading import read_object, reading
-from lfkit.runs.store import RunStore, join_blocks, write_atomically
+from lfkit.runs.store import RunStore, join_blocks, load_column, write_atomically
 
 FORMAT = 1
 AGAIN = "run `lfkit apply` again: what is already computed is kept"

@@ -392,3 +392,18 @@ def _arranged(
 def _first_rows(keys: NDArray[np.uint8]) -> NDArray[np.int64]:
     """Rows of the first image of each content, in order."""
     return np.sort(content_groups(keys)[0])
+
+
+def load_column(store: Store, key: str, blocks: Sequence[Block]) -> NDArray[Any] | None:
+    """Read a function's votes on all blocks, in their order; None if some are lost."""
+    whole = store.load("votes", key, join_blocks(blocks).id)
+    if whole is not None:
+        return whole["votes"]
+    parts: Mapping[str, NDArray[Any]] | None
+    found = []
+    for block in blocks:
+        parts = store.load("votes", key, block.id)
+        if parts is None:
+            return None
+        found.append(parts["votes"])
+    return np.concatenate(found) if found else None

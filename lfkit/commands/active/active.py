@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lfkit.aggregators.aggregate import aggregate, same_content
+from lfkit.aggregators.aggregate import aggregate
+from lfkit.classifiers.baselines import FLOOR
 from lfkit.commands.active import annotation_files as files
 from lfkit.commands.active.annotation_files import Questions
 from lfkit.commands.active.answers import (
@@ -26,7 +27,6 @@ from lfkit.commands.active.answers import (
 from lfkit.commands.active.options import Inquiry
 from lfkit.commands.active.oracles import Asked, Waiting, ask_people
 from lfkit.commands.active.query_strategies import best, scores
-from lfkit.commands.apply_options import FLOOR
 from lfkit.commands.train import (
     ACTIVE,
     best_device,
@@ -42,6 +42,7 @@ from lfkit.commands.training_data import (
     with_code,
 )
 from lfkit.data.image_source import ImageSource, content_groups
+from lfkit.data.labels import same_content
 from lfkit.data.votes import ABSTAIN
 from lfkit.errors import DataError, InputError, RunError
 from lfkit.runs.resume import ASKED, begin_with, begun_with

@@ -10,14 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lfkit.aggregators.aggregate import (
-    Labels,
-    aggregate,
-    keep_precise,
-    same_content,
-    score,
-)
+from lfkit.aggregators.aggregate import aggregate, keep_precise
 from lfkit.commands.active.annotation_files import read_csv, write_csv
+from lfkit.data.labels import Labels, same_content, score
 from lfkit.data.votes import Votes, with_known
 from lfkit.errors import RunError
 from lfkit.runs.run import LoadedRun

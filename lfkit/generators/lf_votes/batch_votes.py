@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np
 import torch
 
-from lfkit.data.image_source import to_pixels
+from lfkit.data.image_tensors import to_pixels
 from lfkit.data.votes import ABSTAIN
 from lfkit.features.feature import (
     WIDEST_FLOAT32,
@@ -24,10 +24,10 @@ from lfkit.features.feature import (
 )
 from lfkit.features.user_code.calling import Calling, kind_of, text_of
 from lfkit.features.user_code.sealed_inputs import Kept, Rows, is_own, sealed_values
-from lfkit.labeling.engine.batched import checked_answer
 from lfkit.labeling.engine.evaluator import cpu_count
 from lfkit.labeling.engine.worker import Step, run_step
 from lfkit.labeling.labeling_function import LabelingFunction
+from lfkit.labeling.vote_checks import checked_answer
 
 # Images per call on a CPU, each call on a thread of its own: a constant, since a row's
 # float sums depend on how many rows share the call.
@@ -193,7 +193,9 @@ class _Batch:
         if not is_own(lf.fn):  # others read them too
             inputs = [value.clone() for value in inputs]
         answer = lf.fn(*inputs, **lf.keywords)
-        found = checked_answer(lf, answer, len(votes), str(votes.device))
+        found = checked_answer(
+            lf.soft, lf.classes, answer, len(votes), str(votes.device)
+        )
         if lf.soft:
             weights = torch.zeros(votes.shape[::2], device=votes.device)
             weights[:, list(lf.classes or ())] = found

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lfkit.data.image_source import to_unit_range
+from lfkit.data.image_tensors import to_unit_range
 from lfkit.data.votes import ABSTAIN
 from lfkit.features.feature import (
     BatchedEvaluator,
@@ -20,9 +20,10 @@ from lfkit.features.feature import (
     image,
 )
 from lfkit.features.user_code.calling import Calling, kind_of, text_of, traceback_of
-from lfkit.features.user_code.sealed_inputs import Kept, as_plain, is_own
+from lfkit.features.user_code.sealed_inputs import Kept, is_own
 from lfkit.labeling.engine.file_reads import Reads
 from lfkit.labeling.labeling_function import LabelingFunction
+from lfkit.labeling.vote_checks import checked_answer
 
 if TYPE_CHECKING:
     import torch
@@ -222,7 +223,9 @@ class BatchedRunner:
         def call(*inputs: torch.Tensor) -> torch.Tensor:
             with torch.no_grad():
                 value = lf.fn(*inputs, **keywords)
-            return checked_answer(lf, value, len(inputs[0]), self.device)
+            return checked_answer(
+                lf.soft, lf.classes, value, len(inputs[0]), self.device
+            )
 
         return call
 
@@ -310,27 +313,6 @@ class BatchedRunner:
                 self._threads_before = torch.get_num_threads()
         torch.set_num_threads(1)
         self._local.ready = True
-
-
-def checked_answer(
-    lf: LabelingFunction, value: Any, n: int, device: str
-) -> torch.Tensor:
-    """Give what a batched function returned as int64 classes or float32 weights."""
-    import torch
-
-    value = as_plain(torch.as_tensor(value), device)
-    expected = (n, len(lf.classes or ())) if lf.soft else (n,)
-    if tuple(value.shape) != expected:
-        raise TypeError(
-            f"returned shape {tuple(value.shape)} for {n} images; expected {expected}"
-        )
-    if lf.soft:
-        return value.to(torch.float32)
-    if value.dtype.is_floating_point or value.dtype == torch.bool:
-        raise TypeError(
-            f"returned {value.dtype}; classes are whole numbers: end with .long()"
-        )
-    return value.to(torch.int64)
 
 
 def _all_failed(changed: Sequence[Feature], wrong: NDArray[np.bool_]) -> list[Failure]:

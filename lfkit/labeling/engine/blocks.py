@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,7 +20,7 @@ from lfkit.labeling.engine.file_reads import WatchedStore, names_behind
 from lfkit.labeling.engine.worker import NOT_LOADED
 from lfkit.labeling.engine.worker_pool import KILLED, MOST_KILLS
 from lfkit.labeling.labeling_function import LabelingFunction
-from lfkit.runs.store import Block, Store, join_blocks
+from lfkit.runs.store import Block, join_blocks
 
 _GIVEN_UP = "given-up"
 # Two blocks at a time: one is decoded and written while the other is computed.
@@ -339,21 +339,6 @@ class BlockRunner:
                     **pack(done.faults[lf.name]),
                 }
                 store.save("votes", self.lf_keys[lf.name], block.id, arrays)
-
-
-def load_column(store: Store, key: str, blocks: Sequence[Block]) -> NDArray[Any] | None:
-    """Read a function's votes on all blocks, in their order; None if some are lost."""
-    whole = store.load("votes", key, join_blocks(blocks).id)
-    if whole is not None:
-        return whole["votes"]
-    parts: Mapping[str, NDArray[Any]] | None
-    found = []
-    for block in blocks:
-        parts = store.load("votes", key, block.id)
-        if parts is None:
-            return None
-        found.append(parts["votes"])
-    return np.concatenate(found) if found else None
 
 
 def is_per_image(lf: LabelingFunction) -> bool:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lfkit.data.image_source import ImageSource, to_unit_range
+from lfkit.data.image_source import ImageSource
+from lfkit.data.image_tensors import to_unit_range
 from lfkit.data.vote_columns import originals
 from lfkit.errors import DataError, DeclarationError
 from lfkit.features.feature import Feature, ancestors, finite_rows, image

@@ -35,6 +35,7 @@ from lfkit.features.user_code.calling import (
     traceback_of,
 )
 from lfkit.features.user_code.sealed_inputs import Rows, is_own, sealed_values
+from lfkit.labeling.vote_checks import BadResult, check_of, short
 
 # What a worker is busy with, in a file both sides map: function, image, since when.
 PROGRESS = struct.Struct("qqd")
@@ -123,7 +124,7 @@ def run_step(
     is_vote = step.slot is None
     results: list[Any] = []
     faults: list[tuple[int, str, str, str]] = []
-    check = check_of(step, n_classes) if is_vote else _feature_value
+    check = check_of(step.soft, step.classes, n_classes) if is_vote else _feature_value
     process = os.getpid()
     with Calling() as call:
         _call_rows(step, number, n_rows, reads, check, skip, tick, results, faults)
@@ -182,14 +183,6 @@ def _call_rows(
             results.append(None)
 
 
-class BadResult(Exception):
-    """A function returned something it must not; the message says what."""
-
-    def __init__(self, kind: str, message: str) -> None:
-        super().__init__(message)
-        self.kind = kind
-
-
 class NotLoaded:
     """Stands for a function that a worker process could not load.
 
@@ -216,11 +209,6 @@ def cached_again(fn: Callable[..., Any], maxsize: int | None, typed: bool) -> An
     return functools.lru_cache(maxsize, typed)(fn)
 
 
-def check_of(step: Step, n_classes: int | None) -> Callable[[Any], Any]:
-    """Give what turns an answer into a vote or weights, or raises BadResult."""
-    return _soft_check(step) if step.soft else _hard_check(step, n_classes)
-
-
 def _feature_value(value: Any) -> NDArray[np.float32]:
     if value is None:
         raise BadResult("returned None", "returned None; return a number or an array")
@@ -233,73 +221,8 @@ def _feature_value(value: Any) -> NDArray[np.float32]:
     except (TypeError, ValueError) as error:
         raise BadResult(
             "returned no number",
-            f"returned {_short(value)}, which is not a number or an array of them",
+            f"returned {short(value)}, which is not a number or an array of them",
         ) from error
-
-
-def _hard_check(step: Step, n_classes: int | None) -> Callable[[Any], int]:
-    if step.classes is not None:
-        valid = {ABSTAIN, *step.classes}
-        said = f"it declares classes {step.classes}; return one of them or ABSTAIN"
-    else:
-        valid = set(range(ABSTAIN, n_classes or 0))
-        said = f"the run has classes 0..{(n_classes or 0) - 1}"
-
-    def check(vote: Any) -> int:
-        if type(vote) is int and vote in valid:
-            return vote
-        if vote is None:
-            raise BadResult("returned None", f"returned None; {said}")
-        if isinstance(vote, (bool, np.bool_)):
-            raise BadResult(
-                "returned a bool", f"returned {vote}, which is not a class; {said}"
-            )
-        if isinstance(vote, (float, np.floating)):
-            kind = "returned NaN" if vote != vote else "returned a float"
-            raise BadResult(kind, f"returned {vote!r}; classes are ints; {said}")
-        if not isinstance(vote, (int, np.integer)):
-            shape = getattr(vote, "shape", None)
-            kind = "returned no class" if shape is None else "returned a wrong shape"
-            raise BadResult(kind, f"returned {_short(vote)}, not one class; {said}")
-        if int(vote) not in valid:
-            raise BadResult("voted an undeclared class", f"voted {int(vote)}; {said}")
-        return int(vote)
-
-    return check
-
-
-def _soft_check(step: Step) -> Callable[[Any], NDArray[np.float32]]:
-    k = len(step.classes or ())
-
-    def check(weights: Any) -> NDArray[np.float32]:
-        if weights is None:
-            raise BadResult("returned None", f"returned None; expected {k} weights")
-        try:
-            given = np.asarray(weights)
-            if given.dtype.kind not in "biufO":  # text, dates, complex numbers
-                raise TypeError
-            row = np.array(given, dtype=np.float32)
-        except (TypeError, ValueError) as error:
-            raise BadResult(
-                "returned no weights",
-                f"returned {_short(weights)}; expected {k} weights",
-            ) from error
-        if row.shape != (k,):
-            raise BadResult(
-                "returned a wrong shape",
-                f"returned shape {row.shape}; expected {k} weights, one per class of "
-                f"{step.classes}",
-            )
-        if not np.isfinite(row).all():
-            raise BadResult("returned NaN", f"returned weights {row.tolist()}")
-        if (row < 0).any():
-            raise BadResult(
-                "returned a negative weight", f"returned weights {row.tolist()}"
-            )
-        total = row.sum()
-        return row / total if total > 0 else row
-
-    return check
 
 
 def _vote_array(step: Step, results: Sequence[Any]) -> NDArray[Any]:
@@ -333,14 +256,6 @@ def _feature_array(
         )
         results[i] = None
     return stacked
-
-
-def _short(value: Any) -> str:
-    shape = getattr(value, "shape", None)
-    if shape is not None:
-        return f"an array of shape {tuple(shape)}"
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def iterate_program(

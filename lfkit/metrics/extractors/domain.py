@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from sklearn.exceptions import NotFittedError
 
 from lfkit.data.files import written_whole
-from lfkit.data.image_source import ImageSource, to_unit_range
+from lfkit.data.image_source import ImageSource
+from lfkit.data.image_tensors import to_unit_range
 from lfkit.errors import InputError
 from lfkit.metrics.extractors.extractor import Extractor
 from lfkit.runs.reading import reading

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lfkit.data.image_source import to_unit_range
+from lfkit.data.image_tensors import to_unit_range
 from lfkit.errors import InputError
 from lfkit.metrics.extractors.extractor import Extractor
 

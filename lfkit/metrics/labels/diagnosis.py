@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lfkit.aggregators.inference.dependencies import Dependencies, find_dependencies
+from lfkit.data.labels import checked_labels
 from lfkit.data.votes import ABSTAIN, Votes
 from lfkit.errors import InputError
-from lfkit.labeling.analysis import LFAnalysis, checked_labels
+from lfkit.labeling.analysis import LFAnalysis
 from lfkit.metrics.labels.identifiability import Identifiability, identifiability
 from lfkit.metrics.labels.lf_agreement import agreements
 from lfkit.metrics.labels.upper_bound import Ceiling, find_ceiling

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lfkit.data.labels import checked_labels
 from lfkit.data.votes import ABSTAIN, Votes
-from lfkit.labeling.analysis import checked_labels
 
 _CHUNK_ROWS = 2**14
 

@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lfkit.aggregators.aggregate import Labels, aggregate, score
+from lfkit.aggregators.aggregate import aggregate
 from lfkit.aggregators.calibration import measure
-from lfkit.commands.apply_options import FLOOR
+from lfkit.classifiers.baselines import FLOOR
+from lfkit.data.labels import Labels, score
 from lfkit.data.votes import ABSTAIN, Votes
 from lfkit.labeling.analysis import LFAnalysis
 from lfkit.metrics.labels.diagnosis import Diagnosis, diagnose
+from lfkit.runs.run import LoadedRun
 
 
 def summarize(
@@ -92,6 +94,34 @@ def summarize(
         "diagnosis": diagnosis.to_dict(),
         "findings": diagnosis.sentences(),
     }
+
+
+def summary_of(run: LoadedRun) -> dict[str, Any]:
+    """Say all that is known of a run's functions and labels, JSON-ready."""
+    config = run.config
+    everything = tuple(range(len(config.class_names)))
+    floor = floor_of(run.stored)
+    known = floor is not None and floor["accuracy"] is not None
+    floors = {floor["name"]: floor["accuracy"]} if floor and known else {}
+    found = summarize(
+        run.votes,
+        run.labels,
+        run.truth,
+        run.given,
+        class_names=config.class_names,
+        aggregator=config.aggregator,
+        class_balance=config.class_balance,
+        lf_classes=[lf.classes or everything for lf in config.lfs] or None,
+        lf_kinds=[lf.kind for lf in config.lfs] or None,
+        floors=floors,
+    )
+    # What needs the posteriors on the seeds, which are not kept.
+    kept = ("chosen", "reason", "seed_accuracy", "judged")
+    found |= {key: run.stored[key] for key in kept if key in run.stored}
+    # Its other part is measured here, by the true classes given now.
+    on_seeds = (run.stored.get("calibration") or {}).get("on_seeds")
+    found["calibration"]["on_seeds"] = on_seeds
+    return found
 
 
 def _judged(labels: Labels) -> dict[str, Any] | None:

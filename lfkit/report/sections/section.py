@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfkit.metrics.generated_images import Generated
+from lfkit.metrics.labels.run_summary import summary_of
 from lfkit.report.image_tiles import Album
 from lfkit.runs.run import LoadedRun
 
@@ -40,7 +41,7 @@ class Material:
     def summary(self) -> dict[str, Any]:
         """What is known of functions and labels, as `lfkit analyze` says it."""
         run = replace(self.run, stored=self.stored)
-        return run.stored | run.summary()
+        return run.stored | summary_of(run)
 
     @cached_property
     def stored(self) -> dict[str, Any]:
