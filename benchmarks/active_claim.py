@@ -18,7 +18,7 @@ import numpy as np
 from benchmarks.common import machine, markdown
 from benchmarks.joint import macro
 from lfkit.commands.active.active import learn_actively
-from lfkit.commands.active.options import Inquiry
+from lfkit.commands.active.options import ActiveOptions
 from lfkit.generators import Acgan
 from lfkit.metrics import ImageSet
 from lfkit.metrics.evaluation import Evaluation
@@ -72,7 +72,7 @@ def asked_and_scored(row, options):
         )
     settings = {"real_labels": "seeds", "n_steps": options.steps}
     settings |= {"draw_factor": factor, "random_state": 0}
-    inquiry = Inquiry("acgan", options.budget, query=query, settings=settings)
+    inquiry = ActiveOptions("acgan", options.budget, query=query, settings=settings)
     told = learn_actively(run, inquiry, say=print)
     generator = Acgan.load(run / "models" / "acgan-active")
     loaded = load_run(options.run)

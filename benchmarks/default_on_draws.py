@@ -5,7 +5,7 @@
 
 Prints Markdown: accuracy on the images that are no seeds, a row for each draw
 (`--seed 0`, 1, …), then mean and range over the draws: of the default, of the plain
-vote, of the models that the default chooses from, and of the best floor, which the
+vote, of the models that the default chooses from, and of the best baseline, which the
 true classes choose: no user could.
 """
 
@@ -17,12 +17,19 @@ import numpy as np
 
 from benchmarks.common import machine, markdown
 from lfkit.aggregators.aggregate import aggregate
-from lfkit.commands.apply import Request, label_data
+from lfkit.commands.apply import ApplyOptions, label_data
 from lfkit.data.labels import score
 from lfkit.runs.run import load_run
 
 _MODELS = ("seed-weighted", "shrunk")
-HEADER = ["seed", "default", "it chose", "plain vote", *_MODELS, "best floor by truth"]
+HEADER = [
+    "seed",
+    "default",
+    "it chose",
+    "plain vote",
+    *_MODELS,
+    "best baseline by truth",
+]
 
 
 def main(arguments=None):
@@ -46,7 +53,7 @@ def main(arguments=None):
 def measured(options, seed, out):
     """Label with the seeds of one draw: a row of shares, the name chosen among them."""
     summary = label_data(
-        Request(
+        ApplyOptions(
             data=options.data,
             out=out,
             specs=(options.lfs,),
@@ -58,12 +65,12 @@ def measured(options, seed, out):
     run = load_run(out)
     models = [aggregate(run.votes, name, random_state=seed) for name in _MODELS]
     shares = [score(m.labels, run.truth, run.given).of_all for m in models]
-    floors = [floor["accuracy"] for floor in summary["floors"]]
+    baselines = [baseline["accuracy"] for baseline in summary["baselines"]]
     default, plain = (
         summary[key]["of_all"] for key in ("accuracy", "majority_vote_accuracy")
     )
     chosen = summary["chosen"]
-    return [seed, default, chosen, plain, *shares, max(floors, default=np.nan)]
+    return [seed, default, chosen, plain, *shares, max(baselines, default=np.nan)]
 
 
 def shown(row):

@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 
 from benchmarks.common import machine, markdown, timed
-from lfkit.commands.apply import Request, label_data
-from lfkit.commands.generate import Order, generate
+from lfkit.commands.apply import ApplyOptions, label_data
+from lfkit.commands.generate import GenerateOptions, generate
 from lfkit.commands.train import train_generator
 from lfkit.generators import TwoStage
 from lfkit.generators.gan import make_images
@@ -38,14 +38,14 @@ def main(arguments=None):
 def made_run(run):
     """Label digits, enlarged, and train a generator of the usual size a few steps."""
     label_data(
-        Request(
+        ApplyOptions(
             data="digits",
             out=run,
             specs=("lf_library.digits",),
             seeds_per_class=20,
             kinds=("heuristic",),
             size=(28, 28),
-            floors=False,
+            baselines=False,
             sheet=False,
         )
     )
@@ -69,7 +69,7 @@ def compared(run, n, formats, folder):
     _, alone = timed(bare)
     rows = [["forward pass alone", f"{alone:.1f}", f"{n / alone:,.0f}", "100 %"]]
     for form in formats:
-        order = Order(n=n, out=folder / form, name="two-stage", format=form)
+        order = GenerateOptions(n=n, out=folder / form, name="two-stage", format=form)
         _, seconds = timed(lambda order=order: generate(run, order))
         share = f"{alone / seconds:.0%}".replace("%", " %")
         rows.append([form, f"{seconds:.1f}", f"{n / seconds:,.0f}", share])

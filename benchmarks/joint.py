@@ -16,10 +16,10 @@ import torch
 
 from benchmarks.common import machine, markdown, timed
 from lfkit.commands.train import make_generator
-from lfkit.commands.training_data import run_material
+from lfkit.commands.training_data import training_data
 from lfkit.generators.lf_votes.batch_votes import BatchVotes
 from lfkit.generators.training.checkpoints import CheckpointFolder
-from lfkit.generators.training.monitor import Doctor
+from lfkit.generators.training.monitor import TrainingMonitor
 from lfkit.generators.training.sample_grid import write_grid
 from lfkit.metrics import ImageSet
 from lfkit.metrics.evaluation import Evaluation
@@ -111,11 +111,11 @@ class Bench:
         self.options, self.out, self.known = options, options.out, ROWS
         self.loaded = load_run(options.run)
         self.source = self.loaded.open_images()
-        self.material = run_material(self.loaded)
+        self.material = training_data(self.loaded)
         self.names = self.loaded.config.class_names
         self._evaluation = None
 
-    def material_of(self, name):
+    def training_data_of(self, name):
         """Give what a row is trained on."""
         return self.material
 
@@ -146,13 +146,13 @@ class Bench:
         settings = settings | {"n_steps": options.steps, "random_state": options.seed}
         generator = make_generator(of, settings)
         folder = self.out / f"{name}-{options.steps}-{options.seed}".replace(" ", "_")
-        m = self.material_of(name)
+        m = self.training_data_of(name)
         if (folder / "config.json").exists():
             generator = type(generator).load(folder, device=generator.device)
             if generator.functions == "must":
                 generator.bind(m.lfs, m.votes)
             return generator, json.loads((folder / "told.json").read_text())
-        doctor = Doctor(folder, self.names, options.steps, print)
+        doctor = TrainingMonitor(folder, self.names, options.steps, print)
         given = {"proba": m.proba, "lfs": m.lfs}
         of_images, of_pairs = generator.seconds_per_step(m.pixels, m.votes, **given)
         first = generator.plan.first_pair / options.steps
@@ -228,7 +228,7 @@ class Bench:
         )
         judged = evaluation.tools.judge(made.images).argmax(axis=1)
         shares = np.bincount(judged, minlength=k) / len(judged)
-        block = BatchVotes(self.material_of(name).lfs, k)
+        block = BatchVotes(self.training_data_of(name).lfs, k)
         shown = torch.from_numpy(made.images[:N_VOTED]).permute(0, 3, 1, 2) / 255
         voted = block(shown).sum(dim=1).argmax(dim=1).numpy()
         tools = evaluation.tools

@@ -19,7 +19,7 @@ from lfkit.aggregators import AGGREGATORS
 
 
 @dataclass(frozen=True)
-class Outcome:
+class LabelMaking:
     """What a model gave.
 
     Attributes
@@ -85,14 +85,14 @@ def fit(name, votes, limit):
         with _at_most(limit), _quiet():
             proba = work()
     except TooSlow:
-        return Outcome(None, max(limit, 0), "the time of the cell is over")
+        return LabelMaking(None, max(limit, 0), "the time of the cell is over")
     except Exception as error:  # a peer may raise anything
         text = str(error).splitlines()[0][:80] if str(error) else ""
-        return Outcome(None, reason=f"{type(error).__name__}: {text}")
+        return LabelMaking(None, reason=f"{type(error).__name__}: {text}")
     seconds = time.process_time() - start
     if not np.isfinite(proba).all():
-        return Outcome(None, seconds, "NaN")
-    return Outcome(proba, seconds)
+        return LabelMaking(None, seconds, "NaN")
+    return LabelMaking(proba, seconds)
 
 
 def warm_up(names):

@@ -16,7 +16,7 @@ import numpy as np
 
 import lfkit
 from lfkit.aggregators.aggregate import aggregate
-from lfkit.classifiers.baselines import find_floors
+from lfkit.classifiers.baselines import find_baselines
 from lfkit.data.datasets import open_images
 from lfkit.data.datasets.array_source import ArraySource
 from lfkit.data.labels import scored_images
@@ -89,7 +89,7 @@ class Draw:
                 store=store,
             )
             self.seconds = time.perf_counter() - start
-            self.floors = find_floors(
+            self.baselines = find_baselines(
                 source,
                 self.votes,
                 truth,
@@ -149,7 +149,7 @@ def print_composition(library):
 
 
 def print_totals(draws):
-    """Compare aggregators on all functions and on those of each kind, with floors."""
+    """Compare aggregators on all functions and those of each kind, with baselines."""
     names = list(_COMPARED)
     print("| functions | m | " + " | ".join(names) + " |")
     print("|---|---|" + "---|" * len(names))
@@ -169,9 +169,9 @@ def print_totals(draws):
             ]
             cells.append(spread(found))
         print(f"| {model} | {len(columns[0])} | " + " | ".join(cells) + " |")
-    for position, floor in enumerate(draws[0].floors):
-        found = spread([draw.floors[position].accuracy for draw in draws])
-        print(f"| floor: {floor.name} | | {found} |" + " |" * (len(names) - 1))
+    for position, baseline in enumerate(draws[0].baselines):
+        found = spread([draw.baselines[position].accuracy for draw in draws])
+        print(f"| baseline: {baseline.name} | | {found} |" + " |" * (len(names) - 1))
     correlation = [mean_error_correlation(draw.votes, draw.truth) for draw in draws]
     alike = [agreements(draw.votes) for draw in draws]
     print(f"\nMean error correlation of two functions: {spread(correlation)}.")

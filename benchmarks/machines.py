@@ -180,7 +180,7 @@ def of_generators(device, budget, quick):
 
         def make(way, made=made):
             from lfkit.generators.training_set import checked_task
-            from lfkit.nn.training_loop import Moment
+            from lfkit.nn.training_loop import StepContext
 
             task = checked_task(
                 images, votes, np.eye(N_CLASSES)[labels], (brightness_names_it,), None,
@@ -189,7 +189,7 @@ def of_generators(device, budget, quick):
             trained = made._begin(task)
             numbers = itertools.count(made.plan.first_pair + 1)
             generator = torch.Generator(device).manual_seed(0)
-            return lambda: trained.step(Moment(next(numbers), generator))
+            return lambda: trained.step(StepContext(next(numbers), generator))
 
         tried = ways(device, [precision], quick, orders=[True])
         yield (

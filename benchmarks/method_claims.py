@@ -15,7 +15,7 @@ from scipy.optimize import linear_sum_assignment
 
 from benchmarks.common import machine, markdown
 from benchmarks.joint import Bench, read_arguments
-from lfkit.commands.training_data import Material, run_material
+from lfkit.commands.training_data import TrainingData, training_data
 from lfkit.metrics import ImageSet
 from lfkit.metrics.generated_images import Generated
 
@@ -53,9 +53,9 @@ class MethodClaims(Bench):
     def __init__(self, options):
         super().__init__(options)
         self.known = {row: (of, settings) for row, (of, settings, *_) in _ROWS.items()}
-        self.material = run_material(self.loaded, real_labels="true")
+        self.material = training_data(self.loaded, real_labels="true")
 
-    def material_of(self, name):
+    def training_data_of(self, name):
         """Make labels wrong, or hide them."""
         m, (*_, wrong, share) = self.material, _ROWS[name]
         n, k = m.proba.shape
@@ -67,7 +67,7 @@ class MethodClaims(Bench):
         proba = np.eye(k)[labels]
         n_known = share if isinstance(share, int) else round(share * n)
         proba[rng.permutation(n)[n_known:]] = 0
-        return Material(m.pixels, m.votes, proba, (), None)
+        return TrainingData(m.pixels, m.votes, proba, (), None)
 
     def scores(self, name, generator):
         """Score images and labels; classes that are only codes by the best match."""

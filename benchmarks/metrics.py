@@ -18,7 +18,7 @@ import psutil
 from benchmarks.common import machine, markdown, timed
 from lfkit.data.datasets import ArraySource, open_images
 from lfkit.data.image_source import ReadImages
-from lfkit.metrics import METRICS, ImageSet, Tools
+from lfkit.metrics import METRICS, ImageSet, MetricContext
 from lfkit.metrics.extractors import DomainClassifier
 from lfkit.metrics.feature_statistics import extracted
 
@@ -75,7 +75,7 @@ def measure(real, real_set, extractor, n):
     """Score n images: seconds of each part, megabytes, scores."""
     proba = np.eye(_N_CLASSES)[np.asarray(real.labels)[np.arange(n) % len(real)]]
     generated = ImageSet(Noisy(real, n), proba, name=f"{n} noisy images")
-    tools = Tools(extractor)
+    tools = MetricContext(extractor)
     seconds, scores = {}, []
     with PeakMemory() as memory:
         start = time.perf_counter()
@@ -113,7 +113,7 @@ def main(arguments=None):
     )
     real_set = ImageSet(test, np.eye(_N_CLASSES)[test.labels], name=options.against)
     # The real images are looked at once for all generators of a run.
-    _, looking = timed(lambda: extracted(real_set, Tools(extractor)))
+    _, looking = timed(lambda: extracted(real_set, MetricContext(extractor)))
     print(f"Features of the {len(test):,} real images: {looking:.1f} s.\n")
     parts = ("features", *NAMES, "all")
     columns, first = {}, []

@@ -15,7 +15,7 @@ import torch
 from benchmarks.common import machine, markdown
 from benchmarks.joint import ONCE, REPAIRED, SMALL, Bench, macro, read_arguments
 from lfkit.aggregators import MajorityVote
-from lfkit.commands.training_data import Material, run_material
+from lfkit.commands.training_data import TrainingData, training_data
 from lfkit.generators.lf_votes.batch_votes import BatchVotes
 from lfkit.metrics import ImageSet
 from lfkit.metrics.generated_images import Generated
@@ -39,9 +39,9 @@ class Claims(Bench):
     def __init__(self, options):
         super().__init__(options)
         self.known = {name: ("adp-paper", _BASE | _ROWS[name]) for name in _ROWS}
-        self.material = run_material(self.loaded, real_labels="true")
+        self.material = training_data(self.loaded, real_labels="true")
 
-    def material_of(self, name):
+    def training_data_of(self, name):
         """Choose the functions of a row."""
         m, first = self.material, name.split()[0]
         columns = np.arange(len(m.lfs))
@@ -51,12 +51,12 @@ class Claims(Bench):
         elif first in _KINDS:
             columns = columns[[lf.kind == first for lf in m.lfs]]
         chosen = tuple(m.lfs[j] for j in columns)
-        return Material(m.pixels, m.votes.select(columns), m.proba, chosen, None)
+        return TrainingData(m.pixels, m.votes.select(columns), m.proba, chosen, None)
 
     def scores(self, name, generator):
         """Score images, their labels, and the labels of real images."""
         evaluation, k = self.evaluation, len(self.names)
-        m = self.material_of(name)
+        m = self.training_data_of(name)
         made = generator.sample(self.options.samples, random_state=1)
         images = ImageSet(made.images, made.proba, name=name)
         found, missing = evaluation.score(Generated(name, images), ["fid"])

@@ -147,8 +147,8 @@ def lbp_codes(image):
     """Uniform pattern of every pixel, with shifted views and a table."""
     gray = gray01(image)
     padded = np.pad(gray, 1)
-    floor = gray - np.float32(1e-5)
-    inner = floor - np.float32(1.5 - math.sqrt(2)) * gray
+    baseline = gray - np.float32(1e-5)
+    inner = baseline - np.float32(1.5 - math.sqrt(2)) * gray
     beside = np.float32(math.sqrt(0.5) - 0.5)
 
     def at(down, right):
@@ -160,7 +160,7 @@ def lbp_codes(image):
             value = 0.5 * at(down, right) + beside * (at(down, 0) + at(0, right))
             code |= (value >= inner).view(np.uint8) << np.uint8(bit)
         else:
-            code |= (at(down, right) >= floor).view(np.uint8) << np.uint8(bit)
+            code |= (at(down, right) >= baseline).view(np.uint8) << np.uint8(bit)
     return _UNIFORM[code]
 
 

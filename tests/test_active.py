@@ -726,7 +726,7 @@ def test_damaged_files_are_told(lfkit, asked):
     run, ask, sheet = asked
     fill(sheet, truth)
     assert lfkit(*ask).code == 0
-    answers, state = run / "active" / "answers.csv", run / "active" / "asked.json"
+    answers, state = run / "active" / "answers.csv", run / "active" / "settings.json"
     whole = answers.read_text()
     answers.write_text(whole + "no.png,left,1\n")
     done = lfkit(*ask)
@@ -744,7 +744,7 @@ def test_damaged_files_are_told(lfkit, asked):
     assert f"{state} cannot be read" in said(done.err)
     state.unlink()
     done = lfkit(*ask)
-    assert "has lost its asked.json; give --restart" in said(done.err)
+    assert "has lost its settings.json; give --restart" in said(done.err)
     assert answers.read_text() == whole
     assert lfkit(*ask, "--restart").code == 0
     assert (run / "active-1" / "answers.csv").read_text() == whole

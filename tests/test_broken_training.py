@@ -13,10 +13,10 @@ from test_train_command import TOY, made_run, run, trained_run
 
 from lfkit.errors import InputError, RunError, TrainingError, TrainingWarning
 from lfkit.generators import GENERATORS
-from lfkit.generators.gan.config import GanPlan
+from lfkit.generators.gan.config import GanConfig
 from lfkit.generators.training.checkpoints import CheckpointFolder
 from lfkit.generators.training.final_check import what_is_broken
-from lfkit.generators.training.monitor import Doctor
+from lfkit.generators.training.monitor import TrainingMonitor
 
 __all__ = ["made_run", "run", "trained_run"]  # fixtures
 
@@ -138,13 +138,13 @@ def test_sound_training_has_nothing_to_say(lfkit, run):
 
 def test_losses_that_exploded_are_named(tmp_path):
     said = []
-    doctor = Doctor(tmp_path, ("a", "b"), 100, said.append)
+    doctor = TrainingMonitor(tmp_path, ("a", "b"), 100, said.append)
     for step in (10, 20, 30, 40):
         doctor.note(step, {"d_loss": 1.0, "g_loss": 3e11})
     told = doctor.exploded("train anew")
     assert told == said[0]
     assert "losses have exploded (g loss 3e+11); train anew" in told
-    assert Doctor(tmp_path / "b", ("a", "b"), 100).exploded("") is None
+    assert TrainingMonitor(tmp_path / "b", ("a", "b"), 100).exploded("") is None
 
 
 def poison(path, start=""):
@@ -245,7 +245,7 @@ def test_a_checkpoint_with_nan_is_passed_over(left, with_checkpoints, tmp_path):
 )
 def test_settings_without_sense_are_refused(settings, sentence):
     with pytest.raises(InputError, match=sentence):
-        GanPlan(**settings)
+        GanConfig(**settings)
 
 
 def test_a_teacher_that_learns_nothing_is_refused():
@@ -255,11 +255,11 @@ def test_a_teacher_that_learns_nothing_is_refused():
 
 
 def test_settings_without_effect_and_large_rates_are_told():
-    plan = GanPlan(rate_g=1.0, rate_d=0.5, code_weight=2.0)
+    plan = GanConfig(rate_g=1.0, rate_d=0.5, code_weight=2.0)
     told = plan.doubts(["rate_g", "rate_d", "code_weight"])
     assert [text.split()[0] for text in told] == ["rate_g", "rate_d", "code_weight"]
     assert "changes nothing where n_codes is 0" in told[2]
-    assert GanPlan().doubts([]) == []
+    assert GanConfig().doubts([]) == []
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for made in GENERATORS.values():

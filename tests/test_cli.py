@@ -113,13 +113,15 @@ def test_seeds_are_drawn_kept_as_labels_and_not_scored(lfkit, photos, tmp_path):
     labels = pd.read_csv(tmp_path / "run" / "labels.csv")
     assert labels["seed"].sum() == 4
     assert (labels.loc[labels["seed"], "confidence"] == 1).all()
-    assert [floor["name"] for floor in summary["floors"]] == [
+    assert [baseline["name"] for baseline in summary["baselines"]] == [
         f"{classifier} on {what}"
         for what in ("features", "pixels")
         for classifier in ("shrinkage LDA", "logistic regression")
     ]
-    assert summary["floor"] in [floor["name"] for floor in summary["floors"]]
-    assert all(floor["n_scored"] == 6 for floor in summary["floors"])
+    assert summary["baseline"] in [
+        baseline["name"] for baseline in summary["baselines"]
+    ]
+    assert all(baseline["n_scored"] == 6 for baseline in summary["baselines"])
 
 
 def test_seed_labels_come_from_a_file(lfkit, photos, tmp_path):
@@ -163,7 +165,7 @@ def test_analyze_and_diagnose_read_the_run_alone(lfkit, photos, tmp_path):
     ]
     assert summary["functions"][0]["accuracy"] == 1.0
     done = lfkit("diagnose", run)
-    assert "Floor: logistic regression on pixels" in done.out
+    assert "Baseline: logistic regression on pixels" in done.out
 
 
 def test_analyze_takes_labels_from_a_file(lfkit, photos, tmp_path):
@@ -174,7 +176,7 @@ def test_analyze_takes_labels_from_a_file(lfkit, photos, tmp_path):
     assert "1  bright labeled as dark" in done.out
 
 
-def test_floors_are_not_judged_by_labels_they_were_not_scored_by(
+def test_baselines_are_not_judged_by_labels_they_were_not_scored_by(
     lfkit, photos, tmp_path
 ):
     run = tmp_path / "run"
@@ -269,7 +271,7 @@ def test_votes_made_elsewhere_are_compared_with_a_classifier(lfkit, photos, tmp_
         "--out", run, "--json",
     )  # fmt: skip
     summary = json.loads(done.out)
-    assert [floor["name"] for floor in summary["floors"]] == [
+    assert [baseline["name"] for baseline in summary["baselines"]] == [
         "shrinkage LDA on pixels",
         "logistic regression on pixels",
     ]
@@ -440,7 +442,7 @@ def test_apply_and_analyze_score_the_images_that_can_be_read(lfkit, photos, tmp_
     run = tmp_path / "run"
     command = ("apply", photos, "--lfs", tmp_path / "my_lfs.py", "--out", run)
     summary = json.loads(lfkit(*command, "--seeds-per-class", 2, "--json").out)
-    n_scored = [floor["n_scored"] for floor in summary["floors"]]
+    n_scored = [baseline["n_scored"] for baseline in summary["baselines"]]
     analyzed = json.loads(lfkit("analyze", run, "--json").out)
     assert summary["accuracy"]["n"] == analyzed["accuracy"]["n"]
     assert n_scored == [summary["accuracy"]["n"]] * 4
@@ -778,7 +780,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_votes(tmp_path, digits, 
         return subprocess.Popen(
             [sys.executable, "-c", "from lfkit.cli.app import main; main()", "apply",
              tmp_path / "many.npz", "--lfs", tmp_path / "slow_lfs.py", "--out", run,
-             "--seeds-per-class", "5", "--no-floors", "--no-sheet", "--json"],
+             "--seeds-per-class", "5", "--no-baselines", "--no-sheet", "--json"],
             stdout=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"},
         )  # fmt: skip
 

@@ -86,7 +86,10 @@ FILES = [
         ("models/two-stage/weights.safetensors", spoil, "generate")
         for spoil in OF_ARRAYS
     ),
-    *(("models/two-stage/asked.json", spoil, "train") for spoil in [*OF_TEXT, flipped]),
+    *(
+        ("models/two-stage/settings.json", spoil, "train")
+        for spoil in [*OF_TEXT, flipped]
+    ),
     *(("models/two-stage/samples.npz", spoil, "report") for spoil in OF_ARRAYS),
 ]
 

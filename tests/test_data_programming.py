@@ -15,7 +15,7 @@ from lfkit.aggregators.inference.factor_graph_likelihoods import (
     PseudoLikelihood,
     count_agreements,
 )
-from lfkit.aggregators.inference.vote_likelihood import Evidence
+from lfkit.aggregators.inference.vote_likelihood import VoteLikelihood
 from lfkit.aggregators.majority_vote import MajorityVote
 from lfkit.data.votes import Votes
 from lfkit.errors import InputError
@@ -185,7 +185,7 @@ def read_vote(votes, i, j):
 def model_of(votes, balance, pairs, lift):
     """Factors, both likelihoods, and weights away from the start."""
     patterns = votes.patterns()
-    evidence = Evidence(patterns.votes)
+    evidence = VoteLikelihood(patterns.votes)
     edges = np.array([sorted((int(a[1:]), int(b[1:]))) for a, b in pairs], dtype=int)
     edges = edges.reshape(-1, 2)
     factors = VoteFactors(

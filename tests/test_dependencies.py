@@ -9,7 +9,7 @@ from lfkit.aggregators.inference.dependencies import (
     read_dependencies,
 )
 from lfkit.aggregators.inference.pattern_sample import priority_sample
-from lfkit.aggregators.inference.vote_likelihood import Evidence
+from lfkit.aggregators.inference.vote_likelihood import VoteLikelihood
 from lfkit.data.votes import Votes
 from lfkit.errors import InputError
 
@@ -212,7 +212,7 @@ def test_sums_over_a_priority_sample_are_those_of_all_patterns():
 def test_winners_of_a_vote_in_which_copies_share_one():
     votes = make_votes([[0, 0, 1, 1], [0, 0, -1, 1], [-1, -1, -1, -1]], 2)
     powers = np.array([0.5, 0.5, 1, 1])
-    winners = first_winners(Evidence(votes), np.array([0.3, 0.7]), powers)
+    winners = first_winners(VoteLikelihood(votes), np.array([0.3, 0.7]), powers)
     np.testing.assert_allclose(winners, [[0, 1], [0.5, 0.5], [0.3, 0.7]])
 
 

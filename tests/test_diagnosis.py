@@ -1,4 +1,4 @@
-"""Diagnosis: gaps, copies, ceilings, floors."""
+"""Diagnosis: gaps, copies, ceilings, baselines."""
 
 import json
 from dataclasses import replace
@@ -187,30 +187,30 @@ def test_no_gain_over_the_majority_vote_means_that_pixels_limit():
         (0.5, ": the functions add to the seeds."),
     ],
 )
-def test_best_floor_is_compared_with_the_votes(accuracy, end):
+def test_best_baseline_is_compared_with_the_votes(accuracy, end):
     matrix, truth = noisy_votes(n=2000, m=7)
-    floors = {"pixels": 0.3, "features": accuracy}
-    found = diagnose(make_votes(matrix, 3), labels=truth, floors=floors)
-    assert found.floor == ("features", accuracy)
+    baselines = {"pixels": 0.3, "features": accuracy}
+    found = diagnose(make_votes(matrix, 3), labels=truth, baselines=baselines)
+    assert found.baseline == ("features", accuracy)
     assert found.sentences()[-1] == (
         f"The best classifier trained on the seeds alone, features, is right "
         f"{accuracy:.1%} of the time{end}"
     )
 
 
-def test_floor_between_the_majority_vote_and_the_learned_rule():
+def test_baseline_between_the_majority_vote_and_the_learned_rule():
     matrix, truth = noisy_votes(n=2000, m=3)
     matrix[:, 0] = (truth + 1) % 3
-    found = diagnose(make_votes(matrix, 3), labels=truth, floors={"pixels": 0.9})
+    found = diagnose(make_votes(matrix, 3), labels=truth, baselines={"pixels": 0.9})
     assert found.sentences()[-1].endswith(
         "90.0% of the time, more than the majority vote: the functions add something "
         "only if they are weighed well."
     )
 
 
-def test_floor_without_known_labels_is_still_told():
+def test_baseline_without_known_labels_is_still_told():
     matrix, _ = noisy_votes()
-    found = diagnose(make_votes(matrix, 3), floors={"pixels": 0.74})
+    found = diagnose(make_votes(matrix, 3), baselines={"pixels": 0.74})
     assert found.sentences()[-1] == (
         "The best classifier trained on the seeds alone, pixels, is right 74.0% of the "
         "time."
@@ -322,5 +322,5 @@ def test_few_functions_and_images_are_diagnosed(n, n_functions):
     votes = make_votes(np.zeros((n, n_functions), dtype=int), 2)
     found = diagnose(votes, labels=np.zeros(n, dtype=int))
     assert found.identifiability.rank == 1
-    assert json.loads(json.dumps(found.to_dict()))["floor"] is None
+    assert json.loads(json.dumps(found.to_dict()))["baseline"] is None
     assert all(isinstance(sentence, str) for sentence in found.sentences())

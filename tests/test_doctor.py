@@ -7,7 +7,7 @@ import pytest
 
 from lfkit import Votes
 from lfkit.errors import TrainingError
-from lfkit.generators.training.monitor import Doctor
+from lfkit.generators.training.monitor import TrainingMonitor
 
 FINE = {
     "real_score": 0.6,
@@ -26,8 +26,8 @@ VOTES = Votes(np.arange(500)[:, None] % 10 + np.zeros(10, int), NAMES, 10)
 
 def told(tmp_path, **figures):
     said = []
-    doctor = Doctor(tmp_path, NAMES, 2000, said.append)
-    doctor.first_look(VOTES, np.eye(10)[VOTES.hard[:, 0]])
+    doctor = TrainingMonitor(tmp_path, NAMES, 2000, said.append)
+    doctor.check_data(VOTES, np.eye(10)[VOTES.hard[:, 0]])
     for step in range(10, 1010, 10):
         doctor.note(step, FINE | figures)
     return said
@@ -67,12 +67,12 @@ def test_collapse_stops_the_training(tmp_path):
 
 def test_first_look_names_classes_and_silence(tmp_path):
     said = []
-    doctor = Doctor(tmp_path, ("cat", "dog", "cow"), 100, said.append)
+    doctor = TrainingMonitor(tmp_path, ("cat", "dog", "cow"), 100, said.append)
     hard = np.full((100, 2), -1)
     hard[:30, 0] = 0
     proba = np.zeros((100, 3))
     proba[:30, 0], proba[30:35, 1] = 1, 1
-    doctor.first_look(Votes(hard, ["f", "g"], 3), proba)
+    doctor.check_data(Votes(hard, ["f", "g"], 3), proba)
     assert "no image is labeled cow: it will not be generated" in said[0]
     assert "few images are labeled dog (5)" in said[1]
     assert "no function votes on 70% of the images" in said[2]
@@ -80,8 +80,8 @@ def test_first_look_names_classes_and_silence(tmp_path):
 
 def test_functions_that_fail_on_generated_images_are_named(tmp_path):
     said = []
-    doctor = Doctor(tmp_path, NAMES, 100, said.append)
-    doctor.last_look({f"f{j}": (3, "raised ValueError: no") for j in range(7)})
+    doctor = TrainingMonitor(tmp_path, NAMES, 100, said.append)
+    doctor.check_failures({f"f{j}": (3, "raised ValueError: no") for j in range(7)})
     assert len(said) == 6
     assert said[0] == (
         "f0 raised ValueError: no (on 3 generated images): it abstained there."
@@ -90,7 +90,7 @@ def test_functions_that_fail_on_generated_images_are_named(tmp_path):
 
 
 def test_lines_after_a_rollback_are_taken_back(tmp_path):
-    doctor = Doctor(tmp_path, NAMES, 100)
+    doctor = TrainingMonitor(tmp_path, NAMES, 100)
     for step in (10, 20, 30):
         doctor.note(step, FINE)
     with doctor.path.open("a") as file:

@@ -11,7 +11,7 @@ from sklearn.datasets import load_digits
 from lfkit.data.datasets import ArraySource
 from lfkit.data.image_source import ReadImages
 from lfkit.errors import DataError, InputError
-from lfkit.metrics import METRICS, ImageSet, Tools
+from lfkit.metrics import METRICS, ImageSet, MetricContext
 
 K = 10
 STEPS = 30  # nine in ten right, in a second
@@ -61,7 +61,7 @@ def noise_for(images):
 
 def scored(name, generated, real=REAL, test=TEST, seed=0, **settings):
     metric = METRICS[name](**{"n_steps": STEPS, **settings})
-    tools = Tools(test=test, random_state=seed)
+    tools = MetricContext(test=test, random_state=seed)
     assert metric.why_not(generated, real, tools) is None
     return {s.metric: s for s in metric.score(generated, real, tools)}
 
@@ -217,7 +217,7 @@ def test_smote_says_between_how_many_neighbors_it_draws():
 
 def test_smote_says_what_is_missing(monkeypatch):
     pytest.importorskip("imblearn")
-    metric, tools = METRICS["oversampling"](), Tools(test=TEST)
+    metric, tools = METRICS["oversampling"](), MetricContext(test=TEST)
     singles = only(REAL, np.isin(np.arange(len(REAL)), [0, 1]))
     assert len({*singles.labels.tolist()}) == 2
     reason = metric.why_not(MADE, singles, tools)
@@ -234,7 +234,10 @@ def test_smote_says_what_is_missing(monkeypatch):
         "nothing has no images, and SMOTE makes as many"
     )
     assert metric.why_not(MADE, nothing, tools) == "no image of nothing has a label"
-    assert metric.why_not(MADE, None, Tools()) == "it needs real, real labels, test"
+    assert (
+        metric.why_not(MADE, None, MetricContext())
+        == "it needs real, real labels, test"
+    )
     monkeypatch.setitem(sys.modules, "imblearn", None)
     assert metric.why_not(MADE, REAL, tools) == (
         "it needs the package imbalanced-learn, which is not installed; run: "
@@ -342,7 +345,7 @@ def test_sets_that_do_not_fit_together_are_refused():
     wide = ImageSet(np.zeros((3, 9, 8), np.uint8), np.eye(K)[:3], name="wide")
     unlabeled = ImageSet(MADE.source, np.zeros((len(MADE), K)), name="made")
     for name in ("gan-train", "gan-test", "augmentation"):
-        metric, tools = METRICS[name](), Tools(test=TEST)
+        metric, tools = METRICS[name](), MetricContext(test=TEST)
         reason = metric.why_not(wide, REAL, tools)
         assert reason.startswith(
             "wide is (height, width, channels, classes) (9, 8, 1, 10) and digits:t"
@@ -352,7 +355,10 @@ def test_sets_that_do_not_fit_together_are_refused():
     assert METRICS["gan-test"]().why_not(MADE, None, tools) == (
         "it needs real, real labels"
     )
-    assert METRICS["augmentation"]().why_not(MADE, REAL, Tools()) == "it needs test"
+    assert (
+        METRICS["augmentation"]().why_not(MADE, REAL, MetricContext())
+        == "it needs test"
+    )
 
 
 @pytest.mark.parametrize("name", ["n_steps", "n_trainings", "n_images"])
@@ -366,7 +372,7 @@ def test_a_recipe_of_nothing_is_refused(metric, name):
 
 def test_progress_is_told_over_all_trainings():
     told = []
-    tools = Tools(test=TEST, progress=lambda *news: told.append(news))
+    tools = MetricContext(test=TEST, progress=lambda *news: told.append(news))
     METRICS["gan-train"](n_steps=10, n_trainings=2).score(MADE, None, tools)
     assert told == [("GAN-train", 10, 20), ("GAN-train", 20, 20)]
 
@@ -374,7 +380,7 @@ def test_progress_is_told_over_all_trainings():
 def test_metrics_with_the_same_tools_train_on_the_same_pairs_once():
     pytest.importorskip("imblearn")
     told = []
-    shared = Tools(test=TEST, progress=lambda text, *_: told.append(text))
+    shared = MetricContext(test=TEST, progress=lambda text, *_: told.append(text))
     names = ("augmentation", "oversampling", "gan-train", "gan-test")
     for name in names:
         scores = METRICS[name](n_steps=3, n_trainings=2).score(MADE, REAL, shared)
@@ -384,7 +390,7 @@ def test_metrics_with_the_same_tools_train_on_the_same_pairs_once():
 
 
 def test_other_labels_steps_and_seeds_are_trained_for_themselves():
-    shared = Tools(test=TEST)
+    shared = MetricContext(test=TEST)
     for images, n_steps in ((REAL, 3), (relabeled(REAL), 3), (REAL, 4)):
         metric = METRICS["gan-test"](n_steps=n_steps)
         assert [*metric.score(MADE, images, shared)] == [

@@ -208,7 +208,7 @@ def folder(tmp_path_factory):
 
 def apply(folder, specs, out, *options):
     arguments = ["apply", "images", "--lfs", specs, "--out", out, "--json"]
-    arguments += ["--seeds-per-class", "3", "--no-sheet", "--no-floors", *options]
+    arguments += ["--seeds-per-class", "3", "--no-sheet", "--no-baselines", *options]
     return subprocess.run(
         [sys.executable, "-m", "lfkit", *arguments],
         cwd=folder,

@@ -61,7 +61,7 @@ def run(lfkit, folder):
     out = folder / "run"
     done = lfkit(
         *("apply", "digits", "--lfs", folder / "lfs.py", "--seeds-per-class", "10"),
-        *("--out", out, "--no-sheet", "--no-floors", "--json"),
+        *("--out", out, "--no-sheet", "--no-baselines", "--json"),
     )
     assert done.code == 0, done.err
     return out
@@ -313,7 +313,7 @@ def test_of_many_classes_the_worst_are_shown_and_the_others_folded(
     run = folder / "crowd"
     done = lfkit(
         *("apply", data, "--lfs", folder / "crowd.py", "--out", run),
-        *("--no-sheet", "--no-floors", "--json"),
+        *("--no-sheet", "--no-baselines", "--json"),
     )
     assert done.code == 0, done.err
     options = (run, "--generated", made, "--metrics", "fidelity,fid")

@@ -8,11 +8,11 @@ import torch
 
 from lfkit import LFApplier, NearestMean, feature, labeling_function
 from lfkit.classifiers.baselines import (
-    Floor,
+    Baseline,
     _chosen,
-    find_floors,
-    score_floors,
-    the_floor,
+    best_baseline,
+    find_baselines,
+    score_baselines,
 )
 from lfkit.data.datasets import ArraySource
 from lfkit.data.labels import given_images, score
@@ -40,34 +40,34 @@ def inputs_of(images, features, **more):
     return {"features": features, **more, "pixels": images}
 
 
-def test_floors_score_seeds_and_a_stream_of_batches():
+def test_baselines_score_seeds_and_a_stream_of_batches():
     images, features, labels = toy_images(40, 0)
     tests = [toy_images(50, seed) for seed in (1, 2)]
     tests[1][2][:10] = -1
     batches = ((inputs_of(*both), truth) for *both, truth in tests)
-    floors = score_floors(
+    baselines = score_baselines(
         inputs_of(images, features), labels, 2, batches, blocks=[2, 2]
     )
-    assert [floor.name for floor in floors] == OF_BOTH
-    for floor in floors:
-        assert floor.n_scored == 90
-        assert floor.accuracy > 0.9
-        assert floor.seed_cv_accuracy > 0.9
+    assert [baseline.name for baseline in baselines] == OF_BOTH
+    for baseline in baselines:
+        assert baseline.n_scored == 90
+        assert baseline.accuracy > 0.9
+        assert baseline.seed_cv_accuracy > 0.9
 
 
-def test_floors_without_features_or_test_images():
+def test_baselines_without_features_or_test_images():
     images, _, labels = toy_images(20, 0)
-    floors = score_floors({"pixels": images}, labels, 2)
-    assert [floor.name for floor in floors] == OF_BOTH[2:]
-    for floor in floors:
-        assert (floor.accuracy, floor.n_scored) == (None, 0)
-        assert floor.seed_cv_accuracy > 0.5
+    baselines = score_baselines({"pixels": images}, labels, 2)
+    assert [baseline.name for baseline in baselines] == OF_BOTH[2:]
+    for baseline in baselines:
+        assert (baseline.accuracy, baseline.n_scored) == (None, 0)
+        assert baseline.seed_cv_accuracy > 0.5
 
 
 def test_every_classifier_that_is_tried_is_told():
     images, features, labels = toy_images(20, 0)
     told = []
-    found = score_floors(
+    found = score_baselines(
         inputs_of(images, features), labels, 2, progress=lambda *said: told.append(said)
     )
     n = len(found)
@@ -77,25 +77,25 @@ def test_every_classifier_that_is_tried_is_told():
 def test_one_seed_in_a_class_cannot_be_cross_validated():
     images, features, labels = toy_images(6, 0)
     labels = np.where(np.arange(6) < 2, labels, 0)
-    for floor in score_floors(inputs_of(images, features), labels, 2):
-        assert floor.seed_cv_accuracy is None
+    for baseline in score_baselines(inputs_of(images, features), labels, 2):
+        assert baseline.seed_cv_accuracy is None
 
 
-def test_floors_ignore_seeds_without_label_and_repeat_themselves():
+def test_baselines_ignore_seeds_without_label_and_repeat_themselves():
     images, features, labels = toy_images(40, 0)
     partly = np.where(np.arange(40) < 30, labels, -1)
     *both, truth = toy_images(50, 1)
     tests = [(inputs_of(*both), truth)]
-    once = score_floors(inputs_of(images, features), partly, 2, tests)
+    once = score_baselines(inputs_of(images, features), partly, 2, tests)
     few = inputs_of(images[:30], features[:30])
-    assert once == score_floors(few, labels[:30], 2, tests)
+    assert once == score_baselines(few, labels[:30], 2, tests)
 
 
-def test_one_strong_input_is_the_floor_by_seeds_alone():
+def test_one_strong_input_is_the_baseline_by_seeds_alone():
     images, features, labels = toy_images(40, 0)
     noise = np.random.default_rng(0).normal(size=(40, 300)).astype(np.float32)
     images = np.zeros_like(images)
-    floors = score_floors(
+    baselines = score_baselines(
         {
             "features": np.hstack([features * 0, noise]),
             "net": features,
@@ -104,12 +104,12 @@ def test_one_strong_input_is_the_floor_by_seeds_alone():
         labels,
         2,
     )
-    assert the_floor(floors).name == LDA.format("net")
+    assert best_baseline(baselines).name == LDA.format("net")
     # What is right on the images, and not on the seeds, is not chosen.
-    lucky = Floor("lucky", 0.5, 1.0, 100)
-    assert the_floor([lucky, *floors]).name == LDA.format("net")
-    unknown = [Floor("first", None, 0.1, 9), Floor("second", None, 0.9, 9)]
-    assert the_floor(unknown).name == "first"
+    lucky = Baseline("lucky", 0.5, 1.0, 100)
+    assert best_baseline([lucky, *baselines]).name == LDA.format("net")
+    unknown = [Baseline("first", None, 0.1, 9), Baseline("second", None, 0.9, 9)]
+    assert best_baseline(unknown).name == "first"
 
 
 def test_copies_of_a_seed_are_held_out_with_it():
@@ -117,8 +117,8 @@ def test_copies_of_a_seed_are_held_out_with_it():
     features = np.repeat(rng.normal(size=(20, 30)), 4, axis=0).astype(np.float32)
     labels = np.repeat(np.arange(20) % 2, 4)
     inputs = {"features": features}
-    flattered = score_floors(inputs, labels, 2)[0].seed_cv_accuracy
-    honest = score_floors(inputs, labels, 2, content=np.repeat(np.arange(20), 4))[0]
+    flattered = score_baselines(inputs, labels, 2)[0].seed_cv_accuracy
+    honest = score_baselines(inputs, labels, 2, content=np.repeat(np.arange(20), 4))[0]
     assert flattered > 0.95
     assert honest.seed_cv_accuracy < 0.8
 
@@ -129,12 +129,12 @@ def test_wrong_label_counts_are_named():
     with pytest.raises(
         InputError, match=r"seed_labels has shape \(5,\), expected \(6,\)"
     ):
-        score_floors(inputs, labels[:5], 2)
+        score_baselines(inputs, labels[:5], 2)
     with pytest.raises(InputError, match=r"labels of a test batch has shape \(1,\)"):
-        score_floors(inputs, labels, 2, [(inputs, [0])])
+        score_baselines(inputs, labels, 2, [(inputs, [0])])
 
 
-def test_floors_of_a_run_read_stored_features_and_are_kept(tmp_path, monkeypatch):
+def test_baselines_of_a_run_read_stored_features_and_are_kept(tmp_path, monkeypatch):
     images, _, labels = toy_images(60, 0)
 
     @feature(batched=True)
@@ -166,16 +166,16 @@ def test_floors_of_a_run_read_stored_features_and_are_kept(tmp_path, monkeypatch
         source, seed_rows=seeds, seed_labels=labels[seeds], store=store
     )
 
-    def floors():
-        return find_floors(
+    def baselines():
+        return find_baselines(
             source, votes, labels, store, applier.feature_keys_, random_state=0
         )
 
-    found = floors()
-    assert [floor.n_scored for floor in found] == [48] * 4
-    assert all(floor.accuracy > 0.9 for floor in found)
+    found = baselines()
+    assert [baseline.n_scored for baseline in found] == [48] * 4
+    assert all(baseline.accuracy > 0.9 for baseline in found)
     monkeypatch.setattr(source, "read", None)  # no image is read again
-    assert floors() == found
+    assert baselines() == found
 
 
 FEATURES = "shrinkage LDA on features"
@@ -213,8 +213,8 @@ def never(value):
     return 1
 
 
-def floors_of(folder, images, labels, seeds, lfs, *, block=30, **options):
-    """Floors of a run whose blocks have 30 images, and their accuracies by name."""
+def baselines_of(folder, images, labels, seeds, lfs, *, block=30, **options):
+    """Baselines of a run whose blocks have 30 images, and their accuracies by name."""
     source, store = ArraySource(images, labels=labels), RunStore(folder)
     store.layout(source.keys, block)
     applier = LFApplier(lfs, n_classes=2)
@@ -222,26 +222,28 @@ def floors_of(folder, images, labels, seeds, lfs, *, block=30, **options):
         source, seed_rows=seeds, seed_labels=labels[seeds], store=store
     )
     keys = applier.feature_keys_
-    found = find_floors(source, votes, labels, store, keys, random_state=0, **options)
-    return {floor.name: floor for floor in found}
+    found = find_baselines(
+        source, votes, labels, store, keys, random_state=0, **options
+    )
+    return {baseline.name: baseline for baseline in found}
 
 
 def test_a_feature_that_always_failed_is_left_out(tmp_path):
     images, _, labels = toy_images(60, 0)
-    found = floors_of(
+    found = baselines_of(
         tmp_path / "a", images, labels, np.arange(12), [left_is_zero, never]
     )
-    assert [floor.n_scored for floor in found.values()] == [48] * 4
+    assert [baseline.n_scored for baseline in found.values()] == [48] * 4
     assert found[FEATURES].accuracy > 0.9
-    found = floors_of(tmp_path / "b", images, labels, np.arange(12), [never])
+    found = baselines_of(tmp_path / "b", images, labels, np.arange(12), [never])
     assert list(found) == OF_BOTH[2:]
 
 
 def test_a_feature_that_failed_on_one_seed_costs_no_seed(tmp_path):
     images, _, labels = toy_images(60, 0)
     images[0, 0, 0] = 255
-    alone = floors_of(tmp_path / "a", images, labels, np.arange(12), [left_is_zero])
-    both = floors_of(
+    alone = baselines_of(tmp_path / "a", images, labels, np.arange(12), [left_is_zero])
+    both = baselines_of(
         tmp_path / "b", images, labels, np.arange(12), [left_is_zero, right_is_one]
     )
     assert both == alone
@@ -251,7 +253,7 @@ def test_a_vector_feature_may_fail_on_a_whole_block(tmp_path):
     images, _, labels = toy_images(60, 0)
     images[30:, 0, 0] = 255
     lfs = [left_is_zero, right_is_one]
-    found = floors_of(tmp_path, images, labels, np.arange(12), lfs)
+    found = baselines_of(tmp_path, images, labels, np.arange(12), lfs)
     assert found[FEATURES].n_scored == 48
     assert found[FEATURES].accuracy > 0.9
 
@@ -259,22 +261,22 @@ def test_a_vector_feature_may_fail_on_a_whole_block(tmp_path):
 def test_seeds_may_be_copies_of_earlier_images(tmp_path):
     images, _, labels = toy_images(60, 0)
     images[40:52], labels[40:52] = images[:12], labels[:12]
-    found = floors_of(tmp_path, images, labels, np.arange(40, 52), [left_is_zero])
+    found = baselines_of(tmp_path, images, labels, np.arange(40, 52), [left_is_zero])
     assert found[FEATURES].n_scored == 60 - 24
     assert found[FEATURES].accuracy > 0.9
 
 
-def test_floors_are_scored_on_the_images_that_labels_are_scored_on(tmp_path):
+def test_baselines_are_scored_on_the_images_that_labels_are_scored_on(tmp_path):
     images, _, labels = toy_images(60, 0)
     images[50:55] = images[20]  # copies that count, each with its own label
     images[58], labels[59] = images[0], -1
-    found = floors_of(
+    found = baselines_of(
         tmp_path, images, labels, np.arange(12), [left_is_zero], unreadable=[30, 31]
     )
     votes = Votes(np.zeros((60, 1)), ("zero",), 2, seed_rows=np.arange(12))
     given = given_images(ArraySource(images), votes, [30, 31])
     assert score(labels, labels, given).n == 60 - 12 - 2 - 2
-    assert {floor.n_scored for floor in found.values()} == {60 - 12 - 2 - 2}
+    assert {baseline.n_scored for baseline in found.values()} == {60 - 12 - 2 - 2}
     right = round(found[FEATURES].accuracy * found[FEATURES].n_scored)
     assert right == 44 - 2  # two of the five copies are labeled otherwise
 
@@ -288,14 +290,14 @@ def test_without_stored_features_the_pixels_alone_are_scored(tmp_path, monkeypat
     )
     shutil.rmtree(tmp_path / "features")
 
-    def floors():
+    def baselines():
         keys = applier.feature_keys_
-        return find_floors(source, votes, labels, store, keys, random_state=0)
+        return find_baselines(source, votes, labels, store, keys, random_state=0)
 
-    found = floors()
+    found = baselines()
     assert [(f.name, f.n_scored) for f in found] == [(name, 48) for name in OF_BOTH[2:]]
     monkeypatch.setattr(source, "read", None)
-    assert floors() == found
+    assert baselines() == found
 
 
 def seeds_as_votes(labels, n_classes=2):
@@ -309,7 +311,7 @@ def seeds_as_votes(labels, n_classes=2):
     )
 
 
-def test_one_wide_feature_among_poor_ones_is_the_floor(tmp_path):
+def test_one_wide_feature_among_poor_ones_is_the_baseline(tmp_path):
     images, _, labels = toy_images(60, 0)
 
     @feature(batched=True)
@@ -337,8 +339,8 @@ def test_one_wide_feature_among_poor_ones_is_the_floor(tmp_path):
         )(lambda values: torch.zeros(len(values), dtype=torch.long))
 
     lfs = [make(node, number) for number, node in enumerate(nodes)]
-    found = floors_of(tmp_path, images, labels, np.arange(24), lfs)
-    assert the_floor(list(found.values())).name.endswith("pixels_of_the_middle")
+    found = baselines_of(tmp_path, images, labels, np.arange(24), lfs)
+    assert best_baseline(list(found.values())).name.endswith("pixels_of_the_middle")
     # Too narrow to be tried alone.
     assert not any(name.endswith("noise") for name in found)
     assert LDA.format("speckle_7") in found
@@ -351,43 +353,46 @@ def test_large_seeds_are_read_in_parts(tmp_path, monkeypatch):
     assert block_size(source.shape) == 4
     read = source.read
     monkeypatch.setattr(source, "read", lambda r: counts.append(len(r)) or read(r))
-    floor, _ = find_floors(
+    baseline, _ = find_baselines(
         source, seeds_as_votes(labels), labels, RunStore(tmp_path), {}, random_state=0
     )
     assert counts == [4, 2]
-    assert floor.n_scored == 0
+    assert baseline.n_scored == 0
 
 
-def test_floors_are_found_anew_for_another_number_of_classes(tmp_path, monkeypatch):
+def test_baselines_are_found_anew_for_another_number_of_classes(tmp_path, monkeypatch):
     images, _, labels = toy_images(6, 0)
     source, store, counts = ArraySource(images), RunStore(tmp_path), []
     read = source.read
     monkeypatch.setattr(source, "read", lambda r: counts.append(len(r)) or read(r))
     for n_classes in (2, 3, 3):
         votes = seeds_as_votes(labels, n_classes)
-        find_floors(source, votes, labels, store, {}, random_state=0)
+        find_baselines(source, votes, labels, store, {}, random_state=0)
     assert counts == [6, 6]
 
 
-def test_seeds_of_one_class_make_no_floor():
+def test_seeds_of_one_class_make_no_baseline():
     images, features, _ = toy_images(6, 0)
-    assert score_floors(inputs_of(images, features), np.zeros(6, int), 2) == []
-    assert score_floors(inputs_of(images, features), np.full(6, -1), 2) == []
+    assert score_baselines(inputs_of(images, features), np.zeros(6, int), 2) == []
+    assert score_baselines(inputs_of(images, features), np.full(6, -1), 2) == []
 
 
-def test_a_seed_that_chose_a_floor_does_not_judge_its_labels(tmp_path):
+def test_a_seed_that_chose_a_baseline_does_not_judge_its_labels(tmp_path):
     """Among many poor classifiers, the luckiest is no better than the others."""
     rng = np.random.default_rng(0)
     labels = np.arange(40) % 2
     proba = rng.random((39, 40, 1))
     proba = np.concatenate([proba, 1 - proba], axis=2)
     right = (proba.argmax(axis=2) == labels).mean(axis=1)
-    floors = [
-        Floor(f"f{i}", float(right[i]), None, 0, held_out=proba[i]) for i in range(39)
+    baselines = [
+        Baseline(f"f{i}", float(right[i]), None, 0, held_out=proba[i])
+        for i in range(39)
     ]
     folds = np.arange(40) // 8
-    found = _chosen(floors, labels, folds)
-    assert (found.argmax(axis=1) == labels).mean() < the_floor(floors).seed_cv_accuracy
+    found = _chosen(baselines, labels, folds)
+    assert (found.argmax(axis=1) == labels).mean() < best_baseline(
+        baselines
+    ).seed_cv_accuracy
     for fold in range(5):
         left = folds != fold
         best = (proba[:, left].argmax(axis=2) == labels[left]).mean(axis=1).argmax()

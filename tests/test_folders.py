@@ -491,7 +491,7 @@ def test_five_files_that_cannot_be_read_are_named(lfkit, tmp_path):
         "def dark(image):\n    return int(image.mean() > 99)\n"
     )
     run = tmp_path / "run"
-    options = ("--no-floors", "--no-sheet", "--lfs", tmp_path / "f.py", "--out", run)
+    options = ("--no-baselines", "--no-sheet", "--lfs", tmp_path / "f.py", "--out", run)
     done = lfkit("apply", data, *options)
     assert done.code == 0, done.err
     assert f"{n_bad} files could not be read" in done.out

@@ -35,7 +35,7 @@ def white_is_bright(image):
 """
 TOY = ["--set", "batch=8", "--set", "width=16", "--set", "z_dim=8"]
 TOY += ["--set", "reader_steps=10", "--steps", "10"]
-APPLY = ["apply", "photos", "--lfs", "functions.py", "--no-floors", "--no-sheet"]
+APPLY = ["apply", "photos", "--lfs", "functions.py", "--no-baselines", "--no-sheet"]
 APPLY += ["--out", "run"]
 COMMANDS = ("train", "active", "generate")
 
@@ -66,7 +66,7 @@ def made_project(tmp_path_factory):
     (folder / "brightness.py").write_text("THRESHOLD = 120\n")
     start = "from lfkit.cli.app import main; main()"
     for command in (
-        "apply photos --lfs functions.py --no-floors --no-sheet --out run",
+        "apply photos --lfs functions.py --no-baselines --no-sheet --out run",
         f"train run --with adp {' '.join(TOY)}",
     ):
         subprocess.run(

@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from lfkit.errors import InputError
-from lfkit.generators.gan import PairGan, Real
-from lfkit.generators.gan.config import GanPlan
+from lfkit.generators.gan import PairGan, RealImages
+from lfkit.generators.gan.config import GanConfig
 from lfkit.generators.gan.discriminator import JOINS, Discriminator
 from lfkit.generators.gan.networks import GAN_NETWORKS
-from lfkit.nn.training_loop import Moment
+from lfkit.nn.training_loop import StepContext
 
 SHAPES = [(8, 8, 1), (8, 8, 3), (28, 28, 1), (32, 32, 3), (17, 30, 3), (64, 64, 3)]
 WIDTHS = {"dcgan": 24, "cogan": 64, "sngan": 16, "biggan": 8}
@@ -94,12 +94,12 @@ def test_gradients_reach_every_weight_also_where_layers_run_in_half(
 @pytest.mark.parametrize("labels", ["condition", "head", "none"])
 def test_one_step_moves_every_weight(labels):
     rng = np.random.default_rng(0)
-    real = Real(rng.integers(256, size=(20, 8, 8, 1)).astype(np.uint8), 2, "cpu")
+    real = RealImages(rng.integers(256, size=(20, 8, 8, 1)).astype(np.uint8), 2, "cpu")
     real.set_pairs(np.eye(2)[rng.integers(2, size=20)], np.ones(20))
-    plan = GanPlan(labels=labels, images_first=0.0, batch=8, width=24, n_steps=3)
+    plan = GanConfig(labels=labels, images_first=0.0, batch=8, width=24, n_steps=3)
     gan = PairGan(real, (8, 8, 1), plan, 0, "cpu")
     before = {k: v.clone() for k, v in gan.tensors().items()}
-    figures = gan.step(Moment(0, drawn()))
+    figures = gan.step(StepContext(0, drawn()))
     assert all(torch.isfinite(value) for value in figures.values())
     for name, value in gan.tensors().items():
         if name.startswith(("maker", "judge")) and not name.endswith((".u", "tracked")):

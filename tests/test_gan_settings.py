@@ -10,8 +10,8 @@ import torch
 from lfkit import Votes
 from lfkit.errors import InputError
 from lfkit.generators import GENERATORS
-from lfkit.generators.gan import Extras, PairGan, Real
-from lfkit.generators.gan.config import GanPlan
+from lfkit.generators.gan import PairGan, RealImages, StepHooks
+from lfkit.generators.gan.config import GanConfig
 from lfkit.generators.gan.cutmix import cutmix_penalty, mixing_mask
 from lfkit.generators.gan.discriminator import Discriminator, Judged
 from lfkit.generators.gan.label_losses import (
@@ -23,10 +23,10 @@ from lfkit.generators.gan.label_losses import (
 from lfkit.generators.gan.losses import d_loss, g_loss
 from lfkit.generators.gan.networks import GAN_NETWORKS
 from lfkit.generators.gan.penalties import weighted_penalties
-from lfkit.generators.gan.top_samples import most_convincing
+from lfkit.generators.gan.top_samples import top_scoring
 from lfkit.nn.randaugment import randaugment
 from lfkit.nn.spectral_norm import Spectral, without_spectral
-from lfkit.nn.training_loop import Moment
+from lfkit.nn.training_loop import StepContext
 
 
 def drawn(seed=0):
@@ -87,12 +87,12 @@ def test_information_of_a_noisy_channel_is_what_the_best_classifier_finds():
 def test_the_most_convincing_are_chosen_within_their_class():
     scores = torch.tensor([5.0, 4, 9, 1, 8, 7, 2, 3])
     classes = torch.tensor([0, 0, 1, 0, 1, 1, 0, 1])
-    assert most_convincing(scores, 2).tolist() == [0, 2, 4, 5]
-    assert most_convincing(scores, 2, classes).tolist() == [0, 1, 2, 4]
+    assert top_scoring(scores, 2).tolist() == [0, 2, 4, 5]
+    assert top_scoring(scores, 2, classes).tolist() == [0, 1, 2, 4]
     # Three of one class keep one; the place that is left goes to the best of all.
     odd = torch.tensor([0, 0, 0, 1, 1, 1, 1, 1])
-    assert most_convincing(scores, 2, odd).tolist() == [0, 2, 4, 5]
-    assert most_convincing(scores, 1).tolist() == [*range(8)]
+    assert top_scoring(scores, 2, odd).tolist() == [0, 2, 4, 5]
+    assert top_scoring(scores, 1).tolist() == [*range(8)]
 
 
 def test_a_mixed_image_is_judged_as_the_images_it_is_made_of():
@@ -119,8 +119,8 @@ def test_penalties_have_their_weights():
     }
 
     def found(step, **settings):
-        now = Moment(step, drawn())
-        given = weighted_penalties(judge, GanPlan(**settings), now, **sides)
+        now = StepContext(step, drawn())
+        given = weighted_penalties(judge, GanConfig(**settings), now, **sides)
         return {name: value.item() for name, value in given.items()}
 
     assert found(0) == {}
@@ -149,11 +149,11 @@ def test_cutmix_costs_its_weight(weight):
     # Its judgement of each pixel is the pixel: that of a mixed image is the mixture.
     judge = Pixels()
     real, made = torch.full((4, 1, 6, 6), 0.5), torch.zeros(4, 1, 6, 6)
-    plan = GanPlan(network="biggan", cutmix=weight)
+    plan = GanConfig(network="biggan", cutmix=weight)
 
     def cost(of_real, of_made):
         sides = {"real": (real, real, of_real), "made": (made, made, of_made)}
-        now = Moment(0, drawn())
+        now = StepContext(0, drawn())
         return weighted_penalties(judge, plan, now, **sides)["cutmix"].item()
 
     assert cost(real[:, 0], made[:, 0]) == pytest.approx(0)
@@ -182,14 +182,14 @@ def test_a_setting_changes_what_a_step_learns(settings, changed):
     def learned(settings):
         rng = np.random.default_rng(0)
         pixels = rng.integers(256, size=(16, 8, 8, 1)).astype(np.uint8)
-        real = Real(pixels, 2, "cpu")
+        real = RealImages(pixels, 2, "cpu")
         real.set_pairs(np.eye(2)[rng.integers(2, size=16)], np.ones(16))
         kept = {key: settings[key] for key in ("network", "labels") if key in settings}
         plans = ({"batch": 8, "width": 8, "z_dim": 4, "images_first": 0.0} | each
                  for each in (settings, kept))  # fmt: skip
         for plan in plans:
-            gan = PairGan(real, (8, 8, 1), GanPlan(**plan), 0, "cpu")
-            gan.step(Moment(0, drawn()))
+            gan = PairGan(real, (8, 8, 1), GanConfig(**plan), 0, "cpu")
+            gan.step(StepContext(0, drawn()))
             yield torch.cat([w.flatten() for w in getattr(gan, changed).parameters()])
 
     with_it, without = learned(settings)
@@ -199,12 +199,12 @@ def test_a_setting_changes_what_a_step_learns(settings, changed):
 def test_the_generated_images_that_are_kept_convince_more():
     rng = np.random.default_rng(0)
     pixels = rng.integers(256, size=(16, 8, 8, 1)).astype(np.uint8)
-    real = Real(pixels, 2, "cpu")
+    real = RealImages(pixels, 2, "cpu")
     plan = {"batch": 32, "width": 8, "z_dim": 4, "labels": "none"}
     means = []
     for factor in (1, 8):
-        gan = PairGan(real, (8, 8, 1), GanPlan(**plan, draw_factor=factor), 0, "cpu")
-        gan.step(Moment(0, drawn()))
+        gan = PairGan(real, (8, 8, 1), GanConfig(**plan, draw_factor=factor), 0, "cpu")
+        gan.step(StepContext(0, drawn()))
         gan.judge.eval()
         means.append(gan.judge.score(gan.made.images).mean().item())
     assert means[1] > means[0]
@@ -247,9 +247,9 @@ def test_without_spectral_norm_the_same_weights_are_as_large_as_they_were():
 
 def toy(plan, n=20, **extras):
     rng = np.random.default_rng(0)
-    real = Real(rng.integers(256, size=(n, 8, 8, 1)).astype(np.uint8), 2, "cpu")
+    real = RealImages(rng.integers(256, size=(n, 8, 8, 1)).astype(np.uint8), 2, "cpu")
     real.set_pairs(np.eye(2)[rng.integers(2, size=n)], np.ones(n))
-    return PairGan(real, (8, 8, 1), plan, 0, "cpu", Extras(**extras))
+    return PairGan(real, (8, 8, 1), plan, 0, "cpu", StepHooks(**extras))
 
 
 def test_real_images_are_new_in_every_turn_of_the_discriminator():
@@ -259,30 +259,32 @@ def test_real_images_are_new_in_every_turn_of_the_discriminator():
         shown.append(number)
         return torch.arange(batch)
 
-    plan = GanPlan(batch=8, width=24, n_steps=4, n_discriminator=3, images_first=0.0)
+    plan = GanConfig(batch=8, width=24, n_steps=4, n_discriminator=3, images_first=0.0)
     gan = toy(plan, rows=rows)
     for step in range(2):
-        gan.step(Moment(step, drawn()))
+        gan.step(StepContext(step, drawn()))
     assert shown == [*range(6)]
 
 
 def test_adversarial_sampling_draws_more_and_keeps_the_batch():
-    plan = GanPlan(batch=8, width=24, n_steps=4, draw_factor=4, images_first=0.0)
+    plan = GanConfig(batch=8, width=24, n_steps=4, draw_factor=4, images_first=0.0)
     gan = toy(plan)
     seen = []
     gan.maker.register_forward_hook(lambda *told: seen.append(len(told[1][0])))
-    gan.step(Moment(0, drawn()))
+    gan.step(StepContext(0, drawn()))
     assert seen == [32]
     assert len(gan.made.images) == 8
     assert gan.made.meant.shape == (8, 2)
 
 
 def test_codes_are_found_again_and_move_the_image():
-    plan = GanPlan(
+    plan = GanConfig(
         batch=16, width=24, n_steps=150, n_codes=1, images_first=0.0, code_weight=5.0
     )
     gan = toy(plan)
-    lost = [gan.step(Moment(step, drawn(step)))["code_loss"] for step in range(150)]
+    lost = [
+        gan.step(StepContext(step, drawn(step)))["code_loss"] for step in range(150)
+    ]
     assert torch.stack(lost[-20:]).mean() < 0.15  # 1/3 is what knowing nothing costs
     z, classes = torch.randn(1, 64, generator=drawn()), torch.eye(2)[:1]
     maker = gan.maker.eval()
@@ -324,7 +326,7 @@ def test_codes_are_found_again_and_move_the_image():
 )
 def test_settings_that_make_no_sense_are_refused_with_the_reason(settings, message):
     with pytest.raises(InputError) as caught:
-        GanPlan(**settings)
+        GanConfig(**settings)
     assert str(caught.value) == message
 
 
@@ -352,7 +354,7 @@ def made(combination):
     settings = dict(zip(AXES, combination, strict=True))
     name = settings.pop("generator")
     try:
-        plan = GanPlan(
+        plan = GanConfig(
             **settings, n_steps=3, images_first=0.34, batch=8, z_dim=4, reader_steps=2,
             width=8,
         )  # fmt: skip

@@ -10,10 +10,10 @@ from sklearn.exceptions import NotFittedError
 from lfkit import ABSTAIN, Votes, feature, labeling_function
 from lfkit.errors import DataError, InputError, RunError, TrainingError
 from lfkit.generators import GENERATORS, Adp, TwoStage, Vote
-from lfkit.generators.gan.config import NETWORKS, GanPlan
+from lfkit.generators.gan.config import NETWORKS, GanConfig
 from lfkit.generators.gan.networks import GAN_NETWORKS
 from lfkit.generators.training.checkpoints import CheckpointFolder
-from lfkit.generators.training.monitor import Doctor
+from lfkit.generators.training.monitor import TrainingMonitor
 
 PLAN = {"n_steps": 40, "batch": 8, "width": 24, "z_dim": 8, "reader_steps": 30}
 
@@ -54,7 +54,7 @@ def toys(n=64, seed=0, side=8):
 def make(name, **plan):
     made = GENERATORS[name]()
     fields = {**vars(made.plan), **PLAN, **plan}
-    return made.set_params(plan=GanPlan(**fields))
+    return made.set_params(plan=GanConfig(**fields))
 
 
 def fitted(name, **kept):
@@ -95,7 +95,7 @@ def test_samples_are_images_with_labels(name, trained):
     assert made.images.shape == (300, 8, 8, 1)
     assert made.images.dtype == np.uint8
     np.testing.assert_allclose(made.proba.sum(axis=1), 1, atol=1e-5)
-    knows = trained[name].functions != "never" or trained[name].is_sure_of_each
+    knows = trained[name].functions != "never" or trained[name].has_sample_confidence
     if not knows:  # nobody can tell
         assert np.isnan(made.confidence).all()
     else:
@@ -401,7 +401,7 @@ class Breaking(TwoStage):
 
 
 def breaking():
-    return Breaking(GanPlan(**{**vars(TwoStage().plan), **PLAN}))
+    return Breaking(GanConfig(**{**vars(TwoStage().plan), **PLAN}))
 
 
 def test_training_that_breaks_goes_back_and_on():
@@ -429,7 +429,7 @@ def test_weights_that_break_in_the_last_step_are_taken_back():
             return gan
 
     images, truth, votes = toys()
-    made = Late(GanPlan(**{**vars(TwoStage().plan), **PLAN}))
+    made = Late(GanConfig(**{**vars(TwoStage().plan), **PLAN}))
     made.fit(images, votes, proba=np.eye(2)[truth])
     assert made.n_breaks == 1
     assert made.sample(20).images.std() > 0
@@ -447,16 +447,19 @@ def test_killed_right_after_a_checkpoint_no_line_is_lost(tmp_path):
 
     images, truth, votes = toys()
     given = {"proba": np.eye(2)[truth]}
-    doctor = Doctor(tmp_path, ("left", "right"), 40)
+    doctor = TrainingMonitor(tmp_path, ("left", "right"), 40)
     with pytest.raises(KeyboardInterrupt):
         make("two-stage").fit(
             images, votes, **given, journal=doctor,
             checkpoints=Killed(tmp_path / "state", every=10),
         )  # fmt: skip
     make("two-stage").fit(
-        images, votes, **given, journal=Doctor(tmp_path, ("left", "right"), 40),
+        images,
+        votes,
+        **given,
+        journal=TrainingMonitor(tmp_path, ("left", "right"), 40),
         checkpoints=CheckpointFolder(tmp_path / "state", every=10),
-    )  # fmt: skip
+    )
     assert log(tmp_path / "log.jsonl") == [10, 20, 30, 40]
 
 
@@ -525,14 +528,14 @@ def test_wrong_settings_of_adp_are_told(settings, plan, sentence):
 )
 def test_plan_that_makes_no_sense_is_refused(settings, sentence):
     with pytest.raises(InputError) as caught:
-        GanPlan(**settings)
+        GanConfig(**settings)
     assert sentence in str(caught.value)
 
 
 def test_names_of_a_plan_are_those_that_there_are():
     assert tuple(GAN_NETWORKS) == NETWORKS
     for name in NETWORKS:
-        GanPlan(network=name)
+        GanConfig(network=name)
 
 
 @pytest.mark.parametrize(

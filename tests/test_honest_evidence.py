@@ -117,8 +117,8 @@ def test_auto_wants_more_right_seeds_not_only_likelier_ones():
 
 
 def test_trust_begins_and_learns_without_the_seeds_that_judge_it():
-    from lfkit.generators.adp.adp_step import AnchoredAdp
-    from lfkit.generators.gan.config import GanPlan
+    from lfkit.generators.adp.adp_step import AdpStep
+    from lfkit.generators.gan.config import GanConfig
     from lfkit.generators.training_set import checked_task
 
     votes, truth = memorising(n=120)
@@ -131,8 +131,8 @@ def test_trust_begins_and_learns_without_the_seeds_that_judge_it():
         hard[:60, 4], known[:60] = labels, np.eye(3)[labels]
         seeded = replace(votes, hard=hard, seed_labels=labels)
         task = checked_task(images, seeded, known, (), None, None)
-        adp = GENERATORS["adp"](GanPlan(labels="condition", width=8, batch=8))
-        found.append(AnchoredAdp(task, adp).trust)
+        adp = GENERATORS["adp"](GanConfig(labels="condition", width=8, batch=8))
+        found.append(AdpStep(task, adp).trust)
     assert found[0].theta_start.equal(found[1].theta_start)
     assert found[0].phi_start.equal(found[1].phi_start)
 
@@ -158,7 +158,7 @@ def foreign(tmp_path_factory):
 
 def apply(folder, out, *options):
     line = ["apply", str(folder / "data.npz"), "--votes", str(folder / "votes.npy")]
-    line += ["--no-sheet", "--no-floors", "--json", "--out", str(folder / out)]
+    line += ["--no-sheet", "--no-baselines", "--json", "--out", str(folder / out)]
     found = CliRunner().invoke(app, [*line, *map(str, options)])
     assert found.exit_code == 0, found.output
     return json.loads(found.stdout)
@@ -240,7 +240,7 @@ def test_seed_reaches_every_aggregator(name, way, foreign, monkeypatch):
         "apply": [
             *("apply", str(folder / "data.npz"), "--with", name, "--seed", "7"),
             *("--votes", str(folder / "votes.npy"), "--seeds-per-class", "20"),
-            *("--no-floors", "--no-sheet", "--out", str(folder / "again")),
+            *("--no-baselines", "--no-sheet", "--out", str(folder / "again")),
         ],
         "aggregate": ["aggregate", run, "--with", name],
         "aggregate --seed": ["aggregate", run, "--with", name, "--seed", "5"],

@@ -627,6 +627,6 @@ def test_a_file_that_changes_after_the_index_may_be_read_the_next_time(tmp_path)
     source = open_images(tmp_path)
     os.utime(tmp_path / "a.png", ns=(1, 1))
     read = source.read(np.array([0]))
-    assert read.passing == {0}
+    assert read.transient == {0}
     (tmp_path / "a.png").unlink()
-    assert source.read(np.array([0])).passing == {0}
+    assert source.read(np.array([0])).transient == {0}

@@ -11,7 +11,7 @@ from scipy.ndimage import gaussian_filter
 from lfkit.data.datasets import ArraySource, open_images
 from lfkit.data.datasets.fashion_mnist import DEBIAN_FOLDER
 from lfkit.errors import InputError
-from lfkit.metrics import METRICS, ImageSet, Tools
+from lfkit.metrics import METRICS, ImageSet, MetricContext
 from lfkit.metrics.extractors import DomainClassifier, Extractor
 from lfkit.metrics.feature_statistics import extracted
 from lfkit.metrics.kernel import polynomial_mmd
@@ -48,7 +48,7 @@ def numbered(first, last, proba=None, name="numbers"):
 
 def score(name, generated, real=None, tools=None):
     """Compute one metric: scores by their metric's name."""
-    tools = tools or Tools()
+    tools = tools or MetricContext()
     metric = METRICS[name]()
     assert metric.why_not(generated, real, tools) is None
     return {found.metric: found for found in metric.score(generated, real, tools)}
@@ -59,7 +59,7 @@ def compare(name, ours, theirs, **tools):
     extractor = Lookup(np.concatenate([ours, theirs]))
     split, end = len(ours), len(ours) + len(theirs)
     generated, real = numbered(0, split), numbered(split, end, name="real:test")
-    return score(name, generated, real, Tools(extractor, **tools))
+    return score(name, generated, real, MetricContext(extractor, **tools))
 
 
 def gaussian(n, mean, covariance, seed):
@@ -121,7 +121,7 @@ def test_intra_class_fid_reacts_to_swapped_labels_and_fid_does_not():
         ours, proba = two_classes(300, swapped, 2)
         extractor = Lookup(np.concatenate([ours, theirs]))
         generated, real = numbered(0, 600, proba), numbered(600, 1200, truth)
-        found[swapped] = score("fid", generated, real, Tools(extractor))
+        found[swapped] = score("fid", generated, real, MetricContext(extractor))
     assert found[True]["FID"].value == found[False]["FID"].value < 1
     assert found[False]["intra-class FID"].value < 1
     assert found[True]["intra-class FID"].value == pytest.approx(4 * 81, rel=0.05)
@@ -134,7 +134,7 @@ def test_a_class_that_was_never_generated_is_left_out_of_the_mean_and_named():
     ours, proba = cloud(100, 0, 2), np.eye(2)[np.zeros(100, int)]
     extractor = Lookup(np.concatenate([ours, theirs]))
     generated, real = numbered(0, 100, proba), numbered(100, 300, truth)
-    found = score("fid", generated, real, Tools(extractor))
+    found = score("fid", generated, real, MetricContext(extractor))
     mean = found["intra-class FID"]
     assert mean.value == found["intra-class FID, class 0"].value
     assert mean.note.startswith("of 1 of 2 classes: the others have too few images")
@@ -152,7 +152,7 @@ def test_intra_class_fid_without_a_class_on_both_sides_says_why(missing):
     }[missing]
     extractor = Lookup(cloud(100, 0, 0))
     generated, real = numbered(0, 50, ours), numbered(50, 100, theirs)
-    found = score("fid", generated, real, Tools(extractor))
+    found = score("fid", generated, real, MetricContext(extractor))
     assert np.isnan(found["intra-class FID"].value)
     assert found["intra-class FID"].note == (
         "no class has two labeled images on both sides."
@@ -165,7 +165,7 @@ def test_generated_classes_without_real_images_are_left_out_of_the_mean_and_coun
     theirs, truth = cloud(100, 0, 2), np.eye(2)[np.zeros(100, int)]
     extractor = Lookup(np.concatenate([ours, theirs]))
     generated, real = numbered(0, 200, proba), numbered(200, 300, truth)
-    found = score("fid", generated, real, Tools(extractor))
+    found = score("fid", generated, real, MetricContext(extractor))
     mean = found["intra-class FID"]
     assert mean.value == found["intra-class FID, class 0"].value
     assert mean.note.startswith("of 1 of 2 classes: the others have too few images")
@@ -177,7 +177,7 @@ def test_classes_too_many_for_their_covariances_are_said_to_be():
     rows, proba = np.zeros((4, 260)), np.eye(1000)[:4]
     extractor = Lookup(rows)
     generated, real = numbered(0, 4, proba), numbered(0, 4, proba)
-    found = score("fid", generated, real, Tools(extractor))["intra-class FID"]
+    found = score("fid", generated, real, MetricContext(extractor))["intra-class FID"]
     assert np.isnan(found.value)
     assert found.note == (
         "1000 classes of 260 features are too many for their covariances."
@@ -222,9 +222,9 @@ def test_kid_of_three_images_is_not_a_number():
 
 def inception_score(proba):
     n = len(proba)
-    return score("inception-score", numbered(0, n), None, Tools(Lookup(proba, proba)))[
-        "IS"
-    ]
+    return score(
+        "inception-score", numbered(0, n), None, MetricContext(Lookup(proba, proba))
+    )["IS"]
 
 
 def test_is_of_uniform_predictions_is_one():
@@ -256,8 +256,8 @@ def test_is_of_fewer_images_than_classes_says_that_it_is_bounded():
 
 def test_is_needs_an_extractor_with_classes():
     metric, images = METRICS["inception-score"](), numbered(0, 9)
-    assert metric.why_not(images, None, Tools()) == "it needs extractor"
-    tools = Tools(Lookup(np.zeros((9, 2))))
+    assert metric.why_not(images, None, MetricContext()) == "it needs extractor"
+    tools = MetricContext(Lookup(np.zeros((9, 2))))
     assert metric.why_not(images, None, tools) == "lookup has no classes of its own"
 
 
@@ -377,8 +377,8 @@ def test_parzen_compares_images_of_one_shape():
     metric = METRICS["parzen"]()
     gray = ImageSet(np.zeros((9, 2, 2), np.uint8), name="gray")
     color = ImageSet(np.zeros((9, 2, 2, 3), np.uint8), name="color")
-    assert metric.why_not(gray, None, Tools()) == "it needs real"
-    assert metric.why_not(gray, color, Tools()) == (
+    assert metric.why_not(gray, None, MetricContext()) == "it needs real"
+    assert metric.why_not(gray, color, MetricContext()) == (
         "its images are (2, 2, 1), and the real ones (2, 2, 3)"
     )
 
@@ -386,7 +386,7 @@ def test_parzen_compares_images_of_one_shape():
 def test_streamed_moments_are_those_of_all_rows_at_once():
     rows = cloud(2500, 1000.0, 0) * (1, 5, 0.1, 2)
     proba = np.eye(3)[np.arange(2500) % 3]
-    found = extracted(numbered(0, 2500, proba), Tools(Lookup(rows)))
+    found = extracted(numbered(0, 2500, proba), MetricContext(Lookup(rows)))
     stored = rows.astype(np.float32).astype(np.float64)
     for moments, part in (
         (found.moments, stored),
@@ -402,17 +402,17 @@ def test_metrics_share_one_pass_over_each_set():
     extractor = Lookup(rows, np.full((300, 2), 0.5))
     generated, real = numbered(0, 200), numbered(200, 300)
     for name in ("fid", "kid", "inception-score", "prdc"):
-        score(name, generated, real, Tools(extractor))
+        score(name, generated, real, MetricContext(extractor))
     assert extractor.n_seen == 300
-    score("fid", generated, real, Tools(extractor, random_state=1))
+    score("fid", generated, real, MetricContext(extractor, random_state=1))
     assert extractor.n_seen == 600
 
 
 def test_what_was_seen_of_a_set_goes_with_it():
     images = numbered(0, 50)
-    found = weakref.ref(extracted(images, Tools(Lookup(cloud(50, 0, 0)))))
+    found = weakref.ref(extracted(images, MetricContext(Lookup(cloud(50, 0, 0)))))
     gc.collect()
-    assert found() is extracted(images, Tools(Lookup(cloud(50, 0, 0))))
+    assert found() is extracted(images, MetricContext(Lookup(cloud(50, 0, 0))))
     del images
     gc.collect()
     assert found() is None
@@ -429,7 +429,9 @@ def test_never_more_than_one_chunk_of_pixels_is_read_at_a_time():
     number = np.arange(30_000)
     pixels = np.stack([number & 255, number >> 8, number >> 16], axis=1)
     source = Watched(pixels[:, None, :].astype(np.uint8))
-    found = extracted(ImageSet(source, name="many"), Tools(Lookup(cloud(30_000, 0, 0))))
+    found = extracted(
+        ImageSet(source, name="many"), MetricContext(Lookup(cloud(30_000, 0, 0)))
+    )
     assert max(sizes) <= 1024
     assert sum(sizes) == 30_000
     assert found.rows.shape == (10_000, 4)
@@ -439,12 +441,12 @@ def test_rows_are_a_random_draw_in_random_order_with_their_labels():
     n = 12_000
     rows = np.repeat(np.arange(n)[:, None], 2, axis=1)
     images = numbered(0, n, np.eye(2)[np.arange(n) // 6000])
-    found = extracted(images, Tools(Lookup(rows)))
+    found = extracted(images, MetricContext(Lookup(rows)))
     numbers = found.rows[:, 0].astype(int)
     assert len(np.unique(numbers)) == len(numbers) == 10_000
     assert found.row_labels.tolist() == (numbers // 6000).tolist()
     assert found.row_labels[:1000].mean() == pytest.approx(0.5, abs=0.08)
-    other = extracted(images, Tools(Lookup(rows), random_state=1))
+    other = extracted(images, MetricContext(Lookup(rows), random_state=1))
     assert (other.rows != found.rows).any()
 
 
@@ -458,7 +460,7 @@ def test_unreadable_images_count_nowhere():
     pixels = numbered(0, 100).pixels(np.arange(100))
     images = ImageSet(Broken(pixels), name="half")
     rows = np.arange(100.0)[:, None]
-    found = extracted(images, Tools(Lookup(rows, np.ones((100, 1)))))
+    found = extracted(images, MetricContext(Lookup(rows, np.ones((100, 1)))))
     assert found.n == len(found.rows) == sum(part.n for part in found.splits) == 50
     assert found.moments.mean == pytest.approx(np.arange(0, 100, 2).mean())
 
@@ -475,12 +477,14 @@ def test_a_second_computation_gives_the_same_scores():
 
 def test_features_without_an_extractor_are_refused():
     with pytest.raises(InputError, match="features of numbers need an extractor; give"):
-        extracted(numbered(0, 3), Tools())
+        extracted(numbered(0, 3), MetricContext())
 
 
 def test_progress_is_told_in_images():
     told = []
-    tools = Tools(Lookup(cloud(2000, 0, 0)), progress=lambda *what: told.append(what))
+    tools = MetricContext(
+        Lookup(cloud(2000, 0, 0)), progress=lambda *what: told.append(what)
+    )
     extracted(numbered(0, 2000), tools)
     assert told[-1] == ("features of numbers", 2000, 2000)
     assert len(told) == 2
@@ -519,7 +523,7 @@ def test_worse_images_score_worse(clothes):
     for step, changed in ladder.items():
         images = ImageSet(changed, name=step)
         for name in ("fid", "kid", "prdc"):
-            for metric, one in score(name, images, real, Tools(judge)).items():
+            for metric, one in score(name, images, real, MetricContext(judge)).items():
                 found.setdefault(metric, []).append(one.value)
     for metric in ("FID", "KID"):
         assert (np.diff(found[metric]) > 0).all(), (metric, found[metric])
@@ -538,7 +542,7 @@ def test_dropped_classes_cost_recall_coverage_and_is_but_not_precision(clothes):
     for rows in (np.ones(2000, bool), kept):
         images = ImageSet(pixels[2000:][rows], proba[2000:][rows], name="some")
         scores = [
-            score(name, images, real, Tools(judge))
+            score(name, images, real, MetricContext(judge))
             for name in ("prdc", "inception-score", "fid")
         ]
         found.append({k: v.value for each in scores for k, v in each.items()})

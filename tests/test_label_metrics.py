@@ -8,7 +8,7 @@ import pytest
 from lfkit.data.datasets import ArraySource
 from lfkit.data.image_source import ReadImages
 from lfkit.errors import DataError, InputError
-from lfkit.metrics import METRICS, CrossEntropy, ImageSet, LabelFidelity, Tools
+from lfkit.metrics import METRICS, CrossEntropy, ImageSet, LabelFidelity, MetricContext
 from lfkit.runs.json_text import to_json
 
 K = 4
@@ -33,7 +33,7 @@ def knows(pixels):
 
 
 def found(metric, generated, real=None, judge=knows, **tools):
-    tools = Tools(judge=judge, judge_name="truth@1", **tools)
+    tools = MetricContext(judge=judge, judge_name="truth@1", **tools)
     assert metric.why_not(generated, real, tools) is None
     return {s.metric: s for s in metric.score(generated, real, tools)}
 
@@ -238,17 +238,17 @@ def test_a_judge_of_other_classes_is_refused(metric):
 @pytest.mark.parametrize("metric", [LabelFidelity(), CrossEntropy()])
 def test_what_is_missing_is_said(metric):
     made = pairs(BALANCED)
-    assert metric.why_not(made, None, Tools()) == "it needs judge"
+    assert metric.why_not(made, None, MetricContext()) == "it needs judge"
     bare = ImageSet(images_of(BALANCED), name="bare")
-    assert metric.why_not(bare, None, Tools(judge=knows)) == "it needs labels"
+    assert metric.why_not(bare, None, MetricContext(judge=knows)) == "it needs labels"
     empty = pairs([0, 1], np.zeros((2, K)))
-    reason = metric.why_not(empty, None, Tools(judge=knows))
+    reason = metric.why_not(empty, None, MetricContext(judge=knows))
     assert reason == "no image of made has a label"
 
 
 def test_real_images_of_other_classes_are_refused():
     real = ImageSet(images_of([0, 1]), np.eye(2), name="pairs-of-two")
-    reason = LabelFidelity().why_not(pairs(BALANCED), real, Tools(judge=knows))
+    reason = LabelFidelity().why_not(pairs(BALANCED), real, MetricContext(judge=knows))
     assert reason == "pairs-of-two has 2 classes and made 4"
 
 

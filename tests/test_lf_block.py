@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from lfkit import ABSTAIN, LFApplier, Votes, feature, labeling_function
-from lfkit.generators.adp.lf_weights import Trust, rows_of
+from lfkit.generators.adp.lf_weights import LFWeights, rows_of
 from lfkit.generators.adp_paper.heads import DependencyJudge, ParameterHeads
 from lfkit.generators.lf_votes.batch_votes import BatchVotes
 from lfkit.generators.lf_votes.dependency_matrix import (
@@ -170,7 +170,7 @@ def made_votes(n=600, accuracies=(0.9, 0.8, 0.4), seed=0):
 
 def test_trust_begins_at_the_label_model():
     votes, truth = made_votes()
-    trust = Trust(votes, np.eye(3)[truth])
+    trust = LFWeights(votes, np.eye(3)[truth])
     theta = trust.theta.detach()
     assert theta[0] > theta[1] > theta[2]
     torch.testing.assert_close(theta, trust.theta_start)
@@ -182,7 +182,7 @@ def test_trust_begins_at_the_label_model():
 def test_trust_learns_whom_to_believe_and_is_mixed_in_as_seeds_bear_it_out():
     votes, truth = made_votes()
     doubtful = np.full((600, 3), 1 / 3)
-    trust = Trust(votes, doubtful)
+    trust = LFWeights(votes, doubtful)
     optimizer = torch.optim.Adam(trust.parameters(), lr=0.05)
     before = trust.theta.detach()
     for _ in range(100):
@@ -201,7 +201,7 @@ def test_trust_learns_whom_to_believe_and_is_mixed_in_as_seeds_bear_it_out():
 
 def test_few_seeds_bear_out_nothing():
     votes, truth = made_votes()
-    trust = Trust(votes, np.eye(3)[truth])
+    trust = LFWeights(votes, np.eye(3)[truth])
     doubtful = np.full((600, 3), 1 / 3)
     rows = np.arange(9)
     assert trust.choose_mixture(votes.rows(rows), doubtful[rows], truth[rows]) == 0
@@ -211,7 +211,7 @@ def test_few_seeds_bear_out_nothing():
 
 def test_silence_is_no_evidence():
     votes = Votes(np.array([[0, 0], [0, 1], [-1, -1]]), ("f", "g"), 3)
-    trust = Trust(votes, np.array([[0.8, 0.1, 0.1]] * 3))
+    trust = LFWeights(votes, np.array([[0.8, 0.1, 0.1]] * 3))
     np.testing.assert_allclose(trust.labels(votes)[2], [0.8, 0.1, 0.1], atol=1e-6)
     np.testing.assert_allclose(trust.evidence(votes)[2], 1 / 3)
 
@@ -228,6 +228,6 @@ def test_vote_for_a_set_of_classes_is_shared_among_them():
 def test_what_seeds_do_not_bear_out_changes_nothing():
     votes, truth = made_votes(accuracies=(0.3, 0.35, 0.3))
     known = 0.9 * np.eye(3)[truth] + 0.1 / 3
-    trust = Trust(votes, known)
+    trust = LFWeights(votes, known)
     assert trust.choose_mixture(votes, known, truth) == 0
     np.testing.assert_allclose(trust.mixed(known, trust.labels(votes)), known)

@@ -404,7 +404,7 @@ def test_wrong_input_is_one_sentence_and_exit_2(lfkit, photos, arguments, messag
 @pytest.fixture
 def run(lfkit, photos):
     command = ("apply", "photos", "--lfs", "my_lfs.py", "--seeds-per-class", 5)
-    assert lfkit(*command, "--no-floors", "--no-sheet").code == 0
+    assert lfkit(*command, "--no-baselines", "--no-sheet").code == 0
     return photos.parent / "run"
 
 

@@ -9,18 +9,18 @@ from test_generators import LFS, PLAN, toys
 from lfkit.data.votes import Votes
 from lfkit.errors import InputError
 from lfkit.generators import GENERATORS, Acgan, AdpPaper, JGan, SelfLabeling, SsInfoGan
-from lfkit.generators.gan import Extras, PairGan, Real
-from lfkit.generators.gan.config import GanPlan
-from lfkit.generators.self_labeling_step import SelfLabeled
+from lfkit.generators.gan import PairGan, RealImages, StepHooks
+from lfkit.generators.gan.config import GanConfig
+from lfkit.generators.self_labeling_step import SelfLabelingStep
 from lfkit.generators.ss_infogan import LabeledRows
 from lfkit.generators.training_set import checked_task
 from lfkit.nn.spectral_norm import Spectral
-from lfkit.nn.training_loop import Moment
+from lfkit.nn.training_loop import StepContext
 
 
 def make(kind, *, n_steps=150, plan=(), **settings):
     fields = {**vars(kind().plan), **PLAN, "n_steps": n_steps, **dict(plan)}
-    return kind(GanPlan(**fields), **settings)
+    return kind(GanConfig(**fields), **settings)
 
 
 def fit(generator, proba=None, n=64):
@@ -87,7 +87,7 @@ def begun(n=32, **settings):
     )
     asked = make(SelfLabeling, **settings)
     trained = asked._begin(task)
-    assert isinstance(trained, SelfLabeled)
+    assert isinstance(trained, SelfLabelingStep)
     return trained
 
 
@@ -99,7 +99,7 @@ def test_the_teacher_learns_from_generated_images_only():
             lambda net, given: seen[net.training].append(given[0].mean().item())
         )
     for step in range(3):
-        trained.step(Moment(step, torch.Generator().manual_seed(step)))
+        trained.step(StepContext(step, torch.Generator().manual_seed(step)))
     # Real images are white; what is generated at first is gray.
     assert max(seen[True]) < 0.8
     assert min(seen[False]) > 0.7
@@ -117,7 +117,7 @@ def test_labels_are_given_agreed_on_or_foreseen():
     trained.real.labels[:6] = given
     trained.real.weights[:6] = (given.sum(dim=1) > 0).float()
     rows, images = torch.arange(6), torch.zeros(6, 1, 8, 8)
-    now = Moment(0, torch.Generator().manual_seed(0))
+    now = StepContext(0, torch.Generator().manual_seed(0))
     labels, weights, figures = trained.labels(rows, images, now)
     # Foreseen surely; not surely; agreed: .64 of .68; not agreed, twice; certain.
     assert weights.tolist() == [1, 0, 1, 0, 0, 1]
@@ -256,13 +256,13 @@ def test_pictures_while_training_show_classes(targets, monkeypatch):
 
 def test_an_averaged_discriminator_keeps_layers_at_norm_1():
     images, truth, _ = toys()
-    real = Real(images, 2, "cpu")
+    real = RealImages(images, 2, "cpu")
     real.set_pairs(np.eye(2)[truth], np.ones(len(images)))
     plan = make(Acgan).plan
-    gan = PairGan(real, (8, 8, 1), plan, 0, "cpu", Extras(keeps_judge=True))
+    gan = PairGan(real, (8, 8, 1), plan, 0, "cpu", StepHooks(keeps_judge=True))
     drawn = torch.Generator().manual_seed(0)
     for step in range(60):
-        gan.step(Moment(step, drawn))
+        gan.step(StepContext(step, drawn))
     judge = gan.judge_average.module
     layers = [layer for layer in judge.modules() if isinstance(layer, Spectral)]
     assert layers

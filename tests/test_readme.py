@@ -90,7 +90,7 @@ def test_the_panel_in_the_readme_is_what_the_demo_prints(lfkit, workplace):
     demo = next(text for kind, text in BLOCKS if kind == "console")
     command, *shown = demo.splitlines()
     printed = lfkit(*shlex.split(command.removeprefix("$ lfkit"))).out
-    pattern = r"(accuracy|coverage|on the seeds|floor) +([\d.]+) %"
+    pattern = r"(accuracy|coverage|on the seeds|baseline) +([\d.]+) %"
     expected = re.findall(pattern, "\n".join(shown))
     found = re.findall(pattern, printed)
     assert [name for name, _ in expected] == [name for name, _ in found]

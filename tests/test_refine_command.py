@@ -57,7 +57,7 @@ def weak(tmp_path):
 
 
 def apply(lfkit, *options):
-    done = lfkit("apply", *options, "--no-sheet", "--no-floors", "--json")
+    done = lfkit("apply", *options, "--no-sheet", "--no-baselines", "--json")
     assert done.code == 0, done.err
     return json.loads(done.out)
 
@@ -236,7 +236,7 @@ def labels_of(out):
 
 def test_without_truth_all_speaks_of_the_refined_labels(lfkit, sides):
     folder, _ = sides
-    votes, _ = run_of(lfkit, folder, "--no-floors")
+    votes, _ = run_of(lfkit, folder, "--no-baselines")
     found, out = run_of(lfkit, folder, "--refine", "--stages", STAGES)
     stages = {stage["name"]: stage for stage in found["refinement"]["stages"]}
     assert votes["seed_accuracy"] < 0.9
@@ -288,7 +288,7 @@ def test_a_network_that_has_seen_the_seeds_leaves_confidence_uncalibrated(
     monkeypatch.setattr(refiner, "_plan_for", lambda views: short)
     folder, _ = sides
     options = ("--refine", "--stages", "lda,cnn,joint", "--target-precision", ".9")
-    found, out = run_of(lfkit, folder, "--no-floors", *options)
+    found, out = run_of(lfkit, folder, "--no-baselines", *options)
     assert found["judged"] == {"after": "lda", "seeds": 40, "is_calibrated": False}
     assert "leave out the stages cnn and joint" in found["notes"][0]
     lfkit("report", out)
@@ -296,33 +296,38 @@ def test_a_network_that_has_seen_the_seeds_leaves_confidence_uncalibrated(
     assert "Their confidence is not calibrated" in page
 
 
-def test_the_floor_is_the_strongest_plain_thing_and_can_be_used(lfkit, sides):
+def test_the_baseline_is_the_strongest_plain_thing_and_can_be_used(lfkit, sides):
     folder, truth = sides
     found, _ = run_of(lfkit, folder)
-    floors = {floor["name"]: floor["seed_cv_accuracy"] for floor in found["floors"]}
-    assert floors[found["floor"]] == max(floors.values()) > 0.9
+    baselines = {
+        baseline["name"]: baseline["seed_cv_accuracy"]
+        for baseline in found["baselines"]
+    }
+    assert baselines[found["baseline"]] == max(baselines.values()) > 0.9
     said = verdict(found)
     assert not said.wins
-    assert found["floor"] in said.sentence
-    assert "--with floor" in said.sentence
-    used, out = run_of(lfkit, folder, "--with", "floor")
-    assert 0.9 < used["seed_accuracy"] <= floors[found["floor"]]
-    assert used["chosen"] == "floor"
+    assert found["baseline"] in said.sentence
+    assert "--with baseline" in said.sentence
+    used, out = run_of(lfkit, folder, "--with", "baseline")
+    assert 0.9 < used["seed_accuracy"] <= baselines[found["baseline"]]
+    assert used["chosen"] == "baseline"
     assert used["judged"]["is_calibrated"]
     table = labels_of(out)
     named = np.asarray(["left", "right"])[truth]
     assert (table["label"] == named).mean() > 0.9
     assert table["seed"].sum() == 40
     assert not lfkit("report", out).code
-    again, _ = run_of(lfkit, folder, "--with", "floor", "--refine", "--stages", "lda")
-    # Refining sees a trained network, which is a floor, too.
+    again, _ = run_of(
+        lfkit, folder, "--with", "baseline", "--refine", "--stages", "lda"
+    )
+    # Refining sees a trained network, which is a baseline, too.
     assert again["refinement"]["stages"][0]["held_out"] > 0.9
     refused = lfkit("active", out, "--with", "acgan", "--budget", "2")
     assert refused.code == 2
-    assert "without --with floor" in refused.err.replace("\n", " ")
+    assert "without --with baseline" in refused.err.replace("\n", " ")
 
 
-def test_seeds_that_cannot_be_read_do_not_judge_a_floor_right(lfkit, tmp_path):
+def test_seeds_that_cannot_be_read_do_not_judge_a_baseline_right(lfkit, tmp_path):
     pixels, truth = squares(80)
     (tmp_path / "images").mkdir()
     lines = ["image_id,label"]
@@ -339,14 +344,16 @@ def test_seeds_that_cannot_be_read_do_not_judge_a_floor_right(lfkit, tmp_path):
     done = lfkit(
         *("apply", str(tmp_path / "images"), "--lfs", str(tmp_path / "sides.py")),
         *("--seed-labels", str(tmp_path / "seeds.csv"), "--no-sheet", "--json"),
-        *("--with", "floor", "--refine", "--stages", "lda"),
+        *("--with", "baseline", "--refine", "--stages", "lda"),
         *("--out", str(tmp_path / "run")),
     )
     assert done.code == 0, done.err
     found = json.loads(done.out)
     before = found["refinement"]["stages"][0]["held_out"]
-    # Each seed is judged by the floor that the others choose.
-    assert before <= max(floor["seed_cv_accuracy"] for floor in found["floors"])
+    # Each seed is judged by the baseline that the others choose.
+    assert before <= max(
+        baseline["seed_cv_accuracy"] for baseline in found["baselines"]
+    )
     assert before * 35 == pytest.approx(round(before * 35))
     assert found["judged"]["seeds"] == 35
     done = lfkit(
@@ -362,18 +369,18 @@ def test_seeds_that_cannot_be_read_do_not_judge_a_floor_right(lfkit, tmp_path):
     assert labels_of(str(tmp_path / "votes"))["label"][int(lost[0])] == "right"
 
 
-def test_a_floor_needs_seeds(lfkit, tmp_path):
+def test_a_baseline_needs_seeds(lfkit, tmp_path):
     np.save(tmp_path / "votes.npy", np.zeros((1797, 2), int))
     done = lfkit(
         *("apply", "digits", "--votes", str(tmp_path / "votes.npy")),
-        *("--with", "floor"),
+        *("--with", "baseline"),
         *("--out", str(tmp_path / "run")),
     )
     assert done.code == 2
     assert "give them with --seed-labels" in done.err.replace("\n", " ")
 
 
-def test_a_floor_without_seeds_is_refused_before_any_function_votes(
+def test_a_baseline_without_seeds_is_refused_before_any_function_votes(
     lfkit, sides, monkeypatch
 ):
     from lfkit.labeling.applier import LFApplier
@@ -382,13 +389,13 @@ def test_a_floor_without_seeds_is_refused_before_any_function_votes(
     folder, _ = sides
     done = lfkit(
         *("apply", str(folder / "images.npz"), "--lfs", str(folder / "sides.py")),
-        *("--with", "floor", "--out", str(folder / "run")),
+        *("--with", "baseline", "--out", str(folder / "run")),
     )
     assert done.code == 2
     assert "give them with --seed-labels" in done.err.replace("\n", " ")
 
 
-def test_a_frozen_network_that_refinement_uses_is_a_floor(lfkit, sides, monkeypatch):
+def test_a_frozen_network_that_refinement_uses_is_a_baseline(lfkit, sides, monkeypatch):
     import lfkit.commands.apply_labels as outcome
     import lfkit.refinement as refinement
 
@@ -414,11 +421,11 @@ def test_a_frozen_network_that_refinement_uses_is_a_floor(lfkit, sides, monkeypa
     monkeypatch.setattr(outcome, "_NETWORK_PACKAGES", ("numpy",))
     monkeypatch.setattr(refinement, "PretrainedViews", Seen)
     found, _ = run_of(lfkit, folder, "--refine", "--stages", "lda")
-    by_network = [f for f in found["floors"] if "the ImageNet network" in f["name"]]
+    by_network = [f for f in found["baselines"] if "the ImageNet network" in f["name"]]
     assert len(by_network) == 2
-    assert found["floor"] == "shrinkage LDA on the ImageNet network"
+    assert found["baseline"] == "shrinkage LDA on the ImageNet network"
     plain, _ = run_of(lfkit, folder)
-    assert not any("network" in floor["name"] for floor in plain["floors"])
+    assert not any("network" in baseline["name"] for baseline in plain["baselines"])
 
 
 @pytest.mark.parametrize(
@@ -481,7 +488,7 @@ def apply_partly_seeded(lfkit, folder, *options):
     return apply(
         lfkit,
         *(str(folder / "images.npz"), "--votes", str(folder / "votes.npy")),
-        *("--seed-labels", str(folder / "seeds.csv"), "--no-floors"),
+        *("--seed-labels", str(folder / "seeds.csv"), "--no-baselines"),
         *("--out", str(folder / "run"), *options),
     )
 

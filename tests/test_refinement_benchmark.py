@@ -36,7 +36,7 @@ def test_all_rows_are_there_and_true_labels_are_the_ceiling(lfkit, tmp_path, cap
     done = lfkit(
         *("apply", "digits", "--lfs", tmp_path / "lfs.py", "--seeds-per-class", 10),
         *("--refine", "--stages", "lda,align", "--out", run),
-        *("--no-sheet", "--no-floors", "--json"),
+        *("--no-sheet", "--no-baselines", "--json"),
     )
     assert done.code == 0, done.err
     options = [str(run), "--small", "--steps", "60", "--test", "digits"]

@@ -67,7 +67,7 @@ def run_of(lfkit, folder, name, *options, data="digits"):
     out = folder / name
     done = lfkit(
         *("apply", data, "--lfs", folder / "lfs.py", "--out", out),
-        *("--no-sheet", "--no-floors", "--json", *options),
+        *("--no-sheet", "--no-baselines", "--json", *options),
     )
     assert done.code == 0, done.err
     return out
@@ -241,7 +241,7 @@ def test_scores_of_an_older_lfkit_are_made_anew(lfkit, run):
     assert json.loads(path.read_text())["labels"]["rows"][0]["accuracy"] != -1.0
 
 
-def test_floors_and_stages_are_not_shown_beside_other_true_labels(lfkit, folder):
+def test_baselines_and_stages_are_not_shown_beside_other_true_labels(lfkit, folder):
     out, data = folder / "refined", folder / "few.npz"
     images = open_images("digits")
     few = np.arange(300)
@@ -254,15 +254,17 @@ def test_floors_and_stages_are_not_shown_beside_other_true_labels(lfkit, folder)
     )
     assert done.code == 0, done.err
     stored = json.loads((out / "summary.json").read_text())
-    floors = [f"{100 * floor['accuracy']:.1f} %" for floor in stored["floors"]]
+    baselines = [
+        f"{100 * baseline['accuracy']:.1f} %" for baseline in stored["baselines"]
+    ]
     stages = [f"{100 * s['accuracy']:.1f} %" for s in stored["refinement"]["stages"]]
-    assert floors
+    assert baselines
     assert stages
     _, page = reported(lfkit, out)
     refinement = page[page.index('<section id="refinement">') :]
-    for found, share in zip(stored["floors"], floors, strict=True):
-        is_floor = found["name"] == stored["floor"]
-        assert is_floor == (f"<span>floor: {found['name']}</span>" in page)
+    for found, share in zip(stored["baselines"], baselines, strict=True):
+        is_baseline = found["name"] == stored["baseline"]
+        assert is_baseline == (f"<span>baseline: {found['name']}</span>" in page)
         assert f"<td>{share}</td>" in page
     assert all(f"<td>{share}</td>" in refinement for share in stages)
     assert "not scored by the true labels given here" not in page
@@ -273,11 +275,11 @@ def test_floors_and_stages_are_not_shown_beside_other_true_labels(lfkit, folder)
     assert "refinement" in sections
     overview = page[page.index('<section id="overview">') :].split("</section>")[0]
     refinement = page[page.index('<section id="refinement">') :].split("</section>")[0]
-    assert "floor:" not in overview
+    assert "baseline:" not in overview
     assert 'class="verdict' not in overview
     assert "trained on the seeds alone" not in overview
     assert (
-        "Floors are left out: these classifiers were not scored by the true labels "
+        "Baselines are left out: these classifiers were not scored by the true labels "
         "given here." in overview
     )
     assert "The stages were not scored by the true labels given here." in refinement

@@ -194,7 +194,7 @@ def apply(lfkit, folder, monkeypatch):
             monkeypatch.delitem(sys.modules, name)
         importlib.invalidate_caches()
         arguments = ["images", "--lfs", "readers.py", "--out", "run", "--json"]
-        arguments += ["--seeds-per-class", "3", "--no-sheet", "--no-floors"]
+        arguments += ["--seeds-per-class", "3", "--no-sheet", "--no-baselines"]
         done = lfkit("apply", *arguments)
         assert done.code == 0, done.err
         return json.loads(done.out)
@@ -284,7 +284,7 @@ def apart(value):
 def test_recompute_votes_again(lfkit, folder, monkeypatch, asked, again):
     (folder / "lfs.py").write_text(RECOMPUTED)
     options = ["images", "--lfs", "lfs.py", "--out", "run", "--json", "--no-sheet"]
-    options.append("--no-floors")
+    options.append("--no-baselines")
     monkeypatch.setenv("ANSWER", "0")
     assert lfkit("apply", *options).code == 0
     monkeypatch.setenv("ANSWER", "1")
@@ -322,7 +322,7 @@ def test_training_refuses_votes_whose_files_have_changed(lfkit, folder):
         "    return int(Path('cut.json').read_text())\n"
     )
     options = ["images", "--lfs", "lfs.py", "--out", "run", "--no-sheet"]
-    options.append("--no-floors")
+    options.append("--no-baselines")
     assert lfkit("apply", *options).code == 0
     (folder / "cut.json").write_text("1")
     done = lfkit("train", "run", "--with", "two-stage", "--steps", 1)
@@ -372,7 +372,7 @@ def test_a_function_that_opens_many_files_is_named_and_not_followed(
 
 def applied(lfkit, *options):
     arguments = ["images", "--lfs", "lfs.py", "--out", "run", "--json", "--no-sheet"]
-    done = lfkit("apply", *arguments, "--no-floors", *options)
+    done = lfkit("apply", *arguments, "--no-baselines", *options)
     assert done.code == 0, done.err
     return json.loads(done.out)
 

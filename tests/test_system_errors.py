@@ -26,9 +26,9 @@ TOY = ["--set", "batch=8", "--set", "width=16", "--set", "z_dim=8"]
 TOY += ["--set", "reader_steps=10", "--steps", "10"]
 # Command → its arguments, and the folder it writes to.
 COMMANDS = {
-    "apply": (["photos", "--lfs", "functions.py", "--no-floors"], "other"),
-    "apply --votes": (["photos", "--votes", "votes.npy", "--no-floors"], "other"),
-    "apply again": (["photos", "--lfs", "functions.py", "--no-floors"], "run"),
+    "apply": (["photos", "--lfs", "functions.py", "--no-baselines"], "other"),
+    "apply --votes": (["photos", "--votes", "votes.npy", "--no-baselines"], "other"),
+    "apply again": (["photos", "--lfs", "functions.py", "--no-baselines"], "run"),
     "analyze --sheet": (["run", "--sheet"], "run"),
     "aggregate": (["run", "--with", "one-coin"], "run"),
     "aggregate --out": (["run", "--with", "one-coin", "--out", "out/new"], "out"),
@@ -84,7 +84,7 @@ def made(tmp_path_factory):
     np.save(folder / "votes.npy", np.arange(24)[:, None].repeat(2, axis=1) // 12)
     (folder / "functions.py").write_text(FUNCTIONS)
     commands = [
-        "apply photos --lfs functions.py --no-floors --out run",
+        "apply photos --lfs functions.py --no-baselines --out run",
         f"train run --with two-stage {' '.join(TOY)}",
     ]
     with contextlib.chdir(folder):
@@ -318,7 +318,7 @@ def test_no_function_is_left_out_because_a_disk_is_full(lfkit, place, monkeypatc
     (place / "fitted.py").write_text(FITTED)
     whole, n_written = os.replace, 0
     command = ["apply", "photos", "--lfs", "fitted.py", "--seeds-per-class", "6"]
-    command += ["--no-floors", "--no-sheet", "--out", "fitted", "--json"]
+    command += ["--no-baselines", "--no-sheet", "--out", "fitted", "--json"]
 
     def replace(old, new):
         nonlocal n_written

@@ -91,7 +91,7 @@ def content(folder):
     found = {}
     for path in sorted(folder.rglob("*")):
         if path.is_file() and path.name not in (
-            "asked.json",
+            "settings.json",
             "told.json",
             "curves.png",
         ):
@@ -267,7 +267,7 @@ def test_other_settings_or_labels_need_a_restart(lfkit, run):
         in " ".join(other.err.split())
     )
     assert lfkit("train", run, "--steps", 20, "--restart", *TOY).code == 0
-    (run / "models" / "adp" / "asked.json").write_text("{")
+    (run / "models" / "adp" / "settings.json").write_text("{")
     broken = lfkit("train", run, "--steps", 20, *TOY)
     assert "cannot be read" in broken.err
 
@@ -399,7 +399,9 @@ def test_folder_that_is_no_run_is_told(lfkit, tmp_path):
 def test_minutes_become_steps_once(lfkit, run):
     done = lfkit("train", run, "--max-minutes", 0.02, *TOY)
     assert done.code == 0, done.err
-    steps = json.loads((run / "models" / "adp" / "asked.json").read_text())["n_steps"]
+    steps = json.loads((run / "models" / "adp" / "settings.json").read_text())[
+        "n_steps"
+    ]
     again = lfkit("train", run, "--max-minutes", 0.02, *TOY)
     assert f"{steps:,} steps (before" in again.out
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lfkit import LFApplier, NearestMean, Quantile, feature, image, labeling_function
-from lfkit.classifiers.baselines import find_floors
+from lfkit.classifiers.baselines import find_baselines
 from lfkit.data.datasets import ArraySource
 from lfkit.data.image_source import ReadImages
 from lfkit.errors import DataError
@@ -287,12 +287,12 @@ def test_of_large_images_fewer_are_drawn(monkeypatch, most_pixels, least, n):
 class _Unreadable(ArraySource):
     """Images 40 and 41 cannot be read; for good, or just now."""
 
-    passing = False
+    transient = False
 
     def read(self, rows):
         read = super().read(rows)
         bad = {i: "broken" for i, row in enumerate(rows) if row in (40, 41)}
-        return ReadImages(read.pixels, bad, frozenset(bad if self.passing else ()))
+        return ReadImages(read.pixels, bad, frozenset(bad if self.transient else ()))
 
 
 @pytest.mark.parametrize("of", [gray28, image], ids=["feature", "image"])
@@ -309,7 +309,7 @@ def test_nothing_is_learned_while_an_image_cannot_be_read_just_now(of):
     fit = FromUnlabeled(lambda unlabeled, rng: {"mean": np.float32(0.5)})
     pixels, labels = toy(side=28)
     source = _Unreadable(pixels)
-    source.passing = True
+    source.transient = True
     with pytest.raises(DataError, match="could not be read just now"):
         apply([unusual_of(fit, of=of)], source, labels)
     assert fit.calls == []
@@ -408,21 +408,21 @@ def test_a_feature_knows_whether_labels_taught_it():
     assert lenet_features.learns_from_labels
 
 
-def test_floors_train_on_what_no_label_taught(tmp_path):
+def test_baselines_train_on_what_no_label_taught(tmp_path):
     pixels, labels = toy(120)
     source, store = ArraySource(pixels, labels=labels), RunStore(tmp_path)
 
-    def floor_names(node):
+    def baseline_names(node):
         applier, votes = apply([node], source, labels, store=store)
-        found = find_floors(
+        found = find_baselines(
             source, votes, labels, store, applier.feature_keys_, random_state=0
         )
-        return [floor.name for floor in found]
+        return [baseline.name for baseline in found]
 
-    pixels_only = floor_names(shifted_of(FromBoth(learn_shift)))
+    pixels_only = baseline_names(shifted_of(FromBoth(learn_shift)))
     assert pixels_only
     assert all(name.endswith(" on pixels") for name in pixels_only)
-    found = floor_names(unusual_of(FromUnlabeled(learn_mean)))
+    found = baseline_names(unusual_of(FromUnlabeled(learn_mean)))
     assert "shrinkage LDA on features" in found
 
 

@@ -61,7 +61,7 @@ def cases(rng: np.random.Generator, folder: Path) -> Iterator[Case]:
         (data / "sound.png").write_bytes(originals()[0][1])
         command = (
             *("apply", str(data), "--lfs", str(lfs), "--out", str(run)),
-            *("--size", "16", "--no-floors", "--no-sheet"),
+            *("--size", "16", "--no-baselines", "--no-sheet"),
         )
         yield Case("image", str(dict(damages)), tuple(files), command, _all_told)
         shutil.rmtree(data)

@@ -15,7 +15,7 @@ from benchmarks.fuzz.prepared import TRAINING, call, links, prepared
 
 # What may say something else after damage, without being wrong: it is what was asked
 # for, or what nobody else knows.
-_FREE = ("run.json", "asked.json", "config.json", "trust.json", "log.jsonl")
+_FREE = ("run.json", "settings.json", "config.json", "trust.json", "log.jsonl")
 
 
 def _commands(home: Path, run: Path) -> list[tuple[str, ...]]:

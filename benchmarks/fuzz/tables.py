@@ -25,7 +25,7 @@ def cases(rng: np.random.Generator, folder: Path) -> Iterator[Case]:
         shutil.copy(home / name, path)
         told = damaged(rng, path)
         data = home / "photos" if name == "seeds.csv" else path
-        out = ("--no-sheet", "--no-floors", "--out", str(part / "run"))
+        out = ("--no-sheet", "--no-baselines", "--out", str(part / "run"))
         given = ("--seed-labels", str(path)) if name == "seeds.csv" else ()
         yield Case(
             "table",

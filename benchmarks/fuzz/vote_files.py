@@ -24,7 +24,7 @@ def cases(rng: np.random.Generator, folder: Path) -> Iterator[Case]:
         path = part / f"votes.{suffix}"
         shutil.copy(home / path.name, path)
         told = damaged(rng, path)
-        plain = ("--no-sheet", "--no-floors", "--out", str(part / "run"))
+        plain = ("--no-sheet", "--no-baselines", "--out", str(part / "run"))
         labels = ("--out", str(part / "labels.csv"))
         commands = (
             ("apply", f"{home}/photos", "--votes", str(path), *plain),

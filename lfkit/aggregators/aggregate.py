@@ -30,7 +30,7 @@ def make_aggregator(
     if name not in AGGREGATORS:
         raise InputError(
             f"there is no aggregator {name!r}; choose from {', '.join(AGGREGATORS)} "
-            "(`lfkit apply` also takes floor)."
+            "(`lfkit apply` also takes baseline)."
         )
     return AGGREGATORS[name](class_balance=class_balance, random_state=random_state)
 

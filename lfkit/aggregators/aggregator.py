@@ -15,13 +15,11 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from lfkit.aggregators.inference.em import TIE_TOLERANCE
 from lfkit.aggregators.inference.vote_likelihood import row_chunks, vote_distributions
-from lfkit.data.folds import deal_folds
+from lfkit.data.folds import FOLDS, deal_folds
 from lfkit.data.votes import ABSTAIN, Patterns, Votes, merge_patterns
 from lfkit.errors import InputError, VotesError
 
 TieBreakPolicy = Literal["abstain", "random", "first"]
-
-_FOLDS = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -247,7 +245,7 @@ class Aggregator(BaseEstimator, ABC):
         if not self.learns_from_seeds:
             return self.predict_proba(fold)
         proba = np.zeros((len(labels), votes.n_classes))
-        folds = deal_folds(np.asarray(labels), _FOLDS, self.random_state)
+        folds = deal_folds(np.asarray(labels), FOLDS, self.random_state)
         for part in np.unique(folds):
             train, test = np.flatnonzero(folds != part), np.flatnonzero(folds == part)
             known = replace(

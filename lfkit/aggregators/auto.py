@@ -13,17 +13,19 @@ from sklearn.base import clone
 from lfkit.aggregators.aggregator import Aggregator, SeedVotes
 from lfkit.aggregators.calibration import cross_calibrated, log_losses
 from lfkit.aggregators.inference.em import TIE_TOLERANCE, EMFit
-from lfkit.aggregators.inference.held_out_votes import predicted_votes
-from lfkit.aggregators.inference.vote_likelihood import Evidence, vote_distributions
+from lfkit.aggregators.inference.held_out_votes import held_out_scores
+from lfkit.aggregators.inference.vote_likelihood import (
+    VoteLikelihood,
+    vote_distributions,
+)
 from lfkit.aggregators.majority_vote import MajorityVote
 from lfkit.aggregators.seed_weighted import SeedWeightedVote
 from lfkit.aggregators.shrunk import ShrunkDawidSkene
-from lfkit.data.folds import deal_folds
+from lfkit.data.folds import FOLDS, deal_folds
 from lfkit.data.votes import Patterns, Votes
 
 # Seeds, with votes of functions that have not seen them, that are enough to judge by.
 _ENOUGH_SEEDS = 30
-_FOLDS = 5
 # Standard errors of a lead in log loss: chance alone shows as much in 5 % of cases.
 _ERRORS_ON_SEEDS = 1.645
 # Standard errors that count as shown by votes: they are but a sign of the truth.
@@ -119,7 +121,7 @@ class Auto(Aggregator):
         weighted = SeedWeightedVote(
             class_balance=self.class_balance, random_state=self.random_state
         )
-        folds = deal_folds(labels, _FOLDS, self.random_state)
+        folds = deal_folds(labels, FOLDS, self.random_state)
         by_others = _by_other_folds(weighted, seeds, folds)
         found = {
             "majority-vote": majority.predict_proba(seeds.votes),
@@ -282,8 +284,8 @@ def _by_other_folds(
     (folds, s, k)
     """
     votes, labels = seeds.votes, seeds.labels
-    found = np.empty((_FOLDS, len(labels), votes.n_classes))
-    for first, second in combinations_with_replacement(range(_FOLDS), 2):
+    found = np.empty((FOLDS, len(labels), votes.n_classes))
+    for first, second in combinations_with_replacement(range(FOLDS), 2):
         left_out = (folds == first) | (folds == second)
         train, test = np.flatnonzero(~left_out), np.flatnonzero(left_out)
         known = replace(
@@ -305,12 +307,14 @@ def _foretold(
     halves = _first(train[0]), _first(test[0])
     with np.errstate(divide="ignore"):
         log_prior = np.log(fit.prior)
-    terms = [Evidence(half.votes).terms(fit.tables, shrunk.powers_) for half in halves]
-    learned = predicted_votes(*halves, terms[0], terms[1], log_prior, shrunk.related_)
+    terms = [
+        VoteLikelihood(half.votes).terms(fit.tables, shrunk.powers_) for half in halves
+    ]
+    learned = held_out_scores(*halves, terms[0], terms[1], log_prior, shrunk.related_)
     shares = [vote_distributions(half.votes) for half in halves]
     flat = np.zeros_like(log_prior)
     plain = [
-        predicted_votes(*halves, w * shares[0], w * shares[1], flat, shrunk.related_)
+        held_out_scores(*halves, w * shares[0], w * shares[1], flat, shrunk.related_)
         for w in _WEIGHTS_OF_A_VOTE
     ]
     best = max(plain, key=lambda scores: float(halves[1].counts @ scores))

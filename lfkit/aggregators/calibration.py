@@ -10,10 +10,9 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 from sklearn.isotonic import IsotonicRegression
 
-from lfkit.data.folds import deal_folds
+from lfkit.data.folds import FOLDS, deal_folds
 
-_FOLDS = 5
-_LEAST_LOG = -690.0  # of a probability: 1e-300
+LEAST_LOG = -690.0  # of a probability: 1e-300
 _N_BINS = 15
 _BEHIND = 0.999
 _LARGEST_ZERO = 0.02
@@ -28,7 +27,7 @@ def log_losses(
 ) -> NDArray[np.float64]:
     """Return - log of what each label was given, (n,)."""
     given = proba[np.arange(len(labels)), labels]
-    return -np.log(np.maximum(given, np.exp(_LEAST_LOG)))
+    return -np.log(np.maximum(given, np.exp(LEAST_LOG)))
 
 
 def best_temperature(
@@ -48,7 +47,7 @@ def best_temperature(
         return 1.0
 
     def loss(log_power: float) -> float:
-        normal = np.maximum(log_softmax(np.exp(log_power) * logs, axis=1), _LEAST_LOG)
+        normal = np.maximum(log_softmax(np.exp(log_power) * logs, axis=1), LEAST_LOG)
         own = normal[np.arange(len(labels)), labels]
         return -float(own.sum() + _IMAGINARY * normal.mean())
 
@@ -129,7 +128,7 @@ def cross_calibrated(
 ) -> NDArray[np.float64]:
     """Calibrate each row by what the other folds' rows teach, (n, k)."""
     found = proba.copy()
-    folds = deal_folds(labels, _FOLDS, random_state)
+    folds = deal_folds(labels, FOLDS, random_state)
     for fold in np.unique(folds):
         test = folds == fold
         if not test.all():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lfkit.aggregators.inference.em import EMFit, TiedTables, run_em, vote_winners
-from lfkit.aggregators.inference.vote_likelihood import Evidence
+from lfkit.aggregators.inference.vote_likelihood import VoteLikelihood
 from lfkit.aggregators.latent_class import LatentClassModel
 from lfkit.data.votes import Patterns
 
@@ -15,7 +15,7 @@ class ClassConditional(LatentClassModel):
     the other classes that the function names: two numbers per function and class.
     """
 
-    def _fit_tables(self, patterns: Patterns, evidence: Evidence) -> EMFit:
+    def _fit_tables(self, patterns: Patterns, evidence: VoteLikelihood) -> EMFit:
         symbols = evidence.symbol_counts(patterns.counts)
         return run_em(
             evidence,

@@ -24,7 +24,7 @@ from lfkit.aggregators.inference.factor_graph_likelihoods import (
     maximise,
 )
 from lfkit.aggregators.inference.gibbs import gibbs, hmc
-from lfkit.aggregators.inference.vote_likelihood import Evidence
+from lfkit.aggregators.inference.vote_likelihood import VoteLikelihood
 from lfkit.data.votes import Patterns, Votes
 from lfkit.errors import InputError
 
@@ -155,7 +155,7 @@ class DataProgramming(Aggregator):
         votes, counts = patterns.votes, patterns.counts
         if self.method in ("gibbs", "hmc"):
             votes, counts = _in_order(votes, counts)
-        evidence = Evidence(votes)
+        evidence = VoteLikelihood(votes)
         symbols = evidence.symbol_counts(counts)
         edges = self._edges()
         prior = None if self.class_balance is None else self.class_prior_
@@ -265,7 +265,7 @@ class DataProgramming(Aggregator):
         self.accuracy_ = np.divide(right, voted, out=nothing, where=voted > 0)
 
     def _predict_proba(self, votes: Votes) -> NDArray[np.float64]:
-        evidence = Evidence(votes)
+        evidence = VoteLikelihood(votes)
         factors, k = self._factors, self.n_classes_
         # A class never named so far may be named later: it then says nothing.
         unseen = np.zeros((len(factors.named), 1, k + 1))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from lfkit.aggregators.inference.em import EMFit, FreeTables, run_em, vote_winners
-from lfkit.aggregators.inference.vote_likelihood import Evidence
+from lfkit.aggregators.inference.vote_likelihood import VoteLikelihood
 from lfkit.aggregators.latent_class import LatentClassModel
 from lfkit.data.votes import Patterns
 
@@ -19,7 +19,7 @@ class DawidSkene(LatentClassModel):
     more than a few thousand images can tell.
     """
 
-    def _fit_tables(self, patterns: Patterns, evidence: Evidence) -> EMFit:
+    def _fit_tables(self, patterns: Patterns, evidence: VoteLikelihood) -> EMFit:
         symbols = (
             evidence.symbol_counts(patterns.counts) + 1
         )  # may come when predicting

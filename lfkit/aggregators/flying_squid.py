@@ -11,7 +11,7 @@ from lfkit.aggregators.aggregator import Aggregator, SeedVotes
 from lfkit.aggregators.inference.dependencies import first_winners, read_dependencies
 from lfkit.aggregators.inference.pattern_sample import priority_sample
 from lfkit.aggregators.inference.vote_likelihood import (
-    Evidence,
+    VoteLikelihood,
     row_chunks,
     vote_distributions,
 )
@@ -85,7 +85,7 @@ class FlyingSquid(Aggregator):
         linked, self.powers_ = read_dependencies(
             patterns, self.dependencies, self.names_
         )
-        evidence = Evidence(votes)
+        evidence = VoteLikelihood(votes)
         shares = evidence.symbol_counts(counts) / n  # (m, k + 1)
         posterior = first_winners(evidence, self.class_prior_, self.powers_)
         weighted = posterior * counts[:, None]
@@ -105,7 +105,7 @@ class FlyingSquid(Aggregator):
         scaled = signs * np.sqrt(np.maximum(squares, 0))  # d sqrt(p (1 - p))
         tables = np.full((m, k, k + 1), 1 / (k + 1))
         sample = priority_sample(patterns, _PRIOR_ROWS)
-        early = evidence if sample is patterns else Evidence(sample.votes)
+        early = evidence if sample is patterns else VoteLikelihood(sample.votes)
         for _ in range(_PRIOR_ROUNDS if m else 0):
             spread = np.maximum(prior * (1 - prior), 1 / (n + 1))
             gains = np.where(
@@ -132,7 +132,7 @@ class FlyingSquid(Aggregator):
     def _predict_proba(self, votes: Votes) -> NDArray[np.float64]:
         tables = self.confusions_[self.columns_]
         powers = None if (self.powers_ == 1).all() else self.powers_
-        return Evidence(votes).posterior(tables, self.class_prior_, powers)[0]
+        return VoteLikelihood(votes).posterior(tables, self.class_prior_, powers)[0]
 
 
 def _covariances(votes: Votes, counts: NDArray[np.float64]) -> NDArray[np.float64]:

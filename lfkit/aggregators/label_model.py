@@ -13,7 +13,7 @@ from lfkit.aggregators.inference.dependencies import first_winners, read_depende
 from lfkit.aggregators.inference.em import TiedTables
 from lfkit.aggregators.inference.pattern_sample import priority_sample
 from lfkit.aggregators.inference.vote_likelihood import (
-    Evidence,
+    VoteLikelihood,
     row_chunks,
     vote_distributions,
 )
@@ -112,7 +112,7 @@ class LabelModel(Aggregator):
             patterns, self.dependencies, self.names_
         )
         self.identified_ = (~linked).sum(axis=1) >= _LEAST_PARTNERS
-        evidence = Evidence(votes)
+        evidence = VoteLikelihood(votes)
         emitted = evidence.symbol_counts(counts)
         anchors = TiedTables(emitted, 1.0, per_class=False)
         spread = (emitted + 1 / (k + 1)) / (n + 1)  # of one imaginary vote
@@ -123,7 +123,7 @@ class LabelModel(Aggregator):
         ]
         self.objective_ = np.zeros(len(groups))
         sample = priority_sample(patterns, _EARLY_ROWS)
-        early = evidence if sample is patterns else Evidence(sample.votes)
+        early = evidence if sample is patterns else VoteLikelihood(sample.votes)
         for round_ in range(self.n_rounds if m else 0):
             if round_ >= self.n_rounds - _LATE_ROUNDS:
                 early, sample = evidence, patterns
@@ -155,7 +155,7 @@ class LabelModel(Aggregator):
     def _predict_proba(self, votes: Votes) -> NDArray[np.float64]:
         tables = self.confusions_[self.columns_]
         powers = None if (self.powers_ == 1).all() else self.powers_
-        return Evidence(votes).posterior(tables, self.class_prior_, powers)[0]
+        return VoteLikelihood(votes).posterior(tables, self.class_prior_, powers)[0]
 
 
 class _Completion:

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lfkit.aggregators.aggregator import Aggregator, SeedVotes
 from lfkit.aggregators.inference.em import EMFit
-from lfkit.aggregators.inference.vote_likelihood import Evidence
+from lfkit.aggregators.inference.vote_likelihood import VoteLikelihood
 from lfkit.data.votes import Patterns, Votes
 from lfkit.errors import InputError
 
@@ -68,7 +68,7 @@ class LatentClassModel(Aggregator):
         self.random_state = random_state
 
     @abstractmethod
-    def _fit_tables(self, patterns: Patterns, evidence: Evidence) -> EMFit: ...
+    def _fit_tables(self, patterns: Patterns, evidence: VoteLikelihood) -> EMFit: ...
 
     def _check_parameters(self) -> None:
         name = type(self).__name__
@@ -89,7 +89,7 @@ class LatentClassModel(Aggregator):
     def _fit(self, patterns: Patterns, seeds: SeedVotes | None) -> None:
         k = self.n_classes_
         self.powers_ = np.ones(len(self.columns_))
-        found = self._fit_tables(patterns, Evidence(patterns.votes))
+        found = self._fit_tables(patterns, VoteLikelihood(patterns.votes))
         self.class_prior_ = found.prior
         self.confusions_ = np.zeros((len(self.names_), k, k + 1))
         self.confusions_[:, :, k] = 1
@@ -100,4 +100,4 @@ class LatentClassModel(Aggregator):
     def _predict_proba(self, votes: Votes) -> NDArray[np.float64]:
         tables = self.confusions_[self.columns_]
         powers = None if (self.powers_ == 1).all() else self.powers_
-        return Evidence(votes).posterior(tables, self.class_prior_, powers)[0]
+        return VoteLikelihood(votes).posterior(tables, self.class_prior_, powers)[0]

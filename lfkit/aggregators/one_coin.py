@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lfkit.aggregators.inference.em import EMFit, TiedTables, run_em, vote_winners
-from lfkit.aggregators.inference.vote_likelihood import Evidence
+from lfkit.aggregators.inference.vote_likelihood import VoteLikelihood
 from lfkit.aggregators.latent_class import LatentClassModel
 from lfkit.data.votes import Patterns
 
@@ -18,7 +18,7 @@ class OneCoin(LatentClassModel):
     names. Two to three numbers per function: the safest model for few images.
     """
 
-    def _fit_tables(self, patterns: Patterns, evidence: Evidence) -> EMFit:
+    def _fit_tables(self, patterns: Patterns, evidence: VoteLikelihood) -> EMFit:
         symbols = evidence.symbol_counts(patterns.counts)
         return run_em(
             evidence,

@@ -8,16 +8,15 @@ from scipy.optimize import minimize, minimize_scalar
 from scipy.special import logsumexp
 
 from lfkit.aggregators.aggregator import Aggregator, SeedVotes
+from lfkit.aggregators.calibration import LEAST_LOG
 from lfkit.aggregators.inference.vote_likelihood import row_chunks, vote_distributions
-from lfkit.data.folds import deal_folds
+from lfkit.data.folds import FOLDS, deal_folds
 from lfkit.data.votes import Patterns, Votes
 from lfkit.errors import InputError
 
-_FOLDS = 5
 _HALVINGS = 50
 # Imaginary wrong votes of each function: who was judged on two seeds is not certain.
 _PSEUDO_DOUBTS = 1.0
-_LEAST_LOG = -690.0  # of a probability: 1e-300
 # Of the mean: whom the penalty silences still names a class where nobody else votes, if
 # hardly surer than by a guess. Few seeds silence many.
 _LEAST_WEIGHT = 1e-3
@@ -113,7 +112,7 @@ class SeedWeightedVote(Aggregator):
         with np.errstate(divide="ignore"):
             log_prior = np.log(self.class_prior_)
         task = _Pool(_log_votes(shares, doubts), labels, log_prior)
-        folds = deal_folds(labels, _FOLDS, self.random_state)
+        folds = deal_folds(labels, FOLDS, self.random_state)
         parts = [_Part(shares, labels, log_prior, folds == f) for f in np.unique(folds)]
         penalties = np.sort(np.asarray(self.penalties, dtype=np.float64))
         held_out = [_held_out(parts, penalty, self.ridge) for penalty in penalties]
@@ -171,7 +170,7 @@ class _Pool:
     def log_proba(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
         """Turn scores into logarithms of the posterior: (s, k)."""
         scores = scores + self.log_prior
-        return np.maximum(scores - logsumexp(scores, axis=1, keepdims=True), _LEAST_LOG)
+        return np.maximum(scores - logsumexp(scores, axis=1, keepdims=True), LEAST_LOG)
 
     def log_likelihoods(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
         """Give the log likelihood of each seed's class: (s,)."""

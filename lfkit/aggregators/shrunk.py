@@ -18,7 +18,7 @@ from lfkit.aggregators.inference.em import (
     run_em,
 )
 from lfkit.aggregators.inference.held_out_votes import halves
-from lfkit.aggregators.inference.vote_likelihood import Evidence
+from lfkit.aggregators.inference.vote_likelihood import VoteLikelihood
 from lfkit.aggregators.latent_class import LatentClassModel
 from lfkit.data.votes import Patterns
 from lfkit.errors import InputError
@@ -88,14 +88,16 @@ class ShrunkDawidSkene(LatentClassModel):
                 f"{self.strengths!r}."
             )
 
-    def _fit_tables(self, patterns: Patterns, evidence: Evidence) -> EMFit:
+    def _fit_tables(self, patterns: Patterns, evidence: VoteLikelihood) -> EMFit:
         self.related_ = np.eye(len(self.columns_), dtype=bool)
         if self.dependencies:
             found = find_dependencies(patterns)
             self.powers_, self.related_ = found.powers, found.related()
         whole = _Ladder(self, patterns.counts, evidence)
         split = halves(patterns)
-        parts = [_Ladder(self, half.counts, Evidence(half.votes)) for half in split]
+        parts = [
+            _Ladder(self, half.counts, VoteLikelihood(half.votes)) for half in split
+        ]
         for part in parts:
             part.most_steps = min(self.max_iter, _STEPS_TO_JUDGE)
         strengths = sorted(np.asarray(self.strengths, dtype=np.float64).tolist())
@@ -134,7 +136,7 @@ class _Ladder:
         self,
         model: ShrunkDawidSkene,
         counts: NDArray[np.float64],
-        evidence: Evidence,
+        evidence: VoteLikelihood,
     ) -> None:
         self.model = model
         self.counts = counts

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
 
 from lfkit.classifiers import Classifier, ShrinkageLDA, SoftLogisticRegression, one_hot
-from lfkit.data.folds import deal_folds
+from lfkit.data.folds import FOLDS, deal_folds
 from lfkit.data.image_source import ImageSource
 from lfkit.data.labels import checked_labels, scored_images
 from lfkit.data.vote_columns import originals
@@ -21,11 +21,12 @@ from lfkit.features.feature import Feature
 from lfkit.runs.cache_keys import fingerprint
 from lfkit.runs.store import Block, RunStore, block_size
 
-FLOOR = "floor"  # instead of an aggregator: the best plain classifier on the seeds
+BASELINE = (
+    "baseline"  # instead of an aggregator: the best plain classifier on the seeds
+)
 _LARGEST_SIDE = 32  # of the images that classifiers on pixels see
 _WIDE = 16  # numbers that a feature needs to be tried on its own
 _MOST_CELLS = 2**23  # of seeds by numbers; beyond it, logistic regression takes minutes
-_FOLDS = 5
 _PIXELS, _FEATURES = "pixels", "features"
 
 # Inputs of classifiers, by name: each one row per image.
@@ -33,7 +34,7 @@ Inputs = Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
-class Floor:
+class Baseline:
     """What a plain classifier reaches when trained on the seed labels directly.
 
     Attributes
@@ -59,8 +60,8 @@ class Floor:
 
 
 @dataclass(frozen=True, eq=False)
-class FloorLabels:
-    """What the floor says of all images.
+class BaselineLabels:
+    """What the baseline says of all images.
 
     Attributes
     ----------
@@ -80,25 +81,25 @@ class FloorLabels:
     judged_proba: NDArray[np.float64]
 
 
-def the_floor(floors: Sequence[Floor]) -> Floor:
-    """Choose the floor by cross-validation on the seeds, never by the true classes.
+def best_baseline(baselines: Sequence[Baseline]) -> Baseline:
+    """Choose the baseline by cross-validation on the seeds, never by the true classes.
 
     The first of the best; where nothing could be cross-validated, the first of all.
     """
-    return max(floors, key=lambda floor: floor.seed_cv_accuracy or 0.0)
+    return max(baselines, key=lambda baseline: baseline.seed_cv_accuracy or 0.0)
 
 
 def check_seeds(labels: NDArray[np.int64]) -> None:
-    """Refuse to label by a floor where the readable seeds, (s,), are of one class."""
+    """Refuse to label by a baseline if the readable seeds, (s,), are of one class."""
     if len(np.unique(labels)) < 2:
         raise InputError(
-            "--with floor trains a plain classifier on the seeds, and there are not "
+            "--with baseline trains a plain classifier on the seeds, and there are not "
             "two classes with seeds; give them with --seed-labels or "
             "--seeds-per-class."
         )
 
 
-def find_floors(
+def find_baselines(
     source: ImageSource,
     votes: Votes,
     truth: NDArray[np.int64],
@@ -109,7 +110,7 @@ def find_floors(
     unreadable: Collection[int] = (),
     networks: Inputs | None = None,
     progress: Callable[[str, int, int], None] | None = None,
-) -> list[Floor]:
+) -> list[Baseline]:
     """Score plain classifiers trained on the seeds alone; kept in the store.
 
     The same few classifiers see the pixels, all features together, each feature of 16
@@ -132,7 +133,15 @@ def find_floors(
     scored = scored_images(source, votes, truth, unreadable)
     task = (source.decoding, source.keys, rows, labels, votes.n_classes, scored)
     absent = sorted(map(int, unreadable))  # seeds among them may be back the next time
-    code = (score_floors, _pack, _contenders, _shrunk, _small, _batches, _FeatureTable)
+    code = (
+        score_baselines,
+        _pack,
+        _contenders,
+        _shrunk,
+        _small,
+        _batches,
+        _FeatureTable,
+    )
     seen = [(name, fingerprint(array)) for name, array in networks.items()]
 
     def cache_key() -> str:
@@ -141,17 +150,17 @@ def find_floors(
             (sorted(usable), names, task, absent, seen, random_state, *code)
         )
 
-    cached = store.load("fitted", cache_key(), "floors")
+    cached = store.load("fitted", cache_key(), "baselines")
     if cached is not None:
         return _unpack(cached)
     if not _is_stored(source, store, usable):
         usable = set()  # deleted to save disk space
-        cached = store.load("fitted", cache_key(), "floors")
+        cached = store.load("fitted", cache_key(), "baselines")
         if cached is not None:
             return _unpack(cached)
     given = _Given(source, rows, labels, store, features, usable, networks)
     wanted = np.flatnonzero(scored >= 0)
-    found = score_floors(
+    found = score_baselines(
         given.seeds,
         given.labels,
         votes.n_classes,
@@ -165,32 +174,32 @@ def find_floors(
         random_state=random_state,
         progress=progress,
     )
-    store.save("fitted", cache_key(), "floors", _pack(found))
+    store.save("fitted", cache_key(), "baselines", _pack(found))
     return found
 
 
-def floor_labels(
+def baseline_labels(
     source: ImageSource,
     votes: Votes,
     store: RunStore,
     features: Mapping[Feature, str],
-    floors: Sequence[Floor],
+    baselines: Sequence[Baseline],
     *,
     random_state: int,
     networks: Inputs | None = None,
     progress: Callable[[str, int, int], None] | None = None,
-) -> FloorLabels:
-    """Label all images by the best of the floors that `find_floors` gave."""
-    floor = the_floor(floors)
-    assert votes.seed_rows is not None, "floors are trained on seeds"
-    assert votes.seed_labels is not None, "floors are trained on seeds"
+) -> BaselineLabels:
+    """Label all images by the best of the baselines that `find_baselines` gave."""
+    baseline = best_baseline(baselines)
+    assert votes.seed_rows is not None, "baselines are trained on seeds"
+    assert votes.seed_labels is not None, "baselines are trained on seeds"
     usable = {key for node, key in features.items() if not node.learns_from_labels}
     if not _is_stored(source, store, usable):
         usable = set()
     rows, labels, k = votes.seed_rows, votes.seed_labels, votes.n_classes
     given = _Given(source, rows, labels, store, features, usable, networks or {})
     blocks = list(given.table.widths.values())
-    contender = _contenders(given.seeds, blocks, given.networks)[floor.name]
+    contender = _contenders(given.seeds, blocks, given.networks)[baseline.name]
     x = given.seeds[contender.input]
     flat = np.full((len(given.labels), k), 1 / k)
     folds = _dealt(given.labels, given.content, random_state)
@@ -198,21 +207,21 @@ def floor_labels(
     proba = np.full((len(source), k), 1 / k)
     for part, inputs in _batches(source, given, np.arange(len(source)), progress):
         proba[part] = contender.classifier.predict_proba(inputs[contender.input])
-    return FloorLabels(
-        floor.name,
+    return BaselineLabels(
+        baseline.name,
         proba,
         given.rows,
         given.labels,
-        flat if floor.held_out is None else floor.held_out,
-        flat if floor.held_out is None else _chosen(floors, given.labels, folds),
+        flat if baseline.held_out is None else baseline.held_out,
+        flat if baseline.held_out is None else _chosen(baselines, given.labels, folds),
     )
 
 
 def _chosen(
-    floors: Sequence[Floor], labels: NDArray[np.int64], folds: NDArray[np.int64]
+    baselines: Sequence[Baseline], labels: NDArray[np.int64], folds: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Give each fold's posteriors by the floor that the other folds choose, (s, k)."""
-    held_out = [one.held_out for one in floors if one.held_out is not None]
+    """Give each fold's posteriors by the baseline that others choose, (s, k)."""
+    held_out = [one.held_out for one in baselines if one.held_out is not None]
     right = np.array([proba.argmax(axis=1) == labels for proba in held_out])
     found = np.zeros_like(held_out[0])
     for fold in np.unique(folds):
@@ -222,7 +231,7 @@ def _chosen(
     return found
 
 
-def score_floors(
+def score_baselines(
     seeds: Inputs,
     seed_labels: ArrayLike,
     n_classes: int,
@@ -233,7 +242,7 @@ def score_floors(
     content: NDArray[np.int64] | None = None,
     random_state: int = 0,
     progress: Callable[[str, int, int], None] | None = None,
-) -> list[Floor]:
+) -> list[Baseline]:
     """Score plain classifiers trained on the seed labels: what lfkit has to beat.
 
     Returns none where fewer than two classes have a seed.
@@ -282,7 +291,7 @@ def score_floors(
     for name, held_out in known_by.items():
         right = held_out is not None and held_out.argmax(axis=1) == labels
         found.append(
-            Floor(
+            Baseline(
                 name,
                 None if held_out is None else float(np.mean(right)),
                 n_correct[name] / n_scored if n_scored else None,
@@ -388,7 +397,7 @@ def _dealt(
 ) -> NDArray[np.int64]:
     """Deal seeds to folds, copies together, (s,)."""
     _, first, which = np.unique(content, return_index=True, return_inverse=True)
-    return deal_folds(labels, _FOLDS, random_state)[first[which]]
+    return deal_folds(labels, FOLDS, random_state)[first[which]]
 
 
 def _is_stored(source: ImageSource, store: RunStore, keys: Collection[str]) -> bool:
@@ -519,7 +528,7 @@ class _FeatureTable:
 
     def _values(self, key: str, block: Block) -> NDArray[np.float32]:
         arrays = self._store.load("features", key, block.id)
-        assert arrays is not None, "find_floors has looked"
+        assert arrays is not None, "find_baselines has looked"
         return arrays["values"].reshape(len(block.rows), -1).astype(np.float32)
 
 
@@ -581,26 +590,28 @@ def _small(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return tiles.mean(axis=(2, 4)).astype(np.uint8)
 
 
-def _pack(floors: Sequence[Floor]) -> dict[str, NDArray[Any]]:
+def _pack(baselines: Sequence[Baseline]) -> dict[str, NDArray[Any]]:
     numbers = [
         [
             np.nan if value is None else value
-            for value in [*floor.to_dict().values()][1:]
+            for value in [*baseline.to_dict().values()][1:]
         ]
-        for floor in floors
+        for baseline in baselines
     ]
-    names = np.asarray([floor.name for floor in floors], np.str_)
+    names = np.asarray([baseline.name for baseline in baselines], np.str_)
     packed = {"names": names, "numbers": np.asarray(numbers, np.float64)}
-    if any(floor.held_out is not None for floor in floors):  # then all have some
-        packed["held_out"] = np.asarray([floor.held_out for floor in floors])
+    if any(
+        baseline.held_out is not None for baseline in baselines
+    ):  # then all have some
+        packed["held_out"] = np.asarray([baseline.held_out for baseline in baselines])
     return packed
 
 
-def _unpack(arrays: Mapping[str, NDArray[Any]]) -> list[Floor]:
+def _unpack(arrays: Mapping[str, NDArray[Any]]) -> list[Baseline]:
     names, numbers = arrays["names"].tolist(), arrays["numbers"].tolist()
     held_out = arrays.get("held_out", [None] * len(names))
     return [
-        Floor(name, _or_none(on_seeds), _or_none(accuracy), int(n), proba)
+        Baseline(name, _or_none(on_seeds), _or_none(accuracy), int(n), proba)
         for name, (on_seeds, accuracy, n), proba in zip(
             names, numbers, held_out, strict=True
         )

@@ -145,7 +145,7 @@ class _Scatter:
     ) -> NDArray[np.float64]:
         """Return X with ((1 - s) S + s (trace(S) / d) I) X = targets."""
         mean_variance = self.trace / self.n_features or 1.0
-        # The floor keeps directions without any residual finite.
+        # The baseline keeps directions without any residual finite.
         diagonal = max(shrinkage, 1e-6) * mean_variance
         kept = 1 - shrinkage
         if kept == 0:

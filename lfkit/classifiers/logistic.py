@@ -1,4 +1,4 @@
-"""Logistic regression on rows: the plainest end model, and a floor for all others."""
+"""Logistic regression on rows: the plainest end model, and a baseline for others."""
 
 from __future__ import annotations
 

@@ -7,12 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
-from lfkit.cli.analyze import LFs, Run, TrustCode
+from lfkit.cli.analyze import LFs, RunFolder, TrustCode
 from lfkit.cli.console import echo
 
 
 def active(
-    run: Run,
+    run: RunFolder,
     budget: Annotated[
         int, typer.Option(help="Labels to ask for, in all.", metavar="N")
     ],
@@ -86,13 +86,13 @@ def active(
     from lfkit.cli.options import training_settings
     from lfkit.cli.progress import Bars
     from lfkit.commands.active.active import learn_actively
-    from lfkit.commands.active.options import Inquiry
+    from lfkit.commands.active.options import ActiveOptions
     from lfkit.errors import InputError, RunError
-    from lfkit.nn import ranks
+    from lfkit.nn import distributed
     from lfkit.runs.json_text import to_json
     from lfkit.runs.store import locked
 
-    inquiry = Inquiry(
+    inquiry = ActiveOptions(
         name=name,
         budget=budget,
         per_round=per_round,
@@ -105,7 +105,7 @@ def active(
         lfs=tuple(lfs or ()),
         trust_code=trust_code,
     )
-    if ranks().count > 1:
+    if distributed().count > 1:
         raise InputError(
             "lfkit active runs in one process; start it without a launcher."
         )

@@ -12,11 +12,11 @@ from lfkit.cli.console import echo
 from lfkit.errors import InputError
 
 if TYPE_CHECKING:
-    from lfkit.runs.run import LoadedRun
+    from lfkit.runs.run import Run
 
 _MOST_CONFUSIONS = 8
 
-Run = Annotated[Path, typer.Argument(help="A run folder of `lfkit apply`.")]
+RunFolder = Annotated[Path, typer.Argument(help="A run folder of `lfkit apply`.")]
 LabelsFile = Annotated[
     Path | None,
     typer.Option(
@@ -41,7 +41,7 @@ TrustCode = Annotated[
 
 
 def analyze(
-    run: Run,
+    run: RunFolder,
     labels: LabelsFile = None,
     sheet: Annotated[
         bool,
@@ -92,21 +92,21 @@ def analyze(
         console.print(f"\n{path}: what each function voted for", soft_wrap=True)
 
 
-def diagnose(run: Run, labels: LabelsFile = None, as_json: Json = False) -> None:
-    """Say what limits the labels: gaps, copies, how far votes can go, the floors."""
+def diagnose(run: RunFolder, labels: LabelsFile = None, as_json: Json = False) -> None:
+    """Say what limits the labels: gaps, copies, how far votes can go, the baselines."""
     from lfkit.cli.console import Console
     from lfkit.cli.summary_panel import bullets
-    from lfkit.metrics.labels.run_summary import floor_of, summary_of
+    from lfkit.metrics.labels.run_summary import baseline_of, summary_of
     from lfkit.runs.json_text import to_json
     from lfkit.runs.run import load_run
 
     loaded = load_run(run, labels)
     summary = summary_of(loaded)
-    floors, floor = loaded.stored.get("floors", []), floor_of(loaded.stored)
+    baselines, baseline = loaded.stored.get("baselines", []), baseline_of(loaded.stored)
     result = {
         **summary["diagnosis"],
-        "floors": floors,
-        "the_floor": None if floor is None else floor["name"],
+        "baselines": baselines,
+        "best_baseline": None if baseline is None else baseline["name"],
         "accuracy": summary["accuracy"],
         "seed_accuracy": summary["seed_accuracy"],
         "judged": summary["judged"],
@@ -121,15 +121,15 @@ def diagnose(run: Run, labels: LabelsFile = None, as_json: Json = False) -> None
         *_about_labels(summary),
         *_sentences(loaded.notes),
     ]
-    for one in floors:
+    for one in baselines:
         scored = one["accuracy"]
         value = one["seed_cv_accuracy"] if scored is None else scored
         if value is None:
             continue
         where = "cross-validated on the seeds" if scored is None else "on other images"
-        best = "; the best on held-out seeds" if one is floor else ""
+        best = "; the best on held-out seeds" if one is baseline else ""
         sentences.append(
-            f"Floor: {one['name']}, trained on the seeds alone, is right "
+            f"Baseline: {one['name']}, trained on the seeds alone, is right "
             f"{value:.1%} of the time ({where}{best})."
         )
     console.print(bullets(sentences))
@@ -153,7 +153,7 @@ def _about_labels(summary: dict[str, Any]) -> list[str]:
     ]
 
 
-def _intervals(loaded: LoadedRun, n_draws: int) -> dict[str, tuple[float, float]]:
+def _intervals(loaded: Run, n_draws: int) -> dict[str, tuple[float, float]]:
     import numpy as np
 
     from lfkit.aggregators.calibration import bootstrap_intervals
@@ -167,7 +167,7 @@ def _intervals(loaded: LoadedRun, n_draws: int) -> dict[str, tuple[float, float]
     return bootstrap_intervals(proba, truth, n_draws)
 
 
-def _draw_sheet(loaded: LoadedRun, *, quiet: bool) -> Path:
+def _draw_sheet(loaded: Run, *, quiet: bool) -> Path:
     from lfkit.cli.progress import Bars
     from lfkit.report.lf_sheet import lf_sheet
 
@@ -191,7 +191,7 @@ def _draw_sheet(loaded: LoadedRun, *, quiet: bool) -> Path:
     return path
 
 
-def _confusions(loaded: LoadedRun) -> list[dict[str, Any]]:
+def _confusions(loaded: Run) -> list[dict[str, Any]]:
     from lfkit.labeling.analysis import error_buckets
 
     buckets = error_buckets(loaded.scored, loaded.labels.labels)

@@ -60,8 +60,8 @@ def apply(
         str,
         typer.Option(
             "--with",
-            help="How votes become labels (lfkit list); floor: the labels of the best "
-            "plain classifier trained on the seeds.",
+            help="How votes become labels (lfkit list); baseline: the labels of the "
+            "best plain classifier trained on the seeds.",
             metavar="NAME",
         ),
     ] = "auto",
@@ -114,7 +114,7 @@ def apply(
             metavar="NAME",
         ),
     ] = None,
-    floors: Annotated[
+    baselines: Annotated[
         bool,
         typer.Option(help="Score plain classifiers trained on the seeds, to compare."),
     ] = True,
@@ -132,7 +132,7 @@ def apply(
     from lfkit.cli.options import parse_size, split_list, split_shares
     from lfkit.cli.progress import Bars
     from lfkit.cli.summary_panel import show_summary
-    from lfkit.commands.apply import Request, label_data
+    from lfkit.commands.apply import ApplyOptions, label_data
     from lfkit.runs.json_text import to_json
     from lfkit.runs.run_files import check_folder
     from lfkit.runs.store import locked
@@ -150,7 +150,7 @@ def apply(
         raise DeclarationError("--max-minutes and --stages are for --refine; add it.")
     if seed_labels is not None and seeds_per_class is not None:
         raise DeclarationError("give --seed-labels or --seeds-per-class, not both.")
-    request = Request(
+    request = ApplyOptions(
         data=data,
         out=out,
         specs=tuple(lfs or ()),
@@ -169,7 +169,7 @@ def apply(
         color=color,
         strict=strict,
         lf_timeout=lf_timeout,
-        floors=floors,
+        baselines=baselines,
         sheet=sheet,
         recompute=tuple(recompute or ()),
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lfkit.cli.analyze import LabelsFile, Run
+from lfkit.cli.analyze import LabelsFile, RunFolder
 from lfkit.cli.console import echo
 from lfkit.errors import InputError
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    run: Run,
+    run: RunFolder,
     generated: Annotated[
         list[Path] | None,
         typer.Option(

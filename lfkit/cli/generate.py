@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-from lfkit.cli.analyze import LFs, Run, TrustCode
+from lfkit.cli.analyze import LFs, RunFolder, TrustCode
 from lfkit.cli.console import echo
 
 
 def generate(
-    run: Run,
+    run: RunFolder,
     out: Annotated[Path, typer.Option(help="A new folder.", metavar="FOLDER")],
     n: Annotated[
         int | None, typer.Option("-n", help="How many images.", metavar="N")
@@ -67,7 +67,7 @@ def generate(
     """Make labeled images with a trained generator."""
     from lfkit.cli.options import split_shares
     from lfkit.cli.progress import Bars
-    from lfkit.commands.generate import Order
+    from lfkit.commands.generate import GenerateOptions
     from lfkit.commands.generate import generate as generate_images
     from lfkit.errors import InputError
     from lfkit.runs.json_text import to_json
@@ -94,7 +94,7 @@ def generate(
         return
     if n is None:
         raise InputError("give -n, the number of images; or --traverse, a code.")
-    order = Order(
+    order = GenerateOptions(
         n=n,
         out=out,
         name=name,

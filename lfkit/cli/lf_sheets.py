@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from lfkit.data.datasets import open_images
 from lfkit.data.image_source import ImageSource, ReadImages
 from lfkit.data.labels import given_images
+from lfkit.data.progress import Progress
 from lfkit.data.seed_labels import GivenLabels, draw_seeds
 from lfkit.errors import DataError, InputError
 from lfkit.labeling.applier import LFApplier
@@ -26,8 +27,6 @@ from lfkit.report.lf_sheet import lf_sheet
 _MOST_IMAGES = 2000
 _LF_TIMEOUT_S = 30.0
 _MOST_NAMES = 3
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)

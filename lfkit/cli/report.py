@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-from lfkit.cli.analyze import LabelsFile, Run
+from lfkit.cli.analyze import LabelsFile, RunFolder
 from lfkit.cli.console import echo
 
 
 def report(
-    run: Run,
+    run: RunFolder,
     labels: LabelsFile = None,
     generated: Annotated[
         list[Path] | None,
@@ -35,7 +35,7 @@ def report(
     from lfkit.metrics.labels.label_model_scores import as_dicts, score_label_models
     from lfkit.report.image_tiles import Album
     from lfkit.report.page import write_report
-    from lfkit.report.sections import Material
+    from lfkit.report.sections import ReportData
     from lfkit.runs.json_text import to_json
     from lfkit.runs.run import load_run
     from lfkit.runs.scores_file import load_scores, save_scores
@@ -54,7 +54,7 @@ def report(
             scores["labels"] = {"rows": rows}
             if labels is None:
                 save_scores(run, {"labels": scores["labels"]})
-        material = Material(loaded, Album(source), sets, scores)
+        material = ReportData(loaded, Album(source), sets, scores)
         sections = write_report(material, path, bars)
     if as_json:
         found = {"report": str(path), "sections": sections, "notes": [*loaded.notes]}

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from lfkit.cli.console import Console, Text
 from lfkit.features.user_code.calling import shortened
-from lfkit.metrics.labels.run_summary import floor_of, verdict
+from lfkit.metrics.labels.run_summary import baseline_of, verdict
 
 _EXTREMES = 3
 _MOST_FAULTS = 8
@@ -153,7 +153,7 @@ def _figures(summary: dict[str, Any]) -> Table:
             "labels are kept, the others taken back",
         )
     _add_confidence(table, summary)
-    _add_floor(table, summary)
+    _add_baseline(table, summary)
     return table
 
 
@@ -207,19 +207,19 @@ def _add_confidence(table: Table, summary: dict[str, Any]) -> None:
     )
 
 
-def _add_floor(table: Table, summary: dict[str, Any]) -> None:
-    """Show the floor, by the images that the labels are scored on, or by the seeds."""
-    floor = floor_of(summary)
-    if floor is None:
+def _add_baseline(table: Table, summary: dict[str, Any]) -> None:
+    """Show the baseline, by the images that labels are scored on, or by the seeds."""
+    baseline = baseline_of(summary)
+    if baseline is None:
         return
-    remark = f"{floor['name']}, trained on the seeds alone"
-    if len(summary["floors"]) > 1 and floor["seed_cv_accuracy"] is not None:
-        remark += f"; of {len(summary['floors'])} the best on held-out seeds"
-        remark += f" ({_percent(floor['seed_cv_accuracy'])})"
-    if floor["accuracy"] is None:
-        table.add_row("floor", _percent(floor["seed_cv_accuracy"]), remark)
+    remark = f"{baseline['name']}, trained on the seeds alone"
+    if len(summary["baselines"]) > 1 and baseline["seed_cv_accuracy"] is not None:
+        remark += f"; of {len(summary['baselines'])} the best on held-out seeds"
+        remark += f" ({_percent(baseline['seed_cv_accuracy'])})"
+    if baseline["accuracy"] is None:
+        table.add_row("baseline", _percent(baseline["seed_cv_accuracy"]), remark)
     else:
-        table.add_row("floor", _percent(floor["accuracy"]), remark)
+        table.add_row("baseline", _percent(baseline["accuracy"]), remark)
 
 
 def _verdict(summary: dict[str, Any]) -> Text | None:

@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-from lfkit.cli.analyze import LFs, Run, TrustCode
+from lfkit.cli.analyze import LFs, RunFolder, TrustCode
 from lfkit.cli.console import echo
 
 
 def train(
-    run: Run,
+    run: RunFolder,
     name: Annotated[
         str, typer.Option("--with", help="The generator (lfkit list generators).")
     ] = "adp",
@@ -57,7 +57,7 @@ def train(
     from lfkit.cli.progress import Bars
     from lfkit.commands.train import train_generator
     from lfkit.errors import InputError, RunError
-    from lfkit.nn import ranks
+    from lfkit.nn import distributed
     from lfkit.runs.json_text import to_json
     from lfkit.runs.store import locked
 
@@ -70,9 +70,9 @@ def train(
         raise InputError("give n_steps, --steps or --max-minutes, only one of them.")
     if not (run / "run.json").exists():
         raise RunError(f"{run} is no run folder; make one with `lfkit apply`.")
-    if resume and not (run / "models" / name / "asked.json").exists():
+    if resume and not (run / "models" / name / "settings.json").exists():
         raise RunError(f"{run} has no training of {name!r} to go on with.")
-    is_first = ranks().is_first  # of several processes; the others lend a hand
+    is_first = distributed().is_first  # of several processes; the others lend a hand
     try:
         with ExitStack() as opened:
             if is_first:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,12 +13,13 @@ import numpy as np
 import pyarrow as pa
 
 from lfkit.aggregators.aggregate import make_aggregator
-from lfkit.classifiers.baselines import FLOOR, check_seeds
-from lfkit.commands.apply_labels import Outcome
-from lfkit.commands.apply_options import Request as Request
+from lfkit.classifiers.baselines import BASELINE, check_seeds
+from lfkit.commands.apply_labels import LabelMaking
+from lfkit.commands.apply_options import ApplyOptions as ApplyOptions
 from lfkit.data.class_names import number
 from lfkit.data.datasets import open_images
 from lfkit.data.image_source import ImageSource
+from lfkit.data.progress import Progress
 from lfkit.data.seed_labels import GivenLabels, draw_seeds, read_labels
 from lfkit.data.vote_files import VoteFile, read_votes
 from lfkit.data.votes import Votes, with_known
@@ -43,20 +43,20 @@ from lfkit.runs.run_files import (
 )
 from lfkit.runs.store import RunStore, write_atomically
 
-Progress = Callable[[str, int, int], None]
-
 _FIRST = 4  # images that are named to show an order
 _DATA = b"lfkit.data"  # metadata of images.parquet: where the images were found
 
 
-def label_data(request: Request, progress: Progress | None = None) -> dict[str, Any]:
+def label_data(
+    request: ApplyOptions, progress: Progress | None = None
+) -> dict[str, Any]:
     """Do what `lfkit apply` does; returns the content of summary.json.
 
     What is computed is kept in `request.out`: the same call goes on from there.
     """
     started = time.perf_counter()
     replaced = _replaced(request)
-    by_votes = "majority-vote" if request.aggregator == FLOOR else request.aggregator
+    by_votes = "majority-vote" if request.aggregator == BASELINE else request.aggregator
     aggregator = make_aggregator(by_votes, request.class_balance, request.seed)
     if request.stages:
         from lfkit.refinement.stages.all_stages import chosen_stages
@@ -85,7 +85,7 @@ def label_data(request: Request, progress: Progress | None = None) -> dict[str, 
     classes = reconcile(source, loaded.class_names, least_classes(loaded, source))
     aggregator.checked_balance(len(classes.names))  # before the work, not after it
     seeds = _seeds(request, source, classes)
-    _check_floor(request, source, seeds)
+    _check_baseline(request, source, seeds)
     applier = LFApplier(
         loaded.lfs,
         n_classes=len(classes.names),
@@ -105,7 +105,7 @@ def label_data(request: Request, progress: Progress | None = None) -> dict[str, 
     _write(request, source, classes, seeds, votes, applier.report_.problems, applier)
     lost = _rows_of(source, applier.report_.problems)
     features = applier.feature_keys_
-    task = Outcome(request, source, classes, votes, store, features, lost)
+    task = LabelMaking(request, source, classes, votes, store, features, lost)
     summary = task.labeled(applier.lfs_, progress)
     summary["notes"] += [
         *replaced,
@@ -119,7 +119,7 @@ def label_data(request: Request, progress: Progress | None = None) -> dict[str, 
     return _finish(request, summary, started)
 
 
-def _known_index(request: Request) -> pa.Table | None:
+def _known_index(request: ApplyOptions) -> pa.Table | None:
     """Read the index of the run's last time, if it was of the same data."""
     index = known_images(request.out)
     if index is None or (index.schema.metadata or {}).get(_DATA) != _place(request):
@@ -127,12 +127,12 @@ def _known_index(request: Request) -> pa.Table | None:
     return index
 
 
-def _place(request: Request) -> bytes:
+def _place(request: ApplyOptions) -> bytes:
     return os.fsencode(os.path.realpath(os.path.expanduser(request.data)))
 
 
 def _label_by_foreign_votes(
-    request: Request,
+    request: ApplyOptions,
     source: ImageSource,
     started: float,
     progress: Progress | None,
@@ -144,7 +144,7 @@ def _label_by_foreign_votes(
     file = _in_order_of(source, file, request.votes_file)
     classes = reconcile(source, file.class_names, file.votes.n_classes)
     seeds = _seeds(request, source, classes)
-    _check_floor(request, source, seeds)
+    _check_baseline(request, source, seeds)
     votes = Votes(
         file.votes.hard,
         file.votes.names,
@@ -158,7 +158,7 @@ def _label_by_foreign_votes(
     problems = {source.ids[row]: why for row, why in source.known_problems.items()}
     _write(request, source, classes, seeds, votes, problems, None)
     store = RunStore(request.out)
-    task = Outcome(request, source, classes, votes, store, {}, [])
+    task = LabelMaking(request, source, classes, votes, store, {}, [])
     summary = task.labeled(None, progress)
     summary["notes"] += [
         *replaced,
@@ -235,7 +235,7 @@ def _numbers_in(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if i % 2 else (0, part) for i, part in enumerate(parts)]
 
 
-def _seeds(request: Request, source: ImageSource, classes: Classes) -> GivenLabels:
+def _seeds(request: ApplyOptions, source: ImageSource, classes: Classes) -> GivenLabels:
     if request.seed_labels is not None:
         given = read_labels(request.seed_labels, source.ids, classes.names)
         notes = (*_unreadable_seeds(source, given), *_unseeded(classes, given))
@@ -248,9 +248,11 @@ def _seeds(request: Request, source: ImageSource, classes: Classes) -> GivenLabe
     return GivenLabels(nothing, nothing)
 
 
-def _check_floor(request: Request, source: ImageSource, seeds: GivenLabels) -> None:
-    """Tell before the work that there can be no floor."""
-    if request.aggregator == FLOOR:
+def _check_baseline(
+    request: ApplyOptions, source: ImageSource, seeds: GivenLabels
+) -> None:
+    """Tell before the work that there can be no baseline."""
+    if request.aggregator == BASELINE:
         check_seeds(seeds.labels[~np.isin(seeds.rows, list(source.known_problems))])
 
 
@@ -262,7 +264,7 @@ def _unseeded(classes: Classes, given: GivenLabels) -> tuple[str, ...]:
     return (f"no seed shows {', '.join(absent)}: nothing is learned of it",)
 
 
-def _replaced(request: Request) -> tuple[str, ...]:
+def _replaced(request: ApplyOptions) -> tuple[str, ...]:
     """Say so when a run folder is used for other data than the last time."""
     index = load_images(request.out)
     if index is None or (index.schema.metadata or {}).get(_DATA) == _place(request):
@@ -282,7 +284,7 @@ def _unreadable_seeds(source: ImageSource, given: GivenLabels) -> tuple[str, ...
 
 
 def _write(
-    request: Request,
+    request: ApplyOptions,
     source: ImageSource,
     classes: Classes,
     seeds: GivenLabels,
@@ -345,7 +347,7 @@ def _rows_of(source: ImageSource, problems: dict[str, str]) -> list[int]:
     return [row for row, name in enumerate(source.ids) if name in problems]
 
 
-def _report(request: Request, report: Report) -> dict[str, Any]:
+def _report(request: ApplyOptions, report: Report) -> dict[str, Any]:
     """Write faults.json; give what the summary says of it."""
     write_atomically(
         request.out / "faults.json", to_json(report.to_dict(), indent=1).encode()
@@ -368,7 +370,7 @@ def _report(request: Request, report: Report) -> dict[str, Any]:
     }
 
 
-def _unseen_seeds(request: Request, votes: Votes) -> tuple[str, ...]:
+def _unseen_seeds(request: ApplyOptions, votes: Votes) -> tuple[str, ...]:
     if votes.seed_rows is None:
         return ()
     assert request.votes_file is not None
@@ -385,7 +387,7 @@ def _remarks(votes: Votes) -> tuple[str, ...]:
 
 
 def _finish(
-    request: Request, summary: dict[str, Any], started: float
+    request: ApplyOptions, summary: dict[str, Any], started: float
 ) -> dict[str, Any]:
     summary["seconds"] = round(time.perf_counter() - started, 2)
     path = request.out / "summary.json"

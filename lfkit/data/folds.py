@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+FOLDS = 5  # in which seeds judge what others have taught
+
 
 def deal_folds(
     labels: NDArray[np.int64], n_folds: int, random_state: int

@@ -30,7 +30,7 @@ class ReadImages:
 
     pixels: NDArray[np.uint8]
     problems: dict[int, str]
-    passing: frozenset[int] = frozenset()
+    transient: frozenset[int] = frozenset()
 
 
 class ImageSource(ABC):

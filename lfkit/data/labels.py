@@ -167,7 +167,7 @@ def scored_images(
 ) -> NDArray[np.int64]:
     """Give the classes to score by, (n,); -1 = unknown, given or unreadable.
 
-    Labels and floors are scored on the same images, copies of one another among them.
+    Labels and baselines are scored on the same images, also on copies of one another.
     """
     return np.where(given_images(source, votes, unreadable), -1, truth)
 

@@ -32,20 +32,20 @@ def lbp_codes(gray: torch.Tensor) -> torch.Tensor:
     Working size 28x28, zero beyond the border: scikit-image's "uniform" method.
     """
     padded = F.pad(gray, (1, 1, 1, 1))
-    floor = gray - _TIE
+    baseline = gray - _TIE
 
     def at(down: int, right: int) -> torch.Tensor:
         return padded[:, 1 + down : 29 + down, 1 + right : 29 + right]
 
     code = torch.zeros_like(gray, dtype=torch.uint8)
-    inner = floor - _CENTRE * gray
+    inner = baseline - _CENTRE * gray
     circle = ((0, 1), (-1, 1), (-1, 0), (-1, -1), (0, -1), (1, -1), (1, 0), (1, 1))
     for bit, (down, right) in enumerate(circle):
         if down and right:
             beside = at(down, 0) + at(0, right)
             brighter = _CORNER * at(down, right) + _BESIDE * beside >= inner
         else:
-            brighter = at(down, right) >= floor
+            brighter = at(down, right) >= baseline
         code |= brighter.to(torch.uint8) << bit
     return _uniform_codes(gray.device)[code.to(torch.int32)]
 

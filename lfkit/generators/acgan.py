@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lfkit.generators.classifier_gan import JudgedGenerator
-from lfkit.generators.gan.config import GanPlan
-from lfkit.generators.training_set import Task
+from lfkit.generators.gan.config import GanConfig
+from lfkit.generators.training_set import TrainingSet
 
 if TYPE_CHECKING:
     from lfkit.generators.gan import PairGan
 
-_PLAN = GanPlan(images_first=0.0, join="classifier")
+_PLAN = GanConfig(images_first=0.0, join="classifier")
 
 
 class Acgan(JudgedGenerator):
@@ -36,7 +36,7 @@ class Acgan(JudgedGenerator):
 
     def __init__(
         self,
-        plan: GanPlan = _PLAN,
+        plan: GanConfig = _PLAN,
         *,
         real_labels: str = "model",
         random_state: int = 0,
@@ -47,8 +47,8 @@ class Acgan(JudgedGenerator):
         self.random_state = random_state
         self.device = device
 
-    def _begin(self, task: Task) -> PairGan:
-        from lfkit.generators.gan import Extras, PairGan
+    def _begin(self, task: TrainingSet) -> PairGan:
+        from lfkit.generators.gan import PairGan, StepHooks
 
         return PairGan(
             self._real(task),
@@ -56,5 +56,5 @@ class Acgan(JudgedGenerator):
             self.plan,
             self.random_state,
             self.device,
-            Extras(keeps_judge=True),
+            StepHooks(keeps_judge=True),
         )

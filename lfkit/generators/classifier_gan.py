@@ -13,12 +13,12 @@ from lfkit.data.image_tensors import to_pixels
 from lfkit.data.votes import Votes
 from lfkit.generators.gan.config import check_choice
 from lfkit.generators.gan_generator import GanGenerator
-from lfkit.generators.training_set import Progress, Task
+from lfkit.generators.training_set import Progress, TrainingSet
 
 if TYPE_CHECKING:
     import torch
 
-    from lfkit.generators.gan import Real
+    from lfkit.generators.gan import RealImages
 
 _MATCHED = 10_000  # images
 
@@ -36,7 +36,7 @@ class ClassifiedGenerator(GanGenerator):
 
     label_kinds: ClassVar[tuple[str, ...]] = ("condition",)
     real_label_kinds: ClassVar[tuple[str, ...]] = ("model", "true", "seeds", "none")
-    is_sure_of_each: ClassVar[bool] = True
+    has_sample_confidence: ClassVar[bool] = True
     real_labels: str
 
     @property
@@ -47,16 +47,16 @@ class ClassifiedGenerator(GanGenerator):
     def _check_settings(self, has_functions: bool) -> None:
         check_choice("real_labels", self.real_labels, self.real_label_kinds)
 
-    def _real(self, task: Task) -> Real:
+    def _real(self, task: TrainingSet) -> RealImages:
         """Put real images and the labels that it may learn from on the device."""
-        from lfkit.generators.gan import Real
+        from lfkit.generators.gan import RealImages
 
-        real = Real(task.images, task.n_classes, self.device, fixed=True)
+        real = RealImages(task.images, task.n_classes, self.device, fixed=True)
         used = task.is_labeled & (self.real_labels != "none")
         real.set_pairs(task.proba * used[:, None], used.astype(np.float64))
         return real
 
-    def _name_codes(self, task: Task) -> None:
+    def _name_codes(self, task: TrainingSet) -> None:
         """Find what each class is called by the generator."""
         self.code_of_class_ = np.arange(task.n_classes)
         if self.real_labels != "none":
@@ -99,17 +99,19 @@ class JudgedGenerator(ClassifiedGenerator):
     joins: ClassVar[tuple[str, ...]] = ("classifier", "multi-hinge")
 
     def _new_made(self, shape: tuple[int, int, int], n_classes: int) -> Any:
-        from lfkit.generators.gan import Reader
-        from lfkit.generators.trained_gan import Made
+        from lfkit.generators.gan import LabelClassifier
+        from lfkit.generators.trained_gan import TrainedGan
 
-        reader = Reader(shape, n_classes, self.plan)
-        return Made(shape, n_classes, self.plan, self.device, reader=reader)
+        reader = LabelClassifier(shape, n_classes, self.plan)
+        return TrainedGan(shape, n_classes, self.plan, self.device, reader=reader)
 
-    def _finish(self, trained: Any, task: Task, progress: Progress | None) -> None:
-        from lfkit.generators.gan import Reader
+    def _finish(
+        self, trained: Any, task: TrainingSet, progress: Progress | None
+    ) -> None:
+        from lfkit.generators.gan import LabelClassifier
 
         self.made_ = self._new_made(task.shape, task.n_classes)
         self.made_.maker.load_state_dict(trained.average.module.state_dict())
-        assert isinstance(self.made_.reader, Reader)
+        assert isinstance(self.made_.reader, LabelClassifier)
         self.made_.reader.take(trained.judge_average.module)
         self._name_codes(task)

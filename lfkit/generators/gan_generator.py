@@ -13,13 +13,13 @@ from lfkit.data.votes import Votes
 from lfkit.errors import InputError
 from lfkit.generators.generator import JointGenerator
 from lfkit.generators.samples import Samples
-from lfkit.generators.training_set import Task
+from lfkit.generators.training_set import TrainingSet
 
 if TYPE_CHECKING:
     import torch
 
     from lfkit.generators.lf_votes.batch_votes import BatchVotes
-    from lfkit.generators.trained_gan import Made
+    from lfkit.generators.trained_gan import TrainedGan
     from lfkit.labeling.labeling_function import LabelingFunction
 
 
@@ -27,9 +27,9 @@ _SHOWN = 12  # images of each class
 
 
 class GanGenerator(JointGenerator):
-    """A `JointGenerator` around a `Made`; members say how it is trained."""
+    """A `JointGenerator` around a `TrainedGan`; members say how it is trained."""
 
-    made_: Made
+    made_: TrainedGan
     _block: BatchVotes | None = None
 
     def bind(self, lfs: Sequence[LabelingFunction], votes: Votes) -> None:
@@ -99,12 +99,12 @@ class GanGenerator(JointGenerator):
         """Give what the generator is told to make classes, (b,)."""
         return classes
 
-    def _new_made(self, shape: tuple[int, int, int], n_classes: int) -> Made:
-        from lfkit.generators.trained_gan import Made
+    def _new_made(self, shape: tuple[int, int, int], n_classes: int) -> TrainedGan:
+        from lfkit.generators.trained_gan import TrainedGan
 
-        return Made(shape, n_classes, self.plan, self.device)
+        return TrainedGan(shape, n_classes, self.plan, self.device)
 
-    def _preview(self, trained: Any, task: Task, step: int) -> Samples:
+    def _preview(self, trained: Any, task: TrainingSet, step: int) -> Samples:
         import torch
 
         from lfkit.nn.training_loop import mixed_seed

@@ -17,10 +17,10 @@ from sklearn.exceptions import NotFittedError
 from lfkit.data.image_tensors import to_pixels
 from lfkit.data.votes import ABSTAIN, Votes
 from lfkit.errors import InputError, RunError, TrainingError, TrainingWarning
-from lfkit.generators.gan.config import JOINS, GanPlan, check_choice
+from lfkit.generators.gan.config import JOINS, GanConfig, check_choice
 from lfkit.generators.samples import Samples, Wanted, joined, none_of
 from lfkit.generators.training.final_check import advice, what_is_broken
-from lfkit.generators.training_set import Progress, Task, checked_task
+from lfkit.generators.training_set import Progress, TrainingSet, checked_task
 from lfkit.runs.reading import read_sealed, reading, sealed
 from lfkit.runs.store import write_atomically
 
@@ -59,12 +59,12 @@ class JointGenerator(BaseEstimator, ABC):
     label_kinds: ClassVar[tuple[str, ...]]  # the values of `plan.labels` it can use
     joins: ClassVar[tuple[str, ...]] = JOINS  # the values of `plan.join` it can use
     unused: ClassVar[tuple[str, ...]] = ()  # settings of the plan that change nothing
-    is_sure_of_each: ClassVar[bool] = (
+    has_sample_confidence: ClassVar[bool] = (
         False  # knows of every image how sure its label is
     )
     functions: ClassVar[Literal["never", "may", "must"]] = "never"  # vote on its images
 
-    plan: GanPlan
+    plan: GanConfig
     random_state: int
     device: str
 
@@ -148,7 +148,7 @@ class JointGenerator(BaseEstimator, ABC):
         check_choice(f"plan.labels of {name}", self.plan.labels, self.label_kinds)
         check_choice(f"plan.join of {name}", self.plan.join, self.joins)
         for setting in self.unused:
-            if getattr(self.plan, setting) != getattr(GanPlan(), setting):
+            if getattr(self.plan, setting) != getattr(GanConfig(), setting):
                 raise InputError(f"{name} makes no use of {setting}; leave it out.")
         if self.functions == "must" and not has_functions:
             raise InputError(
@@ -337,7 +337,9 @@ class JointGenerator(BaseEstimator, ABC):
     def _unfitted(cls, config: dict[str, Any], device: str) -> Self:
         """Make a generator without its weights."""
         params = dict(config["params"])
-        plan = GanPlan(**(params["plan"] | {"augment": (*params["plan"]["augment"],)}))
+        plan = GanConfig(
+            **(params["plan"] | {"augment": (*params["plan"]["augment"],)})
+        )
         made = cls(**(params | {"plan": plan, "device": device}))
         h, w, c = map(int, config["shape"])
         if not (min(h, w) > 0 and c in (1, 3)):
@@ -358,15 +360,17 @@ class JointGenerator(BaseEstimator, ABC):
         """True if it can be asked for a class."""
 
     @abstractmethod
-    def _begin(self, task: Task) -> Trainable:
+    def _begin(self, task: TrainingSet) -> Trainable:
         """Make what is trained; the task has been checked."""
 
     @abstractmethod
-    def _finish(self, trained: Any, task: Task, progress: Progress | None) -> None:
+    def _finish(
+        self, trained: Any, task: TrainingSet, progress: Progress | None
+    ) -> None:
         """Keep what was learned; `trained` is what `_begin` made, after its steps."""
 
     @abstractmethod
-    def _preview(self, trained: Any, task: Task, step: int) -> Samples:
+    def _preview(self, trained: Any, task: TrainingSet, step: int) -> Samples:
         """Show what is generated after a step: twelve images of each class."""
 
     @abstractmethod
@@ -476,7 +480,7 @@ class JointGenerator(BaseEstimator, ABC):
             f"image can be made; {advice(self.plan)}."
         )
 
-    def _what_is_broken(self, task: Task) -> str | None:
+    def _what_is_broken(self, task: TrainingSet) -> str | None:
         made = self.sample(BLOCK, random_state=self.random_state)
         why = what_is_broken(
             made.images,

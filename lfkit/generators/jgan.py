@@ -10,18 +10,18 @@ from numpy.typing import NDArray
 
 from lfkit.classifiers import ShrinkageLDA
 from lfkit.errors import InputError
-from lfkit.generators.gan.config import GanPlan, check_choice, check_number
+from lfkit.generators.gan.config import GanConfig, check_choice, check_number
 from lfkit.generators.gan_generator import GanGenerator
-from lfkit.generators.training_set import Progress, Task
+from lfkit.generators.training_set import Progress, TrainingSet
 
 if TYPE_CHECKING:
     import torch
 
     from lfkit.generators.gan import PairGan
-    from lfkit.generators.trained_gan import Made
+    from lfkit.generators.trained_gan import TrainedGan
 
 # A quicker head makes sure labels before it knows which, and is found out by that.
-_PLAN = GanPlan(
+_PLAN = GanConfig(
     images_first=0.0, labels="head", head_on="maps", loss="hinge", rate_head=1e-4
 )
 TARGETS = ("classes", "votes", "features")
@@ -48,12 +48,12 @@ class JGan(GanGenerator):
     paper = "JGAN (Park 2019)"
     needs = "labels, or votes"
     gives = "labels it was not asked for, by a label head"
-    is_sure_of_each = True
+    has_sample_confidence = True
     label_kinds: ClassVar[tuple[str, ...]] = ("head",)
 
     def __init__(
         self,
-        plan: GanPlan = _PLAN,
+        plan: GanConfig = _PLAN,
         *,
         targets: str = "classes",
         soft: bool = True,
@@ -92,23 +92,25 @@ class JGan(GanGenerator):
                 "draw_factor by. Set stratify=false, or draw_factor to 1."
             )
 
-    def _begin(self, task: Task) -> PairGan:
-        from lfkit.generators.gan import PairGan, Real
+    def _begin(self, task: TrainingSet) -> PairGan:
+        from lfkit.generators.gan import PairGan, RealImages
 
         rows, group = self._label_rows(task)
         self._width = rows.shape[1], group
         self._decoder_ = (
             self._decoder(rows, task) if self.targets != "classes" else None
         )
-        real = Real(task.images, rows.shape[1], self.device, group, fixed=True)
+        real = RealImages(task.images, rows.shape[1], self.device, group, fixed=True)
         used = task.is_labeled if self.targets == "classes" else np.ones(len(rows))
         real.set_pairs(rows, used.astype(np.float64))
         return PairGan(real, task.shape, self.plan, self.random_state, self.device)
 
-    def _finish(self, trained: PairGan, task: Task, progress: Progress | None) -> None:
+    def _finish(
+        self, trained: PairGan, task: TrainingSet, progress: Progress | None
+    ) -> None:
         self.made_ = self._new_made(task.shape, task.n_classes)
         self.made_.maker.load_state_dict(trained.average.module.state_dict())
-        self.made_.learn_to_read(task, self.random_state, progress)
+        self.made_.fit_label_classifier(task, self.random_state, progress)
 
     def _draw(
         self, classes: NDArray[np.int64], generator: torch.Generator
@@ -119,7 +121,7 @@ class JGan(GanGenerator):
     def _named(self, labels: torch.Tensor) -> torch.Tensor:
         return labels if self._decoder_ is None else _classes(self._decoder_, labels)
 
-    def _label_rows(self, task: Task) -> tuple[NDArray[np.float32], int]:
+    def _label_rows(self, task: TrainingSet) -> tuple[NDArray[np.float32], int]:
         """Give the labels of real images, (n, d), and how many numbers sum to 1."""
         k = task.n_classes
         if self.targets == "votes":
@@ -140,7 +142,7 @@ class JGan(GanGenerator):
         named = np.eye(k, dtype=np.float32)[task.proba.argmax(axis=1)]
         return named * task.is_labeled[:, None], k
 
-    def _decoder(self, rows: NDArray[np.float32], task: Task) -> torch.nn.Linear:
+    def _decoder(self, rows: NDArray[np.float32], task: TrainingSet) -> torch.nn.Linear:
         """Fit what tells the class of a label that is none."""
         import torch
 
@@ -154,11 +156,11 @@ class JGan(GanGenerator):
             found.bias.copy_(torch.from_numpy(constants))
         return found
 
-    def _new_made(self, shape: tuple[int, int, int], n_classes: int) -> Made:
-        from lfkit.generators.trained_gan import Made
+    def _new_made(self, shape: tuple[int, int, int], n_classes: int) -> TrainedGan:
+        from lfkit.generators.trained_gan import TrainedGan
 
         n_labels, group = self._width
-        made = Made(
+        made = TrainedGan(
             shape, n_classes, self.plan, self.device, n_labels=n_labels, group=group
         )
         decoder = self._decoder_

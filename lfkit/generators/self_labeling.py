@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from lfkit.errors import InputError
 from lfkit.generators.classifier_gan import ClassifiedGenerator
-from lfkit.generators.gan.config import GanPlan, check_number
-from lfkit.generators.training_set import Progress, Task
+from lfkit.generators.gan.config import GanConfig, check_number
+from lfkit.generators.training_set import Progress, TrainingSet
 
 if TYPE_CHECKING:
-    from lfkit.generators.self_labeling_step import SelfLabeled
+    from lfkit.generators.self_labeling_step import SelfLabelingStep
 
 # R1 costs a step of the discriminator: every sixteenth, 16 times as strong.
-_PLAN = GanPlan(
+_PLAN = GanConfig(
     images_first=0.0,
     network="biggan",
     join="multi-hinge",
@@ -48,7 +48,7 @@ class SelfLabeling(ClassifiedGenerator):
 
     def __init__(
         self,
-        plan: GanPlan = _PLAN,
+        plan: GanConfig = _PLAN,
         *,
         real_labels: str = "model",
         self_label: bool = True,
@@ -80,12 +80,14 @@ class SelfLabeling(ClassifiedGenerator):
             )
         check_number("teacher_average", self.teacher_average, 0, 0.99999)
 
-    def _begin(self, task: Task) -> SelfLabeled:
-        from lfkit.generators.self_labeling_step import SelfLabeled
+    def _begin(self, task: TrainingSet) -> SelfLabelingStep:
+        from lfkit.generators.self_labeling_step import SelfLabelingStep
 
-        return SelfLabeled(task, self, self._real(task))
+        return SelfLabelingStep(task, self, self._real(task))
 
-    def _finish(self, trained: Any, task: Task, progress: Progress | None) -> None:
+    def _finish(
+        self, trained: Any, task: TrainingSet, progress: Progress | None
+    ) -> None:
         self.made_ = self._new_made(task.shape, task.n_classes)
         self.made_.maker.load_state_dict(trained.gan.average.module.state_dict())
         self.made_.reader.load_state_dict(trained.average.module.state_dict())

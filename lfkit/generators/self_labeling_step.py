@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F
 
-from lfkit.generators.gan import Extras, PairGan, Real
+from lfkit.generators.gan import PairGan, RealImages, StepHooks
 from lfkit.generators.gan.diffaugment import diffaugment
 from lfkit.generators.gan.optimizers import backward
 from lfkit.generators.trained_gan import READER_WIDTH
-from lfkit.generators.training_set import Task
-from lfkit.nn import Moment, SmallConvNet
-from lfkit.nn.distributed import ranks
+from lfkit.generators.training_set import TrainingSet
+from lfkit.nn import SmallConvNet, StepContext
+from lfkit.nn.distributed import distributed
 from lfkit.nn.ema import Average
 from lfkit.nn.randaugment import randaugment
 from lfkit.nn.state_tensors import begin_state, named_tensors
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _CERTAIN = 0.999
 
 
-class SelfLabeled:
+class SelfLabelingStep:
     """A `PairGan` whose real labels a teacher completes.
 
     Attributes
@@ -35,7 +35,9 @@ class SelfLabeled:
         average, which labels real ones.
     """
 
-    def __init__(self, task: Task, asked: SelfLabeling, real: Real) -> None:
+    def __init__(
+        self, task: TrainingSet, asked: SelfLabeling, real: RealImages
+    ) -> None:
         self.real, self.asked = real, asked
         drawn = torch.Generator().manual_seed(mixed_seed(asked.random_state, 7))
         self.teacher = SmallConvNet(
@@ -55,10 +57,10 @@ class SelfLabeled:
             asked.plan,
             asked.random_state,
             asked.device,
-            Extras(labels=self.labels),
+            StepHooks(labels=self.labels),
         )
 
-    def step(self, now: Moment) -> dict[str, torch.Tensor]:
+    def step(self, now: StepContext) -> dict[str, torch.Tensor]:
         """Take a step of the pair of networks, then one of the teacher."""
         return self.gan.step(now) | self._teach(now)
 
@@ -77,7 +79,7 @@ class SelfLabeled:
 
     @torch.no_grad()
     def labels(
-        self, rows: torch.Tensor, images: torch.Tensor, now: Moment
+        self, rows: torch.Tensor, images: torch.Tensor, now: StepContext
     ) -> tuple[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]:
         """Label real images (section 3.2, equation 6): given, agreed on, or foreseen.
 
@@ -113,7 +115,7 @@ class SelfLabeled:
         used = used | certain
         return labels, used.float(), {"share_labeled": used.float().mean()}
 
-    def _teach(self, now: Moment) -> dict[str, torch.Tensor]:
+    def _teach(self, now: StepContext) -> dict[str, torch.Tensor]:
         """Let the teacher learn from what was just generated."""
         made, asked = self.gan.made, self.asked
         if made.meant is None:  # images alone are judged so far
@@ -121,7 +123,7 @@ class SelfLabeled:
         done = now.step / max(asked.plan.n_steps, 1)
         for group in self.optimizer.param_groups:
             group["lr"] = (
-                asked.teacher_rate * now.haste * (1 + math.cos(math.pi * done)) / 2
+                asked.teacher_rate * now.lr_scale * (1 + math.cos(math.pi * done)) / 2
             )
         self.teacher.train()
         scores = self.teacher(randaugment(made.images, now.generator))
@@ -129,7 +131,7 @@ class SelfLabeled:
         self.optimizer.zero_grad(set_to_none=True)
         backward(loss, self.teacher)
         self.optimizer.step()
-        ranks().average_statistics(self.teacher)
+        distributed().average_statistics(self.teacher)
         self.average.update(self.teacher, now.step)
         right = scores.argmax(dim=1) == made.meant.argmax(dim=1)
         return {"teacher_loss": loss, "teacher_accuracy": right.float().mean()}

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from lfkit.errors import InputError
 from lfkit.generators.classifier_gan import JudgedGenerator
-from lfkit.generators.gan.config import GanPlan, check_number
-from lfkit.generators.training_set import Task
+from lfkit.generators.gan.config import GanConfig, check_number
+from lfkit.generators.training_set import TrainingSet
 
 if TYPE_CHECKING:
     import torch
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lfkit.generators.gan import PairGan
 
 # Image : class : codes as 1 : 2 : .8, as in the authors' code.
-_PLAN = GanPlan(
+_PLAN = GanConfig(
     images_first=0.0,
     join="classifier",
     pair_weight=2 / 3,
@@ -49,7 +49,7 @@ class SsInfoGan(JudgedGenerator):
 
     def __init__(
         self,
-        plan: GanPlan = _PLAN,
+        plan: GanConfig = _PLAN,
         *,
         real_labels: str = "model",
         anneal: float = 0.2,
@@ -71,8 +71,8 @@ class SsInfoGan(JudgedGenerator):
                 "classes only labels of real images teach. Set join to 'classifier'."
             )
 
-    def _begin(self, task: Task) -> PairGan:
-        from lfkit.generators.gan import Extras, PairGan
+    def _begin(self, task: TrainingSet) -> PairGan:
+        from lfkit.generators.gan import PairGan, StepHooks
 
         real = self._real(task)
         labeled = real.weights.cpu().numpy() > 0
@@ -82,7 +82,7 @@ class SsInfoGan(JudgedGenerator):
             self.plan,
             self.random_state,
             self.device,
-            Extras(
+            StepHooks(
                 rows=LabeledRows(labeled, self),
                 keeps_judge=True,
                 # Nobody else can teach it: the codes would mean nothing.

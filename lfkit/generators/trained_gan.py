@@ -11,11 +11,11 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from lfkit.data.image_tensors import to_pixels
-from lfkit.generators.gan import Maker, Reader, make_images
-from lfkit.generators.gan.config import GanPlan
+from lfkit.generators.gan import GeneratorNetwork, LabelClassifier, make_images
+from lfkit.generators.gan.config import GanConfig
 from lfkit.generators.generator import BLOCK
 from lfkit.generators.lf_votes.batch_votes import BatchVotes
-from lfkit.generators.training_set import Progress, Task
+from lfkit.generators.training_set import Progress, TrainingSet
 from lfkit.nn import SmallConvNet, TrainingPlan, look, train
 from lfkit.nn.training_loop import mixed_seed
 
@@ -26,20 +26,20 @@ _MOST_BYTES = 500_000_000
 _CHECKED_BLOCKS = 8  # of 256 images: how sure a label of each class is
 
 
-class Made:
+class TrainedGan:
     """The averaged generator, in evaluation mode, and what is known of its labels.
 
     Parameters
     ----------
     shape : (h, w, c).
-    n_labels, group : width and kind of a label, of `Maker`; None: classes.
+    n_labels, group : width and kind of a label, of `GeneratorNetwork`; None: classes.
     reader : names the class of real images; None: a network of its own.
 
     Attributes
     ----------
     maker : makes images.
     decoded : turns labels that it makes, (n, n_labels), into classes, (n, k).
-    reader : names the class of a real image, or None before `learn_to_read`.
+    reader : names the class of a real image, or None before `fit_label_classifier`.
     agreement : (k,) how often the functions' vote is what an image was made to be.
     """
 
@@ -47,18 +47,18 @@ class Made:
         self,
         shape: tuple[int, int, int],
         n_classes: int,
-        plan: GanPlan,
+        plan: GanConfig,
         device: str,
         *,
         n_labels: int | None = None,
         group: int | None = None,
-        reader: Reader | None = None,
+        reader: LabelClassifier | None = None,
     ) -> None:
         self.shape, self.n_classes = shape, n_classes
         self.plan, self.device = plan, device
         self.n_labels = n_classes if n_labels is None else n_labels
         nothing = torch.Generator().manual_seed(0)
-        self.maker = Maker(
+        self.maker = GeneratorNetwork(
             shape,
             self.n_labels,
             plan,
@@ -66,7 +66,7 @@ class Made:
             group=self.n_labels if group is None else group,
         ).to(device)
         own = SmallConvNet(shape, n_classes, width=READER_WIDTH, generator=nothing)
-        self.reader: SmallConvNet | Reader = own if reader is None else reader
+        self.reader: SmallConvNet | LabelClassifier = own if reader is None else reader
         self.reader.to(device)
         self.decoded: Callable[[torch.Tensor], torch.Tensor] = lambda labels: labels
         self.agreement = np.full(n_classes, np.nan)
@@ -96,8 +96,8 @@ class Made:
             return images, np.zeros((len(classes), self.n_classes))
         return images, self.decoded(made).double().cpu().numpy()
 
-    def learn_to_read(
-        self, task: Task, random_state: int, progress: Progress | None = None
+    def fit_label_classifier(
+        self, task: TrainingSet, random_state: int, progress: Progress | None = None
     ) -> None:
         """Train a network on real images with their labels and on generated pairs."""
         rng = np.random.default_rng([random_state, 3])
@@ -128,7 +128,7 @@ class Made:
         return np.concatenate(parts) if parts else np.zeros((0, self.n_classes))
 
     def check_agreement(
-        self, block: BatchVotes, label: Any, task: Task, random_state: int
+        self, block: BatchVotes, label: Any, task: TrainingSet, random_state: int
     ) -> None:
         """Ask the functions about some generated images.
 
@@ -149,7 +149,7 @@ class Made:
         self.agreement = (right + overall) / (seen + 1)
 
     def _drawn(
-        self, task: Task, random_state: int, purpose: int, number: int
+        self, task: TrainingSet, random_state: int, purpose: int, number: int
     ) -> tuple[torch.Tensor, NDArray[np.float64]]:
         seed = mixed_seed(random_state, purpose, number)
         classes = np.random.default_rng(seed).choice(

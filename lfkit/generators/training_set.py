@@ -20,7 +20,7 @@ Progress = Callable[[int, int], None]  # (done, of how many)
 
 
 @dataclass(frozen=True, eq=False)
-class Task:
+class TrainingSet:
     """Images, votes and labels.
 
     Attributes
@@ -63,7 +63,7 @@ def checked_task(
     lfs: Sequence[LabelingFunction],
     class_prior: ArrayLike | None,
     seed_proba: ArrayLike | None,
-) -> Task:
+) -> TrainingSet:
     """Check what `JointGenerator.fit` was given."""
     images, known = np.asarray(images), np.asarray(proba, np.float64)
     _check_images(images)
@@ -86,7 +86,7 @@ def checked_task(
     prior[named] = np.asarray(shares, np.float64)[named]
     prior /= prior.sum()
     held_out = None if seed_proba is None else np.asarray(seed_proba, np.float64)
-    return Task(images, votes, known, prior, tuple(lfs), held_out)
+    return TrainingSet(images, votes, known, prior, tuple(lfs), held_out)
 
 
 def _check_images(images: NDArray[Any]) -> None:

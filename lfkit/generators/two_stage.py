@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from lfkit.generators.gan.config import GanPlan
+from lfkit.generators.gan.config import GanConfig
 from lfkit.generators.gan_generator import GanGenerator
-from lfkit.generators.training_set import Progress, Task
+from lfkit.generators.training_set import Progress, TrainingSet
 
 if TYPE_CHECKING:
     import torch
 
     from lfkit.generators.gan import PairGan
 
-_PLAN = GanPlan(images_first=0.0)
+_PLAN = GanConfig(images_first=0.0)
 
 
 class TwoStage(GanGenerator):
@@ -38,7 +38,7 @@ class TwoStage(GanGenerator):
 
     def __init__(
         self,
-        plan: GanPlan = _PLAN,
+        plan: GanConfig = _PLAN,
         *,
         random_state: int = 0,
         device: str = "cpu",
@@ -52,19 +52,21 @@ class TwoStage(GanGenerator):
         """True: it is told the class."""
         return True
 
-    def _begin(self, task: Task) -> PairGan:
-        from lfkit.generators.gan import PairGan, Real
+    def _begin(self, task: TrainingSet) -> PairGan:
+        from lfkit.generators.gan import PairGan, RealImages
 
         k = task.n_classes
-        real = Real(task.images, k, self.device)
+        real = RealImages(task.images, k, self.device)
         named = np.eye(k)[task.proba.argmax(axis=1)]
         real.set_pairs(named, task.is_labeled.astype(np.float64))
         return PairGan(real, task.shape, self.plan, self.random_state, self.device)
 
-    def _finish(self, trained: PairGan, task: Task, progress: Progress | None) -> None:
+    def _finish(
+        self, trained: PairGan, task: TrainingSet, progress: Progress | None
+    ) -> None:
         self.made_ = self._new_made(task.shape, task.n_classes)
         self.made_.maker.load_state_dict(trained.average.module.state_dict())
-        self.made_.learn_to_read(task, self.random_state, progress)
+        self.made_.fit_label_classifier(task, self.random_state, progress)
 
     def _draw(
         self, classes: NDArray[np.int64], generator: torch.Generator

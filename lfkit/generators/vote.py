@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from lfkit.aggregators.aggregate import make_aggregator
 from lfkit.data.votes import ABSTAIN, Votes
-from lfkit.generators.gan.config import GanPlan
+from lfkit.generators.gan.config import GanConfig
 from lfkit.generators.gan_generator import GanGenerator
-from lfkit.generators.training_set import Progress, Task
+from lfkit.generators.training_set import Progress, TrainingSet
 
 if TYPE_CHECKING:
     import torch
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lfkit.generators.gan import PairGan
     from lfkit.labeling.labeling_function import LabelingFunction
 
-_PLAN = GanPlan(labels="none")
+_PLAN = GanConfig(labels="none")
 
 
 class Vote(GanGenerator):
@@ -42,7 +42,7 @@ class Vote(GanGenerator):
 
     def __init__(
         self,
-        plan: GanPlan = _PLAN,
+        plan: GanConfig = _PLAN,
         *,
         aggregator: str = "auto",
         random_state: int = 0,
@@ -66,16 +66,18 @@ class Vote(GanGenerator):
             votes
         )
 
-    def _begin(self, task: Task) -> PairGan:
-        from lfkit.generators.gan import PairGan, Real
+    def _begin(self, task: TrainingSet) -> PairGan:
+        from lfkit.generators.gan import PairGan, RealImages
 
-        real = Real(task.images, task.n_classes, self.device)
+        real = RealImages(task.images, task.n_classes, self.device)
         return PairGan(real, task.shape, self.plan, self.random_state, self.device)
 
-    def _finish(self, trained: PairGan, task: Task, progress: Progress | None) -> None:
+    def _finish(
+        self, trained: PairGan, task: TrainingSet, progress: Progress | None
+    ) -> None:
         self.made_ = self._new_made(task.shape, task.n_classes)
         self.made_.maker.load_state_dict(trained.average.module.state_dict())
-        self.made_.learn_to_read(task, self.random_state, progress)
+        self.made_.fit_label_classifier(task, self.random_state, progress)
         self.bind(task.lfs, task.votes)
 
     def _draw(

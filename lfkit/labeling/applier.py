@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfkit.data.image_source import ImageSource
+from lfkit.data.progress import Progress
 from lfkit.data.vote_columns import originals, place_out_of_fold, place_votes
 from lfkit.data.votes import ABSTAIN, Votes
 from lfkit.errors import DataError, DeclarationError, FaultError
@@ -34,8 +35,6 @@ from lfkit.runs.store import Block, MemoryStore, Store, block_size
 _FEW_IMAGES = 512
 # A per-image function may take a second an image: a kill must not cost many minutes.
 _SLOW_BLOCK = 128
-
-Progress = Callable[[str, int, int], None]
 
 
 class LFApplier:
@@ -283,7 +282,7 @@ class LFApplier:
                 f"a worker process cannot run the labeling functions: {name!r} {why}."
             )
         failures = runner.feature_faults()
-        hopeless = {lf.name: runner.hopeless(lf) for lf in lfs}
+        disabled_by = {lf.name: runner.disabled_by(lf) for lf in lfs}
         for j, lf in enumerate(lfs):
             if lf.name in columns:
                 place_votes(lf, columns[lf.name].votes, rows, j, hard, soft)
@@ -294,7 +293,7 @@ class LFApplier:
             hard = hard[original]
             soft = None if soft is None else soft[original]
         votes = Votes(hard, tuple(lf.name for lf in lfs), k, soft=soft)
-        return self._without(votes, hopeless, runner.not_loaded)
+        return self._without(votes, disabled_by, runner.not_loaded)
 
     def _report(
         self,
@@ -324,17 +323,17 @@ class LFApplier:
     def _without(
         self,
         votes: Votes,
-        hopeless: Mapping[str, str | None],
+        disabled_by: Mapping[str, str | None],
         not_loaded: Mapping[str, str],
     ) -> Votes:
         """Leave out functions that were killed too often, or could not be loaded.
 
         Parameters
         ----------
-        hopeless : function name → who was killed, itself or a feature; or None.
+        disabled_by : function name → who was killed, itself or a feature; or None.
         """
         self.report_.left_out.update(not_loaded)
-        for name, culprit in hopeless.items():
+        for name, culprit in disabled_by.items():
             if culprit is not None:
                 who = "" if culprit == name else f"its feature {culprit!r} "
                 self.report_.left_out[name] = (
@@ -343,7 +342,7 @@ class LFApplier:
         kept = [
             j
             for j, name in enumerate(votes.names)
-            if hopeless[name] is None and name not in not_loaded
+            if disabled_by[name] is None and name not in not_loaded
         ]
         if not kept:
             name = votes.names[0]

@@ -10,9 +10,9 @@ from lfkit.metrics.image_set import ImageSet as ImageSet
 from lfkit.metrics.inception_score import InceptionScore as InceptionScore
 from lfkit.metrics.kernel import KernelDistance as KernelDistance
 from lfkit.metrics.metric import Metric as Metric
+from lfkit.metrics.metric import MetricContext as MetricContext
 from lfkit.metrics.metric import Protocol as Protocol
 from lfkit.metrics.metric import Score as Score
-from lfkit.metrics.metric import Tools as Tools
 from lfkit.metrics.oversampling import SmoteGain as SmoteGain
 from lfkit.metrics.parzen import ParzenWindow as ParzenWindow
 from lfkit.metrics.prdc import Neighborhoods as Neighborhoods

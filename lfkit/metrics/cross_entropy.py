@@ -9,7 +9,7 @@ import numpy as np
 
 from lfkit.metrics.image_set import ImageSet
 from lfkit.metrics.labeled_metric import judged, left_out, why_unlabeled, why_unlike
-from lfkit.metrics.metric import Metric, Need, Protocol, Score, Tools
+from lfkit.metrics.metric import Metric, MetricContext, Need, Protocol, Score
 
 # A judge in float32 gives 0 to what it all but excludes; one such image must not
 # outweigh all others.
@@ -34,14 +34,14 @@ class CrossEntropy(Metric):
     needs: ClassVar[frozenset[Need]] = frozenset({"labels", "judge"})
 
     def why_not(
-        self, generated: ImageSet, real: ImageSet | None, tools: Tools
+        self, generated: ImageSet, real: ImageSet | None, tools: MetricContext
     ) -> str | None:
         """Say what is missing to compute it, or None."""
         missing = super().why_not(generated, real, tools)
         return missing or why_unlabeled(generated)
 
     def score(
-        self, generated: ImageSet, real: ImageSet | None, tools: Tools
+        self, generated: ImageSet, real: ImageSet | None, tools: MetricContext
     ) -> Sequence[Score]:
         """Give the cross-entropy of generated pairs and of those of `tools.test`."""
         details: dict[str, float | str] = {
@@ -70,7 +70,9 @@ class CrossEntropy(Metric):
         ]
 
 
-def _surprise(images: ImageSet, tools: Tools) -> tuple[float, float | None, int]:
+def _surprise(
+    images: ImageSet, tools: MetricContext
+) -> tuple[float, float | None, int]:
     """Give mean, standard error and number of -log p(label)."""
     labels = images.labels
     total, squares, n = 0.0, 0.0, 0

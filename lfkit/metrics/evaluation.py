@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,11 @@ from lfkit.classifiers import one_hot
 from lfkit.data.datasets import open_images
 from lfkit.data.files import refuse_links
 from lfkit.data.image_source import ImageSource
+from lfkit.data.progress import Progress
 from lfkit.errors import InputError
 from lfkit.generators.training.final_check import what_is_broken
 from lfkit.labeling.classes import reconcile
-from lfkit.metrics import METRICS, ImageSet, Score, Tools
+from lfkit.metrics import METRICS, ImageSet, MetricContext, Score
 from lfkit.metrics.extractors import (
     EXTRACTORS,
     DomainClassifier,
@@ -27,13 +28,11 @@ from lfkit.metrics.extractors import (
 )
 from lfkit.metrics.generated_images import Generated
 from lfkit.runs.cache_keys import fingerprint
-from lfkit.runs.run import LoadedRun
+from lfkit.runs.run import Run
 
 _LEAST, _LOOKED_AT = 50, 256  # generated images that tell whether they are broken
 _TRAINED = 1000  # steps, of generators that leave their own number untold
 _LOOKS, _BATCH = 20, 128  # of the domain classifier at an image, and images a step
-
-Progress = Callable[[str, int, int], None]
 
 
 class Evaluation:
@@ -59,7 +58,7 @@ class Evaluation:
 
     def __init__(
         self,
-        run: LoadedRun,
+        run: Run,
         source: ImageSource,
         *,
         against: str | None = None,
@@ -90,7 +89,7 @@ class Evaluation:
         domain = None
         if (self.has_truth and needs_judge) or extractor == "domain":
             domain = self._domain_classifier()
-        self.tools = Tools(
+        self.tools = MetricContext(
             extractor=_chosen(extractor, domain, weights, self.device),
             judge=domain.predict_proba if domain and self.has_truth else None,
             judge_name=domain.title if domain and self.has_truth else "",

@@ -13,7 +13,7 @@ from scipy.special import xlogy
 from lfkit.errors import InputError
 from lfkit.metrics.extractors import Extractor
 from lfkit.metrics.image_set import ImageSet
-from lfkit.metrics.metric import Tools
+from lfkit.metrics.metric import MetricContext
 
 N_SPLITS = 10
 _MOST_ROWS = 10_000
@@ -74,7 +74,7 @@ class Extracted:
         return self.moments.n
 
 
-def extracted(images: ImageSet, tools: Tools) -> Extracted:
+def extracted(images: ImageSet, tools: MetricContext) -> Extracted:
     """Look at a set with the tools' extractor; each set is looked at only once."""
     if tools.extractor is None:
         raise InputError(f"the features of {images.name} need an extractor; give one.")
@@ -90,7 +90,7 @@ _SEEN: WeakKeyDictionary[ImageSet, dict[tuple[str, int], Extracted]]
 _SEEN = WeakKeyDictionary()
 
 
-def _look(images: ImageSet, extractor: Extractor, tools: Tools) -> Extracted:
+def _look(images: ImageSet, extractor: Extractor, tools: MetricContext) -> Extracted:
     n, d, k = len(images), extractor.width, images.n_classes
     rng = np.random.default_rng([tools.random_state, n])
     order = rng.permutation(n)

@@ -13,7 +13,7 @@ from lfkit.aggregators.calibration import log_losses, measure
 from lfkit.errors import InputError
 from lfkit.metrics.image_set import ImageSet
 from lfkit.metrics.labeled_metric import judged, left_out, why_unlabeled, why_unlike
-from lfkit.metrics.metric import Metric, Need, Protocol, Score, Tools
+from lfkit.metrics.metric import Metric, MetricContext, Need, Protocol, Score
 
 
 class LabelFidelity(Metric):
@@ -46,7 +46,7 @@ class LabelFidelity(Metric):
         self.target_shares = target_shares
 
     def why_not(
-        self, generated: ImageSet, real: ImageSet | None, tools: Tools
+        self, generated: ImageSet, real: ImageSet | None, tools: MetricContext
     ) -> str | None:
         """Say what is missing to compute it, or None."""
         missing = super().why_not(generated, real, tools) or why_unlabeled(generated)
@@ -59,7 +59,7 @@ class LabelFidelity(Metric):
         return missing
 
     def score(
-        self, generated: ImageSet, real: ImageSet | None, tools: Tools
+        self, generated: ImageSet, real: ImageSet | None, tools: MetricContext
     ) -> Sequence[Score]:
         """Give agreement, class shares and calibration of the labels."""
         target = self._target(generated, real)
@@ -101,7 +101,7 @@ class LabelFidelity(Metric):
 
 
 def _judge_classes(
-    images: ImageSet, tools: Tools
+    images: ImageSet, tools: MetricContext
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Give the rows that could be judged and their classes; only pixels are large."""
     rows, classes = [], []
@@ -160,7 +160,7 @@ def _agreement(
     return scores
 
 
-def _of_real(generated: ImageSet, tools: Tools) -> list[Score]:
+def _of_real(generated: ImageSet, tools: MetricContext) -> list[Score]:
     test = tools.test
     if test is None or why_unlike(generated, test):
         return []

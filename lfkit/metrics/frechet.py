@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lfkit.metrics.feature_statistics import Moments, extracted
 from lfkit.metrics.image_set import ImageSet
-from lfkit.metrics.metric import Metric, Protocol, Score, Tools
+from lfkit.metrics.metric import Metric, MetricContext, Protocol, Score
 
 _ENOUGH_PER_FEATURE = 10
 
@@ -29,7 +29,7 @@ class FrechetDistance(Metric):
     needs = frozenset({"real", "extractor"})
 
     def score(
-        self, generated: ImageSet, real: ImageSet | None, tools: Tools
+        self, generated: ImageSet, real: ImageSet | None, tools: MetricContext
     ) -> Sequence[Score]:
         """Give FID, and with labels on both sides each class's and their mean."""
         assert real is not None, "see needs"

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from lfkit.metrics.image_set import ImageSet
 from lfkit.metrics.labeled_metric import why_unlike
-from lfkit.metrics.metric import Metric, Need, Score, Tools
+from lfkit.metrics.metric import Metric, MetricContext, Need, Score
 from lfkit.metrics.trained_classifiers import (
     DEFAULT_IMAGES,
     DEFAULT_STEPS,
@@ -49,14 +49,14 @@ class GanTest(Metric):
         self.recipe = Recipe(n_steps, n_trainings, n_images)
 
     def why_not(
-        self, generated: ImageSet, real: ImageSet | None, tools: Tools
+        self, generated: ImageSet, real: ImageSet | None, tools: MetricContext
     ) -> str | None:
         """Say what is missing to compute it, or None."""
         missing = super().why_not(generated, real, tools)
         return missing or why_unlike(generated, real)
 
     def score(
-        self, generated: ImageSet, real: ImageSet | None, tools: Tools
+        self, generated: ImageSet, real: ImageSet | None, tools: MetricContext
     ) -> Sequence[Score]:
         """Give accuracy and cross-entropy on generated pairs, and on `tools.test`."""
         assert real is not None, "why_not has looked"

@@ -10,7 +10,7 @@ from scipy.special import xlogy
 
 from lfkit.metrics.feature_statistics import SplitSums, extracted
 from lfkit.metrics.image_set import ImageSet
-from lfkit.metrics.metric import Metric, Protocol, Score, Tools
+from lfkit.metrics.metric import Metric, MetricContext, Protocol, Score
 
 
 class InceptionScore(Metric):
@@ -26,7 +26,7 @@ class InceptionScore(Metric):
     needs = frozenset({"extractor"})
 
     def why_not(
-        self, generated: ImageSet, real: ImageSet | None, tools: Tools
+        self, generated: ImageSet, real: ImageSet | None, tools: MetricContext
     ) -> str | None:
         """Say what is missing: an extractor, or one that knows classes."""
         missing = super().why_not(generated, real, tools)
@@ -35,7 +35,7 @@ class InceptionScore(Metric):
         return missing
 
     def score(
-        self, generated: ImageSet, real: ImageSet | None, tools: Tools
+        self, generated: ImageSet, real: ImageSet | None, tools: MetricContext
     ) -> Sequence[Score]:
         """Give the score; `error` is its standard deviation over the parts."""
         found = extracted(generated, tools)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lfkit.metrics.feature_statistics import extracted
 from lfkit.metrics.image_set import ImageSet
-from lfkit.metrics.metric import Metric, Protocol, Score, Tools
+from lfkit.metrics.metric import Metric, MetricContext, Protocol, Score
 
 _MOST_SUBSETS = 10
 _MOST_PER_SUBSET = 1000
@@ -30,7 +30,7 @@ class KernelDistance(Metric):
     needs = frozenset({"real", "extractor"})
 
     def score(
-        self, generated: ImageSet, real: ImageSet | None, tools: Tools
+        self, generated: ImageSet, real: ImageSet | None, tools: MetricContext
     ) -> Sequence[Score]:
         """Give KID and its standard error over the subsets."""
         assert real is not None, "see needs"

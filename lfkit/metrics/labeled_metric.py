@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from lfkit.errors import DataError, InputError
 from lfkit.metrics.image_set import ImageSet
-from lfkit.metrics.metric import Tools
+from lfkit.metrics.metric import MetricContext
 
 
 def labeled_chunks(
@@ -34,7 +34,7 @@ def labeled_chunks(
 
 
 def judged(
-    images: ImageSet, tools: Tools
+    images: ImageSet, tools: MetricContext
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64]]]:
     """Yield rows, (b,), and the judge's probabilities, (b, k), of labeled images."""
     assert tools.judge is not None, "why_not has looked"

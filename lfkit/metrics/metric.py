@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
+from lfkit.data.progress import Progress
 from lfkit.metrics.extractors import Extractor
 from lfkit.metrics.image_set import ImageSet
 
-Progress = Callable[[str, int, int], None]
 Need = Literal["real", "real labels", "labels", "extractor", "judge", "test"]
 
 
@@ -94,7 +94,7 @@ class Score:
 
 
 @dataclass(frozen=True, eq=False)
-class Tools:
+class MetricContext:
     """What metrics share.
 
     Attributes
@@ -143,7 +143,7 @@ class Metric(ABC):
     slow: ClassVar[bool] = False
 
     def why_not(
-        self, generated: ImageSet, real: ImageSet | None, tools: Tools
+        self, generated: ImageSet, real: ImageSet | None, tools: MetricContext
     ) -> str | None:
         """Say what is missing to compute it, or None."""
         has: dict[Need, bool] = {
@@ -159,6 +159,6 @@ class Metric(ABC):
 
     @abstractmethod
     def score(
-        self, generated: ImageSet, real: ImageSet | None, tools: Tools
+        self, generated: ImageSet, real: ImageSet | None, tools: MetricContext
     ) -> Sequence[Score]:
         """Compute the scores; only called where `why_not` is None."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from lfkit.metrics.image_set import ImageSet
 from lfkit.metrics.labeled_metric import why_unlike
-from lfkit.metrics.metric import Metric, Need, Score, Tools
+from lfkit.metrics.metric import Metric, MetricContext, Need, Score
 from lfkit.metrics.trained_classifiers import (
     DEFAULT_IMAGES,
     DEFAULT_STEPS,
@@ -60,7 +60,7 @@ class SmoteGain(Metric):
         self.recipe = Recipe(n_steps, n_trainings, n_images)
 
     def why_not(
-        self, generated: ImageSet, real: ImageSet | None, tools: Tools
+        self, generated: ImageSet, real: ImageSet | None, tools: MetricContext
     ) -> str | None:
         """Say what is missing to compute it, or None."""
         if find_spec("imblearn") is None:
@@ -78,7 +78,7 @@ class SmoteGain(Metric):
         return _why_no_lines(real.labels[rows], real.name)
 
     def score(
-        self, generated: ImageSet, real: ImageSet | None, tools: Tools
+        self, generated: ImageSet, real: ImageSet | None, tools: MetricContext
     ) -> Sequence[Score]:
         """Give the gain of real + SMOTE images over real ones alone."""
         assert real is not None, "why_not has looked"

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from lfkit.metrics.image_set import ImageSet
-from lfkit.metrics.metric import Metric, Protocol, Score, Tools
+from lfkit.metrics.metric import Metric, MetricContext, Protocol, Score
 
 # As Goodfellow et al. (2014) tried them, https://arxiv.org/abs/1406.2661.
 BANDWIDTHS = np.logspace(-1, 0, 10)
@@ -33,7 +33,7 @@ class ParzenWindow(Metric):
     needs = frozenset({"real"})
 
     def why_not(
-        self, generated: ImageSet, real: ImageSet | None, tools: Tools
+        self, generated: ImageSet, real: ImageSet | None, tools: MetricContext
     ) -> str | None:
         """Say what is missing; both sides must be of one shape."""
         if real is not None and real.shape != generated.shape:
@@ -41,7 +41,7 @@ class ParzenWindow(Metric):
         return super().why_not(generated, real, tools)
 
     def score(
-        self, generated: ImageSet, real: ImageSet | None, tools: Tools
+        self, generated: ImageSet, real: ImageSet | None, tools: MetricContext
     ) -> Sequence[Score]:
         """Give the mean over real images and its standard error."""
         assert real is not None, "see needs"
@@ -83,7 +83,7 @@ class ParzenWindow(Metric):
         n_generated: int,
         n_real: int,
         real: ImageSet,
-        tools: Tools,
+        tools: MetricContext,
         details: Mapping[str, float | str],
     ) -> Protocol:
         return Protocol(
@@ -127,7 +127,7 @@ def _of_real(
     rows: NDArray[np.int64],
     samples: NDArray[np.uint8],
     bandwidths: NDArray[np.float64],
-    tools: Tools,
+    tools: MetricContext,
 ) -> NDArray[np.float64]:
     """Stream real images through `log_densities`: (s, b)."""
     parts = [np.zeros((len(bandwidths), 0))]

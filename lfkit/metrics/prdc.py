@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lfkit.metrics.feature_statistics import extracted
 from lfkit.metrics.image_set import ImageSet
-from lfkit.metrics.metric import Metric, Protocol, Score, Tools
+from lfkit.metrics.metric import Metric, MetricContext, Protocol, Score
 
 _N_NEIGHBORS = 5
 _AT_ONCE = 512  # rows whose distances to all others are held: 40 MB for 10,000
@@ -31,7 +31,7 @@ class Neighborhoods(Metric):
     needs = frozenset({"real", "extractor"})
 
     def score(
-        self, generated: ImageSet, real: ImageSet | None, tools: Tools
+        self, generated: ImageSet, real: ImageSet | None, tools: MetricContext
     ) -> Sequence[Score]:
         """Give the four shares; density may exceed 1."""
         assert real is not None, "see needs"

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from lfkit.errors import InputError
 from lfkit.metrics.image_set import ImageSet
 from lfkit.metrics.labeled_metric import labeled_chunks
-from lfkit.metrics.metric import Protocol, Score, Tools
+from lfkit.metrics.metric import MetricContext, Protocol, Score
 
 # 65 s a training of 28x28 images on one core.
 DEFAULT_STEPS = 1000
@@ -29,7 +29,7 @@ class Recipe:
     Attributes
     ----------
     n_steps : updates of the weights, however many images there are.
-    n_trainings : from the seeds `Tools.random_state`, and one more each.
+    n_trainings : from the seeds `MetricContext.random_state`, and one more each.
     n_images : most images of each kind to train on, drawn at random; memory is theirs.
     """
 
@@ -119,7 +119,7 @@ def draw_pairs(images: ImageSet, most: int, random_state: int) -> Pairs:
 
 
 def train_and_test(
-    recipe: Recipe, pairs: Pairs, on: list[ImageSet], tools: Tools, text: str
+    recipe: Recipe, pairs: Pairs, on: list[ImageSet], tools: MetricContext, text: str
 ) -> list[Tested]:
     """Train on pairs, and test on each set of labeled images.
 
@@ -139,7 +139,9 @@ def train_and_test(
     ]
 
 
-def _train(recipe: Recipe, pairs: Pairs, i: int, tools: Tools, text: str) -> Any:
+def _train(
+    recipe: Recipe, pairs: Pairs, i: int, tools: MetricContext, text: str
+) -> Any:
     """Train the i-th network, and tell the progress over all of them."""
     from lfkit.nn import TrainingPlan, train
 
@@ -183,7 +185,7 @@ def score_of(
 
 def protocol_of(
     recipe: Recipe,
-    tools: Tools,
+    tools: MetricContext,
     details: Mapping[str, float | str],
     *,
     n_generated: int = 0,

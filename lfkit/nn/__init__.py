@@ -3,8 +3,8 @@
 from lfkit.nn.augment import Augmentation as Augmentation
 from lfkit.nn.augment import augment as augment
 from lfkit.nn.compute import Compute as Compute
-from lfkit.nn.distributed import Ranks as Ranks
-from lfkit.nn.distributed import ranks as ranks
+from lfkit.nn.distributed import Distributed as Distributed
+from lfkit.nn.distributed import distributed as distributed
 from lfkit.nn.networks import SmallConvNet as SmallConvNet
 from lfkit.nn.networks import look as look
 from lfkit.nn.pretrained import FineTuned as FineTuned
@@ -22,7 +22,7 @@ from lfkit.nn.train_classifier import train as train
 from lfkit.nn.train_classifier import training_step as training_step
 from lfkit.nn.training_loop import Checkpoints as Checkpoints
 from lfkit.nn.training_loop import Journal as Journal
-from lfkit.nn.training_loop import Moment as Moment
+from lfkit.nn.training_loop import StepContext as StepContext
 from lfkit.nn.training_loop import Trainable as Trainable
 from lfkit.nn.training_loop import run_steps as run_steps
 from lfkit.nn.training_loop import seconds_per_step as seconds_per_step

@@ -55,7 +55,7 @@ def augment(
         drawn = torch.rand(n, generator=generator, device=images.device)
         return ((drawn * 2 - 1) * most).view(shape)
 
-    # x^gamma has no gradient to lose here; the floor keeps 0 from becoming NaN.
+    # x^gamma has no gradient to lose here; the baseline keeps 0 from becoming NaN.
     changed = moved.clamp(1e-4, 1) ** torch.exp(uniform(how.gamma))
     changed = changed * (1 + uniform(how.contrast))
     grain = torch.randn(images.shape, generator=generator, device=images.device)

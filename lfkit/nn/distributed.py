@@ -18,7 +18,7 @@ from torch import nn
 from lfkit.errors import InputError
 
 
-class Ranks:
+class Distributed:
     """One process among several, or alone.
 
     Attributes
@@ -91,12 +91,12 @@ class Ranks:
 
 
 @lru_cache(maxsize=1)
-def ranks() -> Ranks:
+def distributed() -> Distributed:
     """Tell which process this is; `torchrun` says so in the environment."""
     if int(os.environ.get("WORLD_SIZE", "1")) < 2:
-        return Ranks()
+        return Distributed()
     state = _state()
-    return Ranks(state.process_index, state.num_processes, str(state.device))
+    return Distributed(state.process_index, state.num_processes, str(state.device))
 
 
 def _state() -> Any:

@@ -21,13 +21,13 @@ from lfkit.nn.pretrained import Network, make_network
 from lfkit.nn.state_tensors import begin_state, named_tensors
 from lfkit.nn.training_loop import (
     Checkpoints,
-    Moment,
+    StepContext,
     mixed_seed,
     run_steps,
     seconds_per_step,
 )
 
-_HASTE_OF_NEW = 5.0
+_RATE_OF_NEW = 5.0
 _LEARNED = 100  # steps after which a network must be better than guessing
 _LOOKED_AT = 256  # images that tell
 _WORSE = 1.5  # times the loss of a guess, and one more
@@ -193,7 +193,7 @@ def training_step(
     drawn = torch.Generator(device).manual_seed(0)
 
     def step() -> None:
-        learner.step(Moment(0, drawn))
+        learner.step(StepContext(0, drawn))
 
     return step
 
@@ -309,7 +309,7 @@ class _Learner:
                     if (weight.ndim > 1) == decays and (weight in new) == is_new
                 ],
                 "weight_decay": plan.weight_decay if decays else 0.0,
-                "haste": _HASTE_OF_NEW if is_new else 1.0,
+                "lr_scale": _RATE_OF_NEW if is_new else 1.0,
             }
             for decays in (True, False)
             for is_new in (False, True)
@@ -321,7 +321,7 @@ class _Learner:
         )
         begin_state(self.optimizer)
 
-    def step(self, now: Moment) -> dict[str, torch.Tensor]:
+    def step(self, now: StepContext) -> dict[str, torch.Tensor]:
         """Take one step; returns the loss."""
         pixels, targets = self.batches(now.step)
         images = as_images(pixels, self.device)
@@ -330,7 +330,7 @@ class _Learner:
         target = torch.from_numpy(targets).to(self.device)
         self.network.train()
         for group in self.optimizer.param_groups:
-            group["lr"] = _rate(self.plan, now.step) * now.haste * group["haste"]
+            group["lr"] = _rate(self.plan, now.step) * now.lr_scale * group["lr_scale"]
         with self.compute.autocast(self.device):
             scores = self.network(images, now.generator)
         logs = F.log_softmax(scores.float(), dim=1)

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from lfkit.errors import TrainingError
-from lfkit.nn.distributed import ranks
+from lfkit.nn.distributed import distributed
 
 # Reading a figure waits for the device: once in so many steps.
 LOG_EVERY = 10
@@ -30,25 +30,25 @@ _SHOWN_EVERY = 1.0  # seconds without a call of a progress
 
 
 @dataclass(frozen=True)
-class Moment:
+class StepContext:
     """What a step may know of time and chance.
 
     Attributes
     ----------
     step : its number, from 0.
     generator : on the training's device; all randomness of the step comes from it.
-    haste : to multiply learning rates by; 1, and half after every rollback.
+    lr_scale : to multiply learning rates by; 1, and half after every rollback.
     """
 
     step: int
     generator: torch.Generator
-    haste: float = 1.0
+    lr_scale: float = 1.0
 
 
 class Trainable(Protocol):
     """Something that gets better by steps."""
 
-    def step(self, now: Moment) -> Mapping[str, torch.Tensor]:
+    def step(self, now: StepContext) -> Mapping[str, torch.Tensor]:
         """Take one step; returns named figures, each of shape ()."""
 
     def tensors(self) -> Mapping[str, torch.Tensor]:
@@ -112,7 +112,7 @@ def run_steps(
     shown = time.monotonic()
     sums: dict[str, list[torch.Tensor]] = {}
     while done < n_steps:
-        now = Moment(
+        now = StepContext(
             done,
             _drawn(random_state, done, course.retries, device),
             0.5**course.retries,
@@ -165,7 +165,7 @@ def seconds_per_step(
     number, timed = 0, -_UNTIMED_STEPS
     while timed < n_timed:
         step = first + number
-        trained.step(Moment(step, _drawn(0, step, 0, device)))
+        trained.step(StepContext(step, _drawn(0, step, 0, device)))
         if device != "cpu":
             torch.cuda.synchronize()
         number, timed = number + 1, timed + 1
@@ -235,7 +235,7 @@ class _Course:
         return first
 
     def _save(self) -> None:
-        if self.checkpoints is not None and ranks().is_first:
+        if self.checkpoints is not None and distributed().is_first:
             self.checkpoints.save(self._good)
 
     def _arrays(self, done: int) -> dict[str, NDArray[Any]]:
@@ -275,5 +275,5 @@ def _means(found: Mapping[str, list[torch.Tensor]]) -> dict[str, float]:
     means = torch.stack(
         [torch.stack(values).float().mean() for values in found.values()]
     )
-    ranks().average([means])
+    distributed().average([means])
     return dict(zip(found, means.tolist(), strict=True))

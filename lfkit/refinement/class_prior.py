@@ -112,7 +112,7 @@ def _weight_of_seeds(
         rows = seed_labels == label
         residuals[rows] -= residuals[rows].mean(axis=0)
     freedom = n_seeds * (n_seeds - n_present)
-    # The floor is that of one seed of doubt: perfect posteriors are not certain.
+    # The baseline is that of one seed of doubt: perfect posteriors are not certain.
     covariance = residuals.T @ residuals / freedom + np.eye(k) / n_seeds**2
     gap = mean - seed_proba.mean(axis=0)
     squared = float(gap @ np.linalg.solve(covariance, gap))

@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lfkit.data.folds import deal_folds
+from lfkit.data.folds import FOLDS, deal_folds
 from lfkit.data.image_source import content_groups
-from lfkit.refinement.problem import Task
-from lfkit.refinement.stages.stage import Arrays, Stage, Tools
+from lfkit.refinement.problem import RefinementProblem
+from lfkit.refinement.stages.stage import Arrays, Stage, StageContext
 
-_FOLDS = 5
 _OTHER_IMAGES = 3000
 _STANDARD_ERRORS = 2.0
 _LEAST = 1e-3  # no single seed decides by a likelihood of 0
@@ -37,7 +36,7 @@ class HeldOutSeeds:
     task : seeds that are no judges are learned from, by every fold.
     """
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: RefinementProblem) -> None:
         self._task = task
         self._stages: list[Stage] = []
 
@@ -61,7 +60,7 @@ class HeldOutSeeds:
         labels, judges = part.seed_labels, np.flatnonzero(part.judges)
         _, content = content_groups(_bytes(self._task.pixels[self._task.seed_rows]))
         of_seed = np.full(len(labels), -1)
-        dealt = deal_folds(labels[judges], _FOLDS, part.random_state)
+        dealt = deal_folds(labels[judges], FOLDS, part.random_state)
         # Copies of a seed are all in its fold.
         _, first, which = np.unique(
             content[judges], return_index=True, return_inverse=True
@@ -80,7 +79,7 @@ class HeldOutSeeds:
         """Tell whether the seeds of every fold's rest are enough to learn from."""
         return all(fold.task.has_seeds for fold in self._folds)
 
-    def _seen(self) -> Task:
+    def _seen(self) -> RefinementProblem:
         """Give the task on seeds and some thousand other images, none a seed's copy."""
         task = self._task
         rng = np.random.default_rng([task.random_state, 3])
@@ -103,7 +102,7 @@ class _Fold:
     n_done : stages of those kept that are.
     """
 
-    task: Task
+    task: RefinementProblem
     test: NDArray[np.bool_]
     rows: NDArray[np.int64]
     known: dict[str, NDArray[Any]] = field(default_factory=dict)
@@ -116,7 +115,7 @@ class _Fold:
     def run(self, stage: Stage) -> dict[str, NDArray[Any]]:
         if stage.why_not(self.task, self.known) is not None:
             return {}
-        return stage.run(self.task, self.known, Tools(_computed))
+        return stage.run(self.task, self.known, StageContext(_computed))
 
     def catch_up(self, stages: Sequence[Stage]) -> None:
         """Run the stages kept since; what they told may have been in the store."""

@@ -129,6 +129,6 @@ def metric(
 
 def _shrunk(covariance: NDArray[np.float64], shrinkage: float) -> NDArray[np.float64]:
     d = len(covariance)
-    # The floor keeps directions without any residual finite.
+    # The baseline keeps directions without any residual finite.
     variance = max(float(np.trace(covariance)) / max(d, 1), 1e-9)
     return (1 - shrinkage) * covariance + (shrinkage + 1e-6) * variance * np.eye(d)

@@ -12,12 +12,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from lfkit.aggregators.aggregate import calibrate
 from lfkit.data.labels import HeldOut, checked_labels
+from lfkit.data.progress import Progress
 from lfkit.refinement import held_out_check as gate
 from lfkit.refinement.held_out_check import HeldOutSeeds
-from lfkit.refinement.problem import Task
+from lfkit.refinement.problem import RefinementProblem
 from lfkit.refinement.product_of_experts import as_sure_as
 from lfkit.refinement.result import StageReport
-from lfkit.refinement.stages.stage import Progress, Stage, Tools
+from lfkit.refinement.stages.stage import Stage, StageContext
 from lfkit.runs.cache_keys import fingerprint
 from lfkit.runs.store import Store
 
@@ -81,12 +82,12 @@ class Finished:
     held_out: HeldOut | None
 
 
-class Run:
+class RefinementPipeline:
     """One pass through the stages."""
 
     def __init__(
         self,
-        task: Task,
+        task: RefinementProblem,
         stages: Sequence[Stage],
         kept: Kept,
         started: float,
@@ -196,7 +197,7 @@ class Run:
         self, stage: Stage, known: Mapping[str, Any], key: str
     ) -> dict[str, NDArray[Any]]:
         store = self.kept.store
-        tools = Tools(
+        tools = StageContext(
             remember=lambda name, compute: self.kept.get(key, name, compute),
             checkpoints=Checkpoints(store, key),
             seconds_left=None if self.max_minutes is None else self._seconds_left,
@@ -275,7 +276,7 @@ class Run:
         )
 
 
-def _scored(truth: ArrayLike | None, task: Task) -> NDArray[np.int64]:
+def _scored(truth: ArrayLike | None, task: RefinementProblem) -> NDArray[np.int64]:
     """Give the classes to score by, (n,): -1 for seeds and where unknown."""
     if truth is None:
         return np.full(len(task.proba), -1)

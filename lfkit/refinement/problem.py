@@ -23,7 +23,7 @@ _READ_AT_ONCE = 1024
 
 
 @dataclass(frozen=True, eq=False)
-class Task:
+class RefinementProblem:
     """Images, what the votes say of them, and the seeds.
 
     Attributes
@@ -115,7 +115,7 @@ class Task:
         flat = self.possible / self.possible.sum()
         return np.where(total > 0, found / np.where(total > 0, total, 1), flat)
 
-    def part(self, rows: NDArray[np.int64]) -> Task:
+    def part(self, rows: NDArray[np.int64]) -> RefinementProblem:
         """Give the task on some sorted rows, all seeds among them, without pixels."""
         return replace(
             self,
@@ -128,7 +128,7 @@ class Task:
             seed_rows=np.searchsorted(rows, self.seed_rows),
         )
 
-    def with_seeds(self, kept: NDArray[np.bool_]) -> Task:
+    def with_seeds(self, kept: NDArray[np.bool_]) -> RefinementProblem:
         """Give the task with some of the seeds only, (s,)."""
         return replace(
             self,

@@ -17,20 +17,24 @@ from lfkit.aggregators import SeedWeightedVote
 from lfkit.aggregators.aggregator import Aggregator, clear_winners
 from lfkit.data.image_source import ImageSource
 from lfkit.data.labels import checked_labels
+from lfkit.data.progress import Progress
 from lfkit.data.votes import ABSTAIN, Votes, with_known
 from lfkit.errors import InputError
 from lfkit.nn import FINE_TUNING, TrainingPlan
 from lfkit.refinement.class_prior import ClassPrior, given_prior
 from lfkit.refinement.feature_sets import PixelViews, Views
 from lfkit.refinement.pca import Compactor, compact, fit_compactor
-from lfkit.refinement.pipeline import Finished, Kept, Run
+from lfkit.refinement.pipeline import Finished, Kept, RefinementPipeline
 from lfkit.refinement.pretrained_features import PretrainedViews
-from lfkit.refinement.problem import Task, posteriors_of_seeds, small_pixels
+from lfkit.refinement.problem import (
+    RefinementProblem,
+    posteriors_of_seeds,
+    small_pixels,
+)
 from lfkit.refinement.result import ImageModel, Refined, as_views
 from lfkit.refinement.stages.align import found_prior
 from lfkit.refinement.stages.all_stages import STAGES, chosen_stages
 from lfkit.refinement.stages.distill import Distill
-from lfkit.refinement.stages.stage import Progress
 from lfkit.runs.cache_keys import fingerprint
 from lfkit.runs.store import MemoryStore, Store
 
@@ -143,7 +147,7 @@ def refine(
         name: type(given) if hasattr(given, "from_pixels") else None
         for name, given in views.items()
     }
-    run = Run(task, chosen, kept, started, max_minutes)
+    run = RefinementPipeline(task, chosen, kept, started, max_minutes)
     done = run.all([given.key for given in views.values()], truth)
     return _refined(task, done, unrefined, compactors, makers)
 
@@ -281,10 +285,10 @@ def _task(
     unrefined: NDArray[np.float64],
     pixels: NDArray[np.uint8],
     readable: NDArray[np.bool_],
-) -> Task:
+) -> RefinementProblem:
     """Put the votes' posterior beside the images."""
     nothing = np.zeros(0, np.int64)
-    return Task(
+    return RefinementProblem(
         pixels=pixels,
         features=(),
         proba=unrefined,
@@ -303,12 +307,12 @@ def _task(
 
 
 def _with_seeds(
-    task: Task,
+    task: RefinementProblem,
     votes: Votes,
     aggregator: Aggregator,
     seed_proba: ArrayLike | None,
     seed_predicted: ArrayLike | None,
-) -> Task:
+) -> RefinementProblem:
     """Add the votes' seeds, with what the votes say of them out of fold."""
     if votes.seed_rows is None or votes.seed_labels is None:
         return task
@@ -332,7 +336,7 @@ def _with_seeds(
     )
 
 
-def _with_more(task: Task, y: ArrayLike | None) -> Task:
+def _with_more(task: RefinementProblem, y: ArrayLike | None) -> RefinementProblem:
     """Add labels from which the votes may have learned: they judge nothing."""
     if y is None:
         return task
@@ -407,7 +411,7 @@ def compacted(
 
 
 def _refined(
-    task: Task,
+    task: RefinementProblem,
     done: Finished,
     unrefined: NDArray[np.float64],
     compactors: dict[str, Compactor],

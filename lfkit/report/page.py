@@ -7,12 +7,12 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from lfkit.report.sections import SECTIONS, Material
+from lfkit.report.sections import SECTIONS, ReportData
 from lfkit.runs.store import write_atomically
 
 
 def write_report(
-    material: Material,
+    material: ReportData,
     path: Path,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> list[str]:

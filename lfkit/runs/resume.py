@@ -12,10 +12,10 @@ from lfkit.runs.json_text import to_json
 from lfkit.runs.reading import read_sealed, reading, sealed
 from lfkit.runs.store import write_atomically
 
-ASKED = "asked.json"
+SETTINGS = "settings.json"
 
 
-def begun_with(
+def check_same_settings(
     folder: Path, asked: Mapping[str, Any], anew: str
 ) -> dict[str, Any] | None:
     """Give what a folder's work was begun with; None if it has not begun.
@@ -30,7 +30,7 @@ def begun_with(
     ------
     RunError : it was begun with something else, or what is kept cannot be read.
     """
-    path = folder / ASKED
+    path = folder / SETTINGS
     if not path.exists():
         return None
     known = read_sealed(path, f"give {anew}", or_unsealed=True)
@@ -54,9 +54,9 @@ def begun_with(
     return known
 
 
-def begin_with(folder: Path, asked: Mapping[str, Any]) -> None:
+def save_settings(folder: Path, asked: Mapping[str, Any]) -> None:
     """Keep what a folder's work begins with."""
-    write_atomically(folder / ASKED, sealed(asked))
+    write_atomically(folder / SETTINGS, sealed(asked))
 
 
 def _flat(asked: Mapping[str, Any]) -> dict[str, Any]:

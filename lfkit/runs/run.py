@@ -31,7 +31,7 @@ from lfkit.runs.run_files import (
 
 
 @dataclass(frozen=True, eq=False)
-class LoadedRun:
+class Run:
     """A run folder of `lfkit apply`.
 
     Attributes
@@ -89,7 +89,7 @@ class LoadedRun:
         return source
 
 
-def load_run(folder: Path, labels: Path | None = None) -> LoadedRun:
+def load_run(folder: Path, labels: Path | None = None) -> Run:
     """Read a run folder.
 
     Parameters
@@ -116,7 +116,7 @@ def load_run(folder: Path, labels: Path | None = None) -> LoadedRun:
             f"{AGAIN}."
         )
     stored = read_sealed(path, AGAIN)
-    return LoadedRun(
+    return Run(
         folder,
         config,
         index,
@@ -133,7 +133,7 @@ def load_run(folder: Path, labels: Path | None = None) -> LoadedRun:
 def _unscored(stored: Mapping[str, Any]) -> dict[str, Any]:
     """Leave out what `apply` scored by other true labels than those given now."""
     kept = dict(stored)
-    kept["floors"] = [f | {"accuracy": None} for f in stored.get("floors", [])]
+    kept["baselines"] = [f | {"accuracy": None} for f in stored.get("baselines", [])]
     if report := stored.get("refinement"):
         stages = [stage | {"accuracy": None} for stage in report["stages"]]
         kept["refinement"] = report | {"stages": stages}

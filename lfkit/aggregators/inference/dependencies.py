@@ -11,7 +11,7 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
 from lfkit.aggregators.inference.pattern_sample import priority_sample, row_hashes
-from lfkit.aggregators.inference.vote_likelihood import Evidence
+from lfkit.aggregators.inference.vote_likelihood import VoteLikelihood
 from lfkit.aggregators.inference.vote_residuals import JointVotes
 from lfkit.data.votes import ABSTAIN, Patterns, Votes
 from lfkit.errors import InputError
@@ -94,7 +94,7 @@ def read_dependencies(
 
 
 def first_winners(
-    evidence: Evidence, prior: NDArray[np.float64], powers: NDArray[np.float64]
+    evidence: VoteLikelihood, prior: NDArray[np.float64], powers: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Return the winners of the vote if each function has its power, (u, k).
 

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from lfkit.aggregators.inference.vote_likelihood import Evidence
+from lfkit.aggregators.inference.vote_likelihood import VoteLikelihood
 
 _TURNS = 10
 _MOST_VOCAL = 1 - 1e-6
@@ -45,7 +45,7 @@ class EMFit:
 
 
 def run_em(
-    evidence: Evidence,
+    evidence: VoteLikelihood,
     counts: NDArray[np.float64],
     posterior: NDArray[np.float64],
     family: Tables,
@@ -94,7 +94,9 @@ def run_em(
     return EMFit(tables, shares, posterior, np.asarray(objective))
 
 
-def vote_winners(evidence: Evidence, prior: NDArray[np.float64]) -> NDArray[np.float64]:
+def vote_winners(
+    evidence: VoteLikelihood, prior: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """Return the vote's winners, ties shared; the prior without votes, (u, k).
 
     EM starts here; from the shares of the votes, which are flatter, it merges rare

@@ -12,7 +12,7 @@ from scipy.special import logsumexp
 
 from lfkit.aggregators.inference.factor_graph import Point, VoteFactors
 from lfkit.aggregators.inference.vote_likelihood import (
-    Evidence,
+    VoteLikelihood,
     row_chunks,
     vote_distributions,
 )
@@ -43,7 +43,7 @@ class ExactLikelihood:
     def __init__(
         self,
         factors: VoteFactors,
-        evidence: Evidence,
+        evidence: VoteLikelihood,
         counts: NDArray[np.float64],
     ) -> None:
         self._factors = factors

@@ -57,7 +57,7 @@ def _agreement_hash(votes: Votes) -> NDArray[np.uint64]:
     return key
 
 
-def predicted_votes(
+def held_out_scores(
     train: Patterns,
     test: Patterns,
     train_terms: NDArray[np.float64],

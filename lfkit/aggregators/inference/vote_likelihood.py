@@ -46,7 +46,7 @@ def vote_distributions(votes: Votes) -> NDArray[np.float64]:
     return np.divide(weights, total, out=weights, where=total > 0)
 
 
-class Evidence:
+class VoteLikelihood:
     """The likelihood of u vote patterns under tables of P(vote | class).
 
     A table row is a distribution over k + 1 symbols: the classes, then "abstains". A

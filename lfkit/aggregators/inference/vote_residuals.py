@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lfkit.aggregators.inference.vote_likelihood import Evidence
+from lfkit.aggregators.inference.vote_likelihood import VoteLikelihood
 from lfkit.data.votes import Votes
 
 # Functions so much alike, the class not known, do not both help to find the class.
@@ -134,7 +134,7 @@ def _learned(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Run EM: the posterior, (u, k), the prior, (k,), and the tables, (m, k, k + 1)."""
     k = votes.n_classes
-    evidence = Evidence(votes)
+    evidence = VoteLikelihood(votes)
     sums = evidence.vote_sums()
     winners = (sums == sums.max(axis=1, keepdims=True)).astype(np.float64)
     posterior = winners / winners.sum(axis=1, keepdims=True)

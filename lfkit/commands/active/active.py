@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfkit.aggregators.aggregate import aggregate
-from lfkit.classifiers.baselines import FLOOR
+from lfkit.classifiers.baselines import BASELINE
 from lfkit.commands.active import annotation_files as files
 from lfkit.commands.active.annotation_files import Questions
 from lfkit.commands.active.answers import (
@@ -24,8 +24,8 @@ from lfkit.commands.active.answers import (
     with_answers,
     write_answers,
 )
-from lfkit.commands.active.options import Inquiry
-from lfkit.commands.active.oracles import Asked, Waiting, ask_people
+from lfkit.commands.active.options import ActiveOptions
+from lfkit.commands.active.oracles import QueryBatch, Waiting, collect_answers
 from lfkit.commands.active.query_strategies import best, scores
 from lfkit.commands.train import (
     ACTIVE,
@@ -35,18 +35,18 @@ from lfkit.commands.train import (
     train_on,
 )
 from lfkit.commands.training_data import (
-    Progress,
-    Read,
-    material_of,
-    read_run,
+    LoadedImages,
+    load_images_of,
+    training_data_of,
     with_code,
 )
 from lfkit.data.image_source import ImageSource, content_groups
 from lfkit.data.labels import same_content
+from lfkit.data.progress import Progress
 from lfkit.data.votes import ABSTAIN
 from lfkit.errors import DataError, InputError, RunError
-from lfkit.runs.resume import ASKED, begin_with, begun_with
-from lfkit.runs.run import LoadedRun, load_run
+from lfkit.runs.resume import SETTINGS, check_same_settings, save_settings
+from lfkit.runs.run import Run, load_run
 from lfkit.runs.run_files import image_keys, save_labels
 
 SEEDS = "seeds.csv"  # in RUN/active: all that is known for certain
@@ -57,7 +57,7 @@ _LEAST_KEPT = 0.9  # of the labels; of fewer it is told
 
 def learn_actively(
     run: Path,
-    inquiry: Inquiry,
+    inquiry: ActiveOptions,
     *,
     say: Callable[[str], None] = lambda text: None,
     progress: Progress | None = None,
@@ -71,10 +71,10 @@ def learn_actively(
     generator = make_generator(inquiry.name, inquiry.settings)
     loaded = with_code(load_run(run), inquiry.lfs, trust_code=inquiry.trust_code)
     generator.check(has_functions=bool(loaded.config.specs))
-    if loaded.config.aggregator == FLOOR:
+    if loaded.config.aggregator == BASELINE:
         raise RunError(
             f"the labels of {run} are those of a plain classifier, and answers join "
-            "votes; run `lfkit apply` without --with floor first."
+            "votes; run `lfkit apply` without --with baseline first."
         )
     if getattr(generator, "real_labels", "model") == "true":
         raise InputError(
@@ -115,8 +115,8 @@ class _Loop:
     def __init__(
         self,
         run: Path,
-        inquiry: Inquiry,
-        loaded: LoadedRun,
+        inquiry: ActiveOptions,
+        loaded: Run,
         say: Callable[[str], None],
         progress: Progress | None,
     ) -> None:
@@ -182,11 +182,11 @@ class _Loop:
 
     def begin(self, asked: Mapping[str, Any]) -> None:
         """Write down what is asked for; refuse to go on with something else."""
-        if begun_with(self.folder, asked, _ANEW) is not None:
+        if check_same_settings(self.folder, asked, _ANEW) is not None:
             return
         if self.last.exists() or any(self.folder.glob("round-*")):
-            raise RunError(f"{self.folder} has lost its {ASKED}; give {_ANEW}.")
-        begin_with(self.folder, asked)
+            raise RunError(f"{self.folder} has lost its {SETTINGS}; give {_ANEW}.")
+        save_settings(self.folder, asked)
 
     def set_aside(self) -> None:
         """Forget an earlier inquiry; what people answered is kept."""
@@ -228,10 +228,10 @@ class _Loop:
         return self.loaded.open_images()
 
     @cached_property
-    def _read(self) -> Read:
-        return read_run(self.loaded, self._progress)
+    def _read(self) -> LoadedImages:
+        return load_images_of(self.loaded, self._progress)
 
-    def _questions(self, number: int, size: int, now: LoadedRun) -> Questions:
+    def _questions(self, number: int, size: int, now: Run) -> Questions:
         """Choose the images of a round, by a generator that knows all answers so far.
 
         Parameters
@@ -283,14 +283,14 @@ class _Loop:
             labels = self.loaded.truth[rows]
         else:
             before = frozenset(self.ids[row] for row in answers.rows)
-            images = Asked(questions, rows, self._source, self.ids, before, number)
-            labels = ask_people(
+            images = QueryBatch(questions, rows, self._source, self.ids, before, number)
+            labels = collect_answers(
                 self.inquiry, self._round(number), images, names, self.note
             )
         told = answers.joined(Answers(rows, labels, np.full(len(rows), number)))
         write_answers(self.folder / ANSWERS, told, self.ids, names)
 
-    def _labeled(self, number: int) -> LoadedRun:
+    def _labeled(self, number: int) -> Run:
         """Label the run anew by the answers of the rounds up to this one."""
         answers = self._answers()
         answers = answers.where(answers.rounds <= number)
@@ -298,7 +298,7 @@ class _Loop:
             return self.loaded
         return with_answers(self.loaded, answers.rows, answers.labels)
 
-    def _save(self, now: LoadedRun) -> None:
+    def _save(self, now: Run) -> None:
         """Keep labels, and what is known for certain: seeds of an `lfkit apply`."""
         names, votes = self.loaded.config.class_names, now.votes
         save_labels(self.folder, self.ids, now.labels, class_names=names)
@@ -312,9 +312,7 @@ class _Loop:
         balance = self.loaded.config.class_balance
         return aggregate(self.loaded.votes, "majority-vote", balance).labels
 
-    def _told(
-        self, number: int, questions: Questions, now: LoadedRun
-    ) -> dict[str, Any]:
+    def _told(self, number: int, questions: Questions, now: Run) -> dict[str, Any]:
         """Say what was asked in a round, and what came of it."""
         answers, names = self._answers(), self.loaded.config.class_names
         answers = answers.where(answers.rounds == number)
@@ -333,7 +331,7 @@ class _Loop:
             "accuracy": accuracies(self.loaded, now, self._majority),
         }
 
-    def _warn_of_lost(self, now: LoadedRun) -> None:
+    def _warn_of_lost(self, now: Run) -> None:
         before, after = _n_labeled(self.loaded), _n_labeled(now)
         if after >= _LEAST_KEPT * before:
             return
@@ -343,7 +341,7 @@ class _Loop:
             "--query random --no-quota is fair to them"
         )
 
-    def _trained(self, now: LoadedRun, folder: Path, when: str) -> Any:
+    def _trained(self, now: Run, folder: Path, when: str) -> Any:
         """Train on a run's labels, or read back what was trained."""
         from lfkit.generators import GENERATORS
 
@@ -352,7 +350,7 @@ class _Loop:
             generator = make_generator(name, self.inquiry.settings)
             real_labels = getattr(generator, "real_labels", "model")
             train_on(
-                material_of(now, self._read, real_labels),
+                training_data_of(now, self._read, real_labels),
                 generator,
                 name,
                 folder,
@@ -386,11 +384,11 @@ class _Loop:
         return read_answers(self.folder / ANSWERS, self.ids, names)
 
 
-def _n_labeled(loaded: LoadedRun) -> int:
+def _n_labeled(loaded: Run) -> int:
     return int((loaded.labels.labels != ABSTAIN).sum())
 
 
-def _fingerprint(loaded: LoadedRun) -> str:
+def _fingerprint(loaded: Run) -> str:
     """Name a run's images, votes and labels by their content."""
     digest = hashlib.blake2b(digest_size=16)
     votes, labels = loaded.votes, loaded.labels

@@ -15,7 +15,7 @@ from lfkit.commands.active.annotation_files import read_csv, write_csv
 from lfkit.data.labels import Labels, same_content, score
 from lfkit.data.votes import Votes, with_known
 from lfkit.errors import RunError
-from lfkit.runs.run import LoadedRun
+from lfkit.runs.run import Run
 from lfkit.runs.run_files import image_keys, unreadable_rows
 
 ANSWERS = "answers.csv"
@@ -79,8 +79,8 @@ def read_answers(path: Path, ids: Sequence[str], class_names: Sequence[str]) -> 
 
 
 def with_answers(
-    loaded: LoadedRun, rows: NDArray[np.int64], labels: NDArray[np.int64]
-) -> LoadedRun:
+    loaded: Run, rows: NDArray[np.int64], labels: NDArray[np.int64]
+) -> Run:
     """Label a run anew, by its votes and the answers, without refinement.
 
     Answered images become seeds. No function was fitted on them, so their votes are
@@ -115,7 +115,7 @@ def with_answers(
 
 
 def accuracies(
-    loaded: LoadedRun, now: LoadedRun, majority: NDArray[np.int64]
+    loaded: Run, now: Run, majority: NDArray[np.int64]
 ) -> dict[str, Any] | None:
     """Score labels on the images that are neither seed nor answered.
 

@@ -14,7 +14,7 @@ ORACLES = ("data", "csv", "label-studio")
 
 
 @dataclass(frozen=True)
-class Inquiry:
+class ActiveOptions:
     """What `lfkit active` was asked for.
 
     Attributes

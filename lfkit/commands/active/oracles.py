@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lfkit.commands.active import annotation_files as files
 from lfkit.commands.active.annotation_files import Questions
-from lfkit.commands.active.options import Inquiry
+from lfkit.commands.active.options import ActiveOptions
 from lfkit.data.image_source import ImageSource
 
 
@@ -30,7 +30,7 @@ class Waiting(Exception):
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
+class QueryBatch:
     """What people are asked about.
 
     Attributes
@@ -49,10 +49,10 @@ class Asked:
     number: int
 
 
-def ask_people(
-    inquiry: Inquiry,
+def collect_answers(
+    inquiry: ActiveOptions,
     folder: Path,
-    images: Asked,
+    images: QueryBatch,
     class_names: Sequence[str],
     note: Callable[[str], None] = lambda text: None,
 ) -> NDArray[np.int64]:

@@ -13,17 +13,17 @@ from numpy.typing import NDArray
 
 from lfkit.data.votes import Votes
 from lfkit.errors import InputError
-from lfkit.generators.gan.config import GanPlan, check_choice, check_number
+from lfkit.generators.gan.config import GanConfig, check_choice, check_number
 from lfkit.generators.gan_generator import GanGenerator
-from lfkit.generators.training_set import Progress, Task
+from lfkit.generators.training_set import Progress, TrainingSet
 
 if TYPE_CHECKING:
     import torch
 
-    from lfkit.generators.adp.adp_step import AnchoredAdp
-    from lfkit.generators.adp.lf_weights import Trust
+    from lfkit.generators.adp.adp_step import AdpStep
+    from lfkit.generators.adp.lf_weights import LFWeights
 
-_PLAN = GanPlan()
+_PLAN = GanConfig()
 NOISE = ("gate", "confusion", "none")
 
 
@@ -62,7 +62,7 @@ class Adp(GanGenerator):
 
     def __init__(
         self,
-        plan: GanPlan = _PLAN,
+        plan: GanConfig = _PLAN,
         *,
         noise: str = "gate",
         gate: float = 0.6,
@@ -137,24 +137,24 @@ class Adp(GanGenerator):
     def _period(self) -> int:
         return self.votes_every
 
-    def _begin(self, task: Task) -> AnchoredAdp:
-        from lfkit.generators.adp.adp_step import AnchoredAdp
+    def _begin(self, task: TrainingSet) -> AdpStep:
+        from lfkit.generators.adp.adp_step import AdpStep
 
-        return AnchoredAdp(task, self)
+        return AdpStep(task, self)
 
     def _finish(
-        self, trained: AnchoredAdp, task: Task, progress: Progress | None
+        self, trained: AdpStep, task: TrainingSet, progress: Progress | None
     ) -> None:
         made = self._new_made(task.shape, task.n_classes)
         made.maker.load_state_dict(trained.gan.average.module.state_dict())
         trained.judge_mixture()
-        made.learn_to_read(trained.mixed_task(), self.random_state, progress)
+        made.fit_label_classifier(trained.mixed_task(), self.random_state, progress)
         self._faults: dict[str, tuple[int, str]] = {}
         if trained.block is not None:
             made.check_agreement(trained.block, trained.trust, task, self.random_state)
             self._faults = trained.block.failures()
         self.made_ = made
-        self.trust_: Trust = trained.trust
+        self.trust_: LFWeights = trained.trust
         self.lf_names_ = task.votes.names
 
     @property
@@ -216,12 +216,12 @@ class Adp(GanGenerator):
         return super()._settings() | {"lfs": list(self.lf_names_)}
 
     def _restore(self, settings: Mapping[str, Any]) -> None:
-        from lfkit.generators.adp.lf_weights import Trust
+        from lfkit.generators.adp.lf_weights import LFWeights
 
         super()._restore(settings)
         self.lf_names_ = tuple(settings["lfs"])
         k, m = len(self.prior_), len(self.lf_names_)
         silent = np.full((1, m), -1, np.int16)
-        self.trust_ = Trust(
+        self.trust_ = LFWeights(
             Votes(silent, self.lf_names_, k), np.full((1, k), 1 / k)
         ).to(self.device)

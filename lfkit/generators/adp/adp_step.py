@@ -10,14 +10,14 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from lfkit.generators.adp.lf_weights import Trust, rows_of
-from lfkit.generators.adp.surrogate_training import Distilled
-from lfkit.generators.gan import Extras, PairGan, Real
+from lfkit.generators.adp.lf_weights import LFWeights, rows_of
+from lfkit.generators.adp.surrogate_training import SurrogateStep
+from lfkit.generators.gan import PairGan, RealImages, StepHooks
 from lfkit.generators.gan.batches import Regularizer
 from lfkit.generators.gan.optimizers import backward
 from lfkit.generators.lf_votes.batch_votes import BatchVotes
-from lfkit.generators.training_set import Task
-from lfkit.nn import Moment
+from lfkit.generators.training_set import TrainingSet
+from lfkit.nn import StepContext
 from lfkit.nn.state_tensors import begin_state, named_tensors
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _TRUST_RATE = 0.01
 
 
-class AnchoredAdp:
+class AdpStep:
     """A `PairGan` whose pairs the Labeling Function Block chooses.
 
     Attributes
@@ -35,7 +35,7 @@ class AnchoredAdp:
     trust : Θ̄ and Φ̄.
     """
 
-    def __init__(self, task: Task, asked: Adp) -> None:
+    def __init__(self, task: TrainingSet, asked: Adp) -> None:
         self.task, self.asked = task, asked
         device, k = asked.device, task.n_classes
         # Seeds judge what Θ and Φ add: these must not have learned from them, neither
@@ -45,9 +45,9 @@ class AnchoredAdp:
         others = rows if seeds is None else np.setdiff1d(rows, seeds)
         self.seeds_can_judge = len(others) > 0
         self.others = others if len(others) else rows
-        self.trust = Trust(task.votes.rows(self.others), task.proba[self.others]).to(
-            device
-        )
+        self.trust = LFWeights(
+            task.votes.rows(self.others), task.proba[self.others]
+        ).to(device)
         self.optimizer = torch.optim.Adam(
             self.trust.parameters(), lr=_TRUST_RATE, fused=True
         )
@@ -55,12 +55,12 @@ class AnchoredAdp:
         self.block = (
             BatchVotes(task.lfs, k, device) if task.lfs and asked.trust else None
         )
-        self.real = Real(task.images, k, device)
+        self.real = RealImages(task.images, k, device)
         self._choose_pairs()
-        self.surrogate: Distilled | None = None
+        self.surrogate: SurrogateStep | None = None
         regularizer: Regularizer | None = None
         if self.block is not None and asked.surrogate:
-            self.surrogate = Distilled(task, asked, self.real, self.trust)
+            self.surrogate = SurrogateStep(task, asked, self.real, self.trust)
             if asked.consistency:
                 regularizer = self.surrogate.disagreement
         self.gan = PairGan(
@@ -69,10 +69,10 @@ class AnchoredAdp:
             asked.plan,
             asked.random_state,
             device,
-            Extras(regularizer),
+            StepHooks(regularizer),
         )
 
-    def step(self, now: Moment) -> dict[str, torch.Tensor]:
+    def step(self, now: StepContext) -> dict[str, torch.Tensor]:
         """Take one step of the pair of networks; now and then one of Θ and Φ."""
         asked, first = self.asked, self.asked.plan.first_pair
         figures = self.gan.step(now)
@@ -112,11 +112,13 @@ class AnchoredAdp:
                 votes, self.task.seed_proba, np.asarray(seeds, np.int64)
             )
 
-    def mixed_task(self) -> Task:
+    def mixed_task(self) -> TrainingSet:
         """Give the task with the labels of the block."""
         return replace(self.task, proba=self._posteriors()[0])
 
-    def _trust_step(self, block: BatchVotes, now: Moment) -> dict[str, torch.Tensor]:
+    def _trust_step(
+        self, block: BatchVotes, now: StepContext
+    ) -> dict[str, torch.Tensor]:
         """Learn from votes whose right answer is known, made and real."""
         n = self.asked.lf_batch
         made, meant = self.gan.made.images[:n], self.gan.made.meant
@@ -137,7 +139,7 @@ class AnchoredAdp:
         self.optimizer.zero_grad(set_to_none=True)
         backward(loss, self.trust)
         for group in self.optimizer.param_groups:
-            group["lr"] = _TRUST_RATE * now.haste
+            group["lr"] = _TRUST_RATE * now.lr_scale
         self.optimizer.step()
         with torch.no_grad():
             voted = self.trust(votes).argmax(dim=1)

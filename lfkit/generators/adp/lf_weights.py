@@ -22,7 +22,7 @@ _FEWEST_SEEDS = 10  # fewer bear out nothing
 _SURE = 2.0  # standard errors of a gain
 
 
-class Trust(nn.Module):
+class LFWeights(nn.Module):
     """One trust per function and one matrix of dependencies: Θ̄ and Φ̄.
 
     They begin at the label model: Θ at the log odds with which each function agrees

@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lfkit.generators.adp.lf_weights import Trust, rows_of
+from lfkit.generators.adp.lf_weights import LFWeights, rows_of
 from lfkit.generators.adp.surrogate import Surrogate
-from lfkit.generators.gan import Real
+from lfkit.generators.gan import RealImages
 from lfkit.generators.gan.optimizers import backward
-from lfkit.generators.training_set import Task
-from lfkit.nn import Moment
-from lfkit.nn.distributed import ranks
+from lfkit.generators.training_set import TrainingSet
+from lfkit.nn import StepContext
+from lfkit.nn.distributed import distributed
 from lfkit.nn.state_tensors import begin_state, named_tensors
 from lfkit.nn.training_loop import mixed_seed
 
@@ -29,10 +29,12 @@ _REMEMBERED = 8  # batches of generated images that the functions voted on
 _HELD_OUT = 0.05  # of the real images, never shown: how well it does is measured there
 
 
-class Distilled:
+class SurrogateStep:
     """Learns the functions' votes beside a generator, and says what they would say."""
 
-    def __init__(self, task: Task, asked: Adp, real: Real, trust: Trust) -> None:
+    def __init__(
+        self, task: TrainingSet, asked: Adp, real: RealImages, trust: LFWeights
+    ) -> None:
         self.task, self.asked, self.real, self.trust = task, asked, real, trust
         drawn = torch.Generator().manual_seed(mixed_seed(asked.random_state, 7))
         self.network = Surrogate(
@@ -61,13 +63,13 @@ class Distilled:
             {"surrogate": self.network}, {"surrogate_optimizer": self.optimizer}
         )
 
-    def is_due(self, now: Moment) -> bool:
+    def is_due(self, now: StepContext) -> bool:
         """Tell whether it learns in this step."""
         plan = self.asked.plan
         is_early = now.step < max(plan.first_pair, plan.n_steps // 4)
         return now.step % (_TAUGHT_EVERY if is_early else _TAUGHT_LATER) == 0
 
-    def learn(self, now: Moment) -> dict[str, torch.Tensor]:
+    def learn(self, now: StepContext) -> dict[str, torch.Tensor]:
         """Take one step on real images, and on generated ones that were voted on."""
         images, votes = self._real(self._shown, _BATCH, now)
         made, said = self.network.remembered(_BATCH, now.generator)
@@ -76,13 +78,13 @@ class Distilled:
         self.optimizer.zero_grad(set_to_none=True)
         backward(loss, self.network)
         for group in self.optimizer.param_groups:
-            group["lr"] = _RATE * now.haste
+            group["lr"] = _RATE * now.lr_scale
         self.optimizer.step()
-        ranks().average_statistics(self.network.network)
+        distributed().average_statistics(self.network.network)
         return {"surrogate_loss": loss}
 
     def check(
-        self, made: torch.Tensor, votes: torch.Tensor, now: Moment
+        self, made: torch.Tensor, votes: torch.Tensor, now: StepContext
     ) -> dict[str, torch.Tensor]:
         """Compare with the functions' own votes, and remember these."""
         images, said = self._real(self._held, len(made), now)
@@ -90,7 +92,7 @@ class Distilled:
             "surrogate_agrees_on_real": self.network.agreement(images, said),
             "surrogate_agrees_on_made": self.network.agreement(made, votes),
         }
-        self.network.remember(ranks().whole(made), ranks().whole(votes))
+        self.network.remember(distributed().whole(made), distributed().whole(votes))
         return figures
 
     def disagreement(
@@ -115,7 +117,7 @@ class Distilled:
         return self.asked.consistency * loss, {"consistency_loss": loss}
 
     def _real(
-        self, rows: NDArray[np.int64], n: int, now: Moment
+        self, rows: NDArray[np.int64], n: int, now: StepContext
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Draw real images and the votes on them."""
         rng = np.random.default_rng([self.asked.random_state, 9, now.step])

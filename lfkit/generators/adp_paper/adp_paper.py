@@ -9,18 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfkit.data.votes import Votes
-from lfkit.generators.gan.config import GanPlan, check_choice, check_number
+from lfkit.generators.gan.config import GanConfig, check_choice, check_number
 from lfkit.generators.gan_generator import GanGenerator
-from lfkit.generators.training_set import Progress, Task
+from lfkit.generators.training_set import Progress, TrainingSet
 
 if TYPE_CHECKING:
     import torch
 
-    from lfkit.generators.adp_paper.paper_step import LiteralAdp, LiteralMaker
+    from lfkit.generators.adp_paper.paper_step import LiteralMaker, PaperAdpStep
 
 # Section 4.3: Adam with rate 1e-4 and β₁ .5, batches of 128, two steps of D for one
 # of G.
-_PLAN = GanPlan(
+_PLAN = GanConfig(
     labels="none",
     network="cogan",
     z_dim=100,
@@ -69,7 +69,7 @@ class AdpPaper(GanGenerator):
 
     def __init__(
         self,
-        plan: GanPlan = _PLAN,
+        plan: GanConfig = _PLAN,
         *,
         real_labels: str = "model",
         fresh_batch: bool = True,
@@ -115,13 +115,13 @@ class AdpPaper(GanGenerator):
         for name in ("theta_anchor", "prior_weight"):
             check_number(name, getattr(self, name), 0)
 
-    def _begin(self, task: Task) -> LiteralAdp:
-        from lfkit.generators.adp_paper.paper_step import LiteralAdp
+    def _begin(self, task: TrainingSet) -> PaperAdpStep:
+        from lfkit.generators.adp_paper.paper_step import PaperAdpStep
 
-        return LiteralAdp(task, self)
+        return PaperAdpStep(task, self)
 
     def _finish(
-        self, trained: LiteralAdp, task: Task, progress: Progress | None
+        self, trained: PaperAdpStep, task: TrainingSet, progress: Progress | None
     ) -> None:
         from lfkit.generators.adp_paper.paper_step import LiteralMaker
 
@@ -130,7 +130,7 @@ class AdpPaper(GanGenerator):
         self.maker_: LiteralMaker = averaged
         self.made_ = self._new_made(task.shape, task.n_classes)
         self.made_.maker.images.load_state_dict(self.maker_.images.state_dict())
-        self.made_.learn_to_read(task, self.random_state, progress)
+        self.made_.fit_label_classifier(task, self.random_state, progress)
         self.lf_names_ = task.votes.names
         self.theta_ = trained.mean_theta.double().cpu().numpy()
         self.phi_ = trained.mean_phi.double().cpu().numpy()

@@ -10,7 +10,7 @@ from torch import nn
 
 from lfkit.generators.adp.lf_weights import rows_of
 from lfkit.generators.adp_paper.heads import DependencyJudge, ParameterHeads
-from lfkit.generators.gan import Real
+from lfkit.generators.gan import RealImages
 from lfkit.generators.gan.discriminator import Discriminator
 from lfkit.generators.gan.losses import d_loss, g_loss
 from lfkit.generators.gan.networks import GAN_NETWORKS
@@ -22,9 +22,9 @@ from lfkit.generators.lf_votes.dependency_matrix import (
     row_stochastic,
 )
 from lfkit.generators.lf_votes.weighted_vote import aggregated, perplexity
-from lfkit.generators.training_set import Task
-from lfkit.nn import Moment
-from lfkit.nn.distributed import ranks
+from lfkit.generators.training_set import TrainingSet
+from lfkit.nn import StepContext
+from lfkit.nn.distributed import distributed
 from lfkit.nn.ema import Average
 from lfkit.nn.spectral_norm import without_spectral
 from lfkit.nn.state_tensors import named_tensors
@@ -63,10 +63,10 @@ class LiteralMaker(nn.Module):
         return images.float(), theta, phi
 
 
-class LiteralAdp:
+class PaperAdpStep:
     """Discriminators of pairs and of dependencies, then the generator (Algorithm 2)."""
 
-    def __init__(self, task: Task, asked: AdpPaper) -> None:
+    def __init__(self, task: TrainingSet, asked: AdpPaper) -> None:
         self.task, self.asked = task, asked
         plan, device, k = asked.plan, asked.device, task.n_classes
         check_batch(plan.batch)
@@ -86,7 +86,7 @@ class LiteralAdp:
         self.d_optimizer = adam(self.judge.parameters(), plan.rate_d, plan)
         self.phi_optimizer = adam(self.dependency_judge.parameters(), plan.rate_d, plan)
         self.block = BatchVotes(task.lfs, k, device)
-        self.real = Real(task.images, k, device)
+        self.real = RealImages(task.images, k, device)
         known = task.is_labeled
         labels = task.proba
         if not asked.soft_labels:
@@ -97,12 +97,12 @@ class LiteralAdp:
         self.mean_theta = torch.full((m,), 1 / m, device=device)
         self.mean_phi = torch.eye(m, device=device)
 
-    def step(self, now: Moment) -> dict[str, torch.Tensor]:
+    def step(self, now: StepContext) -> dict[str, torch.Tensor]:
         """Take k discriminator steps and one of the generator."""
         asked = self.asked
         for optimizer in (self.g_optimizer, self.d_optimizer, self.phi_optimizer):
             for group in optimizer.param_groups:
-                group["lr"] = group["rate"] * now.haste
+                group["lr"] = group["rate"] * now.lr_scale
         self.maker.train()
         figures: dict[str, torch.Tensor] = {}
         made = None
@@ -112,12 +112,12 @@ class LiteralAdp:
         if asked.fresh_batch or made is None:
             made = self._made(now)
         figures |= self._maker_step(made)
-        ranks().average_statistics(self.maker)
+        distributed().average_statistics(self.maker)
         self.average.update(self.maker, now.step)
         images, theta, phi, votes, label = made
         with torch.no_grad():
             means = theta.mean(dim=0), phi.mean(dim=0)
-            ranks().average(means)
+            distributed().average(means)
             self.mean_theta.lerp_(means[0], 0.02)
             self.mean_phi.lerp_(means[1], 0.02)
             voted = votes.sum(dim=1).argmax(dim=1)
@@ -167,19 +167,19 @@ class LiteralAdp:
             },
         )
 
-    def _made(self, now: Moment) -> tuple[torch.Tensor, ...]:
+    def _made(self, now: StepContext) -> tuple[torch.Tensor, ...]:
         """Generate a batch: images, Θ, Φ, votes Λ, label ỹ."""
         plan = self.asked.plan
         z = torch.randn(
             plan.batch, plan.z_dim, generator=now.generator, device=self.asked.device
         )
-        images, theta, phi = self.maker(ranks().part(z))
+        images, theta, phi = self.maker(distributed().part(z))
         votes = self.block(images)  # no gradient passes a labeling function
         used = row_stochastic(phi) if self.asked.equation == 9 else None
         return images, theta, phi, votes, aggregated(votes, theta, used, self.prior)
 
     def _judge_step(
-        self, now: Moment, turn: int, made: tuple[torch.Tensor, ...]
+        self, now: StepContext, turn: int, made: tuple[torch.Tensor, ...]
     ) -> dict[str, torch.Tensor]:
         images, _, phi, votes, label = (part.detach() for part in made)
         plan, asked = self.asked.plan, self.asked
@@ -248,11 +248,11 @@ class LiteralAdp:
             return torch.stack([algorithm_1(part) for part in parts])
         return torch.stack([agreement(part) for part in parts])
 
-    def _rows(self, now: Moment, turn: int) -> torch.Tensor:
+    def _rows(self, now: StepContext, turn: int) -> torch.Tensor:
         n, batch = len(self.real.pixels), self.asked.plan.batch
         rng = np.random.default_rng([self.asked.random_state, 2, now.step, turn])
         rows = torch.from_numpy(rng.integers(n, size=batch))
-        return ranks().part(rows).to(self.asked.device)
+        return distributed().part(rows).to(self.asked.device)
 
 
 def _grouped(phi: torch.Tensor) -> torch.Tensor:

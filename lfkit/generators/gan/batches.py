@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from lfkit.nn.training_loop import Moment
+from lfkit.nn.training_loop import StepContext
 
 # (images, labels) of a generated batch → what is added to the generator's loss.
 Regularizer = Callable[
@@ -16,7 +16,7 @@ Regularizer = Callable[
 
 
 @dataclass(frozen=True)
-class Extras:
+class StepHooks:
     """What a method adds to the step that all share.
 
     Attributes
@@ -24,7 +24,7 @@ class Extras:
     regularizer : adds to the generator's loss where pairs are judged.
     rows : draws which real images are shown: a number, and how many → (batch,).
     labels : gives labels (n, k) and weights (n,) of real images, of their rows and
-        pixels (n, c, h, w), and figures; None: those of `Real`.
+        pixels (n, c, h, w), and figures; None: those of `RealImages`.
     keeps_judge : the discriminator is averaged, too, and kept.
     learns_from_made : a classifier learns the classes of generated images, too.
     """
@@ -33,7 +33,7 @@ class Extras:
     rows: Callable[[int, int], torch.Tensor] | None = None
     labels: (
         Callable[
-            [torch.Tensor, torch.Tensor, Moment],
+            [torch.Tensor, torch.Tensor, StepContext],
             tuple[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]],
         ]
         | None

@@ -44,7 +44,7 @@ _LARGE_RATE = 0.02
 
 
 @dataclass(frozen=True)
-class GanPlan:
+class GanConfig:
     """What an adversarial training does; the defaults are for small images on a CPU.
 
     Attributes
@@ -161,7 +161,7 @@ class GanPlan:
                 (
                     getattr(self, name) == 0,
                     f"{name} is 0: nothing would be learned. Give a number above 0, "
-                    f"{getattr(GanPlan, name):g} as a rule.",
+                    f"{getattr(GanConfig, name):g} as a rule.",
                 )
                 for name in _RATES
                 if name != "rate_head" or self.labels == "head"
@@ -192,7 +192,7 @@ class GanPlan:
         """
         large = [
             f"{name} is {getattr(self, name):g}: rates above {_LARGE_RATE:g} break "
-            f"nearly every training; {getattr(GanPlan, name):g} is usual."
+            f"nearly every training; {getattr(GanConfig, name):g} is usual."
             for name in _RATES
             if getattr(self, name) > _LARGE_RATE
         ]

@@ -8,23 +8,27 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from lfkit.generators.gan.batches import Extras, MadeBatch, RealBatch
-from lfkit.generators.gan.config import GanPlan
+from lfkit.generators.gan.batches import MadeBatch, RealBatch, StepHooks
+from lfkit.generators.gan.config import GanConfig
 from lfkit.generators.gan.diffaugment import diffaugment
 from lfkit.generators.gan.discriminator import Discriminator, Judged
-from lfkit.generators.gan.generator_network import Maker, autocast, make_images
+from lfkit.generators.gan.generator_network import (
+    GeneratorNetwork,
+    autocast,
+    make_images,
+)
 from lfkit.generators.gan.label_losses import d_pair_loss, g_pair_loss, information
 from lfkit.generators.gan.losses import d_loss, g_loss
 from lfkit.generators.gan.networks import GAN_NETWORKS
 from lfkit.generators.gan.optimizers import adam, backward, check_batch
 from lfkit.generators.gan.penalties import weighted_penalties
-from lfkit.generators.gan.real_images import Real
-from lfkit.generators.gan.top_samples import most_convincing
-from lfkit.nn.distributed import ranks
+from lfkit.generators.gan.real_images import RealImages
+from lfkit.generators.gan.top_samples import top_scoring
+from lfkit.nn.distributed import distributed
 from lfkit.nn.ema import Average
 from lfkit.nn.spectral_norm import without_spectral
 from lfkit.nn.state_tensors import named_tensors
-from lfkit.nn.training_loop import Moment, mixed_seed
+from lfkit.nn.training_loop import StepContext, mixed_seed
 
 
 class PairGan:
@@ -40,20 +44,20 @@ class PairGan:
 
     def __init__(
         self,
-        real: Real,
+        real: RealImages,
         shape: tuple[int, int, int],
-        plan: GanPlan,
+        plan: GanConfig,
         random_state: int,
         device: str,
-        extras: Extras | None = None,
+        extras: StepHooks | None = None,
     ) -> None:
-        self.extras = extras = extras or Extras()
+        self.extras = extras = extras or StepHooks()
         check_batch(plan.batch)
         self.real, self.plan, self.device = real, plan, device
         self.random_state = random_state
         n_labels = real.labels.shape[1]
         drawn = torch.Generator().manual_seed(mixed_seed(random_state, 0))
-        self.maker = Maker(shape, n_labels, plan, drawn, group=real.group)
+        self.maker = GeneratorNetwork(shape, n_labels, plan, drawn, group=real.group)
         body = GAN_NETWORKS[plan.network].make_body(
             shape, width=plan.width, generator=drawn
         )
@@ -89,9 +93,9 @@ class PairGan:
         """Take note of new labels of real images."""
         self.shares.copy_(self.real.shares())
 
-    def step(self, now: Moment) -> dict[str, torch.Tensor]:
+    def step(self, now: StepContext) -> dict[str, torch.Tensor]:
         """Take one step; returns losses and what the discriminator believed."""
-        plan, of_all = self.plan, ranks()
+        plan, of_all = self.plan, distributed()
         paired = plan.labels != "none" and now.step >= plan.first_pair
         self._set_rates(now)
         self.maker.train()
@@ -110,9 +114,9 @@ class PairGan:
         self.made = made.detached()
         return figures
 
-    def _make(self, now: Moment, paired: bool) -> MadeBatch:
+    def _make(self, now: StepContext, paired: bool) -> MadeBatch:
         """Generate a batch: drawn anew, of the classes that real pairs have."""
-        plan, of_all = self.plan, ranks()
+        plan, of_all = self.plan, distributed()
         z = of_all.part(self._normal(plan.batch * plan.draw_factor, now.generator))
         classes = None
         if paired and plan.labels == "condition":
@@ -150,15 +154,15 @@ class PairGan:
         classes = None
         if self.plan.stratify and batch.meant is not None:
             classes = batch.meant.argmax(dim=1)
-        return batch.rows(most_convincing(scores, self.plan.draw_factor, classes))
+        return batch.rows(top_scoring(scores, self.plan.draw_factor, classes))
 
     def _show(
-        self, now: Moment, turn: int, paired: bool
+        self, now: StepContext, turn: int, paired: bool
     ) -> tuple[RealBatch, dict[str, torch.Tensor]]:
         """Take the next real images, and their labels."""
         number = now.step * self.plan.n_discriminator + turn
         draw = self.extras.rows or self._rows
-        rows = ranks().part(draw(number, self.plan.batch))
+        rows = distributed().part(draw(number, self.plan.batch))
         images = self.real.pixels[rows].float().div_(255)
         images = images.contiguous(memory_format=torch.channels_last)
         figures: dict[str, torch.Tensor] = {}
@@ -180,7 +184,7 @@ class PairGan:
         if paired and self.plan.labels == "condition":
             asked = F.one_hot(classes, self.maker.n_labels).float()
         codes = z.new_zeros(len(z), self.plan.n_codes) if self.plan.n_codes else None
-        maker = cast(Maker, self.average.module)
+        maker = cast(GeneratorNetwork, self.average.module)
         images, made = make_images(maker, z, asked, codes)
         return images, made if paired else None
 
@@ -200,7 +204,7 @@ class PairGan:
         )
 
     def _judge_step(
-        self, real: RealBatch, made: MadeBatch, paired: bool, now: Moment
+        self, real: RealBatch, made: MadeBatch, paired: bool, now: StepContext
     ) -> dict[str, torch.Tensor]:
         plan, n = self.plan, len(real.images)
         self.judge.train().requires_grad_(True)
@@ -251,7 +255,7 @@ class PairGan:
         return {"d_loss": loss, **figures, **penalties}
 
     def _maker_step(
-        self, made: MadeBatch, paired: bool, now: Moment
+        self, made: MadeBatch, paired: bool, now: StepContext
     ) -> dict[str, torch.Tensor]:
         plan = self.plan
         # No weight of the discriminator needs a gradient here, nor its vectors a turn.
@@ -303,7 +307,7 @@ class PairGan:
         if label is None or not self.real.are_classes:
             return figures
         mean = label.mean(dim=0)
-        ranks().average([mean])
+        distributed().average([mean])
         self.made_shares.lerp_(mean, 0.02)
         # Half of the total variation above chance is what labels alone can tell.
         far = (self.made_shares - self.shares @ self.real.noise).abs().sum() / 2
@@ -320,14 +324,14 @@ class PairGan:
             "made_label_peak": of_made,
         }
 
-    def _classes(self, now: Moment) -> torch.Tensor:
+    def _classes(self, now: StepContext) -> torch.Tensor:
         """Draw classes as real pairs have them, one-hot: labels alone tell nothing."""
         drawn = torch.multinomial(
             self.shares, self.plan.batch, replacement=True, generator=now.generator
         )
         return F.one_hot(drawn, len(self.shares)).float()
 
-    def _seen(self, classes: torch.Tensor, now: Moment) -> torch.Tensor:
+    def _seen(self, classes: torch.Tensor, now: StepContext) -> torch.Tensor:
         """Show classes as noisily as the real labels are."""
         drawn = torch.multinomial(classes @ self.real.noise, 1, generator=now.generator)
         return F.one_hot(drawn[:, 0], classes.shape[1]).float()
@@ -349,11 +353,11 @@ class PairGan:
             self._epoch = epoch
         return self._order[place * batch : (place + 1) * batch]
 
-    def _set_rates(self, now: Moment) -> None:
+    def _set_rates(self, now: StepContext) -> None:
         done = now.step / max(self.plan.n_steps, 1)
         late = max(0.0, done - self.plan.decay_from) / max(
             1 - self.plan.decay_from, 1e-9
         )
         for optimizer in (self.g_optimizer, self.d_optimizer):
             for group in optimizer.param_groups:
-                group["lr"] = group["rate"] * now.haste * (1 - 0.9 * late)
+                group["lr"] = group["rate"] * now.lr_scale * (1 - 0.9 * late)

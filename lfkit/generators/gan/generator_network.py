@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lfkit.generators.gan.config import GanPlan
+from lfkit.generators.gan.config import GanConfig
 from lfkit.generators.gan.networks import GAN_NETWORKS
 from lfkit.nn.compute import Compute, has_bfloat16
 from lfkit.nn.layers import drawn_linear
@@ -14,7 +14,7 @@ from lfkit.nn.layers import drawn_linear
 _DROPPED = 0.5
 
 
-class Maker(nn.Module):
+class GeneratorNetwork(nn.Module):
     """The generator with its label head, if it has one.
 
     Parameters
@@ -27,7 +27,7 @@ class Maker(nn.Module):
         self,
         shape: tuple[int, int, int],
         n_labels: int,
-        plan: GanPlan,
+        plan: GanConfig,
         generator: torch.Generator,
         *,
         group: int,
@@ -124,7 +124,7 @@ def _dropped(found: torch.Tensor, generator: torch.Generator | None) -> torch.Te
 
 
 def make_images(
-    maker: Maker,
+    maker: GeneratorNetwork,
     z: torch.Tensor,
     condition: torch.Tensor | None,
     codes: torch.Tensor | None = None,

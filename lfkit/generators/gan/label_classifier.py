@@ -6,13 +6,13 @@ import torch
 from torch import nn
 from torch.nn.utils import skip_init
 
-from lfkit.generators.gan.config import GanPlan
+from lfkit.generators.gan.config import GanConfig
 from lfkit.generators.gan.discriminator import Discriminator
 from lfkit.generators.gan.networks import GAN_NETWORKS
 from lfkit.nn.spectral_norm import without_spectral
 
 
-class Reader(nn.Module):
+class LabelClassifier(nn.Module):
     """The body of a discriminator and its scores of classes.
 
     Parameters
@@ -21,7 +21,7 @@ class Reader(nn.Module):
     """
 
     def __init__(
-        self, shape: tuple[int, int, int], n_classes: int, plan: GanPlan
+        self, shape: tuple[int, int, int], n_classes: int, plan: GanConfig
     ) -> None:
         super().__init__()
         nothing = torch.Generator().manual_seed(0)

@@ -9,15 +9,15 @@ import torch
 from torch import nn
 
 from lfkit.errors import InputError
-from lfkit.generators.gan.config import GanPlan
+from lfkit.generators.gan.config import GanConfig
 from lfkit.nn.compute import repeatable
-from lfkit.nn.distributed import ranks
+from lfkit.nn.distributed import distributed
 from lfkit.nn.state_tensors import begin_state
 
 
 def check_batch(batch: int) -> None:
     """Refuse a batch that the processes cannot share."""
-    count = ranks().count
+    count = distributed().count
     if batch % count or batch < 2 * count:
         raise InputError(
             f"batch is {batch} and there are {count} processes; give a multiple of "
@@ -26,7 +26,7 @@ def check_batch(batch: int) -> None:
 
 
 def adam(
-    weights: Iterable[torch.Tensor] | list[dict[str, Any]], rate: float, plan: GanPlan
+    weights: Iterable[torch.Tensor] | list[dict[str, Any]], rate: float, plan: GanConfig
 ) -> torch.optim.Adam:
     """Make an optimizer whose state can be written over; groups hold their `rate`."""
     groups = [*weights]
@@ -41,4 +41,4 @@ def backward(loss: torch.Tensor, module: nn.Module) -> None:
     """Find a module's gradients, the same each time, over all processes."""
     with repeatable():
         loss.backward()  # type: ignore[no-untyped-call]
-    ranks().average_gradients(module.parameters())
+    distributed().average_gradients(module.parameters())

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import torch
 
-from lfkit.generators.gan.config import GanPlan
+from lfkit.generators.gan.config import GanConfig
 from lfkit.generators.gan.cutmix import cutmix_penalty, mixing_mask
 from lfkit.generators.gan.discriminator import Discriminator
 from lfkit.generators.gan.losses import gradient_penalty, r1_penalty
-from lfkit.nn.training_loop import Moment
+from lfkit.nn.training_loop import StepContext
 
 # Images as they are, the same as the discriminator saw them, and what it said of these.
 _Side = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 
 def weighted_penalties(
-    judge: Discriminator, plan: GanPlan, now: Moment, *, real: _Side, made: _Side
+    judge: Discriminator, plan: GanConfig, now: StepContext, *, real: _Side, made: _Side
 ) -> dict[str, torch.Tensor]:
     """Give the penalties of a step by name, each ()."""
     found = {}

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 
-class Real(nn.Module):
+class RealImages(nn.Module):
     """Real images on the device, with the labels that pairs are made of.
 
     Labels and weights may change while training goes on; they are then part of its

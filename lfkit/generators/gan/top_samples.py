@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 
-def most_convincing(
+def top_scoring(
     scores: torch.Tensor, factor: int, classes: torch.Tensor | None = None
 ) -> torch.Tensor:
     """Choose one in `factor` images, those of the highest scores, in their order.

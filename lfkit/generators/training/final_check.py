@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lfkit.generators.gan.config import GanPlan
+from lfkit.generators.gan.config import GanConfig
 
 BROKEN = "broken.json"  # why, beside what a broken training has left
 _LOOKED_AT = 256  # images of each kind
@@ -112,9 +112,9 @@ def why_broken(folder: Path) -> str | None:
         return f"the training in {folder} is broken; train it anew with --restart."
 
 
-def advice(plan: GanPlan) -> str:
+def advice(plan: GanConfig) -> str:
     """Say what to do about a broken training."""
-    usual = GanPlan()
+    usual = GanConfig()
     smaller = [
         f"--set {name}={getattr(usual, name):g}"
         for name in ("rate_g", "rate_d")

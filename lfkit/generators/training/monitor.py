@@ -29,7 +29,7 @@ _EXPLODED = 1e4  # losses of trainings that work are below 1,000, penalties amon
 _LAST = 3  # notes that tell how a training has ended
 
 
-class Doctor:
+class TrainingMonitor:
     """The journal of a training: log.jsonl, curves.png, and warnings.
 
     Parameters
@@ -61,7 +61,7 @@ class Doctor:
         """Where the notes are: one JSON object per line."""
         return self.folder / "log.jsonl"
 
-    def first_look(self, votes: Votes, proba: NDArray[np.float64]) -> None:
+    def check_data(self, votes: Votes, proba: NDArray[np.float64]) -> None:
         """Warn of classes and functions that no training can mend."""
         self._n_lfs = len(votes.names)
         labels = proba.argmax(axis=1)[proba.any(axis=1)]
@@ -103,7 +103,7 @@ class Doctor:
         if step % _DRAW_EVERY == 0 or step == self.n_steps:
             draw_curves(read_log(self.path), self.folder / "curves.png")
 
-    def last_look(self, faults: Mapping[str, tuple[int, str]]) -> None:
+    def check_failures(self, faults: Mapping[str, tuple[int, str]]) -> None:
         """Name the functions that failed on generated images."""
         for name, (n, why) in list(faults.items())[:_MOST_FAULTS]:
             self._warn(

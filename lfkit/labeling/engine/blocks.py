@@ -127,7 +127,7 @@ class BlockRunner:
         missing = [lf for lf in lfs if columns[lf.name] is None]
         if missing:
             self._count_kills(missing)
-            missing = [lf for lf in missing if not self.hopeless(lf)]
+            missing = [lf for lf in missing if not self.disabled_by(lf)]
         parts: dict[str, list[Column]] = {lf.name: [] for lf in missing}
         for result in self._run(missing) if missing else ():
             watch(result)
@@ -140,10 +140,10 @@ class BlockRunner:
         self._remember_given_up(lfs)
         return {name: column for name, column in columns.items() if column is not None}
 
-    def hopeless(self, lf: LabelingFunction) -> str | None:
+    def disabled_by(self, lf: LabelingFunction) -> str | None:
         """Name the function that was given up, itself or a feature it is built on."""
         names = [lf.name, *(node.name for node in ancestors(lf.features))]
-        return next((n for n in names if n in self._evaluator.given_up), None)
+        return next((n for n in names if n in self._evaluator.disabled), None)
 
     def _joined(self, parts: Sequence[Column]) -> Column:
         failures: list[Failure] = []
@@ -162,7 +162,7 @@ class BlockRunner:
         """Store a function's whole column."""
         if lf.name in self.not_loaded:
             return
-        if len(self._blocks) > 1 and not self._has_passing and not self.hopeless(lf):
+        if len(self._blocks) > 1 and not self._has_passing and not self.disabled_by(lf):
             arrays = {
                 "votes": column.votes,
                 "timeout_s": self._timeout_s,
@@ -220,7 +220,7 @@ class BlockRunner:
 
     def _remember_given_up(self, lfs: Sequence[LabelingFunction]) -> None:
         for lf in lfs:
-            name = self.hopeless(lf)
+            name = self.disabled_by(lf)
             if name is not None:
                 arrays = {"name": np.asarray(name), "timeout_s": self._timeout_s}
                 self._store.save("votes", self.lf_keys[lf.name], _GIVEN_UP, arrays)
@@ -308,9 +308,9 @@ class BlockRunner:
             for position, problem in done.problems.items():
                 self._passing_problems[int(block.rows[position])] = problem
             return
-        given_up = self._evaluator.given_up
+        disabled = self._evaluator.disabled
         for node in features:
-            if any(part.name in given_up for part in ancestors([node])):
+            if any(part.name in disabled for part in ancestors([node])):
                 continue
             if any(f.kind == NOT_LOADED for f in done.faults[node.name]):
                 continue
@@ -331,7 +331,7 @@ class BlockRunner:
             for failure in behind:
                 if failure.kind == NOT_LOADED:
                     self.not_loaded[lf.name] = failure.message
-            if not self.hopeless(lf) and lf.name not in self.not_loaded:
+            if not self.disabled_by(lf) and lf.name not in self.not_loaded:
                 store.save_reads("votes", self.lf_keys[lf.name], names_behind(lf))
                 arrays = {
                     "votes": done.votes[lf],

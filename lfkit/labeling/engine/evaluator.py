@@ -131,9 +131,9 @@ class Evaluator:
         return self._pool is None
 
     @property
-    def given_up(self) -> set[str]:
+    def disabled(self) -> set[str]:
         """Names of functions that were killed too often to go on with."""
-        return set() if self._pool is None else self._pool.given_up
+        return set() if self._pool is None else self._pool.disabled
 
     def add_kills(self, name: str, n: int) -> None:
         """Count kills of earlier runs towards giving a function up."""
@@ -192,7 +192,7 @@ class Evaluator:
         if order or any(image in lf.features for lf in lfs):
             read = source.read(rows)
             pixels, done.problems = read.pixels, read.problems
-            done.is_passing = bool(read.passing)
+            done.is_passing = bool(read.transient)
             bad[list(read.problems)] = True
         level = levels_of(order, [lf for lf in lfs if not lf.batched], set(done.stored))
         crossing = crossing_features(order, level, wanted)

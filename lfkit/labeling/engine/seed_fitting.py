@@ -262,7 +262,7 @@ class Fitter:
         pixels = None
         if image in sources:
             read = self._source.read(self._seeds.rows)
-            require_lasting(bool(read.passing))
+            require_lasting(bool(read.transient))
             usable[list(read.problems)] = False
             pixels = read.pixels[usable]
         inputs = [

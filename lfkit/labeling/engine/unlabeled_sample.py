@@ -69,7 +69,7 @@ class UnlabeledSample:
         pixels = None
         if image in node.of:
             read = self._source.read(self.rows)
-            require_lasting(bool(read.passing))
+            require_lasting(bool(read.transient))
             usable[list(read.problems)] = False
             pixels = read.pixels[usable]
         if not usable.any():

@@ -80,12 +80,12 @@ class WorkerPool:
 
     Attributes
     ----------
-    given_up : names of functions that were killed too often to go on with.
+    disabled : names of functions that were killed too often to go on with.
     """
 
     def __init__(self, n_workers: int, timeout_s: float | None) -> None:
         self.timeout_s = timeout_s
-        self.given_up: set[str] = set()
+        self.disabled: set[str] = set()
         self._kills: Counter[str] = Counter()
         self._programs: dict[str, _Loaded] = {}
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
@@ -107,7 +107,7 @@ class WorkerPool:
         with self._lock:
             self._kills[name] += n
             if self._kills[name] >= MOST_KILLS:
-                self.given_up.add(name)
+                self.disabled.add(name)
 
     def stop(self) -> None:
         """Kill what runs and cancel what waits."""
@@ -173,7 +173,7 @@ class WorkerPool:
         if loaded.name not in worker.loaded:
             worker.load(loaded, self._closing)
         for number, name in enumerate(loaded.steps):
-            if name in self.given_up:
+            if name in self.disabled:
                 reason = ("gave up", f"was killed {MOST_KILLS} times; not called again")
                 for i in range(len(job.pixels)):
                     job.skip.setdefault((number, i), reason)

@@ -71,7 +71,7 @@ class Diagnosis:
     ceiling : None when fewer than 30 labels are known.
     dependent : groups of functions that agree more than the class explains.
     identifiability : whether votes alone tell how good the functions are.
-    floor : name and accuracy of the best classifier trained on the seeds alone, if
+    baseline : name and accuracy of the best classifier trained on the seeds alone, if
         known.
     """
 
@@ -86,7 +86,7 @@ class Diagnosis:
     ceiling: Ceiling | None
     dependent: tuple[DependentGroup, ...]
     identifiability: Identifiability
-    floor: tuple[str, float] | None
+    baseline: tuple[str, float] | None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the findings as plain, JSON-able values."""
@@ -178,8 +178,8 @@ class Diagnosis:
                     f"votes gains only {max(0.0, 100 * gain):.1f} points over the "
                     "majority vote; what is missing must come from the images."
                 )
-        if self.floor is not None:
-            name, accuracy = self.floor
+        if self.baseline is not None:
+            name, accuracy = self.baseline
             sentence = (
                 f"The best classifier trained on the seeds alone, {name}, is right "
                 f"{accuracy:.1%} of the time"
@@ -207,7 +207,7 @@ def diagnose(
     class_names: Sequence[str] | None = None,
     labels: ArrayLike | None = None,
     lf_classes: Sequence[Sequence[int]] | None = None,
-    floors: Mapping[str, float] | None = None,
+    baselines: Mapping[str, float] | None = None,
     random_state: int = 0,
 ) -> Diagnosis:
     """Say what limits the labels that these votes can give.
@@ -217,7 +217,7 @@ def diagnose(
     class_names : the k classes' names; None: "class 0", ...
     labels : (n,) true labels as far as known, -1 = unknown.
     lf_classes : the classes each function declares; None: those it voted for.
-    floors : accuracy of each classifier trained on the seeds alone, as far as known.
+    baselines : accuracy of each classifier trained on the seeds alone, as far as known.
     random_state : seed of the split into halves behind the rules learned from labels.
     """
     k = votes.n_classes
@@ -253,7 +253,9 @@ def diagnose(
         else None,
         dependent=_dependent(votes, dependencies),
         identifiability=identifiability(hard, polarities, dependencies.groups),
-        floor=max(floors.items(), key=lambda floor: floor[1]) if floors else None,
+        baseline=max(baselines.items(), key=lambda baseline: baseline[1])
+        if baselines
+        else None,
     )
 
 

@@ -14,7 +14,7 @@ from lfkit.aggregators import AGGREGATORS
 from lfkit.aggregators.aggregate import aggregate_with, make_aggregator
 from lfkit.aggregators.calibration import log_losses, measure
 from lfkit.errors import LfkitError
-from lfkit.runs.run import LoadedRun
+from lfkit.runs.run import Run
 
 OF_THE_RUN = "labels of the run"
 _MOST_IMAGES = 20_000
@@ -52,7 +52,7 @@ class LabelScores:
 
 
 def score_label_models(
-    run: LoadedRun, progress: Callable[[str, int, int], None] | None = None
+    run: Run, progress: Callable[[str, int, int], None] | None = None
 ) -> list[LabelScores]:
     """Fit every aggregator to the run's votes, and score it beside the run's labels.
 
@@ -93,7 +93,7 @@ def score_label_models(
     return found
 
 
-def _is_usable(name: str, run: LoadedRun) -> bool:
+def _is_usable(name: str, run: Run) -> bool:
     needs_seeds = AGGREGATORS[name].learns_from_seeds and name != "auto"
     return run.votes.seed_out_of_fold is not None or not needs_seeds
 

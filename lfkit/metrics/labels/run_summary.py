@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from lfkit.aggregators.aggregate import aggregate
 from lfkit.aggregators.calibration import measure
-from lfkit.classifiers.baselines import FLOOR
+from lfkit.classifiers.baselines import BASELINE
 from lfkit.data.labels import Labels, score
 from lfkit.data.votes import ABSTAIN, Votes
 from lfkit.labeling.analysis import LFAnalysis
 from lfkit.metrics.labels.diagnosis import Diagnosis, diagnose
-from lfkit.runs.run import LoadedRun
+from lfkit.runs.run import Run
 
 
 def summarize(
@@ -30,7 +30,7 @@ def summarize(
     class_balance: Sequence[float] | None,
     lf_classes: Sequence[Sequence[int]] | None,
     lf_kinds: Sequence[str] | None,
-    floors: Mapping[str, float] | None = None,
+    baselines: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
     """Collect what a person wants to know of a run, JSON-ready.
 
@@ -40,7 +40,7 @@ def summarize(
     ----------
     truth : (n,) -1 where unknown.
     given : (n,) images not to be scored, as `given_images` finds them.
-    floors : accuracy of classifiers trained on the seeds alone, as far as known.
+    baselines : accuracy of classifiers trained on the seeds alone, as far as known.
     """
     majority = labels.vote_labels
     if labels.chosen != "majority-vote" or labels.reason:
@@ -53,7 +53,7 @@ def summarize(
         class_names=class_names,
         labels=reference,
         lf_classes=lf_classes,
-        floors=floors,
+        baselines=baselines,
     )
     functions = []
     on_seeds = _accuracies_on_seeds(votes)
@@ -96,13 +96,13 @@ def summarize(
     }
 
 
-def summary_of(run: LoadedRun) -> dict[str, Any]:
+def summary_of(run: Run) -> dict[str, Any]:
     """Say all that is known of a run's functions and labels, JSON-ready."""
     config = run.config
     everything = tuple(range(len(config.class_names)))
-    floor = floor_of(run.stored)
-    known = floor is not None and floor["accuracy"] is not None
-    floors = {floor["name"]: floor["accuracy"]} if floor and known else {}
+    baseline = baseline_of(run.stored)
+    known = baseline is not None and baseline["accuracy"] is not None
+    baselines = {baseline["name"]: baseline["accuracy"]} if baseline and known else {}
     found = summarize(
         run.votes,
         run.labels,
@@ -113,7 +113,7 @@ def summary_of(run: LoadedRun) -> dict[str, Any]:
         class_balance=config.class_balance,
         lf_classes=[lf.classes or everything for lf in config.lfs] or None,
         lf_kinds=[lf.kind for lf in config.lfs] or None,
-        floors=floors,
+        baselines=baselines,
     )
     # What needs the posteriors on the seeds, which are not kept.
     kept = ("chosen", "reason", "seed_accuracy", "judged")
@@ -163,34 +163,38 @@ def _or_none(value: Any) -> float | None:
     return None if value is None or np.isnan(value) else float(value)
 
 
-def floor_of(summary: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Give the floor: the best plain classifier by cross-validation on the seeds.
+def baseline_of(summary: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Give the baseline: the best plain classifier by cross-validation on the seeds.
 
     Runs of before it was noted have the best of theirs.
     """
-    floors = summary.get("floors") or []
-    named = [floor for floor in floors if floor["name"] == summary.get("floor")]
-    if named or not floors:
+    baselines = summary.get("baselines") or []
+    named = [
+        baseline
+        for baseline in baselines
+        if baseline["name"] == summary.get("baseline")
+    ]
+    if named or not baselines:
         return named[0] if named else None
-    return max(floors, key=lambda floor: floor["seed_cv_accuracy"] or 0.0)
+    return max(baselines, key=lambda baseline: baseline["seed_cv_accuracy"] or 0.0)
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether the labels beat the floor, as a sentence."""
+    """Whether the labels beat the baseline, as a sentence."""
 
     wins: bool
     sentence: str
 
 
 def verdict(summary: Mapping[str, Any]) -> Verdict | None:
-    """Compare with the floor, on the same images; say it when we do not win.
+    """Compare with the baseline, on the same images; say it when we do not win.
 
     An image without a label counts as wrong; where --target-precision has taken labels
     back, those before it are compared. Where no truth is known, both are judged
     by seeds that they have not seen.
     """
-    best = floor_of(summary)
+    best = baseline_of(summary)
     if best is None:
         return None
     ours = theirs = None
@@ -207,8 +211,8 @@ def verdict(summary: Mapping[str, Any]) -> Verdict | None:
     if ours is None or theirs is None:
         return None
     gap = f"{100 * abs(ours - theirs):.1f} points{where}"
-    is_floor = summary["chosen"] == FLOOR
-    if is_floor and not _is_refined(summary):
+    is_baseline = summary["chosen"] == BASELINE
+    if is_baseline and not _is_refined(summary):
         return Verdict(
             False, f"These are the labels of {best['name']}, trained on the seeds."
         )
@@ -224,11 +228,11 @@ def verdict(summary: Mapping[str, Any]) -> Verdict | None:
             "The labels beat the best plain classifier trained on the seeds, "
             f"{best['name']}, by {gap}.",
         )
-    more = "" if is_floor else " Or write better functions, or more of them."
+    more = "" if is_baseline else " Or write better functions, or more of them."
     return Verdict(
         False,
         f"A plain classifier does better, by {gap}: {best['name']}, trained on the "
-        f"same seeds. Use its labels: add --with floor to the command.{more}",
+        f"same seeds. Use its labels: add --with baseline to the command.{more}",
     )
 
 

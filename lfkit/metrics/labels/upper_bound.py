@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from lfkit.aggregators import MajorityVote
 from lfkit.aggregators.inference.em import TIE_TOLERANCE
-from lfkit.aggregators.inference.vote_likelihood import Evidence
+from lfkit.aggregators.inference.vote_likelihood import VoteLikelihood
 from lfkit.data.votes import Votes
 from lfkit.errors import InputError
 
@@ -96,12 +96,14 @@ def _naive_bayes(
     k, n_right, n_scored = votes.n_classes, 0, 0
     halves = [np.flatnonzero(rows)[:_MOST_LEARNED] for rows in (one_half, ~one_half)]
     for learn, test in (halves, halves[::-1]):
-        evidence = Evidence(votes.rows(learn))
+        evidence = VoteLikelihood(votes.rows(learn))
         tables = np.full((votes.n_functions, k, k + 1), 1 / (k + 1))
         tables += evidence.expected_votes(np.eye(k)[truth[learn]], tables)
         tables /= tables.sum(axis=2, keepdims=True)
         prior = (np.bincount(truth[learn], minlength=k) + 1) / (len(learn) + k)
-        scores = Evidence(votes.rows(test)).log_likelihoods(tables) + np.log(prior)
+        scores = VoteLikelihood(votes.rows(test)).log_likelihoods(tables) + np.log(
+            prior
+        )
         n_right += int(np.count_nonzero(scores.argmax(axis=1) == truth[test]))
         n_scored += len(test)
     return n_right / n_scored

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfkit.refinement.class_prior import ClassPrior, align, estimate_prior
-from lfkit.refinement.problem import Task
-from lfkit.refinement.stages.stage import Arrays, Stage, Tools
+from lfkit.refinement.problem import RefinementProblem
+from lfkit.refinement.stages.stage import Arrays, Stage, StageContext
 
 
 class Align(Stage):
@@ -21,13 +21,15 @@ class Align(Stage):
 
     name: ClassVar[str] = "align"
 
-    def why_not(self, task: Task, known: Arrays) -> str | None:
+    def why_not(self, task: RefinementProblem, known: Arrays) -> str | None:
         """Say why there is nothing for it to do, or None."""
         if task.prior is None and "seed_proba" not in known:
             return "the class prior is not given and no seeds tell it"
         return None
 
-    def run(self, task: Task, known: Arrays, tools: Tools) -> dict[str, NDArray[Any]]:
+    def run(
+        self, task: RefinementProblem, known: Arrays, tools: StageContext
+    ) -> dict[str, NDArray[Any]]:
         """Give aligned posteriors, and the shares."""
         prior = found_prior(task, known)
         return {
@@ -37,7 +39,7 @@ class Align(Stage):
         }
 
 
-def found_prior(task: Task, known: Arrays) -> ClassPrior:
+def found_prior(task: RefinementProblem, known: Arrays) -> ClassPrior:
     """Give the shares of the classes, from the user or from held-out posteriors."""
     if task.prior is not None:
         return task.prior

@@ -9,11 +9,11 @@ from lfkit.refinement.stages.align import Align
 from lfkit.refinement.stages.diffuse import Diffuse, Metric
 from lfkit.refinement.stages.distill import Distill
 from lfkit.refinement.stages.joint import Joint
-from lfkit.refinement.stages.lda import LookAtFeatures
+from lfkit.refinement.stages.lda import Lda
 from lfkit.refinement.stages.stage import Stage
 
 _STAGES: tuple[type[Stage], ...] = (
-    LookAtFeatures,
+    Lda,
     Align,
     Diffuse,
     Metric,

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from lfkit.refinement.lda_model import metric, moments
 from lfkit.refinement.neighbors import Neighbors, affinity, diffuse, nearest_neighbors
-from lfkit.refinement.problem import Task
+from lfkit.refinement.problem import RefinementProblem
 from lfkit.refinement.product_of_experts import as_sure_as
 from lfkit.refinement.stages.align import aligned
-from lfkit.refinement.stages.stage import Arrays, Stage, Tools
+from lfkit.refinement.stages.stage import Arrays, Stage, StageContext
 
 _ALPHA = 0.8
 _N_NEIGHBORS = 10
@@ -33,11 +33,13 @@ class Diffuse(Stage):
 
     name: ClassVar[str] = "diffuse"
 
-    def why_not(self, task: Task, known: Arrays) -> str | None:
+    def why_not(self, task: RefinementProblem, known: Arrays) -> str | None:
         """Say why there is nothing for it to do, or None."""
         return _needs_seeds(task)
 
-    def run(self, task: Task, known: Arrays, tools: Tools) -> dict[str, NDArray[Any]]:
+    def run(
+        self, task: RefinementProblem, known: Arrays, tools: StageContext
+    ) -> dict[str, NDArray[Any]]:
         """Give diffused posteriors and the graph."""
         features = _best(task, known)
         within = moments(features[task.seed_rows], task.seed_targets).within
@@ -59,11 +61,13 @@ class Metric(Stage):
 
     name: ClassVar[str] = "metric"
 
-    def why_not(self, task: Task, known: Arrays) -> str | None:
+    def why_not(self, task: RefinementProblem, known: Arrays) -> str | None:
         """Say why there is nothing for it to do, or None."""
         return _needs_seeds(task)
 
-    def run(self, task: Task, known: Arrays, tools: Tools) -> dict[str, NDArray[Any]]:
+    def run(
+        self, task: RefinementProblem, known: Arrays, tools: StageContext
+    ) -> dict[str, NDArray[Any]]:
         """Give diffused posteriors and the second graph."""
         labels = task.clamped(known["proba"])
         every = max(1, -(-len(labels) // _LEARNED_ROWS))
@@ -88,7 +92,7 @@ def graphs(known: Arrays) -> list[Neighbors]:
 
 
 def spread(
-    task: Task,
+    task: RefinementProblem,
     proba: NDArray[np.float64],
     neighbors: list[Neighbors],
     known: Arrays,
@@ -101,7 +105,7 @@ def spread(
     return as_sure_as(aligned(found, known), confidence)
 
 
-def _best(task: Task, known: Arrays) -> NDArray[np.float16]:
+def _best(task: RefinementProblem, known: Arrays) -> NDArray[np.float16]:
     """Give the features that told held-out seeds best.
 
     A graph of these alone was better than one of all (.851, .846), unlike products of
@@ -110,14 +114,14 @@ def _best(task: Task, known: Arrays) -> NDArray[np.float16]:
     return task.features[int(known.get("best_views", 0))]
 
 
-def _needs_seeds(task: Task) -> str | None:
+def _needs_seeds(task: RefinementProblem) -> str | None:
     if not task.has_seeds:
         return "without two seeds in two classes it gained nothing"
     return None
 
 
 def _neighbors(
-    task: Task,
+    task: RefinementProblem,
     features: NDArray[np.float16],
     within: NDArray[np.float64],
     shrinkage: float,

@@ -24,8 +24,8 @@ from lfkit.nn import (
 )
 from lfkit.refinement.lda_model import discriminant, moments
 from lfkit.refinement.neighbors import Neighbors, nearest_neighbors
-from lfkit.refinement.problem import Task
-from lfkit.refinement.stages.stage import Arrays, Stage, Tools, number
+from lfkit.refinement.problem import RefinementProblem
+from lfkit.refinement.stages.stage import Arrays, Stage, StageContext, number
 
 _N_NEIGHBORS = 10
 _EXACT_UP_TO = 30_000
@@ -52,15 +52,17 @@ class Distill(Stage):
     name: ClassVar[str] = "cnn"
     cheap: ClassVar[bool] = False
 
-    def why_not(self, task: Task, known: Arrays) -> str | None:
+    def why_not(self, task: RefinementProblem, known: Arrays) -> str | None:
         """Say why there is nothing for it to do, or None."""
         if task.readable.sum() < 2:
             return "fewer than two images can be read"
         return None
 
-    def run(self, task: Task, known: Arrays, tools: Tools) -> dict[str, NDArray[Any]]:
+    def run(
+        self, task: RefinementProblem, known: Arrays, tools: StageContext
+    ) -> dict[str, NDArray[Any]]:
         """Give the network, what it says, and its graph."""
-        flip = sides_do_not_matter(task) if task.flip is None else task.flip
+        flip = is_flip_invariant(task) if task.flip is None else task.flip
         how = replace(task.plan.augmentation, flip=flip)
         plan = replace(task.plan, augmentation=how)
         targets = task.clamped(known["proba"]) * task.readable[:, None]
@@ -120,7 +122,7 @@ def restored(
     return network.to(device).eval()
 
 
-def sides_do_not_matter(task: Task) -> bool:
+def is_flip_invariant(task: RefinementProblem) -> bool:
     """Tell by the seeds whether mirrored images are of the same class.
 
     A discriminant on gray pixels must know held-out seeds in the mirror as well as it
@@ -154,7 +156,10 @@ def _thumbnails(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def _computed(
-    plan: TrainingPlan, task: Task, targets: NDArray[np.float64], tools: Tools
+    plan: TrainingPlan,
+    task: RefinementProblem,
+    targets: NDArray[np.float64],
+    tools: StageContext,
 ) -> Compute:
     """Give the way to compute, tried out once and then kept: it decides the bits."""
 
@@ -176,10 +181,10 @@ def _computed(
 
 def _within_time(
     plan: TrainingPlan,
-    task: Task,
+    task: RefinementProblem,
     targets: NDArray[np.float64],
     compute: Compute,
-    tools: Tools,
+    tools: StageContext,
 ) -> TrainingPlan:
     if tools.seconds_left is None:
         return plan
@@ -205,7 +210,7 @@ def _within_time(
 
 
 def _looked(
-    network: Network, task: Task, tools: Tools
+    network: Network, task: RefinementProblem, tools: StageContext
 ) -> tuple[NDArray[np.float64], Neighbors]:
     """Give the network's posteriors, and the images it sees as alike."""
     n = len(task.pixels)
@@ -240,7 +245,7 @@ def _looked(
     return proba, neighbors
 
 
-def _named(tools: Tools, text: str) -> Callable[[int, int], None] | None:
+def _named(tools: StageContext, text: str) -> Callable[[int, int], None] | None:
     if tools.progress is None:
         return None
     tell = tools.progress

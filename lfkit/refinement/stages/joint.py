@@ -6,11 +6,11 @@ from typing import Any, ClassVar
 
 from numpy.typing import NDArray
 
-from lfkit.refinement.problem import Task
+from lfkit.refinement.problem import RefinementProblem
 from lfkit.refinement.product_of_experts import as_sure_as, logs, product
 from lfkit.refinement.stages.align import aligned
 from lfkit.refinement.stages.diffuse import graphs, spread
-from lfkit.refinement.stages.stage import Arrays, Stage, Tools
+from lfkit.refinement.stages.stage import Arrays, Stage, StageContext
 
 # The network learned from the labels it is multiplied with: neither is worth its whole
 # power.
@@ -29,11 +29,13 @@ class Joint(Stage):
     name: ClassVar[str] = "joint"
     cheap: ClassVar[bool] = False
 
-    def why_not(self, task: Task, known: Arrays) -> str | None:
+    def why_not(self, task: RefinementProblem, known: Arrays) -> str | None:
         """Say why there is nothing for it to do, or None."""
         return None if "network_proba" in known else "there is no network to join"
 
-    def run(self, task: Task, known: Arrays, tools: Tools) -> dict[str, NDArray[Any]]:
+    def run(
+        self, task: RefinementProblem, known: Arrays, tools: StageContext
+    ) -> dict[str, NDArray[Any]]:
         """Give the final posterior."""
         before, network = logs(known["proba"]), logs(known["network_proba"])
         confidence = float(known["proba"].max(axis=1).mean())

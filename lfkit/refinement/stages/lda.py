@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from lfkit.data.folds import deal_folds
 from lfkit.refinement.lda_model import Discriminant, Moments, discriminant, moments
-from lfkit.refinement.problem import Task
+from lfkit.refinement.problem import RefinementProblem
 from lfkit.refinement.product_of_experts import fit_powers, logs, product
-from lfkit.refinement.stages.stage import Arrays, Stage, Tools, number
+from lfkit.refinement.stages.stage import Arrays, Stage, StageContext, number
 
 _SHRINKAGES = (0.03, 0.1, 0.3, 0.6)
 _SEED_FOLDS = 10
@@ -27,7 +27,7 @@ _JUDGED_ROWS = 20_000
 _LEAST_VOTE_POWER = 0.2
 
 
-class LookAtFeatures(Stage):
+class Lda(Stage):
     """A product of two experts: a discriminant on the features, and the votes.
 
     With seeds of every class that votes name the discriminant learns from them alone;
@@ -44,7 +44,7 @@ class LookAtFeatures(Stage):
 
     name: ClassVar[str] = "lda"
 
-    def why_not(self, task: Task, known: Arrays) -> str | None:
+    def why_not(self, task: RefinementProblem, known: Arrays) -> str | None:
         """Say why there is nothing for it to do, or None."""
         if not task.has_seeds and len(task.proba) < 2 * _ROW_FOLDS:
             return (
@@ -55,12 +55,14 @@ class LookAtFeatures(Stage):
             return "the features are the same for all images"
         return None
 
-    def run(self, task: Task, known: Arrays, tools: Tools) -> dict[str, NDArray[Any]]:
+    def run(
+        self, task: RefinementProblem, known: Arrays, tools: StageContext
+    ) -> dict[str, NDArray[Any]]:
         """Give the product, and the discriminant that new images are shown to."""
         return _from_seeds(task) if task.has_seeds else _from_votes(task)
 
 
-def _from_seeds(task: Task) -> dict[str, NDArray[Any]]:
+def _from_seeds(task: RefinementProblem) -> dict[str, NDArray[Any]]:
     targets = task.seed_targets
     seen = [_held_out(kind, task) for kind in task.features]
     votes = logs(task.proba[task.seed_rows])
@@ -88,7 +90,9 @@ def _from_seeds(task: Task) -> dict[str, NDArray[Any]]:
     return found_arrays
 
 
-def _powers(scores: list[NDArray[np.float64]], task: Task) -> NDArray[np.float64]:
+def _powers(
+    scores: list[NDArray[np.float64]], task: RefinementProblem
+) -> NDArray[np.float64]:
     """Weigh the experts, the votes last, by seeds that none of them has seen.
 
     Where the votes have learned from too many of them, only features are so weighed.
@@ -108,7 +112,7 @@ class _HeldOut:
     scores: NDArray[np.float64]
 
 
-def _held_out(features: NDArray[np.float16], task: Task) -> _HeldOut:
+def _held_out(features: NDArray[np.float16], task: RefinementProblem) -> _HeldOut:
     rows, targets = features[task.seed_rows], task.seed_targets
     folds = deal_folds(task.seed_labels, _SEED_FOLDS, task.random_state)
     everyone = moments(rows, targets)
@@ -126,7 +130,7 @@ def _held_out(features: NDArray[np.float16], task: Task) -> _HeldOut:
     return min(found, key=lambda one: one.loss)
 
 
-def _from_votes(task: Task) -> dict[str, NDArray[Any]]:
+def _from_votes(task: RefinementProblem) -> dict[str, NDArray[Any]]:
     n = len(task.proba)
     rng = np.random.default_rng([task.random_state, n])
     folds = rng.permutation(n) % _ROW_FOLDS

@@ -10,15 +10,15 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from lfkit.data.progress import Progress
 from lfkit.nn import Checkpoints
-from lfkit.refinement.problem import Task
+from lfkit.refinement.problem import RefinementProblem
 
 Arrays = Mapping[str, NDArray[Any]]
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, eq=False)
-class Tools:
+class StageContext:
     """What a stage may use beside its task.
 
     Attributes
@@ -50,12 +50,14 @@ class Stage(ABC):
     name: ClassVar[str]
     cheap: ClassVar[bool] = True
 
-    def why_not(self, task: Task, known: Arrays) -> str | None:
+    def why_not(self, task: RefinementProblem, known: Arrays) -> str | None:
         """Say why there is nothing for it to do, or None."""
         return None
 
     @abstractmethod
-    def run(self, task: Task, known: Arrays, tools: Tools) -> dict[str, NDArray[Any]]:
+    def run(
+        self, task: RefinementProblem, known: Arrays, tools: StageContext
+    ) -> dict[str, NDArray[Any]]:
         """Give new arrays; the posterior among them."""
 
 

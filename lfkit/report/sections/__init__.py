@@ -11,7 +11,7 @@ from lfkit.report.sections.labels import LabelsShown
 from lfkit.report.sections.overview import Overview
 from lfkit.report.sections.refinement import RefinementStages
 from lfkit.report.sections.scores import Scores
-from lfkit.report.sections.section import Material as Material
+from lfkit.report.sections.section import ReportData as ReportData
 from lfkit.report.sections.section import Section as Section
 from lfkit.report.sections.trust import Trust
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from lfkit.aggregators.calibration import measure
 from lfkit.report.charts import line_chart
-from lfkit.report.sections.section import Material, Section
+from lfkit.report.sections.section import ReportData, Section
 
 _N_BINS = 12
 _STEPS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
@@ -20,7 +20,7 @@ class Confidence(Section):
     name: ClassVar[str] = "confidence"
     title: ClassVar[str] = "Can the confidence be believed?"
 
-    def content(self, material: Material) -> dict[str, Any] | None:
+    def content(self, material: ReportData) -> dict[str, Any] | None:
         """Give the plot, ECE and Brier score, and a table of thresholds."""
         labels, truth = material.run.labels, material.reference
         rows = np.flatnonzero((truth >= 0) & (labels.labels >= 0))

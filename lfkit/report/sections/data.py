@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from lfkit.report.sections.section import Material, Section
+from lfkit.report.sections.section import ReportData, Section
 
 _PER_CLASS = 10
 _MOST_CLASSES = 60
@@ -18,7 +18,7 @@ class Data(Section):
     name: ClassVar[str] = "data"
     title: ClassVar[str] = "The images"
 
-    def content(self, material: Material) -> dict[str, Any] | None:
+    def content(self, material: ReportData) -> dict[str, Any] | None:
         """Give a row per class."""
         labels = material.run.labels.labels
         rng = np.random.default_rng(0)

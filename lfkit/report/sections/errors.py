@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from lfkit.labeling.analysis import error_buckets
-from lfkit.report.sections.section import Material, Section
+from lfkit.report.sections.section import ReportData, Section
 
 _MOST_CLASSES = 40
 _MOST_CONFUSIONS, _PER_CONFUSION = 6, 9
@@ -19,7 +19,7 @@ class Errors(Section):
     name: ClassVar[str] = "errors"
     title: ClassVar[str] = "Which classes are taken for which"
 
-    def content(self, material: Material) -> dict[str, Any] | None:
+    def content(self, material: ReportData) -> dict[str, Any] | None:
         """Give the matrix in shares of the true class."""
         k = len(material.class_names)
         if not material.has_truth or k > _MOST_CLASSES:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfkit.data.votes import ABSTAIN
-from lfkit.report.sections.section import Material, Section
+from lfkit.report.sections.section import ReportData, Section
 
 _PER_SIDE = 8
 _MOST_FUNCTIONS = 150
@@ -20,7 +20,7 @@ class Functions(Section):
     name: ClassVar[str] = "functions"
     title: ClassVar[str] = "The labeling functions"
 
-    def content(self, material: Material) -> dict[str, Any] | None:
+    def content(self, material: ReportData) -> dict[str, Any] | None:
         """Give figures and images; right and wrong ones apart where that is known."""
         table, lfs = material.summary["functions"], material.run.config.lfs
         if not table:
@@ -56,7 +56,7 @@ class Functions(Section):
         }
 
     def _examples(
-        self, material: Material, hard: NDArray[np.int16], j: int
+        self, material: ReportData, hard: NDArray[np.int16], j: int
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Choose rows spread over the classes that it names, and wrong ones."""
         voted = (hard != ABSTAIN) & ~material.run.given

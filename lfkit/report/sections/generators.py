@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from lfkit.metrics.generated_images import Generated
 from lfkit.report.charts import line_chart
 from lfkit.report.image_tiles import data_uri
-from lfkit.report.sections.section import Material, Section
+from lfkit.report.sections.section import ReportData, Section
 
 _PER_CLASS, _N_NEIGHBORS = 10, 20
 _MOST_CLASSES = 40
@@ -26,14 +26,14 @@ class Generators(Section):
     name: ClassVar[str] = "generators"
     title: ClassVar[str] = "Generated images"
 
-    def content(self, material: Material) -> dict[str, Any] | None:
+    def content(self, material: ReportData) -> dict[str, Any] | None:
         """Give a part per set of generated images."""
         if not material.generated:
             return None
         return {"sets": [_part(material, found) for found in material.generated]}
 
 
-def _part(material: Material, found: Generated) -> dict[str, Any]:
+def _part(material: ReportData, found: Generated) -> dict[str, Any]:
     labels = found.images.labels
     rng = np.random.default_rng(0)
     rows = []
@@ -133,7 +133,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _neighbors(
-    material: Material, found: Generated, rng: np.random.Generator
+    material: ReportData, found: Generated, rng: np.random.Generator
 ) -> list[dict[str, Any]]:
     """Find the real image closest to each of some generated ones, pixel by pixel.
 

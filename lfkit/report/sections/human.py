@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from lfkit.report.image_tiles import data_uri
-from lfkit.report.sections.section import Material, Section
+from lfkit.report.sections.section import ReportData, Section
 
 _PER_SOURCE = 12
 
@@ -22,7 +22,7 @@ class HumanTest(Section):
     name: ClassVar[str] = "human-test"
     title: ClassVar[str] = "Human Turing test"
 
-    def content(self, material: Material) -> dict[str, Any] | None:
+    def content(self, material: ReportData) -> dict[str, Any] | None:
         """Give images in a random order, the same on every call."""
         if not material.generated:
             return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from lfkit.report.sections.section import Material, Section
+from lfkit.report.sections.section import ReportData, Section
 
 
 class LabelModels(Section):
@@ -13,7 +13,7 @@ class LabelModels(Section):
     name: ClassVar[str] = "label-models"
     title: ClassVar[str] = "Label models side by side"
 
-    def content(self, material: Material) -> dict[str, Any] | None:
+    def content(self, material: ReportData) -> dict[str, Any] | None:
         """Give a row per model; best figures are marked."""
         rows = material.scores.get("labels", {}).get("rows", [])
         if not rows:

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from lfkit.report.sections.section import Material, Section
+from lfkit.report.sections.section import ReportData, Section
 
 _PER_SIDE = 8
 _MOST_CLASSES = 40
@@ -18,7 +18,7 @@ class LabelsShown(Section):
     name: ClassVar[str] = "labels"
     title: ClassVar[str] = "Surest and most disputed labels"
 
-    def content(self, material: Material) -> dict[str, Any] | None:
+    def content(self, material: ReportData) -> dict[str, Any] | None:
         """Give two sets of images per class."""
         found = material.run.labels
         usable = (found.labels >= 0) & ~material.run.given

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from lfkit.metrics.labels.run_summary import floor_of, verdict
-from lfkit.report.sections.section import Material, Section
+from lfkit.metrics.labels.run_summary import baseline_of, verdict
+from lfkit.report.sections.section import ReportData, Section
 
 
 class Overview(Section):
-    """Tiles of figures, the verdict against the floors, findings."""
+    """Tiles of figures, the verdict against the baselines, findings."""
 
     name: ClassVar[str] = "overview"
     title: ClassVar[str] = "Overview"
 
-    def content(self, material: Material) -> dict[str, Any]:
+    def content(self, material: ReportData) -> dict[str, Any]:
         """Give tiles, verdict and findings."""
         summary, config = material.summary, material.run.config
         tiles = [
@@ -32,19 +32,19 @@ class Overview(Section):
         if summary["accuracy"] is None and summary["seed_accuracy"] is not None:
             share = _percent(summary["seed_accuracy"])
             figures.append((share, f"right on held-out seeds, {_after(summary)}"))
-        floor = floor_of(summary)
-        if floor is not None:
-            value = floor["accuracy"]
+        baseline = baseline_of(summary)
+        if baseline is not None:
+            value = baseline["accuracy"]
             if value is None:
-                value = floor["seed_cv_accuracy"]
+                value = baseline["seed_cv_accuracy"]
             if value is not None:
-                figures.append((_percent(value), f"floor: {floor['name']}"))
+                figures.append((_percent(value), f"baseline: {baseline['name']}"))
         chosen, asked = summary["chosen"], summary["aggregator"]
         how = chosen if chosen == asked else f"{chosen}, chosen by {asked}"
         notes = list(summary.get("notes", []))
-        if not material.run.own_truth and material.run.stored.get("floors"):
+        if not material.run.own_truth and material.run.stored.get("baselines"):
             notes.append(
-                "Floors are left out: these classifiers were not scored by the true "
+                "Baselines are left out: these classifiers were not scored by the true "
                 "labels given here"
             )
         refinement = summary.get("refinement") or {}
@@ -57,8 +57,8 @@ class Overview(Section):
             "refined": refinement.get("note", "") if refinement else "",
             "findings": summary["findings"],
             "notes": notes,
-            "floors": summary.get("floors", []),
-            "floor": None if floor is None else floor["name"],
+            "baselines": summary.get("baselines", []),
+            "baseline": None if baseline is None else baseline["name"],
             "calibrated": bool((summary.get("judged") or {}).get("is_calibrated")),
             "specs": config.specs,
         }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from lfkit.report.charts import line_chart
-from lfkit.report.sections.section import Material, Section
+from lfkit.report.sections.section import ReportData, Section
 
 
 class RefinementStages(Section):
@@ -14,7 +14,7 @@ class RefinementStages(Section):
     name: ClassVar[str] = "refinement"
     title: ClassVar[str] = "Refined by the images"
 
-    def content(self, material: Material) -> dict[str, Any] | None:
+    def content(self, material: ReportData) -> dict[str, Any] | None:
         """Give the stages and a chart."""
         report = material.stored.get("refinement")
         if not report:

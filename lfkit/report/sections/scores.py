@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from lfkit.metrics.score_table import Row, score_blocks
-from lfkit.report.sections.section import Material, Section
+from lfkit.report.sections.section import ReportData, Section
 
 
 class Scores(Section):
@@ -14,7 +14,7 @@ class Scores(Section):
     name: ClassVar[str] = "scores"
     title: ClassVar[str] = "Scores"
 
-    def content(self, material: Material) -> dict[str, Any] | None:
+    def content(self, material: ReportData) -> dict[str, Any] | None:
         """Give a row per score; the best of each is marked, many classes are folded."""
         sets = material.scores.get("generated", {})
         human = material.scores.get("human", [])

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from lfkit.metrics.generated_images import Generated
 from lfkit.metrics.labels.run_summary import summary_of
 from lfkit.report.image_tiles import Album
-from lfkit.runs.run import LoadedRun
+from lfkit.runs.run import Run
 
 
 @dataclass(eq=False)
-class Material:
+class ReportData:
     """All that a report is made of.
 
     Attributes
@@ -27,7 +27,7 @@ class Material:
     scores : what `lfkit evaluate` wrote into scores.json; {} without it.
     """
 
-    run: LoadedRun
+    run: Run
     album: Album
     generated: list[Generated] = field(default_factory=list)
     scores: dict[str, Any] = field(default_factory=dict)
@@ -47,7 +47,7 @@ class Material:
     def stored(self) -> dict[str, Any]:
         """What `lfkit apply` found, without what it scored by other true classes."""
         stored = self.run.stored
-        return stored if self.run.own_truth else stored | {"floors": []}
+        return stored if self.run.own_truth else stored | {"baselines": []}
 
     @cached_property
     def reference(self) -> NDArray[np.int64]:
@@ -94,5 +94,5 @@ class Section(ABC):
     title: ClassVar[str]
 
     @abstractmethod
-    def content(self, material: Material) -> dict[str, Any] | None:
+    def content(self, material: ReportData) -> dict[str, Any] | None:
         """Give what the template shows; None: the section is left out."""

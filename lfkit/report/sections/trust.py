@@ -11,7 +11,7 @@ from scipy.spatial.distance import squareform
 
 from lfkit.data.votes import ABSTAIN
 from lfkit.metrics.labels.lf_agreement import error_correlations
-from lfkit.report.sections.section import Material, Section
+from lfkit.report.sections.section import ReportData, Section
 
 _MOST_FUNCTIONS, _MOST_CLASSES = 120, 40
 _LEAST_DRAWN, _N_PAIRS = 0.03, 12
@@ -28,7 +28,7 @@ class Trust(Section):
     name: ClassVar[str] = "trust"
     title: ClassVar[str] = "Trust in the functions (Θ) and how they depend (Φ)"
 
-    def content(self, material: Material) -> dict[str, Any] | None:
+    def content(self, material: ReportData) -> dict[str, Any] | None:
         """Give both matrices; names in an order that puts alike functions together."""
         votes, k = material.run.votes, len(material.class_names)
         m = votes.n_functions
