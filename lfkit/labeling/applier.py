@@ -126,7 +126,7 @@ class LFApplier:
             unchanging(),
             Evaluator(
                 self.n_classes,
-                device=self.device or _best_device(self.lfs),
+                device=self.device or _device_for(self.lfs),
                 n_workers=self._workers(len(source)),
                 timeout_s=self.lf_timeout,
             ) as evaluator,
@@ -480,11 +480,11 @@ def _as_source(images: NDArray[np.uint8] | ImageSource) -> ImageSource:
     return ArraySource(np.asarray(images))
 
 
-def _best_device(lfs: Sequence[LabelingFunction]) -> str:
+def _device_for(lfs: Sequence[LabelingFunction]) -> str:
     """Choose a GPU if there is one and something would use it; else load no torch."""
     nodes = ancestors(node for lf in lfs for node in lf.features)
     if not any(lf.batched for lf in lfs) and not any(node.batched for node in nodes):
         return "cpu"
-    import torch
+    from lfkit.nn.compute import best_device
 
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    return best_device()
