@@ -113,7 +113,10 @@ class LFApplier:
             but a file that has changed since a function read it is a RunError.
         progress : called with (stage, images done, images in all).
         """
-        source = _as_source(images)
+        # Loads pyarrow, which worker processes need not.
+        from lfkit.data.datasets.array_source import as_source
+
+        source = as_source(images)
         if not len(source):
             raise DataError(f"{source.name} holds no images.")
         seeds = _checked_seeds(seed_rows, seed_labels, len(source), self.n_classes)
@@ -470,14 +473,6 @@ def _checked_seeds(
     if len(np.unique(row_array)) != len(row_array):
         raise DataError("seed_rows names an image twice.")
     return Seeds(row_array, label_array)
-
-
-def _as_source(images: NDArray[np.uint8] | ImageSource) -> ImageSource:
-    if isinstance(images, ImageSource):
-        return images
-    from lfkit.data.datasets.array_source import ArraySource
-
-    return ArraySource(np.asarray(images))
 
 
 def _device_for(lfs: Sequence[LabelingFunction]) -> str:
