@@ -17,10 +17,14 @@ from lfkit.data.votes import ABSTAIN, Votes
 from lfkit.errors import DataError, DeclarationError, FaultError
 from lfkit.features.feature import Feature, ancestors
 from lfkit.features.user_code.sealed_inputs import is_own
-from lfkit.labeling.engine.batched import Failure
-from lfkit.labeling.engine.blocks import BlockResult, BlockRunner, is_per_image
+from lfkit.labeling.engine.blocks import (
+    BlockResult,
+    BlockRunner,
+    given_up,
+    is_per_image,
+)
 from lfkit.labeling.engine.evaluator import Evaluator, cpu_count
-from lfkit.labeling.engine.failures import Report, first_failure
+from lfkit.labeling.engine.failures import Failure, Report, first_failure
 from lfkit.labeling.engine.file_reads import WatchedStore, note_named_files, remarks
 from lfkit.labeling.engine.seed_fitting import Fitter, Seeds, Watch, is_fixed
 from lfkit.labeling.engine.worker_pool import MOST_KILLS, why_not_sent
@@ -261,7 +265,7 @@ class LFApplier:
             size = min(size, _SLOW_BLOCK)
         blocks = store.layout(source.keys, size)
         runner = BlockRunner(source, evaluator, store, lfs, blocks, k)
-        self.lf_keys_, self.feature_keys_ = runner.lf_keys, runner.feature_keys
+        self.lf_keys_ = runner.lf_keys
         rows, done = runner.rows, 0
 
         def watch(result: BlockResult) -> None:
@@ -285,18 +289,22 @@ class LFApplier:
                 f"a worker process cannot run the labeling functions: {name!r} {why}."
             )
         failures = runner.feature_faults()
-        disabled_by = {lf.name: runner.disabled_by(lf) for lf in lfs}
         for j, lf in enumerate(lfs):
-            if lf.name in columns:
-                place_votes(lf, columns[lf.name].votes, rows, j, hard, soft)
-                failures[lf.name] = columns[lf.name].failures
+            place_votes(lf, columns[lf.name].votes, rows, j, hard, soft)
+            failures[lf.name] = columns[lf.name].failures
+        culprits = given_up(lfs, failures)
+        self.feature_keys_ = {
+            node: key
+            for node, key in runner.feature_keys.items()
+            if not {part.name for part in ancestors([node])} & {*culprits.values()}
+        }
         self._report(source, rows, failures, runner.problems())
         original = originals(source.keys)
         if len(rows) < n:  # copies were computed once
             hard = hard[original]
             soft = None if soft is None else soft[original]
         votes = Votes(hard, tuple(lf.name for lf in lfs), k, soft=soft)
-        return self._without(votes, disabled_by, runner.not_loaded)
+        return self._without(votes, culprits, runner.not_loaded)
 
     def _report(
         self,
@@ -326,26 +334,25 @@ class LFApplier:
     def _without(
         self,
         votes: Votes,
-        disabled_by: Mapping[str, str | None],
+        culprits: Mapping[str, str],
         not_loaded: Mapping[str, str],
     ) -> Votes:
         """Leave out functions that were killed too often, or could not be loaded.
 
         Parameters
         ----------
-        disabled_by : function name → who was killed, itself or a feature; or None.
+        culprits : function name → what was killed, itself or a feature.
         """
         self.report_.left_out.update(not_loaded)
-        for name, culprit in disabled_by.items():
-            if culprit is not None:
-                who = "" if culprit == name else f"its feature {culprit!r} "
-                self.report_.left_out[name] = (
-                    f"{who}had to be killed {MOST_KILLS} times and was given up"
-                )
+        for name, culprit in culprits.items():
+            who = "" if culprit == name else f"its feature {culprit!r} "
+            self.report_.left_out[name] = (
+                f"{who}had to be killed {MOST_KILLS} times and was given up"
+            )
         kept = [
             j
             for j, name in enumerate(votes.names)
-            if disabled_by[name] is None and name not in not_loaded
+            if name not in culprits and name not in not_loaded
         ]
         if not kept:
             name = votes.names[0]
