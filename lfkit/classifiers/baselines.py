@@ -19,11 +19,9 @@ from lfkit.data.votes import Votes
 from lfkit.errors import InputError
 from lfkit.features.feature import Feature
 from lfkit.runs.cache_keys import fingerprint
+from lfkit.runs.run_summary import BaselineSummary
 from lfkit.runs.store import Block, RunStore, block_size
 
-BASELINE = (
-    "baseline"  # instead of an aggregator: the best plain classifier on the seeds
-)
 _LARGEST_SIDE = 32  # of the images that classifiers on pixels see
 _WIDE = 16  # numbers that a feature needs to be tried on its own
 _MOST_CELLS = 2**23  # of seeds by numbers; beyond it, logistic regression takes minutes
@@ -54,9 +52,11 @@ class Baseline:
         default=None, repr=False, compare=False
     )
 
-    def to_dict(self) -> dict[str, Any]:
-        """Give what a report says of it."""
-        return {name: value for name, value in vars(self).items() if name != "held_out"}
+    def summary(self) -> BaselineSummary:
+        """Give what the run's summary holds of it."""
+        return BaselineSummary(
+            self.name, self.seed_cv_accuracy, self.accuracy, self.n_scored
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -594,7 +594,7 @@ def _pack(baselines: Sequence[Baseline]) -> dict[str, NDArray[Any]]:
     numbers = [
         [
             np.nan if value is None else value
-            for value in [*baseline.to_dict().values()][1:]
+            for value in [*vars(baseline.summary()).values()][1:]
         ]
         for baseline in baselines
     ]

@@ -49,8 +49,8 @@ class Data(Section):
         return {
             "rows": rows_shown,
             "without": int((labels < 0).sum()),
-            "unreadable": int(material.run.stored.get("unreadable", 0)),
+            "unreadable": material.run.stored.unreadable,
             "left_out": len(material.class_names) - len(drawn),
             "shape": f"{h} x {w}, {'color' if c == 3 else 'gray'}",
-            "data": material.run.config.data,
+            "data": material.run.config.options.data,
         }

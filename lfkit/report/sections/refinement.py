@@ -16,20 +16,20 @@ class RefinementStages(Section):
 
     def content(self, material: ReportData) -> dict[str, Any] | None:
         """Give the stages and a chart."""
-        report = material.stored.get("refinement")
-        if not report:
+        report = material.stored.refinement
+        if report is None:
             return None
-        stages = report["stages"]
+        stages = report.stages
         series = {
             title: [
-                (float(place), stage[key])
+                (float(place), getattr(stage, key))
                 for place, stage in enumerate(stages)
-                if stage[key] is not None
+                if getattr(stage, key) is not None
             ]
             for title, key in (
                 ("all images of known class", "accuracy"),
                 ("held-out seeds", "held_out"),
-                ("as voted", "agreement"),
+                ("unchanged", "agreement"),
             )
         }
         drawn = {name: points for name, points in series.items() if len(points) > 1}
@@ -39,7 +39,7 @@ class RefinementStages(Section):
                 x_title="",
                 y_title="share of labels",
                 x_range=(0.0, max(1.0, len(stages) - 1.0)),
-                x_names=[stage["name"] for stage in stages],
+                x_names=[stage.name for stage in stages],
                 percent=True,
             )
             if drawn
@@ -47,7 +47,7 @@ class RefinementStages(Section):
         )
         return {
             "stages": stages,
-            "note": report["note"],
+            "note": report.note,
             "chart": chart,
             "own_truth": material.run.own_truth,
         }
