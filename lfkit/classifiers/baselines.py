@@ -14,6 +14,7 @@ from lfkit.classifiers import Classifier, ShrinkageLDA, SoftLogisticRegression, 
 from lfkit.data.folds import FOLDS, deal_folds
 from lfkit.data.image_source import ImageSource
 from lfkit.data.labels import checked_labels, scored_images
+from lfkit.data.read_images import box_means, read_images
 from lfkit.data.vote_columns import originals
 from lfkit.data.votes import Votes
 from lfkit.errors import InputError
@@ -137,7 +138,8 @@ def find_baselines(
         score_baselines,
         _pack,
         _contenders,
-        _shrunk,
+        read_images,
+        box_means,
         _small,
         _batches,
         _FeatureTable,
@@ -428,8 +430,7 @@ class _Given:
 
     def __post_init__(self) -> None:
         source = self.source
-        pixels, lost = _shrunk(source, self.rows)
-        readable = np.setdiff1d(np.arange(len(self.rows)), lost)
+        pixels, readable = read_images(source, self.rows, shrink=_small)
         self.rows, self.labels = self.rows[readable], self.labels[readable]
         # Blocks hold the first of copies.
         self.content = originals(source.keys)[self.rows]
@@ -554,9 +555,9 @@ def _batches(
         if not len(members):
             continue
         read, place = np.unique(position_of[original[members]], return_inverse=True)
-        pixels, lost = _shrunk(source, block.rows[read])
+        pixels, readable = read_images(source, block.rows[read], shrink=_small)
         features = table.block(block)[read]
-        kept = np.flatnonzero(~np.isin(place, lost))
+        kept = np.flatnonzero(readable[place])
         for start in range(0, len(kept), len(block.rows)):
             part = kept[start : start + len(block.rows)]
             rows = members[part]
@@ -565,29 +566,12 @@ def _batches(
             progress("scoring plain classifiers", done, total)
 
 
-def _shrunk(
-    source: ImageSource, rows: NDArray[np.int64]
-) -> tuple[NDArray[np.uint8], list[int]]:
-    """Read images, made small, a block's worth at a time; and which have no pixels."""
-    size = block_size(source.shape)
-    lost: list[int] = []
-    parts = []
-    for start in range(0, len(rows), size):
-        read = source.read(rows[start : start + size])
-        parts.append(_small(read.pixels))
-        lost += [start + position for position in read.problems]
-    return np.concatenate(parts), lost
-
-
 def _small(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Average large images down to at most 32 pixels a side: (n, h', w', c)."""
-    n, h, w, c = pixels.shape
-    down, across = -(-h // _LARGEST_SIDE), -(-w // _LARGEST_SIDE)
+    down, across = (-(-side // _LARGEST_SIDE) for side in pixels.shape[1:3])
     if down == across == 1:
         return pixels
-    cut = pixels[:, : h // down * down, : w // across * across]
-    tiles = cut.reshape(n, h // down, down, w // across, across, c)
-    return tiles.mean(axis=(2, 4)).astype(np.uint8)
+    return box_means(pixels, down, across).astype(np.uint8)
 
 
 def _pack(baselines: Sequence[Baseline]) -> dict[str, NDArray[Any]]:

@@ -6,6 +6,7 @@ import hashlib
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from lfkit.aggregators.aggregate import aggregate
 from lfkit.data.image_source import ImageSource
 from lfkit.data.progress import Progress
+from lfkit.data.read_images import read_images
 from lfkit.data.votes import ABSTAIN, Votes
 from lfkit.errors import DataError, RunError
 from lfkit.labeling.applier import LFApplier
@@ -24,7 +26,6 @@ from lfkit.runs.run import Run
 from lfkit.runs.store import RunStore
 
 _MOST_BYTES = 8e9  # of images in memory at once
-_READ_AT_ONCE = 1024
 
 
 class TrainingData:
@@ -267,13 +268,5 @@ def read_all(
             f"pixels, {n * size / 1e9:.0f} GB; a generator holds them in memory, "
             f"{_MOST_BYTES / 1e9:.0f} GB at most. Give --size to `lfkit apply`."
         )
-    pixels = np.zeros((n, *source.shape), np.uint8)
-    readable = np.ones(n, bool)
-    for start in range(0, n, _READ_AT_ONCE):
-        rows = np.arange(start, min(start + _READ_AT_ONCE, n))
-        read = source.read(rows)
-        pixels[rows] = read.pixels
-        readable[[start + position for position in read.problems]] = False
-        if progress is not None:
-            progress("reading the images", int(rows[-1]) + 1, n)
-    return pixels, readable
+    watch = None if progress is None else partial(progress, "reading the images")
+    return read_images(source, progress=watch)

@@ -27,6 +27,7 @@ from lfkit.metrics.extractors import (
     InceptionV3,
 )
 from lfkit.metrics.generated_images import Generated
+from lfkit.nn.compute import best_device
 from lfkit.runs.cache_keys import fingerprint
 from lfkit.runs.run import Run
 
@@ -76,7 +77,7 @@ class Evaluation:
             )
         self.run, self.source, self.progress = run, source, progress
         self.random_state, self.n_steps = random_state, n_steps
-        self.device = _device()
+        self.device = best_device()
         k = len(run.config.class_names)
         known = run.truth >= 0
         self.has_truth = bool(known.any())
@@ -242,9 +243,3 @@ def _chosen(
     if name == "inception":
         return InceptionV3(weights, device=device)
     return EfficientNetLite0(device=device)
-
-
-def _device() -> str:
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
+from lfkit.data.hashing import mixed_bits
 from lfkit.data.votes import ABSTAIN, Patterns, Votes
 
 # Cells (pattern, function, class) of one half that are enough to judge by.
@@ -49,11 +50,7 @@ def _agreement_hash(votes: Votes) -> NDArray[np.uint64]:
     )
     key = np.zeros(len(votes), np.uint64)
     for label in range(votes.n_classes):
-        mixed = (votes.hard == label) @ weights
-        # SplitMix64 (Steele et al. 2014): every input bit moves every output bit.
-        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        key += mixed ^ (mixed >> np.uint64(31))
+        key += mixed_bits((votes.hard == label) @ weights)
     return key
 
 

@@ -28,7 +28,6 @@ from lfkit.commands.active.oracles import QueryBatch, Waiting, collect_answers
 from lfkit.commands.active.query_strategies import best, scores
 from lfkit.commands.train import (
     ACTIVE,
-    best_device,
     make_generator,
     params_of,
     train_on,
@@ -344,6 +343,7 @@ class _Loop:
     def _trained(self, now: Run, folder: Path, when: str) -> Any:
         """Train on a run's labels, or read back what was trained."""
         from lfkit.generators import GENERATORS
+        from lfkit.nn.compute import best_device
 
         name, config = self.inquiry.name, self.loaded.config
         if not (folder / "config.json").exists():
