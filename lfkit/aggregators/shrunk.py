@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lfkit.aggregators.aggregator import Aggregator
 from lfkit.aggregators.inference.dependencies import find_dependencies, first_winners
 from lfkit.aggregators.inference.em import (
     EMFit,
@@ -18,8 +19,8 @@ from lfkit.aggregators.inference.em import (
     run_em,
 )
 from lfkit.aggregators.inference.held_out_votes import halves
+from lfkit.aggregators.inference.latent_class import LatentClassModel
 from lfkit.aggregators.inference.vote_likelihood import VoteLikelihood
-from lfkit.aggregators.latent_class import LatentClassModel
 from lfkit.data.votes import Patterns
 from lfkit.errors import InputError
 
@@ -37,7 +38,7 @@ _STEPS_TO_JUDGE = 25
 _STEPS_ON_MANY = 15
 
 
-class ShrunkDawidSkene(LatentClassModel):
+class ShrunkDawidSkene(LatentClassModel, Aggregator):
     """Tables shrunk towards simpler ones, as far as held-out votes say.
 
     A ladder: equal trust in all functions, a plain vote; one coin per function; rates
