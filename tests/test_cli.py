@@ -15,6 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from lfkit.aggregators import AGGREGATORS
+from lfkit.features import FEATURES
+
 LFS = """
 import numpy as np
 from lfkit import ABSTAIN, Quantile, feature, labeling_function
@@ -464,13 +467,17 @@ def test_seeds_that_cannot_be_read_are_mentioned(lfkit, photos, tmp_path):
     )
 
 
-def test_list_shows_functions_aggregators_and_data_sets(lfkit):
+def test_list_shows_functions_features_aggregators_and_data_sets(lfkit):
     done = lfkit("list")
-    for text in ("two_holes_is_eight", "dawid-skene", "fashion-mnist"):
+    for text in ("two_holes_is_eight", "edge_density", "dawid-skene", "fashion-mnist"):
         assert text in done.out
-    assert {
-        row["name"] for row in json.loads(lfkit("list", "aggregators", "--json").out)
-    }
+    rows = json.loads(lfkit("list", "aggregators", "--json").out)
+    assert [row["name"] for row in rows] == list(AGGREGATORS)
+    rows = json.loads(lfkit("list", "features", "--json").out)
+    assert [row["name"] for row in rows] == list(FEATURES)
+    hog = next(row for row in rows if row["name"] == "hog")
+    assert hog["file"] == "lfkit.features.hog"
+    assert hog["what it measures"].startswith("Histograms of gradient orientation")
     done = lfkit("list", "gans")
     assert (done.code, "there is no family 'gans'" in done.err) == (2, True)
 

@@ -33,7 +33,7 @@ def write_report(
         content = section.content(material)
         if content is None:
             continue
-        body = templates.get_template(f"{section.name}.html").render(content)
+        body = templates.from_string(section.template).render(content)
         shown.append({"name": section.name, "title": section.title, "body": body})
     if progress is not None:
         progress("drawing the report", len(SECTIONS), len(SECTIONS))

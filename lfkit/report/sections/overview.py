@@ -14,6 +14,40 @@ class Overview(Section):
 
     name: ClassVar[str] = "overview"
     title: ClassVar[str] = "Overview"
+    template: ClassVar[str] = """\
+<div class="tiles big">
+{% for value, name in figures %}
+  <div class="figure {{ 'first' if loop.first else '' }}"><b>{{ value }}</b><span>{{ name }}</span></div>
+{% endfor %}
+</div>
+<div class="tiles">
+{% for value, name in tiles %}
+  <div class="figure"><b>{{ value }}</b><span>{{ name }}</span></div>
+{% endfor %}
+</div>
+{% if verdict %}
+<p class="verdict {{ 'wins' if verdict.wins else 'loses' }}">{{ verdict.sentence }}</p>
+{% endif %}
+<p>Labels by <b>{{ how }}</b>{% if reason %}: {{ reason }}{% endif %}.{% if refined %} Then {{ refined }}.{% endif %} Their confidence is {{ "calibrated on held-out seeds" if calibrated else "not calibrated" }}.
+</p>
+{% if baselines | length > 1 %}
+<details><summary>All {{ baselines | length }} plain classifiers trained on the seeds</summary>
+<table class="plain"><thead><tr><th>classifier</th><th>cross-validated on the seeds</th><th>of known class</th></tr></thead>
+<tbody>
+{% for one in baselines %}
+<tr><td>{{ one.name }}{{ ": the baseline" if one.name == baseline else "" }}</td><td>{{ one.seed_cv_accuracy | percent }}</td><td>{{ one.accuracy | percent }}</td></tr>
+{% endfor %}
+</tbody></table></details>
+{% endif %}
+<ul class="findings">
+{% for sentence in findings %}
+  <li>{{ sentence }}</li>
+{% endfor %}
+{% for note in notes %}
+  <li class="note">{{ note }}.</li>
+{% endfor %}
+</ul>
+"""  # noqa: E501
 
     def content(self, material: ReportData) -> dict[str, Any]:
         """Give tiles, verdict and findings."""

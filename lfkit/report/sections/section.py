@@ -90,12 +90,14 @@ class Section(ABC):
 
     Attributes
     ----------
-    name : its anchor, and the name of its template.
+    name : its anchor.
     title : its heading.
+    template : HTML, as Jinja reads it; templates/tiles.html shows images.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
+    template: ClassVar[str]
 
     @abstractmethod
     def content(self, material: ReportData) -> dict[str, Any] | None:
