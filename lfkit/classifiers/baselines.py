@@ -20,11 +20,9 @@ from lfkit.data.votes import Votes
 from lfkit.errors import InputError
 from lfkit.features.feature import Feature
 from lfkit.runs.cache_keys import fingerprint
+from lfkit.runs.run_summary import BaselineSummary
 from lfkit.runs.store import Block, RunStore, block_size
 
-BASELINE = (
-    "baseline"  # instead of an aggregator: the best plain classifier on the seeds
-)
 _LARGEST_SIDE = 32  # of the images that classifiers on pixels see
 _WIDE = 16  # numbers that a feature needs to be tried on its own
 _MOST_CELLS = 2**23  # of seeds by numbers; beyond it, logistic regression takes minutes
@@ -55,9 +53,11 @@ class Baseline:
         default=None, repr=False, compare=False
     )
 
-    def to_dict(self) -> dict[str, Any]:
-        """Give what a report says of it."""
-        return {name: value for name, value in vars(self).items() if name != "held_out"}
+    def summary(self) -> BaselineSummary:
+        """Give what the run's summary holds of it."""
+        return BaselineSummary(
+            self.name, self.seed_cv_accuracy, self.accuracy, self.n_scored
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +69,7 @@ class BaselineLabels:
     name : the classifier's.
     proba : (n, k) posteriors; flat where an image cannot be read.
     seed_rows, seed_labels : (s,) seeds that can be read.
-    seed_proba : (s, k) posteriors on them, each by a classifier that has not seen it.
+    seed_proba : (s, k) posteriors on them, each by a classifier fitted without it.
     judged_proba : (s, k) likewise, by the classifier that the other folds' seeds
         choose: whoever was chosen by a seed is not judged by it.
     """
@@ -379,7 +379,7 @@ def _held_out(
     content: NDArray[np.int64],
     random_state: int,
 ) -> NDArray[np.float64] | None:
-    """Give each seed's posterior by what has not seen it, (s, k); None: too few."""
+    """Give each seed's held-out posterior, (s, k); None: too few."""
     if (np.bincount(labels) >= 2).sum() < 2:
         return None
     folds = _dealt(labels, content, random_state)
@@ -578,7 +578,7 @@ def _pack(baselines: Sequence[Baseline]) -> dict[str, NDArray[Any]]:
     numbers = [
         [
             np.nan if value is None else value
-            for value in [*baseline.to_dict().values()][1:]
+            for value in [*vars(baseline.summary()).values()][1:]
         ]
         for baseline in baselines
     ]

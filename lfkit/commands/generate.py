@@ -340,7 +340,7 @@ def _manifest(
 ) -> dict[str, Any]:
     """Say where the images come from."""
     from lfkit.generators.generator import read_config
-    from lfkit.runs.run_files import versions
+    from lfkit.runs.run_config import versions
 
     path = folder / "weights.safetensors"
     with reading(path, "train it anew: `lfkit train` with --restart"):

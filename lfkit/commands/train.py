@@ -67,7 +67,7 @@ def train_generator(
     loaded = with_code(load_run(run), lfs, trust_code=trust_code)
     if max_minutes is not None and not 0 < max_minutes < np.inf:
         raise InputError(f"max_minutes is {max_minutes:g}; give a number above 0.")
-    generator.check(has_functions=bool(loaded.config.specs))
+    generator.check(has_functions=bool(loaded.config.options.lfs))
     doubts = generator.plan.doubts(settings or {})
     for doubt in doubts:
         say(doubt)

@@ -82,7 +82,9 @@ class Evaluation:
         known = run.truth >= 0
         self.has_truth = bool(known.any())
         self.labels = run.truth if self.has_truth else run.labels.labels
-        self.real = ImageSet(source, one_hot(self.labels, k), name=run.config.data)
+        self.real = ImageSet(
+            source, one_hot(self.labels, k), name=run.config.options.data
+        )
         self.test = None
         self.notes: tuple[str, ...] = ()
         if against is not None:
@@ -167,7 +169,7 @@ class Evaluation:
 
     def _held_out(self, name: str, k: int) -> ImageSet:
         config = self.run.config
-        source = open_images(name, size=config.size, color=config.color)
+        source = open_images(name, size=config.options.size, color=config.options.color)
         if source.shape != self.source.shape:
             raise InputError(
                 f"the images of {name} are {source.shape} (height, width, channels), "

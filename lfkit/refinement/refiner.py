@@ -426,7 +426,7 @@ def _refined(
     if float(known.get("confirmed", 1)) == 0:
         note = "not refined: the features do not confirm the votes they learned from"
     elif not counted:
-        note = "not refined: no stage could do anything, or each was undone"
+        note = "not refined: no stage could do anything, or each was reverted"
     elif counted == [Distill.name]:
         note = "not refined: the network labels new images; `joint` takes it in"
     else:
