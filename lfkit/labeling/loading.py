@@ -18,7 +18,8 @@ from typing import Any
 from lfkit.data.class_names import checked_names
 from lfkit.data.interrupts import ctrl_c
 from lfkit.errors import DataError, DeclarationError
-from lfkit.features.user_code.calling import Calling, named_files, text_of
+from lfkit.features.user_code.calling import Calling, text_of
+from lfkit.features.user_code.files import named_files
 from lfkit.labeling.labeling_function import (
     KINDS,
     LabelingFunction,

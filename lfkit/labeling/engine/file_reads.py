@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from lfkit.errors import RunError
 from lfkit.features.feature import Feature, ancestors
-from lfkit.features.user_code.calling import (
+from lfkit.features.user_code.files import (
     MISSING,
     MOST_READS,
     WRITTEN,
