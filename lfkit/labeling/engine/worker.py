@@ -7,7 +7,6 @@ Its own program rather than a fork of the caller, so that scripts and notebooks 
 from __future__ import annotations
 
 import contextlib
-import functools
 import mmap
 import os
 import signal
@@ -18,7 +17,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
-from types import CodeType
 from typing import Any
 
 import numpy as np
@@ -196,16 +194,6 @@ class NotLoaded:
     def __call__(self, *_: Any, **__: Any) -> Any:
         """Fail, on every image."""
         raise BadResult(NOT_LOADED, f"cannot be loaded in a worker: {self.why}")
-
-
-def code_of(filename: str, make: Callable[..., CodeType], *parts: Any) -> CodeType:
-    """Make a function's code anew in a worker, with the file that it comes from."""
-    return make(*parts).replace(co_filename=filename)
-
-
-def cached_again(fn: Callable[..., Any], maxsize: int | None, typed: bool) -> Any:
-    """Make a function that remembers its results, as functools.lru_cache did."""
-    return functools.lru_cache(maxsize, typed)(fn)
 
 
 def _feature_value(value: Any) -> NDArray[np.float32]:

@@ -13,7 +13,6 @@ under way with a worker.
 from __future__ import annotations
 
 import contextlib
-import io
 import mmap
 import multiprocessing
 import os
@@ -24,20 +23,19 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
-from types import CodeType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lfkit.errors import DeclarationError, storage_error
-from lfkit.features.user_code.calling import text_of
 from lfkit.labeling.engine.failures import CRASHED, GAVE_UP, TIMED_OUT
+from lfkit.labeling.engine.pickled_functions import pickled
 from lfkit.labeling.engine.worker import (
     IDLE,
     PROGRESS,
@@ -45,15 +43,12 @@ from lfkit.labeling.engine.worker import (
     NotLoaded,
     Program,
     StepResult,
-    cached_again,
-    code_of,
 )
 
 # A function that had to be killed this often is given up: at 30 seconds each, a
 # million images would take a year.
 MOST_KILLS = 20
 _POLL_S = 0.05
-_registering = threading.Lock()  # what is pickled by value is known to all threads
 
 
 @dataclass
@@ -114,7 +109,7 @@ class WorkerPool:
                 name,
                 tuple(step.name for step in program.steps),
                 program,
-                _pickled(program, [step.fn for step in program.steps]),
+                pickled(program, [step.fn for step in program.steps]),
             )
             return name
 
@@ -258,11 +253,11 @@ class _Worker:
         steps = []
         for step in loaded.program.steps:
             alone = replace(loaded.program, steps=(step,))
-            why = self._why_not("alone", _pickled(alone, [step.fn]), closing)
+            why = self._why_not("alone", pickled(alone, [step.fn]), closing)
             last = why.strip().rpartition("\n")[2] if why else ""
             steps.append(replace(step, fn=NotLoaded(last)) if why else step)
         program = replace(loaded.program, steps=tuple(steps))
-        loaded.payload = _pickled(program, [step.fn for step in steps])
+        loaded.payload = pickled(program, [step.fn for step in steps])
         why = self._why_not(loaded.name, loaded.payload, closing)
         if why:
             raise DeclarationError(
@@ -371,56 +366,3 @@ def _has_fileno(stream: Any) -> bool:
     except (OSError, AttributeError, ValueError):
         return False
     return True
-
-
-def why_not_sent(fn: Any, keywords: Mapping[str, Any]) -> str | None:
-    """Say why a function cannot be sent to a worker process; None if it can."""
-    try:
-        _pickled((fn, dict(keywords)), [fn])
-    except DeclarationError as error:
-        return str(error)
-    return None
-
-
-def _pickled(content: Any, functions: Iterable[Any]) -> bytes:
-    """Pickle functions by value, so that a worker imports only what they use."""
-    import cloudpickle
-
-    modules = {
-        sys.modules[name]
-        for fn in functions
-        if (name := getattr(fn, "__module__", None)) in sys.modules
-        and name not in ("__main__", "builtins")
-        and not name.startswith("lfkit.")
-        and hasattr(sys.modules[name], "__file__")
-        and "site-packages" not in str(sys.modules[name].__file__)
-    }
-
-    class Pickler(cloudpickle.Pickler):
-        def reducer_override(self, found: Any) -> Any:
-            # Pickled by name, a cached function could not be found by a worker.
-            parameters = getattr(found, "cache_parameters", None)
-            own = getattr(found, "__module__", None) in {m.__name__ for m in modules}
-            if parameters and own and hasattr(found, "__wrapped__"):
-                return cached_again, (found.__wrapped__, *parameters().values())
-            if isinstance(found, CodeType):
-                # Tracebacks show lines of the user's file, which cloudpickle forgets.
-                make, parts = self.dispatch_table[CodeType](found)
-                return code_of, (found.co_filename, make, *parts)
-            return super().reducer_override(found)
-
-    buffer = io.BytesIO()
-    with _registering:
-        for module in modules:
-            cloudpickle.register_pickle_by_value(module)
-        try:
-            Pickler(buffer).dump(content)
-            return buffer.getvalue()
-        except BaseException as error:  # user code: __reduce__ may raise anything
-            raise DeclarationError(
-                f"cannot be sent to worker processes: {text_of(error)}; create such "
-                "objects inside the function, or use batched=True"
-            ) from error
-        finally:
-            for module in modules:
-                cloudpickle.unregister_pickle_by_value(module)
