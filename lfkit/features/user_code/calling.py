@@ -40,7 +40,7 @@ _REFUSED = {
 
 
 class Refused(RuntimeError):
-    """A function asked for something that would end or change all others."""
+    """A function tried what would end or change all others."""
 
 
 class UserCodeEnded(Exception):
@@ -170,7 +170,7 @@ class Calling:
 
 
 def be_worker() -> None:
-    """Say that this process runs user code only, and may end with it."""
+    """Let this process end with the user code that it runs."""
     global _is_worker
     _is_worker = True
 

@@ -35,7 +35,7 @@ _ELSEWHERE = tuple(
 def declared_files(
     what: str, fn: Any, depends_on: Sequence[str | Path]
 ) -> tuple[Path, ...]:
-    """Find the files that a function says it depends on, beside its own file.
+    """Find the files that a function declares, relative to its own file.
 
     Parameters
     ----------
@@ -123,5 +123,5 @@ def _digest_of_file(path: str, size: int, changed_ns: int, inode: int) -> str:
 
 
 def is_code(path: str) -> bool:
-    """Tell files that Python, a library or the system reads for itself."""
+    """Whether Python, a library or the system reads a file for itself."""
     return path.endswith((".py", ".pyc", ".so")) or path.startswith(_ELSEWHERE)

@@ -59,7 +59,7 @@ class Evaluated:
     votes : function → (b,) int16, or (b, classes) float16 weights if it is soft.
     faults : function or feature name → its failures.
     problems : position in the block → why the image could not be read.
-    is_passing : a problem may be gone the next time: nothing of this is to be kept.
+    is_transient : a problem may be gone the next time: nothing of this is to be kept.
     """
 
     raw: Values = field(default_factory=dict)
@@ -67,7 +67,7 @@ class Evaluated:
     votes: dict[LabelingFunction, NDArray[Any]] = field(default_factory=dict)
     faults: dict[str, list[Failure]] = field(default_factory=lambda: defaultdict(list))
     problems: dict[int, str] = field(default_factory=dict)
-    is_passing: bool = False
+    is_transient: bool = False
 
 
 class Evaluator:
@@ -183,7 +183,7 @@ class Evaluator:
         if order or any(image in lf.features for lf in lfs):
             read = source.read(rows)
             pixels, done.problems = read.pixels, read.problems
-            done.is_passing = bool(read.transient)
+            done.is_transient = bool(read.transient)
             bad[list(read.problems)] = True
         level = levels_of(order, [lf for lf in lfs if not lf.batched], set(done.stored))
         crossing = crossing_features(order, level, wanted)
@@ -419,5 +419,5 @@ def _joined(parts: Sequence[Evaluated], size: int) -> Evaluated:
             whole.faults[name] += [f.moved(number * size) for f in failures]
         for row, problem in part.problems.items():
             whole.problems[row + number * size] = problem
-        whole.is_passing |= part.is_passing
+        whole.is_transient |= part.is_transient
     return whole

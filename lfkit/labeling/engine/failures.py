@@ -50,7 +50,7 @@ class FaultsOf:
 
 @dataclass
 class Report:
-    """What `LFApplier.apply` has to say beside the votes.
+    """What `LFApplier.apply` reports beside the votes.
 
     Attributes
     ----------

@@ -17,7 +17,7 @@ _registering = threading.Lock()  # what is pickled by value is known to all thre
 
 
 def why_not_sent(fn: Any, keywords: Mapping[str, Any]) -> str | None:
-    """Say why a function cannot be sent to a worker process; None if it can."""
+    """Explain why a function cannot be sent to a worker process; None if it can."""
     try:
         pickled((fn, dict(keywords)), [fn])
     except DeclarationError as error:

@@ -127,7 +127,7 @@ def run_step(
     with Calling() as call:
         _call_rows(step, number, n_rows, reads, check, skip, tick, results, faults)
     if os.getpid() != process:
-        os._exit(0)  # a fork that Python did not tell us of
+        os._exit(0)  # a fork that Python does not report
     changed = {int(i) for rows in reads for i in rows.restore()}
     for i in sorted(changed):
         if results[i] is not None:

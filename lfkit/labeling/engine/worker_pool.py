@@ -5,7 +5,7 @@ it calls on which image, and since when, into a small file that both map; that t
 which call hangs even when the function never returns to Python.
 
 Pools of others time whole tasks: pebble with a task per call takes 93-250 µs a call
-(this one: 16-26), with a task per chunk it finds a hang after 128 time-outs, and it
+(this one: 4-26), with a task per chunk it finds a hang after 128 time-outs, and it
 starts workers from the caller's `__main__`; loky has no time-outs, and loses all tasks
 under way with a worker.
 """
@@ -206,7 +206,7 @@ class _WorkerDied(Exception):
 
 
 class _Broken(DeclarationError):
-    """A worker process cannot do what it was asked; its traceback."""
+    """A worker process raised; its traceback."""
 
 
 class _Worker:
