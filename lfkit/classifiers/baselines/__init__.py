@@ -1,6 +1,5 @@
 """Plain classifiers trained on the seeds alone: the baseline labels have to beat."""
 
-from lfkit.classifiers.baselines.baseline import BASELINE as BASELINE
 from lfkit.classifiers.baselines.baseline import Baseline as Baseline
 from lfkit.classifiers.baselines.baseline import best_baseline as best_baseline
 from lfkit.classifiers.baselines.baseline import check_seeds as check_seeds

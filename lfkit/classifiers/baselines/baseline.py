@@ -10,9 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfkit.errors import InputError
-
-# Instead of an aggregator: the best plain classifier on the seeds.
-BASELINE = "baseline"
+from lfkit.runs.run_summary import BaselineSummary
 
 # Inputs of classifiers, by name: each one row per image.
 Inputs = Mapping[str, NDArray[Any]]
@@ -39,9 +37,11 @@ class Baseline:
         default=None, repr=False, compare=False
     )
 
-    def to_dict(self) -> dict[str, Any]:
-        """Give what a report says of it."""
-        return {name: value for name, value in vars(self).items() if name != "held_out"}
+    def summary(self) -> BaselineSummary:
+        """Give what the run's summary holds of it."""
+        return BaselineSummary(
+            self.name, self.seed_cv_accuracy, self.accuracy, self.n_scored
+        )
 
 
 def best_baseline(baselines: Sequence[Baseline]) -> Baseline:

@@ -34,7 +34,7 @@ class BaselineLabels:
     name : the classifier's.
     proba : (n, k) posteriors; flat where an image cannot be read.
     seed_rows, seed_labels : (s,) seeds that can be read.
-    seed_proba : (s, k) posteriors on them, each by a classifier that has not seen it.
+    seed_proba : (s, k) posteriors on them, each by a classifier fitted without it.
     judged_proba : (s, k) likewise, by the classifier that the other folds' seeds
         choose: whoever was chosen by a seed is not judged by it.
     """

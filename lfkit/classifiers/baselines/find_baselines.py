@@ -20,6 +20,7 @@ from lfkit.classifiers.baselines.scoring import score_baselines
 from lfkit.data.image_source import ImageSource
 from lfkit.data.labels import scored_images
 from lfkit.data.progress import Progress
+from lfkit.data.read_images import box_means, read_images
 from lfkit.data.votes import Votes
 from lfkit.features.feature import Feature
 from lfkit.runs.cache_keys import fingerprint
@@ -128,4 +129,7 @@ def _or_none(value: float) -> float | None:
 
 
 # What the figures kept depend on: an edit of it computes them again.
-_CODE = (score_baselines, _pack, SeedInputs, FeatureTable, batches)
+_CODE = (
+    *(score_baselines, _pack, SeedInputs, FeatureTable),
+    *(batches, read_images, box_means),
+)

@@ -13,6 +13,7 @@ from lfkit.classifiers.baselines.contenders import FEATURES, PIXELS
 from lfkit.classifiers.baselines.feature_table import FeatureTable
 from lfkit.data.image_source import ImageSource
 from lfkit.data.progress import Progress
+from lfkit.data.read_images import box_means, read_images
 from lfkit.data.vote_columns import originals
 from lfkit.features.feature import Feature
 from lfkit.runs.store import Block, RunStore, block_size
@@ -59,8 +60,7 @@ class SeedInputs:
         keys: Collection[str],
         networks: Inputs,
     ) -> None:
-        pixels, lost = read_small(source, rows)
-        readable = np.setdiff1d(np.arange(len(rows)), lost)
+        pixels, readable = read_images(source, rows, shrink=_small)
         self.rows, self.labels = rows[readable], labels[readable]
         # Blocks hold the first of copies.
         self.content = originals(source.keys)[self.rows]
@@ -132,9 +132,9 @@ def batches(
         if not len(members):
             continue
         read, place = np.unique(position_of[original[members]], return_inverse=True)
-        pixels, lost = read_small(source, block.rows[read])
+        pixels, readable = read_images(source, block.rows[read], shrink=_small)
         features = table.block(block)[read]
-        kept = np.flatnonzero(~np.isin(place, lost))
+        kept = np.flatnonzero(readable[place])
         for start in range(0, len(kept), len(block.rows)):
             part = kept[start : start + len(block.rows)]
             rows = members[part]
@@ -143,26 +143,9 @@ def batches(
             progress("scoring plain classifiers", done, total)
 
 
-def read_small(
-    source: ImageSource, rows: NDArray[np.int64]
-) -> tuple[NDArray[np.uint8], list[int]]:
-    """Read images, made small, a block's worth at a time; and which have no pixels."""
-    size = block_size(source.shape)
-    lost: list[int] = []
-    parts = []
-    for start in range(0, len(rows), size):
-        read = source.read(rows[start : start + size])
-        parts.append(_small(read.pixels))
-        lost += [start + position for position in read.problems]
-    return np.concatenate(parts), lost
-
-
 def _small(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Average large images down to at most 32 pixels a side: (n, h', w', c)."""
-    n, h, w, c = pixels.shape
-    down, across = -(-h // _LARGEST_SIDE), -(-w // _LARGEST_SIDE)
+    down, across = (-(-side // _LARGEST_SIDE) for side in pixels.shape[1:3])
     if down == across == 1:
         return pixels
-    cut = pixels[:, : h // down * down, : w // across * across]
-    tiles = cut.reshape(n, h // down, down, w // across, across, c)
-    return tiles.mean(axis=(2, 4)).astype(np.uint8)
+    return box_means(pixels, down, across).astype(np.uint8)

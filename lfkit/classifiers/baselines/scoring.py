@@ -100,7 +100,7 @@ def _held_out(
     content: NDArray[np.int64],
     random_state: int,
 ) -> NDArray[np.float64] | None:
-    """Give each seed's posterior by what has not seen it, (s, k); None: too few."""
+    """Give each seed's held-out posterior, (s, k); None: too few."""
     if (np.bincount(labels) >= 2).sum() < 2:
         return None
     folds = deal_seeds(labels, content, random_state)
