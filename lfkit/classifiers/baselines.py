@@ -14,16 +14,15 @@ from lfkit.classifiers import Classifier, ShrinkageLDA, SoftLogisticRegression, 
 from lfkit.data.folds import FOLDS, deal_folds
 from lfkit.data.image_source import ImageSource
 from lfkit.data.labels import checked_labels, scored_images
+from lfkit.data.read_images import box_means, read_images
 from lfkit.data.vote_columns import originals
 from lfkit.data.votes import Votes
 from lfkit.errors import InputError
 from lfkit.features.feature import Feature
 from lfkit.runs.cache_keys import fingerprint
+from lfkit.runs.run_summary import BaselineSummary
 from lfkit.runs.store import Block, RunStore, block_size
 
-BASELINE = (
-    "baseline"  # instead of an aggregator: the best plain classifier on the seeds
-)
 _LARGEST_SIDE = 32  # of the images that classifiers on pixels see
 _WIDE = 16  # numbers that a feature needs to be tried on its own
 _MOST_CELLS = 2**23  # of seeds by numbers; beyond it, logistic regression takes minutes
@@ -54,9 +53,11 @@ class Baseline:
         default=None, repr=False, compare=False
     )
 
-    def to_dict(self) -> dict[str, Any]:
-        """Give what a report says of it."""
-        return {name: value for name, value in vars(self).items() if name != "held_out"}
+    def summary(self) -> BaselineSummary:
+        """Give what the run's summary holds of it."""
+        return BaselineSummary(
+            self.name, self.seed_cv_accuracy, self.accuracy, self.n_scored
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +69,7 @@ class BaselineLabels:
     name : the classifier's.
     proba : (n, k) posteriors; flat where an image cannot be read.
     seed_rows, seed_labels : (s,) seeds that can be read.
-    seed_proba : (s, k) posteriors on them, each by a classifier that has not seen it.
+    seed_proba : (s, k) posteriors on them, each by a classifier fitted without it.
     judged_proba : (s, k) likewise, by the classifier that the other folds' seeds
         choose: whoever was chosen by a seed is not judged by it.
     """
@@ -137,7 +138,8 @@ def find_baselines(
         score_baselines,
         _pack,
         _contenders,
-        _shrunk,
+        read_images,
+        box_means,
         _small,
         _batches,
         _FeatureTable,
@@ -377,7 +379,7 @@ def _held_out(
     content: NDArray[np.int64],
     random_state: int,
 ) -> NDArray[np.float64] | None:
-    """Give each seed's posterior by what has not seen it, (s, k); None: too few."""
+    """Give each seed's held-out posterior, (s, k); None: too few."""
     if (np.bincount(labels) >= 2).sum() < 2:
         return None
     folds = _dealt(labels, content, random_state)
@@ -428,8 +430,7 @@ class _Given:
 
     def __post_init__(self) -> None:
         source = self.source
-        pixels, lost = _shrunk(source, self.rows)
-        readable = np.setdiff1d(np.arange(len(self.rows)), lost)
+        pixels, readable = read_images(source, self.rows, shrink=_small)
         self.rows, self.labels = self.rows[readable], self.labels[readable]
         # Blocks hold the first of copies.
         self.content = originals(source.keys)[self.rows]
@@ -554,9 +555,9 @@ def _batches(
         if not len(members):
             continue
         read, place = np.unique(position_of[original[members]], return_inverse=True)
-        pixels, lost = _shrunk(source, block.rows[read])
+        pixels, readable = read_images(source, block.rows[read], shrink=_small)
         features = table.block(block)[read]
-        kept = np.flatnonzero(~np.isin(place, lost))
+        kept = np.flatnonzero(readable[place])
         for start in range(0, len(kept), len(block.rows)):
             part = kept[start : start + len(block.rows)]
             rows = members[part]
@@ -565,36 +566,19 @@ def _batches(
             progress("scoring plain classifiers", done, total)
 
 
-def _shrunk(
-    source: ImageSource, rows: NDArray[np.int64]
-) -> tuple[NDArray[np.uint8], list[int]]:
-    """Read images, made small, a block's worth at a time; and which have no pixels."""
-    size = block_size(source.shape)
-    lost: list[int] = []
-    parts = []
-    for start in range(0, len(rows), size):
-        read = source.read(rows[start : start + size])
-        parts.append(_small(read.pixels))
-        lost += [start + position for position in read.problems]
-    return np.concatenate(parts), lost
-
-
 def _small(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Average large images down to at most 32 pixels a side: (n, h', w', c)."""
-    n, h, w, c = pixels.shape
-    down, across = -(-h // _LARGEST_SIDE), -(-w // _LARGEST_SIDE)
+    down, across = (-(-side // _LARGEST_SIDE) for side in pixels.shape[1:3])
     if down == across == 1:
         return pixels
-    cut = pixels[:, : h // down * down, : w // across * across]
-    tiles = cut.reshape(n, h // down, down, w // across, across, c)
-    return tiles.mean(axis=(2, 4)).astype(np.uint8)
+    return box_means(pixels, down, across).astype(np.uint8)
 
 
 def _pack(baselines: Sequence[Baseline]) -> dict[str, NDArray[Any]]:
     numbers = [
         [
             np.nan if value is None else value
-            for value in [*baseline.to_dict().values()][1:]
+            for value in [*vars(baseline.summary()).values()][1:]
         ]
         for baseline in baselines
     ]

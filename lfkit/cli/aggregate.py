@@ -45,10 +45,12 @@ def aggregate(
     ] = False,
 ) -> None:
     """Turn votes into labels with another aggregator; no function is called."""
-    from lfkit.cli.options import split_shares
     from lfkit.runs.json_text import to_json
+    from lfkit.runs.options import shares_of
 
-    balance = split_shares(class_balance)
+    balance = None
+    if class_balance is not None:
+        balance = shares_of("--class-balance")(class_balance)
     if (votes / "run.json").exists():
         result = _aggregate_run(votes, name, balance, out, seed)
     else:
@@ -88,8 +90,8 @@ def _aggregate_run(
     from lfkit.aggregators.aggregate import aggregate as aggregate_votes
     from lfkit.commands.generate import relabel
     from lfkit.generators import GENERATORS
+    from lfkit.runs.run_config import load_config
     from lfkit.runs.run_files import (
-        load_config,
         load_images,
         load_votes,
         not_scored,
@@ -106,14 +108,14 @@ def _aggregate_run(
             class_names=loaded.config.class_names,
             stem=f"labels-{name}" if out is None else "labels",
         )
-        balance = balance or loaded.config.class_balance
+        balance = balance or loaded.config.options.class_balance
         return _result(loaded.votes, labels, loaded.truth, loaded.given, balance, paths)
     config = load_config(run)
-    balance = balance or config.class_balance
+    balance = balance or config.options.class_balance
     found = load_votes(run, config)
     index = load_images(run)
     assert index is not None, "load_votes has read it"
-    seed = config.seed if seed is None else seed
+    seed = config.options.seed if seed is None else seed
     labels = aggregate_votes(found, name, balance, seed, unreadable_rows(index))
     paths = save_labels(
         out or run,

@@ -81,7 +81,8 @@ def _of_run(run: Path) -> VoteFile:
     import numpy as np
 
     from lfkit.data.vote_files import VoteFile
-    from lfkit.runs.run_files import load_config, load_images, load_votes
+    from lfkit.runs.run_config import load_config
+    from lfkit.runs.run_files import load_images, load_votes
 
     config = load_config(run)
     votes = load_votes(run, config)

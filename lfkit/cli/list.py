@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lfkit.cli.console import echo
-from lfkit.cli.options import parse_size, split_list
 from lfkit.errors import InputError, StorageError
 from lfkit.runs.json_text import to_json
+from lfkit.runs.options import parse_size, split_list
 
 if TYPE_CHECKING:
     from lfkit.cli.lf_sheets import SheetRequest
@@ -107,7 +107,7 @@ def list_family(
                 data=data,
                 out=out,
                 kinds=chosen_kinds,
-                size=parse_size(size),
+                size=None if size is None else parse_size(size),
                 color=color,
                 seeds_per_class=20 if seeds_per_class is None else seeds_per_class,
                 seed=seed or 0,
@@ -135,7 +135,7 @@ def list_family(
 
 
 def _checked_kinds(text: str | None) -> tuple[str, ...]:
-    kinds = split_list(text)
+    kinds = split_list(text or "")
     if not kinds:
         return ()
     from lfkit.labeling.labeling_function import KINDS  # imports torch

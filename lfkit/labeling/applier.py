@@ -113,7 +113,10 @@ class LFApplier:
             but a file that has changed since a function read it is a RunError.
         progress : called with (stage, images done, images in all).
         """
-        source = _as_source(images)
+        # Loads pyarrow, which worker processes need not.
+        from lfkit.data.datasets.array_source import as_source
+
+        source = as_source(images)
         if not len(source):
             raise DataError(f"{source.name} holds no images.")
         seeds = _checked_seeds(seed_rows, seed_labels, len(source), self.n_classes)
@@ -126,7 +129,7 @@ class LFApplier:
             unchanging(),
             Evaluator(
                 self.n_classes,
-                device=self.device or _best_device(self.lfs),
+                device=self.device or _device_for(self.lfs),
                 n_workers=self._workers(len(source)),
                 timeout_s=self.lf_timeout,
             ) as evaluator,
@@ -359,7 +362,7 @@ class LFApplier:
     def _with_out_of_fold(
         self, votes: Votes, fitter: Fitter, watch: Watch | None
     ) -> Votes:
-        """Add the votes on the seeds by functions that have not seen them."""
+        """Add the votes on the seeds by functions fitted without them."""
         unfitted = {lf.name: lf for lf in self.lfs}
         learning = [
             unfitted[lf.name] for lf in self.lfs_ if not is_fixed(unfitted[lf.name])
@@ -472,19 +475,11 @@ def _checked_seeds(
     return Seeds(row_array, label_array)
 
 
-def _as_source(images: NDArray[np.uint8] | ImageSource) -> ImageSource:
-    if isinstance(images, ImageSource):
-        return images
-    from lfkit.data.datasets.array_source import ArraySource
-
-    return ArraySource(np.asarray(images))
-
-
-def _best_device(lfs: Sequence[LabelingFunction]) -> str:
+def _device_for(lfs: Sequence[LabelingFunction]) -> str:
     """Choose a GPU if there is one and something would use it; else load no torch."""
     nodes = ancestors(node for lf in lfs for node in lf.features)
     if not any(lf.batched for lf in lfs) and not any(node.batched for node in nodes):
         return "cpu"
-    import torch
+    from lfkit.nn.compute import best_device
 
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    return best_device()

@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from lfkit.data.class_names import checked_names
+from lfkit.data.interrupts import ctrl_c
 from lfkit.errors import DataError, DeclarationError
 from lfkit.features.user_code.calling import Calling, named_files, text_of
 from lfkit.labeling.labeling_function import (
@@ -24,7 +25,7 @@ from lfkit.labeling.labeling_function import (
     from_snorkel,
     is_snorkel,
 )
-from lfkit.runs.cache_keys import ctrl_c, note_import
+from lfkit.runs.cache_keys import note_import
 
 _FORMS = (
     "a module (lf_library.fashion), a file (my_lfs.py) or one name (my_lfs.py:name)"

@@ -117,7 +117,7 @@ class BatchedRunner:
             def as_computed(
                 node: Feature = node, shared: Inputs = shared, changed: Any = changed
             ) -> Inputs:
-                """Give its inputs, with what it changed in them undone."""
+                """Give its inputs, with what it changed in them reverted."""
                 if is_own(node.fn):
                     return shared
                 shown = kept.show(shared)

@@ -27,7 +27,7 @@ from lfkit.features.user_code.calling import (
 )
 from lfkit.features.user_code.sealed_inputs import is_own
 from lfkit.labeling.labeling_function import LabelingFunction
-from lfkit.runs.cache_keys import texts_of
+from lfkit.runs.code_names import texts_of
 from lfkit.runs.store import Block, Kind, Store
 
 _RECORD = "files-read"

@@ -50,10 +50,3 @@ def found_prior(task: RefinementProblem, known: Arrays) -> ClassPrior:
         seed_proba=known["seed_proba"],
         seed_labels=task.judge_labels,
     )
-
-
-def aligned(proba: NDArray[np.float64], known: Arrays) -> NDArray[np.float64]:
-    """Align posteriors again, if that stage was run."""
-    if "class_prior" not in known:
-        return proba
-    return align(proba, known["class_prior"])

@@ -8,13 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfkit.refinement.lda_model import metric, moments
-from lfkit.refinement.neighbors import Neighbors, affinity, diffuse, nearest_neighbors
+from lfkit.refinement.neighbors import Neighbors, nearest_neighbors
 from lfkit.refinement.problem import RefinementProblem
-from lfkit.refinement.product_of_experts import as_sure_as
-from lfkit.refinement.stages.align import aligned
+from lfkit.refinement.stages.image_graphs import graphs, spread
 from lfkit.refinement.stages.stage import Arrays, Stage, StageContext
 
-_ALPHA = 0.8
 _N_NEIGHBORS = 10
 # Beyond this the approximate search is four times as fast at 60,000 images and finds
 # 98.6 % of the same neighbours.
@@ -80,29 +78,6 @@ class Metric(Stage):
             "soft_index": found.index,
             "soft_similarity": found.similarity,
         }
-
-
-def graphs(known: Arrays) -> list[Neighbors]:
-    """Give the neighbours that the stages before found."""
-    names = [name[: -len("_index")] for name in known if name.endswith("_index")]
-    return [
-        Neighbors(known[f"{name}_index"], known[f"{name}_similarity"])
-        for name in sorted(names)
-    ]
-
-
-def spread(
-    task: RefinementProblem,
-    proba: NDArray[np.float64],
-    neighbors: list[Neighbors],
-    known: Arrays,
-) -> NDArray[np.float64]:
-    """Diffuse, align, and make as sure as the labels before were."""
-    start = task.clamped(proba)
-    # LDA's and the votes' powers were fitted on held-out seeds: as sure as right.
-    confidence = float(proba.max(axis=1).mean())
-    found = diffuse(affinity(neighbors), start, alpha=_ALPHA)
-    return as_sure_as(aligned(found, known), confidence)
 
 
 def _best(task: RefinementProblem, known: Arrays) -> NDArray[np.float16]:

@@ -8,9 +8,8 @@ from numpy.typing import NDArray
 
 from lfkit.refinement.problem import RefinementProblem
 from lfkit.refinement.product_of_experts import as_sure_as, logs, product
-from lfkit.refinement.stages.align import aligned
-from lfkit.refinement.stages.diffuse import graphs, spread
-from lfkit.refinement.stages.stage import Arrays, Stage, StageContext
+from lfkit.refinement.stages.image_graphs import graphs, spread
+from lfkit.refinement.stages.stage import Arrays, Stage, StageContext, aligned
 
 # The network learned from the labels it is multiplied with: neither is worth its whole
 # power.

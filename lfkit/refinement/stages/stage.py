@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from lfkit.data.progress import Progress
 from lfkit.nn import Checkpoints
+from lfkit.refinement.class_prior import align
 from lfkit.refinement.problem import RefinementProblem
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -64,3 +65,10 @@ class Stage(ABC):
 def number(value: float) -> NDArray[np.float64]:
     """Wrap a number to be kept beside arrays."""
     return np.asarray(value, np.float64)
+
+
+def aligned(proba: NDArray[np.float64], known: Arrays) -> NDArray[np.float64]:
+    """Align posteriors again, if that stage was run."""
+    if "class_prior" not in known:
+        return proba
+    return align(proba, known["class_prior"])

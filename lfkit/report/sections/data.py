@@ -66,8 +66,8 @@ Drawn at random from each label{% if left_out %}; {{ left_out }} more classes ar
         return {
             "rows": rows_shown,
             "without": int((labels < 0).sum()),
-            "unreadable": int(material.run.stored.get("unreadable", 0)),
+            "unreadable": material.run.stored.unreadable,
             "left_out": len(material.class_names) - len(drawn),
             "shape": f"{h} x {w}, {'color' if c == 3 else 'gray'}",
-            "data": material.run.config.data,
+            "data": material.run.config.options.data,
         }

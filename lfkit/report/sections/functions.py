@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any, ClassVar
 
 import numpy as np
@@ -46,7 +47,7 @@ class Functions(Section):
 
     def content(self, material: ReportData) -> dict[str, Any] | None:
         """Give figures and images; right and wrong ones apart where that is known."""
-        table, lfs = material.summary["functions"], material.run.config.lfs
+        table, lfs = material.summary.functions, material.run.config.lfs
         if not table:
             return None
         votes = material.run.votes
@@ -62,11 +63,11 @@ class Functions(Section):
         for j, (row, good, bad) in enumerate(shown):
             hard = votes.hard[:, j]
             functions.append(
-                row
-                | {
-                    "doc": docs.get(row["name"], ""),
-                    "score": row[key],
-                    "named": [material.class_names[c] for c in row["classes"]],
+                {
+                    **asdict(row),
+                    "doc": docs.get(row.name, ""),
+                    "score": getattr(row, key),
+                    "named": [material.class_names[c] for c in row.classes],
                     "good": [material.tile(r, int(hard[r])) for r in good.tolist()],
                     "bad": [material.tile(r, int(hard[r])) for r in bad.tolist()],
                 }
@@ -76,7 +77,7 @@ class Functions(Section):
             "more": len(table) - len(shown),
             "score_title": "right" if material.has_truth else "right on seeds",
             "has_truth": material.has_truth,
-            "has_kinds": any(row["kind"] for row in table),
+            "has_kinds": any(row.kind for row in table),
         }
 
     def _examples(

@@ -49,7 +49,7 @@ class LabelModels(Section):
             known = [row[key] for row in rows if row[key] is not None]
             best[key] = pick(known) if known else None
         ordered = sorted(rows, key=lambda row: -(row["accuracy"] or 0))
-        chosen = material.summary["chosen"]
+        chosen = material.summary.chosen
         return {
             "rows": ordered,
             "best": best,

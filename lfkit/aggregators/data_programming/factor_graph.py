@@ -22,7 +22,7 @@ _MAX_JOINT_VOTES = 2**16
 
 
 @dataclass(frozen=True, eq=False)
-class Moments:
+class VoteMoments:
     """What the model expects of the votes, given the class.
 
     Attributes
@@ -56,7 +56,7 @@ class Point:
     bias: NDArray[np.float64]
     prior: NDArray[np.float64]
     dependency: NDArray[np.float64]
-    moments: Moments
+    moments: VoteMoments
 
 
 class VoteFactors:
@@ -138,7 +138,9 @@ class VoteFactors:
         )
         self.scale = 1 / np.sqrt(bend + l2 / self.n_images)
 
-    def at(self, weights: NDArray[np.float64], moments: Moments | None = None) -> Point:
+    def at(
+        self, weights: NDArray[np.float64], moments: VoteMoments | None = None
+    ) -> Point:
         """Build the tables and the bias from the weights, (q,)."""
         logits, _, _, dependency = self.split(weights)
         log_tables = self.log_tables(weights)
@@ -170,7 +172,7 @@ class VoteFactors:
         log_tables: NDArray[np.float64],
         tables: NDArray[np.float64],
         dependency: NDArray[np.float64],
-    ) -> Moments:
+    ) -> VoteMoments:
         k = self.named.shape[1]
         lift, agreement = np.zeros(k), np.zeros((len(self.edges), k))
         votes = tables.copy() if self._cliques else tables
@@ -179,7 +181,7 @@ class VoteFactors:
             lift += part.lift
             votes[clique.members] = part.votes
             agreement[clique.edges] = part.agreement
-        return Moments(lift, votes, agreement)
+        return VoteMoments(lift, votes, agreement)
 
     def pull(
         self,
@@ -245,7 +247,7 @@ class _Clique:
 
     def moments(
         self, log_tables: NDArray[np.float64], dependency: NDArray[np.float64]
-    ) -> Moments:
+    ) -> VoteMoments:
         """Sum over the joint votes, for the members and the pairs among them."""
         k = log_tables.shape[1]
         energies = np.repeat((self._agree @ dependency[self.edges])[:, None], k, axis=1)
@@ -254,7 +256,7 @@ class _Clique:
         lift = logsumexp(energies, axis=0)
         shares = np.exp(energies - lift)  # (joint votes, k)
         votes = (self._named.T @ shares).reshape(len(self.members), k + 1, k)
-        return Moments(lift, votes.transpose(0, 2, 1), self._agree.T @ shares)
+        return VoteMoments(lift, votes.transpose(0, 2, 1), self._agree.T @ shares)
 
 
 def _groups(m: int, edges: NDArray[np.int64]) -> list[NDArray[np.int64]]:

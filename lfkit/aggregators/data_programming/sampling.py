@@ -9,11 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from lfkit.aggregators.inference.factor_graph import Moments, Point, VoteFactors
-from lfkit.aggregators.inference.factor_graph_likelihoods import (
+from lfkit.aggregators.data_programming.factor_graph import (
+    Point,
+    VoteFactors,
+    VoteMoments,
+)
+from lfkit.aggregators.data_programming.likelihoods import (
     LEAST_CHANCE,
     ExactLikelihood,
-    Likelihood,
+    LogLikelihood,
 )
 
 # Steps of stochastic ascent, as a share of Newton's; they shrink like t^-0.6.
@@ -39,7 +43,7 @@ class GibbsFit:
     """
 
     weights: NDArray[np.float64]
-    moments: Moments
+    moments: VoteMoments
     n_samples: int
     seconds_per_sample: float
 
@@ -75,7 +79,7 @@ def gibbs(
         chains.sweep(tables, factors.split(weights)[3])
         seconds += perf_counter() - started
         votes, agreement = chains.shares()
-        point = factors.at(weights, Moments(lift, votes, agreement))
+        point = factors.at(weights, VoteMoments(lift, votes, agreement))
         if step >= n_steps - n_kept:
             now = (weights, lift, votes, agreement)
             kept = [mean + part / n_kept for mean, part in zip(kept, now, strict=True)]
@@ -87,7 +91,7 @@ def gibbs(
         if len(factors.edges):
             lift = lift + size * chains.surplus(point)
     n_samples = n_steps * chains.n_chains
-    return GibbsFit(kept[0], Moments(*kept[1:]), n_samples, seconds / n_samples)
+    return GibbsFit(kept[0], VoteMoments(*kept[1:]), n_samples, seconds / n_samples)
 
 
 class _Chains:
@@ -188,7 +192,7 @@ class _Chains:
 
 
 def hmc(
-    likelihood: Likelihood,
+    likelihood: LogLikelihood,
     factors: VoteFactors,
     start: NDArray[np.float64],
     *,

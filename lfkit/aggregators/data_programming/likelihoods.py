@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.optimize import OptimizeResult, minimize
 from scipy.special import logsumexp
 
-from lfkit.aggregators.inference.factor_graph import Point, VoteFactors
+from lfkit.aggregators.data_programming.factor_graph import Point, VoteFactors
 from lfkit.aggregators.inference.vote_likelihood import (
     VoteLikelihood,
     row_chunks,
@@ -23,7 +23,7 @@ _KEPT_CELLS = 2**25  # of votes as distributions, float64: 256 MB
 _CORRECTIONS = 30  # of L-BFGS: half the steps of scipy's 10 where classes overlap
 
 
-class Likelihood(Protocol):
+class LogLikelihood(Protocol):
     """What can be climbed or explored."""
 
     def __call__(
@@ -189,7 +189,7 @@ def count_agreements(
 
 
 def maximise(
-    likelihood: Likelihood,
+    likelihood: LogLikelihood,
     factors: VoteFactors,
     *,
     max_iter: int,

@@ -9,21 +9,21 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lfkit.aggregators.aggregator import Aggregator, SeedVotes
-from lfkit.aggregators.inference.factor_graph import (
+from lfkit.aggregators.data_programming.factor_graph import (
     Lift,
-    Moments,
     VoteFactors,
+    VoteMoments,
     check_joint_votes,
 )
-from lfkit.aggregators.inference.factor_graph_likelihoods import (
+from lfkit.aggregators.data_programming.likelihoods import (
     LEAST_CHANCE,
     ExactLikelihood,
-    Likelihood,
+    LogLikelihood,
     PseudoLikelihood,
     count_agreements,
     maximise,
 )
-from lfkit.aggregators.inference.gibbs import gibbs, hmc
+from lfkit.aggregators.data_programming.sampling import gibbs, hmc
 from lfkit.aggregators.inference.vote_likelihood import VoteLikelihood
 from lfkit.data.votes import Patterns, Votes
 from lfkit.errors import InputError
@@ -173,11 +173,11 @@ class DataProgramming(Aggregator):
             lift=lift,
         )
         exact = ExactLikelihood(factors, evidence, counts)
-        likelihood: Likelihood = exact
+        likelihood: LogLikelihood = exact
         if self.method == "pseudo-likelihood":
             likelihood = PseudoLikelihood(factors, votes, counts)
         self._factors = factors
-        self._moments: Moments | None = None
+        self._moments: VoteMoments | None = None
         self._draws = self._drawn(factors, exact, likelihood)  # (draws, q)
         self._describe(exact if lift == "free" else None)
 
@@ -210,7 +210,7 @@ class DataProgramming(Aggregator):
         check_joint_votes(names, named, edges, advice)
 
     def _drawn(
-        self, factors: VoteFactors, exact: ExactLikelihood, likelihood: Likelihood
+        self, factors: VoteFactors, exact: ExactLikelihood, likelihood: LogLikelihood
     ) -> NDArray[np.float64]:
         """Return the weights found, (draws, q); one draw but for "hmc"."""
         rng = np.random.default_rng(self.random_state)

@@ -1,20 +1,19 @@
-"""What Dawid-Skene's variants share: tables of votes per class, learned by EM."""
+"""What Dawid-Skene's models share: tables of votes per class, learned by EM."""
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lfkit.aggregators.aggregator import Aggregator, SeedVotes
 from lfkit.aggregators.inference.em import EMFit
 from lfkit.aggregators.inference.vote_likelihood import VoteLikelihood
 from lfkit.data.votes import Patterns, Votes
 from lfkit.errors import InputError
 
 
-class LatentClassModel(Aggregator):
+class LatentClassModel(ABC):
     """Every image has a hidden class, every function a table P(vote | class).
 
     Dawid & Skene (1979), https://doi.org/10.2307/2346806. Abstaining is one more
@@ -51,7 +50,12 @@ class LatentClassModel(Aggregator):
     powers_ : (m',) what each kept function's log likelihood is multiplied by.
     """
 
+    class_balance: ArrayLike | None
+    class_prior_: NDArray[np.float64]
     confusions_: NDArray[np.float64]
+    n_classes_: int
+    names_: tuple[str, ...]
+    columns_: NDArray[np.int64]
 
     def __init__(
         self,
@@ -86,7 +90,7 @@ class LatentClassModel(Aggregator):
         """Give the class prior that is not to be learned, if there is one: (k,)."""
         return None if self.class_balance is None else self.class_prior_
 
-    def _fit(self, patterns: Patterns, seeds: SeedVotes | None) -> None:
+    def _fit(self, patterns: Patterns, seeds: object) -> None:
         k = self.n_classes_
         self.powers_ = np.ones(len(self.columns_))
         found = self._fit_tables(patterns, VoteLikelihood(patterns.votes))

@@ -1,0 +1,900 @@
+"""Each stage of refinement, and what it is made of, on cases solved by hand.
+
+The expected numbers come from fractions, closed forms or a few lines of plain linear
+algebra in the test, never from the code that is tested.
+"""
+
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from scipy.optimize import minimize
+
+from lfkit.nn import Augmentation, Compute, TrainingPlan, train
+from lfkit.refinement import ArrayViews
+from lfkit.refinement.class_prior import ClassPrior, align, estimate_prior
+from lfkit.refinement.held_out_check import HeldOutSeeds, fewer_right, less_likely
+from lfkit.refinement.lda_model import discriminant, metric, moments
+from lfkit.refinement.neighbors import Neighbors, affinity, diffuse
+from lfkit.refinement.pca import compact, fit_compactor
+from lfkit.refinement.problem import RefinementProblem, small_pixels
+from lfkit.refinement.product_of_experts import as_sure_as, fit_powers, logs, product
+from lfkit.refinement.stages.align import Align
+from lfkit.refinement.stages.diffuse import Diffuse, Metric
+from lfkit.refinement.stages.distill import Distill, is_flip_invariant
+from lfkit.refinement.stages.joint import Joint
+from lfkit.refinement.stages.lda import Lda
+from lfkit.refinement.stages.stage import Stage, StageContext
+
+NO_CHANGE = Augmentation(0, 0, 0, 0, 0, 0, 0, 0, cutout=(0, 0))
+
+
+def problem(proba, *, seeds=None, judges=None, features=None, **changes):
+    """A refinement of these posteriors, (n, k), with seeds as row → class."""
+    proba = np.asarray(proba, np.float64)
+    n, k = proba.shape
+    rows = np.array(sorted(seeds or {}), np.int64)
+    labels = np.array([seeds[row] for row in rows], np.int64)
+    features = np.zeros((n, 1)) if features is None else np.asarray(features)
+    fields = {
+        "pixels": np.zeros((n, 4, 4, 1), np.uint8),
+        "features": (features.reshape(n, -1).astype(np.float16),),
+        "proba": proba,
+        "said": proba.argmax(axis=1),
+        "voted": np.ones(n, bool),
+        "readable": np.ones(n, bool),
+        "seed_rows": rows,
+        "seed_labels": labels,
+        "judges": np.ones(len(rows), bool) if judges is None else np.array(judges),
+        "possible": np.ones(k, bool),
+        "prior": None,
+        "plan": TrainingPlan(),
+        "random_state": 0,
+        "device": "cpu",
+    }
+    return RefinementProblem(**{**fields, **changes})
+
+
+def run(stage, task, known=None):
+    """What a stage gives from the arrays of the stages before it."""
+    known = {"proba": task.proba, **(known or {})}
+    assert stage.why_not(task, known) is None
+    return stage.run(task, known, StageContext(lambda name, compute: compute()))
+
+
+def power(proba, exponent):
+    """Posteriors raised to a power, rows summing to 1 again."""
+    raised = np.asarray(proba) ** exponent
+    return raised / raised.sum(axis=1, keepdims=True)
+
+
+def of_confidence(proba, wanted):
+    """The power at which the mean of the largest is as wanted, by bisection."""
+    low, high = 1e-3, 100.0
+    for _ in range(200):
+        middle = (low * high) ** 0.5
+        is_less = power(proba, middle).max(axis=1).mean() < wanted
+        low, high = (middle, high) if is_less else (low, middle)
+    return power(proba, low)
+
+
+def dense_graph(similarity):
+    """Normalised affinity of images of which each is a neighbour of each, (n, n)."""
+    weights = np.maximum(similarity, 0)
+    np.fill_diagonal(weights, 0)
+    root = np.sqrt(np.maximum(weights.sum(axis=1), 1e-300))
+    return weights / root[:, None] / root
+
+
+def spread_by_hand(graph, start, alpha=0.8, n_steps=30):
+    found = start
+    for _ in range(n_steps):
+        found = alpha * graph @ found + (1 - alpha) * start
+    return found / found.sum(axis=1, keepdims=True)
+
+
+# Class shares and the stage `align`
+
+
+def test_one_round_of_alignment_by_hand():
+    proba = np.array([[0.9, 0.1], [0.6, 0.4]])
+    # Means 3/4 and 1/4: the classes are scaled by 2/3 and 2, then rows sum to 1.
+    found = align(proba, np.array([0.5, 0.5]), n_steps=1)
+    np.testing.assert_allclose(found, [[3 / 4, 1 / 4], [1 / 3, 2 / 3]], rtol=1e-12)
+
+
+def test_alignment_multiplies_all_odds_by_one_number():
+    # Odds 9 and 3/2. With shares of a half the odds, scaled by r, multiply to 1.
+    r = (9 * 1.5) ** -0.5
+    expected = [9 * r / (9 * r + 1), 1.5 * r / (1.5 * r + 1)]
+    found = align(np.array([[0.9, 0.1], [0.6, 0.4]]), np.array([0.5, 0.5]), n_steps=60)
+    np.testing.assert_allclose(found[:, 0], expected, rtol=1e-9)
+
+
+def test_shares_behind_posteriors_that_err_on_one_class():
+    # The mean is (3/5, 2/5). One seed of each class, and one imaginary one: an image of
+    # class 0 looks like it 3 times of 4, one of class 1 always. The stationary point of
+    # the likelihood, with one more seed per class at the mean, solves
+    # -3/4 q² + 7/5 q - 3/5 = 0, which is 2/3.
+    a, b, c = Fraction(-3, 4), Fraction(7, 5), Fraction(-3, 5)
+    root = Fraction(2, 5)
+    assert root**2 == b * b - 4 * a * c
+    q = (-b + root) / (2 * a)
+    assert q == Fraction(2, 3)
+    proba = np.array([[0.8, 0.2], [0.4, 0.6]])
+    seed_proba = np.array([[0.5, 0.5], [0.0, 1.0]])
+    found = estimate_prior(
+        proba, seed_proba=seed_proba, seed_labels=np.array([0, 1], np.int64)
+    )
+    np.testing.assert_allclose(found.shares, [2 / 3, 1 / 3], atol=1e-6)
+
+
+def test_the_seeds_own_shares_count_by_james_and_stein():
+    seed_proba = np.array([[0.9, 0.1], [0.7, 0.3], [0.1, 0.9], [0.3, 0.7]])
+    labels = np.array([0, 0, 1, 1])
+    proba = np.tile([0.75, 0.25], (6, 1))
+    # Residuals ±.1: covariance .04 / (4 * 2) along (1, -1); one seed of doubt: 1/16.
+    # The means are 1/4 apart in each class.
+    squared = 2 * 0.25**2 / (2 * 0.04 / 8 + 1 / 16)
+    weight = 1 / squared
+    # (1.6 + 1) / 3 and (.4 + 1 - 1) / 3 of each class look like it and like the other.
+    right, wrong = 2.6 / 3, 0.4 / 3
+
+    def moved(q):
+        first = right * q + wrong * (1 - q)
+        explained = q * (right * 0.75 / first + wrong * 0.25 / (1 - first))
+        return (4 * explained + 2 * 0.75) / 6 - q
+
+    low, high = 0.5, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if moved(middle) > 0 else (low, middle)
+    expected = (1 - weight) * low + weight / 2
+    found = estimate_prior(proba, seed_proba=seed_proba, seed_labels=labels)
+    assert 0.5 < weight < 0.6
+    assert found.shares[0] == pytest.approx(expected, abs=1e-6)
+
+
+def test_align_uses_only_seeds_that_the_votes_have_not_learned_from():
+    proba = [[0.8, 0.2], [0.4, 0.6], [0.6, 0.4]]
+    task = problem(proba, seeds={0: 0, 1: 1, 2: 1}, judges=[True, True, False])
+    seed_proba = np.array([[0.5, 0.5], [0.0, 1.0]])
+    found = run(Align(), task, {"seed_proba": seed_proba})
+    # As above: the mean is (3/5, 2/5), and the third seed counts nothing.
+    np.testing.assert_allclose(found["class_prior"], [2 / 3, 1 / 3], atol=1e-6)
+    odds = (found["proba"][:, 0] / found["proba"][:, 1]) / [4, 2 / 3, 1.5]
+    np.testing.assert_allclose(odds, odds[0], rtol=1e-9)
+    assert found["proba"][:, 0].mean() == pytest.approx(2 / 3, abs=1e-4)
+
+
+def test_align_takes_given_shares_as_they_are():
+    task = problem(
+        [[0.9, 0.1], [0.6, 0.4]], prior=ClassPrior(np.array([0.5, 0.5]), "given")
+    )
+    found = run(Align(), task)
+    r = (9 * 1.5) ** -0.5
+    expected = [9 * r / (9 * r + 1), 1.5 * r / (1.5 * r + 1)]
+    np.testing.assert_allclose(found["proba"][:, 0], expected, atol=1e-3)
+    np.testing.assert_array_equal(found["class_prior"], [0.5, 0.5])
+
+
+# Products of experts
+
+
+def test_product_of_two_experts_by_hand():
+    first, second = np.array([[0.5, 0.5]]), np.array([[0.8, 0.2]])
+    found = product([logs(first), logs(second)], [1, 2])
+    np.testing.assert_allclose(found, [[16 / 17, 1 / 17]], rtol=1e-12)
+
+
+def test_impossible_is_a_log_of_minus_thirty():
+    np.testing.assert_allclose(logs(np.array([[1.0, 0.0]])), [[0, -30]])
+
+
+def test_power_of_one_expert_is_the_log_odds_of_how_often_it_is_right():
+    scores = np.array([[0.0, -1.0]] * 3)
+    targets = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    # With the imaginary row: right 2.5 times of 4.
+    powers, loss = fit_powers([scores], targets)
+    assert powers[0] == pytest.approx(np.log(2.5 / 1.5), abs=1e-4)
+    expected = -(2.5 * np.log(2.5 / 4) + 1.5 * np.log(1.5 / 4)) / 3
+    assert loss == pytest.approx(expected, abs=1e-8)
+
+
+def test_experts_that_speak_of_different_rows_are_weighed_apart():
+    n = 7
+    speaks = np.arange(n) < 3
+    first = np.where(speaks[:, None], [0.0, -2.0], 0.0)
+    second = np.where(speaks[:, None], 0.0, [0.0, -5.0])
+    targets = np.eye(2)[[0, 0, 1, 0, 0, 0, 1]]
+    powers, _ = fit_powers([first, second], targets)
+    each = 1 / (2 * n)  # of the imaginary row, in each cell
+    log_odds = [
+        np.log((right + rows * each) / (rows - right + rows * each))
+        for right, rows in ((2, 3), (3, 4))
+    ]
+    np.testing.assert_allclose(powers, [log_odds[0] / 2, log_odds[1] / 5], atol=1e-4)
+
+
+def test_an_expert_that_is_mostly_wrong_gets_no_power():
+    scores = np.array([[0.0, -1.0]] * 4)
+    targets = np.eye(2)[[1, 1, 1, 0]]
+    assert fit_powers([scores], targets)[0][0] == 0
+
+
+def test_as_sure_as_raises_all_rows_to_one_power():
+    found = as_sure_as(np.array([[0.8, 0.2], [0.5, 0.5]]), 0.7)
+    np.testing.assert_allclose(found, [[0.9, 0.1], [0.5, 0.5]], atol=1e-5)
+    flat = np.full((3, 2), 0.5)
+    np.testing.assert_array_equal(as_sure_as(flat, 0.9), flat)  # cannot be any surer
+
+
+# Compact features
+
+
+def test_features_are_standardised_clipped_and_weighed_by_their_width():
+    narrow = np.array([0.0, 2.0, 0.0, 2.0])
+    wide = np.array([[0.0, 7], [4.0, 7], [0.0, 7], [np.nan, 7]])
+    views = ArrayViews([narrow, wide])
+    learned = fit_compactor(views, 0)
+    found = compact(views, learned)
+    # Known values 0, 4, 0: mean 4/3, deviation sqrt(32)/3; the constant says nothing.
+    low, high = (-4 / 32**0.5 / 2**0.5, 8 / 32**0.5 / 2**0.5)
+    expected = [[-1, low, 0], [1, high, 0], [-1, low, 0], [1, 0, 0]]
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+    far = learned(np.array([[1e6, -1e6, 7]], np.float32))
+    np.testing.assert_allclose(far, [[10, -10 / 2**0.5, 0]], rtol=1e-6)
+
+
+def test_more_numbers_than_kept_lose_nothing_that_few_images_show():
+    rows = np.random.default_rng(0).normal(size=(6, 700))
+    views = ArrayViews([rows])
+    found = compact(views, fit_compactor(views, 0)).astype(np.float64)
+    standard = (rows - rows.mean(axis=0)) / rows.std(axis=0) / 700**0.5
+    assert found.shape[1] <= 6
+    np.testing.assert_allclose(found @ found.T, standard @ standard.T, atol=2e-3)
+
+
+# Discriminants and the stage `lda`
+
+
+def test_discriminant_in_one_dimension_by_hand():
+    rows = np.array([[0.0], [2.0], [4.0], [6.0]])
+    found = discriminant(moments(rows, np.eye(2)[[0, 0, 1, 1]]), 0.3)
+    # Means 1 and 5, variance 1: the scores differ by 4 x - 12.
+    scores = found(np.array([[0.0], [3.0], [4.0]]))
+    np.testing.assert_allclose(scores[:, 1] - scores[:, 0], [-12, 0, 4], atol=1e-4)
+    np.testing.assert_array_equal(scores.max(axis=1), 0)
+
+
+def test_shrinkage_takes_the_covariance_half_way_to_a_sphere():
+    # Residuals ±2 across and none upwards: covariance (4, 0), shrunk by a half (3, 1).
+    rows = np.array([[-2.0, 0], [2.0, 0], [1.0, 1], [5.0, 1]])
+    found = discriminant(moments(rows, np.eye(2)[[0, 0, 1, 1]]), 0.5)
+    np.testing.assert_allclose(found.weights[:, 1], [1, 1], atol=1e-5)
+    np.testing.assert_allclose(found.bias, [0, -2], atol=1e-5)
+
+
+def test_soft_rows_count_by_their_weights():
+    rows = np.array([[0.0], [4.0]])
+    found = moments(rows, np.array([[0.75, 0.25], [0.25, 0.75]]))
+    np.testing.assert_allclose(found.means, [[1], [3]])
+    np.testing.assert_allclose(found.within, [[3]])  # 0.75 * 1 + 0.25 * 9
+
+
+def test_moments_without_a_fold_are_those_of_the_other_rows():
+    rows, labels = np.arange(8.0).reshape(4, 2) ** 2, np.eye(2)[[0, 1, 0, 1]]
+    left = moments(rows, labels) - moments(rows[:1], labels[:1])
+    other = moments(rows[1:], labels[1:])
+    np.testing.assert_allclose(left.means, other.means)
+    np.testing.assert_allclose(left.within, other.within)
+
+
+def test_a_class_without_examples_gets_the_others_mean_score():
+    rows = np.array([[0.0], [2.0], [4.0], [6.0]])
+    found = discriminant(moments(rows, np.eye(3)[[0, 0, 1, 1]]), 0.3)
+    scores = found(np.array([[4.0]]))  # 4 ahead
+    np.testing.assert_allclose(scores, [[-4, 0, -2]], atol=1e-4)
+
+
+def test_metric_whitens_within_classes_and_keeps_the_widest_directions():
+    within, total = np.diag([4.0, 1.0]), np.diag([4.0, 9.0])
+    both = metric(within, total, shrinkage=0)
+    np.testing.assert_allclose(np.abs(both), [[0.5, 0], [0, 1]], atol=1e-5)
+    one = metric(within, total, shrinkage=0, n_directions=1)
+    np.testing.assert_allclose(np.abs(one), [[0], [1]], atol=1e-5)
+
+
+SEED_X = np.array([-3.0, -1.0, 0.5, -2.0, 1.0, 3.0, 0.0, 2.0, 1.5, -0.5])
+SEED_Y = np.repeat([0, 1], 5)
+
+
+def scores_of_others(x, labels, where):
+    """Log likelihoods of Gaussians of one variance, (len(where), 2)."""
+    means = [x[labels == c].mean() for c in (0, 1)]
+    variance = np.mean([(a - means[c]) ** 2 for a, c in zip(x, labels, strict=True)])
+    return np.stack([-((where - mean) ** 2) / 2 / variance for mean in means], axis=1)
+
+
+def left_out_scores():
+    """Of each seed, by the nine others."""
+    found = []
+    for row in range(10):
+        others = np.arange(10) != row
+        found.append(
+            scores_of_others(SEED_X[others], SEED_Y[others], SEED_X[row : row + 1])[0]
+        )
+    return np.array(found)
+
+
+def likeliest(experts, targets):
+    """Powers by a plain search: one imaginary row beside the real ones."""
+    n, k = targets.shape
+
+    def loss(powers):
+        total = sum(p * e for p, e in zip(powers, experts, strict=True))
+        return -(
+            (targets + 1 / (n * k))
+            * torch.log_softmax(torch.from_numpy(total), 1).numpy()
+        ).sum()
+
+    found = minimize(
+        loss,
+        [1.0] * len(experts),
+        method="Nelder-Mead",
+        options={"xatol": 1e-7, "fatol": 1e-12, "maxiter": 4000},
+    )
+    assert (found.x > 0).all()
+    return found.x
+
+
+def product_by_hand(experts, powers):
+    total = sum(p * e for p, e in zip(powers, experts, strict=True))
+    total = np.exp(total - total.max(axis=1, keepdims=True))
+    return total / total.sum(axis=1, keepdims=True)
+
+
+def seeded_votes():
+    """Votes on the ten seeds, one of them wrong, and on three more images."""
+    first = [0.9, 0.6, 0.8, 0.7, 0.9, 0.2, 0.4, 0.6, 0.1, 0.3, 0.5, 0.9, 0.2]
+    return np.column_stack([first, 1 - np.array(first)])
+
+
+def test_lda_weighs_features_and_votes_by_seeds_that_neither_has_seen():
+    x = np.concatenate([SEED_X, [-1.0, 0.25, 2.5]])
+    votes = seeded_votes()
+    task = problem(votes, seeds=dict(enumerate(SEED_Y.tolist())), features=x)
+    held_out = [left_out_scores(), np.log(votes[:10])]
+    powers = likeliest(held_out, np.eye(2)[SEED_Y])
+    everyone = scores_of_others(SEED_X, SEED_Y, x)
+    expected = product_by_hand([everyone, np.log(votes)], powers)
+    # Of a seed only what has not seen it is said.
+    expected[:10] = product_by_hand(held_out, powers)
+    found = run(Lda(), task)
+    np.testing.assert_allclose(found["proba"], expected, atol=1e-4)
+    np.testing.assert_allclose(found["seed_proba"], expected[:10], atol=1e-4)
+    assert float(found["vote_power"]) == pytest.approx(powers[1], abs=1e-3)
+
+
+def test_votes_that_learned_from_the_seeds_get_a_fifth_of_their_weight():
+    x = np.concatenate([SEED_X, [-1.0, 0.25, 2.5]])
+    votes = seeded_votes()
+    seeds = dict(enumerate(SEED_Y.tolist()))
+    task = problem(votes, seeds=seeds, features=x, judges=[False] * 10)
+    held_out = left_out_scores()
+    powers = [*likeliest([held_out], np.eye(2)[SEED_Y]), 0.2]
+    everyone = scores_of_others(SEED_X, SEED_Y, x)
+    expected = product_by_hand([everyone, np.log(votes)], powers)
+    found = run(Lda(), task)
+    np.testing.assert_allclose(found["proba"][10:], expected[10:], atol=1e-4)
+    assert "seed_proba" not in found
+
+
+def test_the_better_of_two_sets_of_features_makes_the_graph():
+    x = np.concatenate([SEED_X, [-1.0, 0.25, 2.5]])
+    votes = np.full((13, 2), 0.5)
+    noise = np.tile([1.0, -1.0], 7)[:13]
+    task = problem(votes, seeds=dict(enumerate(SEED_Y.tolist())), features=noise)
+    task = replace(task, features=(*task.features, x[:, None].astype(np.float16)))
+    assert int(run(Lda(), task)["best_views"]) == 1
+
+
+# Without seeds the discriminant learns from the votes: twenty images, two of each voted
+# class so placed that the features deny the vote.
+PLACE = np.array([-1.25, -1.0, -1.0, -0.75, -1.0, -1.25, -0.75, -1.0, 1.0, 1.25])
+PLACES = np.concatenate([PLACE, -PLACE])
+VOTED = np.repeat([0, 1], 10)
+
+
+def soft_scores(x, weights, where):
+    """Log likelihoods of Gaussians that share a variance, from weighted rows."""
+    means = weights.T @ x / weights.sum(axis=0)
+    gaps = (x[:, None] - means) ** 2
+    variance = (weights * gaps).sum() / weights.sum()
+    return -((where[:, None] - means) ** 2) / 2 / variance
+
+
+@pytest.mark.parametrize(("claimed", "power"), [(0.9, 1.0), (0.7, 0.2)])
+def test_without_seeds_features_learn_from_the_votes_of_other_images(claimed, power):
+    votes = np.where(np.eye(2)[VOTED] > 0, claimed, 1 - claimed)
+    task = problem(votes, features=PLACES)
+    # The same deal of images to five folds as the stage makes.
+    folds = np.random.default_rng([0, 20]).permutation(20) % 5
+    denied = (PLACES > 0) != (VOTED == 1)
+    weights = np.where(denied[:, None], 0, votes)  # a fifth of each class, pruned
+    scores = np.zeros((20, 2))
+    for fold in range(5):
+        test = folds == fold
+        scores[test] = soft_scores(PLACES[~test], weights[~test], PLACES[test])
+    kept = ~denied
+    best = likeliest([scores[kept]], weights[kept])
+    looked = product_by_hand([scores], best)
+    # Features and votes agree on 16 of 20 images: they are right (.8 - w) / (c - w) of
+    # the time where votes are right c = claimed and each other class gets w = 1 - c:
+    # .875 < .9 leaves votes their weight, 1.25 > .7 does not.
+    expected = product_by_hand([np.log(looked), np.log(votes)], [1, power])
+    found = run(Lda(), task)
+    assert float(found["vote_power"]) == power
+    np.testing.assert_allclose(found["looked"], looked, atol=2e-3)
+    np.testing.assert_allclose(found["proba"], expected, atol=2e-3)
+
+
+def test_features_that_deny_the_votes_change_nothing():
+    votes = np.where(np.eye(2)[VOTED] > 0, 0.9, 0.1)
+    noise = np.tile([1.0, -1.0], 10)
+    found = run(Lda(), problem(votes, features=noise))
+    # They agree on a half, which is less than half way from chance to .9.
+    assert float(found["confirmed"]) == 0
+    np.testing.assert_array_equal(found["proba"], votes)
+
+
+# Graphs and the stages `diffuse` and `metric`
+
+
+def test_affinity_of_a_path_of_three_images():
+    # 0 knows 1, 1 knows 0, 2 knows 1: degrees 1, 2, 1.
+    found = affinity(
+        [Neighbors(np.array([[1], [0], [1]], np.int32), np.ones((3, 1), np.float32))]
+    )
+    side = 2**-0.5
+    expected = [[0, side, 0], [side, 0, side], [0, side, 0]]
+    np.testing.assert_allclose(found.toarray(), expected, atol=1e-6)
+
+
+def test_negative_similarities_are_no_edges():
+    weights = np.array([[-0.5], [-0.5]], np.float32)
+    found = affinity([Neighbors(np.array([[1], [0]], np.int32), weights)])
+    assert not found.toarray().any()
+
+
+def test_one_step_of_diffusion_by_hand():
+    graph = affinity(
+        [Neighbors(np.array([[1], [0]], np.int32), np.ones((2, 1), np.float32))]
+    )
+    start = np.array([[1.0, 0.0], [0.5, 0.5]])
+    found = diffuse(graph, start, alpha=0.8, n_steps=1)
+    np.testing.assert_allclose(found, [[0.6, 0.4], [0.9, 0.1]], atol=1e-6)
+    # And without end: F = (1 - a) (I - a S)^-1 F0, by 1 / (1 - a²) [[1, a], [a, 1]].
+    limit = diffuse(graph, start, alpha=0.5, n_steps=80)
+    np.testing.assert_allclose(limit, [[5 / 6, 1 / 6], [2 / 3, 1 / 3]], atol=1e-6)
+
+
+def plane():
+    """Eight images in the plane, four of them seeds, and uncertain posteriors."""
+    points = np.array(
+        [[-3, 1], [1, 1.5], [2, -1], [-1, -1.5], [3, 1], [-2, 1], [1, -2], [-1, 2]],
+        np.float64,
+    )
+    first = np.array([0.6, 0.7, 0.4, 0.2, 0.7, 0.8, 0.45, 0.6])
+    proba = np.column_stack([first, 1 - first])
+    return problem(proba, seeds={0: 0, 1: 0, 2: 1, 3: 1}, features=points), points
+
+
+def cosines(points, within, shrinkage):
+    """Cosines of centred points in the metric of a shrunk covariance, (n, n)."""
+    size = np.trace(within) / 2
+    inverse = np.linalg.inv((1 - shrinkage) * within + shrinkage * size * np.eye(2))
+    gaps = points - points.mean(axis=0)
+    inner = gaps @ inverse @ gaps.T
+    length = np.sqrt(np.diag(inner))
+    return inner / length[:, None] / length
+
+
+def within_classes(points, weights):
+    """Covariance about the class means of weighted points, (2, 2)."""
+    means = weights.T @ points / weights.sum(axis=0)[:, None]
+    total = np.zeros((2, 2))
+    for c, mean in enumerate(means):
+        gaps = points - mean
+        total += gaps.T @ (gaps * weights[:, [c]])
+    return total / weights.sum()
+
+
+def as_matrix(index, similarity):
+    found = np.zeros((len(index), len(index)))
+    np.put_along_axis(found, index.astype(np.int64), similarity, axis=1)
+    return found
+
+
+def test_diffuse_compares_images_as_seeds_of_one_class_differ():
+    task, points = plane()
+    start = np.array(task.proba)
+    start[:4] = np.eye(2)[[0, 0, 1, 1]]
+    within = within_classes(points[:4], np.eye(2)[[0, 0, 1, 1]])
+    similarity = cosines(points, within, 0.3)
+    found = run(Diffuse(), task)
+    seen = as_matrix(found["seed_index"], found["seed_similarity"])
+    off = ~np.eye(8, dtype=bool)
+    np.testing.assert_allclose(seen[off], similarity[off], atol=1e-4)
+    spread = spread_by_hand(dense_graph(similarity), start)
+    expected = of_confidence(spread, task.proba.max(axis=1).mean())
+    np.testing.assert_allclose(found["proba"], expected, atol=1e-4)
+    np.testing.assert_array_equal(found["start"], task.proba)
+
+
+def test_diffused_posteriors_are_aligned_again():
+    task, points = plane()
+    start = np.array(task.proba)
+    start[:4] = np.eye(2)[[0, 0, 1, 1]]
+    within = within_classes(points[:4], np.eye(2)[[0, 0, 1, 1]])
+    spread = spread_by_hand(dense_graph(cosines(points, within, 0.3)), start)
+    shares = np.array([0.25, 0.75])
+    for _ in range(10):
+        spread = spread * (shares / spread.mean(axis=0))
+        spread /= spread.sum(axis=1, keepdims=True)
+    expected = of_confidence(spread, task.proba.max(axis=1).mean())
+    found = run(Diffuse(), task, {"class_prior": shares})
+    np.testing.assert_allclose(found["proba"], expected, atol=1e-4)
+
+
+def test_metric_learns_from_all_labels_and_starts_where_diffusion_did():
+    task, points = plane()
+    first = run(Diffuse(), task)
+    labels = np.array(first["proba"])
+    labels[:4] = np.eye(2)[[0, 0, 1, 1]]
+    second = cosines(points, within_classes(points, labels), 0.05)
+    seeded = cosines(points, within_classes(points[:4], labels[:4]), 0.3)
+    graph = (dense_graph(seeded) + dense_graph(second)) / 2
+    start = np.array(task.proba)
+    start[:4] = labels[:4]
+    spread = spread_by_hand(graph, start)
+    expected = of_confidence(spread, task.proba.max(axis=1).mean())
+    found = run(Metric(), task, first)
+    np.testing.assert_allclose(found["proba"], expected, atol=1e-4)
+
+
+def test_the_graph_is_made_of_the_features_that_lda_found_best():
+    task, _ = plane()
+    task = replace(task, features=(np.zeros((8, 2), np.float16), *task.features))
+    plain = run(Diffuse(), plane()[0])
+    found = run(Diffuse(), task, {"best_views": np.asarray(1)})
+    np.testing.assert_array_equal(found["proba"], plain["proba"])
+
+
+# The stage `cnn`
+
+
+def bright_halves(n=12):
+    """Images (n, 8, 8, 1), bright above (0) or below (1), and their classes."""
+    rng = np.random.default_rng(0)
+    truth = np.arange(n) % 2
+    pixels = rng.integers(0, 60, size=(n, 8, 8))
+    pixels[truth == 0, :4] += 150
+    pixels[truth == 1, 4:] += 150
+    return pixels.astype(np.uint8)[..., None], truth
+
+
+def test_the_network_learns_soft_labels_seeds_and_nothing_of_unreadable_images():
+    pixels, _ = bright_halves()
+    first = np.linspace(0.1, 0.9, 12)
+    proba = np.column_stack([first, 1 - first])
+    plan = TrainingPlan(
+        n_steps=3, batch=6, seed_batch=2, width=2, warmup=0, augmentation=NO_CHANGE
+    )
+    readable = np.arange(12) != 3
+    seeds = {1: 0, 3: 1, 4: 0, 6: 1}
+    task = problem(
+        proba, seeds=seeds, pixels=pixels, plan=plan, readable=readable, flip=False
+    )
+    found = run(Distill(), task)
+    targets = np.array(proba)
+    targets[[1, 4]], targets[6] = [1, 0], [0, 1]
+    targets[3] = 0  # it cannot be read, seed or not
+    expected = train(
+        pixels,
+        targets,
+        seed_rows=np.array([1, 4, 6]),
+        seed_labels=np.array([0, 0, 1]),
+        plan=plan,
+        compute=Compute(),
+    )
+    for name, value in expected.state_dict().items():
+        np.testing.assert_array_equal(found[f"network.{name}"], value.numpy(), name)
+    # It labels other images; these keep what they have.
+    np.testing.assert_array_equal(found["proba"], proba)
+
+
+def features_by_hand(weights, pixels):
+    """What the network's last layer reads of 8x8 images: two convolutions, one pool."""
+    images = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
+
+    def layer(images, number, padding):
+        part = {
+            name: torch.from_numpy(weights[f"network.layers.{number + 1}.{name}"])
+            for name in ("running_mean", "running_var", "weight", "bias")
+        }
+        kernel = torch.from_numpy(weights[f"network.layers.{number}.weight"])
+        found = F.conv2d(images, kernel, padding=padding)
+        shape = (1, -1, 1, 1)
+        found = found - part["running_mean"].view(shape)
+        found = found / (part["running_var"].view(shape) + 1e-5).sqrt()
+        return (found * part["weight"].view(shape) + part["bias"].view(shape)).clamp(
+            min=0
+        )
+
+    maps = layer(layer(images, 0, 2), 3, 1)
+    return F.max_pool2d(maps, 2).flatten(1).double().numpy()
+
+
+def test_what_the_network_says_and_whom_it_sees_as_alike():
+    pixels, truth = bright_halves()
+    plan = TrainingPlan(n_steps=20, batch=6, width=2, augmentation=NO_CHANGE)
+    proba = np.where(np.eye(2)[truth] > 0, 0.8, 0.2)
+    found = run(Distill(), problem(proba, pixels=pixels, plan=plan, flip=False))
+    seen = features_by_hand(found, pixels)
+    assert seen.shape[1] <= 64  # all directions are kept
+    scores = seen @ found["network.head.weight"].T + found["network.head.bias"]
+    np.testing.assert_allclose(
+        found["network_proba"], product_by_hand([scores], [1]), atol=1e-5
+    )
+    unit = seen / np.linalg.norm(seen, axis=1, keepdims=True)
+    off = ~np.eye(12, dtype=bool)
+    graph = as_matrix(found["network_index"], found["network_similarity"])
+    graph, alike = graph[off].reshape(12, 11), (unit @ unit.T)[off].reshape(12, 11)
+    # Ten neighbours of eleven others: all but the least alike.
+    alike[np.arange(12), alike.argmin(axis=1)] = 0
+    np.testing.assert_allclose(graph, alike, atol=1e-4)
+
+
+def test_a_time_limit_becomes_steps_that_are_kept():
+    pixels, truth = bright_halves()
+    plan = TrainingPlan(n_steps=400, batch=6, width=2, augmentation=NO_CHANGE)
+    task = problem(np.eye(2)[truth], pixels=pixels, plan=plan, flip=False)
+    kept = {"compute": vars(Compute()), "steps": {"n_steps": 2}}
+    tools = StageContext(
+        lambda name, compute: {k: np.asarray(v) for k, v in kept[name].items()},
+        seconds_left=lambda: 1.0,
+    )
+    found = Distill().run(task, {"proba": task.proba}, tools)
+    assert int(found["n_steps"]) == 2
+    assert int(found["network.layers.1.num_batches_tracked"]) == 2
+
+
+@pytest.mark.parametrize(("axis", "expected"), [(1, True), (2, False)])
+def test_mirroring_is_allowed_where_mirrored_seeds_look_the_same(axis, expected):
+    rng = np.random.default_rng(1)
+    truth = np.arange(60) % 2
+    pixels = rng.integers(0, 80, size=(60, 8, 8))
+    half = [slice(None)] * 3
+    half[axis] = slice(0, 4)
+    pixels[tuple(half)] += np.where(truth == 0, 150, 0)[:, None, None]
+    task = problem(
+        np.eye(2)[truth],
+        seeds=dict(enumerate(truth.tolist())),
+        pixels=pixels.astype(np.uint8)[..., None],
+    )
+    assert is_flip_invariant(task) == expected
+
+
+def test_mirroring_is_not_allowed_where_seeds_cannot_tell():
+    rng = np.random.default_rng(2)
+    truth = np.arange(60) % 2
+    pixels = rng.integers(0, 255, size=(60, 8, 8, 1)).astype(np.uint8)
+    seeds = dict(enumerate(truth.tolist()))
+    assert not is_flip_invariant(problem(np.eye(2)[truth], seeds=seeds, pixels=pixels))
+    assert not is_flip_invariant(problem(np.eye(2)[truth], pixels=pixels))
+
+
+# The stage `joint`
+
+LABELS = np.array([[0.8, 0.2], [0.4, 0.6], [0.7, 0.3]])
+NETWORK = np.array([[0.9, 0.1], [0.3, 0.7], [0.2, 0.8]])
+
+
+def test_joint_without_seeds_takes_the_root_of_the_labels():
+    found = run(Joint(), problem(LABELS), {"network_proba": NETWORK})
+    both = NETWORK * LABELS**0.5
+    both /= both.sum(axis=1, keepdims=True)
+    expected = of_confidence(both, (0.8 + 0.6 + 0.7) / 3)
+    np.testing.assert_allclose(found["proba"], expected, atol=1e-5)
+
+
+def test_joint_with_seeds_takes_both_to_two_thirds_and_spreads_them():
+    rows = np.concatenate([LABELS, LABELS[::-1]])
+    network = np.concatenate([NETWORK, NETWORK])
+    task = problem(rows, seeds={0: 0, 1: 0, 2: 1, 4: 1})
+    # Two graphs: pairs (0, 3), (1, 4), (2, 5), and a circle of all six.
+    pair = (np.arange(6) + 3) % 6
+    circle = np.stack([np.arange(6) + 1, np.arange(6) - 1], axis=1) % 6
+    known = {
+        "network_proba": network,
+        "seed_index": pair[:, None].astype(np.int32),
+        "seed_similarity": np.ones((6, 1), np.float32),
+        "network_index": circle.astype(np.int32),
+        "network_similarity": np.ones((6, 2), np.float32),
+    }
+    found = run(Joint(), task, known)
+    confidence = rows.max(axis=1).mean()
+    both = of_confidence(power(network * rows, 2 / 3), confidence)
+    graph = np.zeros((6, 6))
+    graph[np.arange(6), pair] = 1 / 2
+    for side in (0, 1):
+        graph[np.arange(6), circle[:, side]] += 1 / 2 / 2
+    start = np.array(both)
+    start[[0, 1]], start[[2, 4]] = [1, 0], [0, 1]
+    expected = of_confidence(spread_by_hand(graph, start), both.max(axis=1).mean())
+    np.testing.assert_allclose(found["proba"], expected, atol=1e-4)
+
+
+def test_joint_needs_a_network():
+    assert Joint().why_not(problem(LABELS), {"proba": LABELS}) is not None
+
+
+# The check on held-out seeds
+
+
+def answers(right):
+    """Posteriors of seeds of class 0, sure of 0 where right."""
+    return np.where(np.array(right)[:, None], [0.9, 0.1], [0.1, 0.9])
+
+
+@pytest.mark.parametrize(("n_lost", "reverted"), [(3, False), (4, True)])
+def test_accuracy_drops_by_two_standard_errors(n_lost, reverted):
+    # x of n lost: x/n against 2 sqrt(x/n (1 - x/n) / n), so from x > 4 n / (n + 4) on:
+    # of 16 seeds 3.2.
+    old = answers([True] * 16)
+    new = answers(np.arange(16) >= n_lost)
+    assert fewer_right(new, old, np.zeros(16, int)) == reverted
+
+
+def test_seeds_won_make_up_for_seeds_lost():
+    old = answers(np.arange(16) >= 4)
+    new = answers(np.arange(16) < 12)
+    assert not fewer_right(new, old, np.zeros(16, int))
+
+
+def likelier(first):
+    return np.column_stack([first, 1 - np.array(first)])
+
+
+def test_likelihood_drops_where_all_seeds_get_a_little_less_likely():
+    labels = np.zeros(5, int)
+    old, new = likelier([0.9, 0.8, 0.7, 0.6, 0.5]), likelier([0.8] * 5)
+    assert less_likely(0.9 * old, old, labels)
+    assert not less_likely(old, 0.9 * old, labels)
+    assert not less_likely(new, old, labels)
+
+
+@pytest.mark.parametrize(("gain", "reverted"), [(1.2, True), (2.0, False)])
+def test_no_seed_weighs_more_than_a_likelihood_of_a_thousandth(gain, reverted):
+    labels = np.zeros(16, int)
+    lost = np.arange(16) < 5
+    old = likelier(np.where(lost, 0.9, 0.4))
+    new = likelier(np.where(lost, 0.0, 0.4 * gain))
+    change = np.where(lost, np.log(1e-3 / 0.9), np.log(gain))
+    assert (change.mean() < -2 * change.std() / 4) == reverted
+    assert less_likely(new, old, labels) == reverted
+
+
+class Recorder(Stage):
+    """Gives what a feature says, and writes down which seeds it was given."""
+
+    name = "recorder"
+
+    def __init__(self):
+        self.seen = []
+
+    def run(self, task, known, tools):
+        rows = task.features[0].astype(np.float64)
+        self.seen.append((rows[task.seed_rows, 0], rows[:, 0], dict(known)))
+        return {"proba": np.column_stack([rows[:, 0], 1 - rows[:, 0]])}
+
+
+def seeds_among_forty():
+    """Forty images with a number each, every fourth a seed; row 1 copies row 0."""
+    first = np.arange(40) / 64
+    pixels = np.zeros((40, 4, 4, 1), np.uint8)
+    pixels[:, 0, 0, 0] = np.arange(40)
+    pixels[1] = pixels[0]
+    seeds = {row: (row // 4) % 2 for row in range(0, 40, 4)}
+    return problem(np.full((40, 2), 0.5), seeds=seeds, features=first, pixels=pixels)
+
+
+def test_each_seed_is_judged_by_a_stage_that_has_not_seen_it():
+    task = seeds_among_forty()
+    stage = Recorder()
+    found = HeldOutSeeds(task).after(stage)
+    of_seeds = task.seed_rows / 64
+    np.testing.assert_array_equal(found[:, 0], of_seeds)  # each in its place
+    left_out = [set(of_seeds) - set(seen) for seen, _, _ in stage.seen]
+    np.testing.assert_array_equal(
+        np.sort(np.concatenate([*map(list, left_out)])), of_seeds
+    )
+    assert [len(part) for part in left_out] == [2] * 5
+    for _, images, _ in stage.seen:
+        assert 1 / 64 not in images  # the copy of a seed
+        assert len(images) == 39
+
+
+def test_seeds_that_votes_learned_from_teach_every_fold_and_judge_nothing():
+    task = seeds_among_forty()
+    judges = np.arange(10) >= 4
+    task = replace(task, judges=judges)
+    stage = Recorder()
+    found = HeldOutSeeds(task).after(stage)
+    np.testing.assert_array_equal(found[:, 0], task.seed_rows[judges] / 64)
+    for seen, _, _ in stage.seen:
+        assert set(task.seed_rows[~judges] / 64) <= set(seen)
+
+
+def test_copies_of_one_seed_are_left_out_together():
+    task = seeds_among_forty()
+    pixels = task.pixels.copy()
+    pixels[8] = pixels[0]  # both of class 0
+    stage = Recorder()
+    HeldOutSeeds(replace(task, pixels=pixels)).after(stage)
+    for seen, _, _ in stage.seen:
+        assert (0.0 in seen) == (8 / 64 in seen)
+
+
+def test_stages_go_on_from_those_that_were_kept():
+    trial = HeldOutSeeds(seeds_among_forty())
+    first, second, third = Recorder(), Recorder(), Recorder()
+    trial.after(first)
+    trial.keep(first)
+    trial.after(second)  # not kept: undone
+    trial.after(third)
+    assert len(first.seen) == 5  # not run again
+    for stage in (second, third):
+        for _, images, known in stage.seen:
+            np.testing.assert_array_equal(known["proba"][:, 0], images)
+
+
+# The problem itself
+
+
+def test_seeds_have_their_class_and_impossible_classes_nothing():
+    task = problem(
+        [[0.5, 0.25, 0.25], [0.0, 0.0, 1.0]],
+        seeds={1: 1},
+        possible=np.array([True, True, False]),
+    )
+    np.testing.assert_array_equal(
+        task.clamped(task.proba), [[0.5, 0.25, 0.25], [0, 1, 0]]
+    )
+    np.testing.assert_allclose(
+        task.among_possible(task.proba), [[2 / 3, 1 / 3, 0], [1 / 2, 1 / 2, 0]]
+    )
+
+
+def test_two_classes_need_two_seeds_each():
+    flat = np.full((5, 2), 0.5)
+    assert not problem(flat, seeds={0: 0, 1: 0, 2: 1}).has_seeds
+    enough = problem(flat, seeds={0: 0, 1: 0, 2: 1, 3: 1})
+    assert enough.has_seeds
+    assert not replace(enough, unseeded=(1,)).has_seeds
+    assert not replace(enough, judges=np.array([True, False, True, True])).has_judges
+
+
+def test_large_images_are_averaged_over_whole_tiles():
+    image = np.zeros((1, 130, 130), np.uint8)
+    image[0, 0, 0], image[0, 0, 1], image[0, 129, 129] = 90, 9, 255
+    found, readable = small_pixels(image)
+    # 130 over 3 is 43: tiles of 3x3, and the last pixel belongs to none.
+    assert found.shape == (1, 43, 43, 1)
+    assert readable.all()
+    assert found[0, 0, 0, 0] == 11
+    assert found.sum() == 11
