@@ -159,7 +159,7 @@ def test_the_new_format_names_a_damaged_file(checkout):
     (checkout / "open_both.py").write_text(OPEN_BOTH)
     done = run(checkout, "open_both")
     assert done.stdout.splitlines() == [
-        "short.raw holds 5 bytes of pixels, and its first line says 192; it is damaged, "
-        "fetch it again.",
+        "short.raw holds 5 bytes of pixels, and its first line says 192; it is "
+        "damaged, fetch it again.",
         "words.raw does not start with a line 'n h w c'.",
     ]
