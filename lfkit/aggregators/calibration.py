@@ -108,7 +108,7 @@ class Calibrator:
 
 
 def fit_calibrator(proba: NDArray[np.float64], labels: NDArray[np.int64]) -> Calibrator:
-    """Learn how far to believe posteriors, (s, k), from classes they have not seen."""
+    """Fit a calibration of held-out posteriors, (s, k), to the true classes."""
     zero = _zero_among(proba)
     temperature = best_temperature(proba, labels, zero)
     if len(labels) < _ENOUGH_FOR_ISOTONIC:

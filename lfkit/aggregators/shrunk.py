@@ -26,7 +26,7 @@ from lfkit.errors import InputError
 
 _RUNGS = ("equal trust", "one coin", "per class", "full")
 _SHRUNK = _RUNGS[2:]
-# Standard errors by which a step has to win on votes it has not seen.
+# Standard errors by which a step has to win on held-out votes.
 _LEAST_ERRORS = 1.0
 # Shares of images. On drawn votes (benchmarks.label_models) good fits to the halves
 # agree on .75 to .99 of them and change .01 to .3 of the coin's labels; those that had
@@ -224,7 +224,7 @@ class _Step:
 def _climbed(
     parts: Sequence[_Ladder], below: _Step, larger: Sequence[_Step], coin: _Step
 ) -> _Step:
-    """Give the step that is worth most on votes it has not seen; maybe none is."""
+    """Give the step that gains most on held-out votes; `below` if none gains."""
     # What the other half's tables say of each half.
     low = [
         part.judged(fit)[1] for part, fit in zip(parts, below.fits[::-1], strict=True)

@@ -69,7 +69,7 @@ class BaselineLabels:
     name : the classifier's.
     proba : (n, k) posteriors; flat where an image cannot be read.
     seed_rows, seed_labels : (s,) seeds that can be read.
-    seed_proba : (s, k) posteriors on them, each by a classifier that has not seen it.
+    seed_proba : (s, k) posteriors on them, each by a classifier fitted without it.
     judged_proba : (s, k) likewise, by the classifier that the other folds' seeds
         choose: whoever was chosen by a seed is not judged by it.
     """
@@ -379,7 +379,7 @@ def _held_out(
     content: NDArray[np.int64],
     random_state: int,
 ) -> NDArray[np.float64] | None:
-    """Give each seed's posterior by what has not seen it, (s, k); None: too few."""
+    """Give each seed's held-out posterior, (s, k); None: too few."""
     if (np.bincount(labels) >= 2).sum() < 2:
         return None
     folds = _dealt(labels, content, random_state)

@@ -178,7 +178,7 @@ def refined(
     votes, held_out = voted.votes, labels.held_out
     seed_proba = seed_predicted = None
     if held_out is not None and votes.seed_rows is not None:
-        # As the other images' are: calibrated, by models that have not seen them. Of
+        # As the other images' are: calibrated, by models fitted without them. Of
         # seeds that cannot be read a baseline says nothing.
         rows, k = votes.seed_rows, held_out.proba.shape[1]
         seed_proba = np.full((len(rows), k), 1 / k)

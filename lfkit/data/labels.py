@@ -60,8 +60,8 @@ class Labels:
     is_seed : (n,) True where the label was given.
     vote_labels, vote_confidence : (n,) what the votes alone say, before refinement and
         before labels of little confidence were dropped.
-    held_out : what these labels, and no earlier ones, are judged by; None where no seed
-        can tell.
+    held_out : the held-out seeds that these labels, and no earlier ones, are evaluated
+        on; None where there are none.
     chosen : the aggregator whose labels these are: `auto` has chosen one.
     reason : why it was chosen, in one sentence; "" where it was asked for.
     """
@@ -77,7 +77,7 @@ class Labels:
 
     @property
     def on_seeds(self) -> NDArray[np.float64] | None:
-        """(s, k) posteriors on the seeds by what has not seen them; None without."""
+        """(s, k) held-out posteriors of the seeds; None without."""
         return None if self.held_out is None else self.held_out.proba
 
     @property

@@ -362,7 +362,7 @@ class LFApplier:
     def _with_out_of_fold(
         self, votes: Votes, fitter: Fitter, watch: Watch | None
     ) -> Votes:
-        """Add the votes on the seeds by functions that have not seen them."""
+        """Add the votes on the seeds by functions fitted without them."""
         unfitted = {lf.name: lf for lf in self.lfs}
         learning = [
             unfitted[lf.name] for lf in self.lfs_ if not is_fixed(unfitted[lf.name])

@@ -1,4 +1,4 @@
-"""Refinement is judged on seeds that it has not seen, and reverted where it loses."""
+"""Evaluates refinement on held-out seeds, and reverts it if it makes them worse."""
 
 from __future__ import annotations
 

@@ -172,7 +172,7 @@ class RefinementPipeline:
         Parameters
         ----------
         judged : (n, k) the last posteriors that held-out seeds could judge.
-        on_seeds : (j, k) those of the seeds, by what has not seen them.
+        on_seeds : (j, k) those of the seeds, held out.
         of : the stage that made them.
         """
         task = self.task

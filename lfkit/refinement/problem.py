@@ -29,7 +29,7 @@ class RefinementProblem:
     ----------
     pixels : (n, h, w, c) uint8, made small.
     features : for each set of views, (n, d) compact features.
-    proba : (n, k) what the votes say; of seeds, by functions that have not seen them:
+    proba : (n, k) what the votes say; of seeds, by functions fitted without them:
         flat where only functions that have seen them voted.
     said : (n,) the class that the votes give, likewise; -1 on a tie or without a vote.
     voted : (n,) True where a function said something.

@@ -1,4 +1,4 @@
-"""Splits vote patterns in two halves, to judge a model on votes it has not seen."""
+"""Splits vote patterns in two halves, to evaluate a model on held-out votes."""
 
 from __future__ import annotations
 
@@ -62,12 +62,12 @@ def held_out_scores(
     log_prior: NDArray[np.float64],
     related: NDArray[np.bool_],
 ) -> NDArray[np.float64]:
-    """Score how well labels made without a vote foretell that vote, (u,).
+    """Score how well labels made without a vote predict that vote, (u,).
 
     The mean over functions of log P(vote j | the votes of unrelated functions), where
     the class is inferred from these, and what j votes on each class is counted on the
     training half. Any model that adds up terms of its functions can be scored, a plain
-    vote among them, and none knows the vote it has to foretell.
+    vote among them, and none knows the vote it has to predict.
 
     Parameters
     ----------
