@@ -87,9 +87,8 @@ def _aggregate_run(
 ) -> dict[str, Any]:
     import numpy as np
 
+    from lfkit.aggregators import AGGREGATORS
     from lfkit.aggregators.aggregate import aggregate as aggregate_votes
-    from lfkit.commands.generate import relabel
-    from lfkit.generators import GENERATORS
     from lfkit.runs.run_config import load_config
     from lfkit.runs.run_files import (
         load_images,
@@ -99,7 +98,9 @@ def _aggregate_run(
         unreadable_rows,
     )
 
-    if name in GENERATORS:
+    if name not in AGGREGATORS and _is_generator(name):
+        from lfkit.commands.generate import relabel
+
         loaded, labels = relabel(run, name)
         paths = save_labels(
             out or run,
@@ -127,6 +128,12 @@ def _aggregate_run(
     truth = index.column("true_class").to_numpy().astype(np.int64)
     given = not_scored(index, found)
     return _result(found, labels, truth, given, balance, paths)
+
+
+def _is_generator(name: str) -> bool:
+    from lfkit.generators import GENERATORS  # loads torch
+
+    return name in GENERATORS
 
 
 def _aggregate_file(
