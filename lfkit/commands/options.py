@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from lfkit.errors import InputError
-from lfkit.runs.options import Option, check_seed, parse_size, shares_of, split_list
+from lfkit.runs.options import Option, check_seed, shares_of
 
 RunFolder = Annotated[Path, Option("A run folder of `lfkit apply`.", is_argument=True)]
 LabelsFile = Annotated[
