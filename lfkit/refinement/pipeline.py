@@ -26,7 +26,7 @@ _KIND = "refined"
 _CHECKPOINT_STEPS = 200
 
 
-class Kept:
+class StoredResults:
     """Results in the store: loaded, or computed and saved."""
 
     def __init__(self, store: Store, progress: Progress | None) -> None:
@@ -49,7 +49,7 @@ class Kept:
 
 
 @dataclass(frozen=True)
-class Checkpoints:
+class StoredCheckpoints:
     """A training's last state, in the store."""
 
     store: Store
@@ -89,7 +89,7 @@ class RefinementPipeline:
         self,
         problem: RefinementProblem,
         stages: Sequence[Stage],
-        kept: Kept,
+        kept: StoredResults,
         started: float,
         max_minutes: float | None,
     ) -> None:
@@ -209,7 +209,7 @@ class RefinementPipeline:
         store = self.kept.store
         tools = StageContext(
             remember=lambda name, compute: self.kept.get(key, name, compute),
-            checkpoints=Checkpoints(store, key),
+            checkpoints=StoredCheckpoints(store, key),
             seconds_left=None if self.max_minutes is None else self._seconds_left,
             progress=self.kept.progress,
         )

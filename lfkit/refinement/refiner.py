@@ -24,7 +24,7 @@ from lfkit.nn.compute import best_device
 from lfkit.refinement.class_prior import ClassPrior, given_prior
 from lfkit.refinement.feature_sets import FeatureSet, PixelFeatures
 from lfkit.refinement.pca import Compactor, compact, fit_compactor
-from lfkit.refinement.pipeline import Finished, Kept, RefinementPipeline
+from lfkit.refinement.pipeline import Finished, RefinementPipeline, StoredResults
 from lfkit.refinement.pretrained_features import PretrainedFeatures
 from lfkit.refinement.problem import (
     RefinementProblem,
@@ -138,7 +138,7 @@ def refine(
         device=device,
         flip=flip,
     )
-    kept = Kept(store or MemoryStore(), progress)
+    kept = StoredResults(store or MemoryStore(), progress)
     compactors, compacted = {}, []
     for name, given in feature_sets.items():
         compactors[name], numbers = _compacted(name, given, random_state, kept)
@@ -382,7 +382,7 @@ def _checked_classes(y: ArrayLike, n: int, n_classes: int) -> NDArray[np.int64]:
 
 
 def _compacted(
-    name: str, feature_set: FeatureSet, random_state: int, kept: Kept
+    name: str, feature_set: FeatureSet, random_state: int, kept: StoredResults
 ) -> tuple[Compactor, NDArray[np.float16]]:
     code = (fit_compactor, compact, Compactor)
     key = fingerprint((feature_set.key, feature_set.widths, random_state, code))
@@ -414,7 +414,9 @@ def compacted(
 
     They are computed once: `refine` finds them in the store.
     """
-    return _compacted(name, feature_set, random_state, Kept(store, progress))[1]
+    return _compacted(name, feature_set, random_state, StoredResults(store, progress))[
+        1
+    ]
 
 
 def _refined(
