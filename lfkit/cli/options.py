@@ -62,7 +62,7 @@ def _parameter(field: dataclasses.Field[Any], hint: Any) -> inspect.Parameter:
     if option.parse is not None:
         plain = str | None if has_default else str
     elif get_origin(plain) is tuple:
-        plain = list[str] | None
+        plain = list[Path] | None if Path in get_args(plain) else list[str] | None
     if default == ():
         default = None
     if plain is bool and not default and not names:
