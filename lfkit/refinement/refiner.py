@@ -13,24 +13,27 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 
 from lfkit.aggregators import SeedWeightedVote
-from lfkit.aggregators.aggregator import Aggregator, clear_winners
+from lfkit.aggregators.aggregator import Aggregator
 from lfkit.data.image_source import ImageSource
-from lfkit.data.labels import checked_labels
 from lfkit.data.progress import Progress
-from lfkit.data.votes import ABSTAIN, Votes, with_known
+from lfkit.data.votes import Votes, with_known
 from lfkit.errors import InputError
 from lfkit.nn import FINE_TUNING, TrainingPlan
 from lfkit.nn.compute import best_device
+from lfkit.refinement.build_problem import (
+    build_problem,
+    checked_classes,
+    checked_proba,
+    with_more,
+    with_seeds,
+    with_unseeded,
+)
 from lfkit.refinement.class_prior import ClassPrior, given_prior
 from lfkit.refinement.feature_sets import FeatureSet, PixelFeatures
 from lfkit.refinement.pca import Compactor, compact, fit_compactor
 from lfkit.refinement.pipeline import Finished, RefinementPipeline, StoredResults
 from lfkit.refinement.pretrained_features import PretrainedFeatures
-from lfkit.refinement.problem import (
-    RefinementProblem,
-    posteriors_of_seeds,
-    small_pixels,
-)
+from lfkit.refinement.problem import RefinementProblem, small_pixels
 from lfkit.refinement.result import ImageModel, Refined, as_feature_sets
 from lfkit.refinement.stages.align import found_prior
 from lfkit.refinement.stages.all_stages import STAGES, chosen_stages
@@ -102,7 +105,7 @@ def refine(
         raise InputError(f"max_minutes is {max_minutes}; give a number above 0.")
     device = device or best_device()
     aggregator = SeedWeightedVote() if aggregator is None else aggregator
-    unrefined = _checked_proba(proba, votes, aggregator)
+    unrefined = checked_proba(proba, votes, aggregator)
     pixels, readable = small_pixels(images)
     if len(pixels) != len(votes):
         raise InputError(
@@ -118,20 +121,12 @@ def refine(
                 f"{name!r} have {len(given)} rows; expected one for each of the "
                 f"{len(pixels)} images."
             )
-    problem = _problem(votes, unrefined, pixels, readable)
-    problem = _with_seeds(problem, votes, aggregator, seed_proba, seed_predicted)
-    problem = _with_more(problem, y)
-    named = np.isin(np.arange(votes.n_classes), problem.seed_labels)
-    told = np.setdiff1d(problem.said, [ABSTAIN])
-    problem = replace(
-        problem,
-        possible=problem.possible | named,
-        unseeded=tuple(np.setdiff1d(told, problem.seed_labels).tolist()),
-        unjudged=tuple(np.setdiff1d(told, problem.judge_labels).tolist()),
-    )
+    problem = build_problem(votes, unrefined, pixels, readable)
+    problem = with_seeds(problem, votes, aggregator, seed_proba, seed_predicted)
+    problem = with_more(problem, y)
     prior = None if class_prior is None else given_prior(class_prior, votes.n_classes)
     problem = replace(
-        problem,
+        with_unseeded(problem),
         prior=prior,
         plan=plan or _plan_for(feature_sets),
         random_state=random_state,
@@ -214,7 +209,7 @@ class Refiner(BaseEstimator):
             have none, no function is taken to have learned from y.
         """
         if y is not None and votes.seed_rows is None:
-            labels = _checked_classes(y, len(votes), votes.n_classes)
+            labels = checked_classes(y, len(votes), votes.n_classes)
             rows = np.flatnonzero(labels >= 0)
             votes, y = with_known(votes, rows, labels[rows]), None
         self.aggregator_ = clone(self.aggregator or SeedWeightedVote()).fit(votes)
@@ -255,130 +250,6 @@ class Refiner(BaseEstimator):
     ) -> NDArray[np.int64]:
         """Give the most probable class of new images, (n,)."""
         return self.predict_proba(images, votes).argmax(axis=1)
-
-
-def _checked_proba(
-    proba: ArrayLike | None, votes: Votes, aggregator: Aggregator
-) -> NDArray[np.float64]:
-    if proba is None:
-        return clone(aggregator).fit_predict_proba(votes)
-    return _checked_shares(proba, (len(votes), votes.n_classes), "proba")
-
-
-def _checked_shares(
-    proba: ArrayLike, shape: tuple[int, int], name: str
-) -> NDArray[np.float64]:
-    given = np.asarray(proba, np.float64)
-    if given.shape != shape:
-        raise InputError(
-            f"{name} has shape {given.shape}, expected (images, classes) = {shape}."
-        )
-    total = given.sum(axis=1)
-    # Written so that NaN fails too.
-    fine = (given >= 0).all(axis=1) & (np.abs(total - 1) < 0.01)
-    if not fine.all():
-        row = int(fine.argmin())
-        raise InputError(
-            f"{name} of row {row} is {given[row].tolist()}; expected shares that sum "
-            "to 1."
-        )
-    return given / total[:, None]
-
-
-def _problem(
-    votes: Votes,
-    unrefined: NDArray[np.float64],
-    pixels: NDArray[np.uint8],
-    readable: NDArray[np.bool_],
-) -> RefinementProblem:
-    """Put the votes' posterior beside the images."""
-    nothing = np.zeros(0, np.int64)
-    return RefinementProblem(
-        pixels=pixels,
-        features=(),
-        proba=unrefined,
-        said=clear_winners(unrefined, votes),
-        voted=np.asarray(votes.voted.any(axis=1)),
-        readable=readable,
-        seed_rows=nothing,
-        seed_labels=nothing,
-        judges=np.zeros(0, bool),
-        possible=np.asarray(unrefined.any(axis=0)),
-        prior=None,
-        plan=TrainingPlan(),
-        random_state=0,
-        device="cpu",
-    )
-
-
-def _with_seeds(
-    problem: RefinementProblem,
-    votes: Votes,
-    aggregator: Aggregator,
-    seed_proba: ArrayLike | None,
-    seed_predicted: ArrayLike | None,
-) -> RefinementProblem:
-    """Add the votes' seeds, with what the votes say of them out of fold."""
-    if votes.seed_rows is None or votes.seed_labels is None:
-        return problem
-    rows = np.asarray(votes.seed_rows, np.int64)
-    found = posteriors_of_seeds(votes, aggregator) if seed_proba is None else seed_proba
-    proba, said = problem.proba.copy(), problem.said.copy()
-    proba[rows], said[rows] = 1 / problem.n_classes, ABSTAIN
-    if found is not None:
-        proba[rows] = _checked_shares(
-            found, (len(rows), problem.n_classes), "seed_proba"
-        )
-        fold = votes.seed_out_of_fold or votes.rows(rows)
-        said[rows] = clear_winners(proba[rows], fold)
-    if seed_predicted is not None:
-        said[rows] = checked_labels(seed_predicted, len(rows), "seed_predicted")
-    return replace(
-        problem,
-        proba=proba,
-        said=said,
-        seed_rows=rows,
-        seed_labels=np.asarray(votes.seed_labels, np.int64),
-        judges=problem.readable[rows] & (found is not None),
-    )
-
-
-def _with_more(problem: RefinementProblem, y: ArrayLike | None) -> RefinementProblem:
-    """Add labels from which the votes may have learned: they judge nothing."""
-    if y is None:
-        return problem
-    labels = _checked_classes(y, len(problem.proba), problem.n_classes)
-    given = labels[problem.seed_rows]
-    wrong = np.flatnonzero((given >= 0) & (given != problem.seed_labels))
-    if len(wrong):
-        row = problem.seed_rows[wrong[0]]
-        raise InputError(
-            f"y says that image {row} is of class {labels[row]}, the votes' seeds say "
-            f"{problem.seed_labels[wrong[0]]} ({len(wrong)} of the seeds are so); give "
-            "each image one class."
-        )
-    rows = np.setdiff1d(np.flatnonzero(labels >= 0), problem.seed_rows)
-    all_rows = np.concatenate([problem.seed_rows, rows])
-    order = np.argsort(all_rows, kind="stable")
-    said = problem.proba.copy()
-    said[rows] = 1 / problem.n_classes
-    return replace(
-        problem,
-        proba=said,
-        seed_rows=all_rows[order],
-        seed_labels=np.concatenate([problem.seed_labels, labels[rows]])[order],
-        judges=np.concatenate([problem.judges, np.zeros(len(rows), bool)])[order],
-    )
-
-
-def _checked_classes(y: ArrayLike, n: int, n_classes: int) -> NDArray[np.int64]:
-    labels = checked_labels(y, n, "y")
-    if labels.max(initial=-1) >= n_classes:
-        raise InputError(
-            f"y holds class {labels.max()}; the votes have the classes 0.."
-            f"{n_classes - 1}."
-        )
-    return labels
 
 
 def _compacted(
