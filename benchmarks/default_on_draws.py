@@ -17,8 +17,9 @@ import numpy as np
 
 from benchmarks.common import machine, markdown
 from lfkit.aggregators.aggregate import aggregate
-from lfkit.commands.apply import ApplyOptions, label_data
+from lfkit.commands.apply import apply
 from lfkit.data.labels import score
+from lfkit.runs.apply_options import ApplyOptions
 from lfkit.runs.run import load_run
 
 _MODELS = ("seed-weighted", "shrunk")
@@ -52,11 +53,11 @@ def main(arguments=None):
 
 def measured(options, seed, out):
     """Label with the seeds of one draw: a row of shares, the name chosen among them."""
-    summary = label_data(
+    summary = apply(
         ApplyOptions(
             data=options.data,
             out=out,
-            specs=(options.lfs,),
+            lfs=(options.lfs,),
             seeds_per_class=options.seeds_per_class,
             seed=seed,
             sheet=False,
@@ -65,11 +66,11 @@ def measured(options, seed, out):
     run = load_run(out)
     models = [aggregate(run.votes, name, random_state=seed) for name in _MODELS]
     shares = [score(m.labels, run.truth, run.given).of_all for m in models]
-    baselines = [baseline["accuracy"] for baseline in summary["baselines"]]
+    baselines = [baseline.accuracy for baseline in summary.baselines]
     default, plain = (
-        summary[key]["of_all"] for key in ("accuracy", "majority_vote_accuracy")
+        each.of_all for each in (summary.accuracy, summary.majority_vote_accuracy)
     )
-    chosen = summary["chosen"]
+    chosen = summary.chosen
     return [seed, default, chosen, plain, *shares, max(baselines, default=np.nan)]
 
 

@@ -1,11 +1,11 @@
-"""What a library's features cost: each against its peer, and all of them together.
+"""What a library's features cost: all of them, and those of ten rules beside peers.
 
     python -m benchmarks.features [--name fashion] [--images N] [--peer-images 200]
 
-Prints Markdown tables. Each feature, batched, against the same for one image at a time
-with scikit-image, OpenCV, SciPy, scikit-learn or NumPy, one core each; where the
-library's time goes; the whole library on all cores and on a GPU if there is one; and
-algorithms as published against cheap stand-ins. Peers take gray images at 28x28.
+Prints Markdown tables. The features of ten rules of lf_library.fashion, batched,
+against the same for one image at a time with scikit-image, OpenCV, SciPy or NumPy, one
+core each; where the library's time goes; the whole library on all cores and on a GPU if
+there is one; and algorithms as published against cheap stand-ins.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from benchmarks.common import fit, machine, markdown, one_thread, timed
 from benchmarks.costs import Costs
 from benchmarks.libraries import some_of
 from benchmarks.on_device import OnDevice
-from benchmarks.per_image_peers import BATCH_OF_ONE, peers_of, planes
+from benchmarks.peers_rules import BATCH_OF_ONE, peers_of, planes, ten_of
 from benchmarks.stand_ins import stand_in_table
 from lfkit import LFApplier
 from lfkit.data.datasets import open_images
@@ -56,7 +56,9 @@ def main():
     with one_thread():
         costs = Costs(read, pixels, min(options.peer_images, n))
         voting = costs.votes(lfs)
-        print(feature_table(read, costs, pixels), flush=True)
+        if options.name == "fashion":
+            ten = batched_features(ten_of(lfs))
+            print(feature_table(ten, costs, pixels), flush=True)
     whole = source if options.images is None else some_of(source, n, 0)
     rate, busy = run_whole(lfs, whole)
     print(share_table(read, costs, voting, busy, cpu_count() / rate), flush=True)

@@ -10,12 +10,13 @@ from pathlib import Path
 import torch
 
 from benchmarks.common import machine, markdown, timed
-from lfkit.commands.apply import ApplyOptions, label_data
+from lfkit.commands.apply import apply
 from lfkit.commands.generate import GenerateOptions, generate
 from lfkit.commands.train import train_generator
 from lfkit.generators import TwoStage
 from lfkit.generators.gan import make_images
 from lfkit.generators.generator import BLOCK
+from lfkit.runs.apply_options import ApplyOptions
 
 FORMATS = ("npz", "parquet", "webdataset", "folder")
 
@@ -37,11 +38,11 @@ def main(arguments=None):
 
 def made_run(run):
     """Label digits, enlarged, and train a generator of the usual size a few steps."""
-    label_data(
+    apply(
         ApplyOptions(
             data="digits",
             out=run,
-            specs=("lf_library.digits",),
+            lfs=("lf_library.digits",),
             seeds_per_class=20,
             kinds=("heuristic",),
             size=(28, 28),

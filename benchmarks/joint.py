@@ -27,7 +27,7 @@ from lfkit.metrics.generated_images import Generated
 from lfkit.metrics.trained_classifiers import Recipe, draw_pairs, train_and_test
 from lfkit.runs.json_text import to_json
 from lfkit.runs.run import load_run
-from lfkit.runs.run_files import versions
+from lfkit.runs.run_config import versions
 from lfkit.runs.store import write_atomically
 
 # Row → generator and what is set other than by default.

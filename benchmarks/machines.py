@@ -21,7 +21,6 @@ import torch
 
 from benchmarks.common import machine, markdown
 from lfkit import Votes, feature, labeling_function
-from lfkit.commands.train import best_device
 from lfkit.features.lenet import _N_STEPS, train_lenet
 from lfkit.generators import GENERATORS
 from lfkit.nn import (
@@ -32,7 +31,7 @@ from lfkit.nn import (
     compute_of,
     training_step,
 )
-from lfkit.nn.compute import usual
+from lfkit.nn.compute import best_device, usual
 
 N_IMAGES, SIDE, N_CLASSES = 512, 28, 10
 LOOKED_AT = 64  # images a call of a frozen network

@@ -1,150 +1,169 @@
-"""The rules of lf_library.fashion, written in NumPy for one image at a time."""
+"""Ten rules of lf_library.fashion, written for one image at a time under Snorkel.
+
+One of each kind: a rule in code, shades, moments, edges, blobs, textons, HOG, gist,
+patterns, a network. `peers_of` gives the features they read as functions of one
+(28, 28) uint8 image: exactly for most, close (correlated) where libraries treat borders
+or ties differently. The network, which no library has, is the batched feature at batch
+size one. `python -m benchmarks.features` prints time and agreement of every peer.
+"""
+
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-import torch
 from snorkel.labeling import LabelingFunction as SnorkelFunction
 
-from lfkit import ABSTAIN, Likelihood, NearestMean, NearestNorm, OneOf
+from benchmarks import peers_features
+from lfkit import ABSTAIN, Likelihood, NearestMean
+from lfkit.features.feature import ancestors, image
+
+TEN = (
+    "leg_gap_is_trouser",
+    "histogram_resembles_class",
+    "spread_is_that_of_class",
+    "edges_are_where_class_has_them",
+    "blobs_are_where_class_has_them",
+    "textons_resemble_class",
+    "hog_resembles_class",
+    "gist_resembles_class",
+    "texture_resembles_class",
+    "lenet_sees_class",
+)
+BATCH_OF_ONE = "batch of one"
+# Feature → the library that does most of the work of the fastest peer.
+_MAKERS = {
+    "NumPy": (
+        *("silhouette", "leg_gap", "intensity_histogram"),
+        *("hog4", "lbp_codes", "lbp_grid"),
+    ),
+    "OpenCV": (
+        *("bounding_box", "width", "centre_of_mass", "second_moments"),
+        *("smoothed_sobel", "canny_edges", "canny_grid", "blob_responses", "blob_grid"),
+        *("gist", "texton_responses"),
+    ),
+}
+_LEARNED = {"texton_map": "SciPy", "texton_grid": "NumPy"}
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A function of one image, and the library that does most of its work."""
+
+    maker: str
+    function: Any
+
+
+def ten_of(lfs):
+    """Choose the ten rules among fitted functions."""
+    return [lf for lf in lfs if lf.name in TEN]
+
+
+def peers_of(features):
+    """Give the peers of fitted features and of all they are computed from.
+
+    Returns
+    -------
+    feature → list of Peer, the fastest first.
+    """
+    found = {image: [Peer("NumPy", peers_features.gray01)]}
+    for node in ancestors(features):
+        inputs = [found[source][0].function for source in node.of]
+        found[node] = [
+            Peer(peer.maker, peers_features.once(peer.function))
+            for peer in _peers(node, inputs)
+        ]
+    del found[image]
+    return found
+
+
+def _peers(node, inputs):
+    name = node.name
+    if name == "gray28":
+        return [Peer("NumPy", peers_features.gray01)]
+    if name in _LEARNED:
+        return [Peer(_LEARNED[name], getattr(peers_features, name)(node, inputs))]
+    peers = [
+        Peer(maker, getattr(peers_features, name))
+        for maker, names in _MAKERS.items()
+        if name in names
+    ]
+    other = getattr(peers_features, f"skimage_{name}", None)
+    if other is not None:
+        peers.append(Peer("scikit-image", other))
+    return peers or [Peer(BATCH_OF_ONE, peers_features.batch_of_one(node, inputs))]
+
+
+def fastest(peers):
+    """Choose each feature's first peer: feature → function."""
+    return {node: several[0].function for node, several in peers.items()}
+
+
+def skimage_first(peers):
+    """Choose scikit-image's peers where there are any: feature → function."""
+    return {
+        node: next(
+            (p.function for p in several if p.maker == "scikit-image"),
+            several[0].function,
+        )
+        for node, several in peers.items()
+    }
+
+
+def planes(pixels):
+    """Give (n, h, w, c) images to peers: a list of (28, 28) uint8 arrays."""
+    if pixels.shape[1:] != (28, 28, 1):
+        raise ValueError(
+            f"peers take 28x28 gray images, got {pixels.shape[1:]}; convert them with "
+            "lfkit.features.gray.gray28."
+        )
+    return list(np.ascontiguousarray(pixels[..., 0]))
 
 
 def per_image(lf, peers):
-    """Write a fitted function of the library as a Snorkel user would.
+    """Write one of the ten rules, fitted, as a Snorkel user would.
 
     Parameters
     ----------
     peers : feature → function of one image.
     """
     read = [peers[node] for node in lf.features]
-    if "rule" in lf.thresholds:
-        decide = _by_rule(lf)
-    elif lf.name in _HEURISTICS:
-        decide = _HEURISTICS[lf.name](lf)
-    else:
-        decide = _batch_of_one(lf)
+    decide = _leg_gap_is_trouser(lf) if "gap" in lf.thresholds else _by_rule(lf)
     return SnorkelFunction(lf.name, lambda image: decide(*(f(image) for f in read)))
 
 
-def _by_rule(lf):
-    rule = _nearest(lf.keywords["rule"])
-    gate = _passes(lf.keywords["gate"]) if "gate" in lf.thresholds else None
+def _leg_gap_is_trouser(lf):
+    label, cuts = lf.classes[0], lf.keywords
 
-    def decide(values, *gated):
-        if gate is not None and not gate(*gated):
-            return ABSTAIN
-        position = rule(values)
-        return ABSTAIN if position is None else lf.classes[position]
+    def decide(depth, wide):
+        # Cuts are values of seeds, in float32: equal ones must be equal here too.
+        deep, slim = np.float32(depth) > cuts["gap"], np.float32(wide) <= cuts["slim"]
+        return label if deep and slim else ABSTAIN
 
     return decide
 
 
-def _nearest(rule):
-    """Give a function from values to the position of the class voted for, or None."""
+def _by_rule(lf):
+    scores_of, margin = _scores(lf.keywords["rule"])
+
+    def decide(values):
+        scores = scores_of(np.asarray(values, np.float32).ravel())
+        second, first = np.partition(scores, -2)[-2:]
+        return lf.classes[scores.argmax()] if first - second >= margin else ABSTAIN
+
+    return decide
+
+
+def _scores(rule):
+    """Give a rule's function from values to scores of its classes, and its margin."""
     learned = {name: np.asarray(value) for name, value in rule.learned.items()}
-    if isinstance(rule, NearestNorm):
-        return lambda v: np.abs(learned["mean_norms"] - np.linalg.norm(v)).argmin()
+    margin = learned.pop("margin")
     if isinstance(rule, NearestMean):
-        weights, bias = learned["weights"], learned["bias"]
-        return _sure(lambda v: v @ weights + bias, learned["margin"])
-    if isinstance(rule, Likelihood):
-        return _sure(lambda v: _log_likelihoods(v, **learned), learned["margin"])
-
-    def position(values):
-        weights = rule(values)
-        return weights.argmax() if weights.any() else None
-
-    return position
+        return (lambda v: v @ learned["weights"] + learned["bias"]), margin
+    assert isinstance(rule, Likelihood)
+    return (lambda v: _log_likelihoods(v, **learned)), margin
 
 
-def _log_likelihoods(values, *, center, scale, means, whiten, offset, margin):
+def _log_likelihoods(values, *, center, scale, means, whiten, offset):
     gaps = (values - center) / scale - means  # (c, d)
     whitened = (whiten @ gaps[:, :, None])[:, :, 0]
     return offset - 0.5 * (whitened**2).sum(axis=1)
-
-
-def _sure(scores_of, margin):
-    def position(values):
-        scores = scores_of(np.asarray(values, np.float32).ravel())
-        second, first = np.partition(scores, -2)[-2:]
-        return scores.argmax() if first - second >= margin else None
-
-    return position
-
-
-def _passes(gate):
-    """Give a function from values to True where the gate lets them pass."""
-    if not isinstance(gate, OneOf):
-        return lambda values: gate(values).any()
-    learned = {name: np.asarray(value) for name, value in gate.learned.items()}
-    weights, bias = learned["weights"], learned["bias"]
-    claimed, cut = learned["claimed"], learned["cut"]
-
-    def passes(values):
-        scores = np.asarray(values, np.float32).ravel() @ weights + bias
-        odds = np.logaddexp.reduce(scores[claimed])
-        return odds - np.logaddexp.reduce(scores[~claimed]) >= cut
-
-    return passes
-
-
-def _batch_of_one(lf):
-    """Call the batched function itself with one image."""
-    keywords = lf.keywords
-
-    def decide(*values):
-        rows = [torch.as_tensor(np.asarray(v, np.float32))[None] for v in values]
-        found = lf.fn(*rows, **keywords)[0]
-        if not lf.soft:
-            return int(found)
-        return lf.classes[int(found.argmax())] if bool(found.any()) else ABSTAIN
-
-    return decide
-
-
-def _when(test):
-    """Vote for the first declared class where a test of the values holds."""
-
-    def rule(lf):
-        label, cuts = lf.classes[0], lf.keywords
-
-        def decide(*values):
-            # Cuts are values of seeds, in float32: equal ones must be equal here too.
-            return label if test(*map(np.float32, values), **cuts) else ABSTAIN
-
-        return decide
-
-    return rule
-
-
-_HEURISTICS = {
-    "leg_gap_is_trouser": _when(
-        lambda depth, wide, gap, slim: depth > gap and wide <= slim
-    ),
-    "slim_in_one_piece_is_dress": _when(
-        lambda depth, hem, high, gap, slim, tall: (
-            depth <= gap and hem <= slim and high >= tall
-        ),
-    ),
-    "short_sleeves_is_t_shirt": _when(
-        lambda by, hem, high, flare, broad: by > flare and hem >= broad and high > 0.8,
-    ),
-    "hanging_sleeves_is_pullover_coat_or_shirt": _when(
-        lambda share, uneven, gaps, lopsided: share > gaps and uneven <= lopsided,
-    ),
-    "collar_over_broad_body_is_coat": _when(
-        lambda rises, hem, uneven, stands_up, broad, lopsided: (
-            rises > stands_up and hem >= broad and uneven <= lopsided
-        ),
-    ),
-    "airy_and_lopsided_is_sandal": _when(
-        lambda filled, uneven, airy, lopsided: filled < airy and uneven >= lopsided,
-    ),
-    "low_and_solid_is_sneaker": _when(
-        lambda high, filled, low, solid: high < low and filled >= solid
-    ),
-    "shaft_on_one_side_is_ankle_boot": _when(
-        lambda rises, filled, tall, solid: rises > tall and filled >= solid,
-    ),
-    "broad_and_even_is_bag": _when(
-        lambda waist, uneven, broad, lopsided: waist > broad and uneven <= lopsided,
-    ),
-}

@@ -24,7 +24,8 @@ from lfkit.nn import FINE_TUNING, TrainingPlan, look, train
 from lfkit.refinement import STAGES, PixelViews, PretrainedViews, refine
 from lfkit.refinement.problem import small_pixels
 from lfkit.refinement.stages.distill import restored
-from lfkit.runs.run_files import load_config, load_images, load_votes, not_scored
+from lfkit.runs.run_config import load_config
+from lfkit.runs.run_files import load_images, load_votes, not_scored
 
 ROWS = {
     "labels": "Votes and seeds: the labels of the run",
@@ -62,8 +63,8 @@ class Bench:
     def __init__(self, run, test, steps, *, pretrained):
         self.run, config, index = run, load_config(run), load_images(run)
         self.votes = load_votes(run, config)
-        kind = {"size": config.size, "color": config.color}
-        source = open_images(config.data, known=index, **kind)
+        kind = {"size": config.options.size, "color": config.options.color}
+        source = open_images(config.options.data, known=index, **kind)
         self.pixels = small_pixels(source)[0]
         self.every = index.column("true_class").to_numpy().astype(np.int64)
         self.scored = np.where(not_scored(index, self.votes), -1, self.every)

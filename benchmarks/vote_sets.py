@@ -10,7 +10,8 @@ import numpy as np
 from lfkit import ABSTAIN
 from lfkit.data.vote_files import read_votes
 from lfkit.data.votes import Votes
-from lfkit.runs.run_files import load_config, load_images, load_votes, not_scored
+from lfkit.runs.run_config import load_config
+from lfkit.runs.run_files import load_images, load_votes, not_scored
 
 _FUNCTIONS = 12  # at least; three for each class where each names one class
 _COPIED = 1 / 3  # of the functions, where there are copies, all of one
@@ -128,7 +129,7 @@ def _stored(path):
         votes = load_votes(path, config)
         index = load_images(path)
         truth = index.column("true_class").to_numpy().astype(np.int64)
-        return config.data, VoteSet(
+        return config.options.data, VoteSet(
             votes, np.where(not_scored(index, votes), -1, truth)
         )
     file = read_votes(path)

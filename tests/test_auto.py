@@ -96,7 +96,7 @@ def test_seeds_are_the_judge_where_there_are_enough():
     assert model.chosen_ == "seed-weighted"
     assert set(model.scores_) == {"majority-vote", "shrunk", "seed-weighted"}
     assert model.scores_["seed-weighted"] == min(model.scores_.values())
-    assert "on 150 seeds, by functions that have not seen them" in model.reason_
+    assert "on 150 held-out seeds" in model.reason_
     # Functions that are always wrong by one class get no weight, not a negative one.
     plain = accuracy(MajorityVote().fit(votes), votes, truth)
     assert accuracy(model, votes, truth) > plain + 0.3
@@ -204,7 +204,7 @@ def test_rare_classes_are_not_exchanged_with_the_common_one(repeat, cell, least)
     assert accuracy(Auto().fit(votes), votes, truth) > least
 
 
-def test_little_loss_in_foretelling_votes_is_no_reason_for_a_plain_vote():
+def test_little_loss_in_predicting_votes_is_no_reason_for_a_plain_vote():
     votes, truth = drawn(0, 2, "balanced", "unipolar", "independent")
     model = Auto().fit(votes)
     assert model.chosen_ == "shrunk"

@@ -15,6 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from lfkit.aggregators import AGGREGATORS
+from lfkit.features import FEATURES
+
 LFS = """
 import numpy as np
 from lfkit import ABSTAIN, Quantile, feature, labeling_function
@@ -464,13 +467,17 @@ def test_seeds_that_cannot_be_read_are_mentioned(lfkit, photos, tmp_path):
     )
 
 
-def test_list_shows_functions_aggregators_and_data_sets(lfkit):
+def test_list_shows_functions_features_aggregators_and_data_sets(lfkit):
     done = lfkit("list")
-    for text in ("two_holes_is_eight", "dawid-skene", "fashion-mnist"):
+    for text in ("two_holes_is_eight", "edge_density", "dawid-skene", "fashion-mnist"):
         assert text in done.out
-    assert {
-        row["name"] for row in json.loads(lfkit("list", "aggregators", "--json").out)
-    }
+    rows = json.loads(lfkit("list", "aggregators", "--json").out)
+    assert [row["name"] for row in rows] == list(AGGREGATORS)
+    rows = json.loads(lfkit("list", "features", "--json").out)
+    assert [row["name"] for row in rows] == list(FEATURES)
+    hog = next(row for row in rows if row["name"] == "hog")
+    assert hog["file"] == "lfkit.features.hog"
+    assert hog["what it measures"].startswith("Histograms of gradient orientation")
     done = lfkit("list", "gans")
     assert (done.code, "there is no family 'gans'" in done.err) == (2, True)
 
@@ -480,10 +487,10 @@ def test_list_shows_functions_aggregators_and_data_sets(lfkit):
     [
         ((), "give labeling functions with --lfs SPEC, or votes made elsewhere"),
         (("--lfs", "{lfs}", "--with", "oracle"), "there is no aggregator 'oracle'"),
-        (("--lfs", "{lfs}", "--size", "big"), "--size 'big' is no size"),
+        (("--lfs", "{lfs}", "--size", "big"), "--size is 'big'; give 64"),
         (("--lfs", "nowhere.py"), "there is no file nowhere.py"),
         (("--lfs", "no_such_module"), "there is no module 'no_such_module'"),
-        (("--lfs", "{lfs}", "--class-balance", "a,b"), "is no list of shares"),
+        (("--lfs", "{lfs}", "--class-balance", "a,b"), "give one number per class"),
         (("--lfs", "{lfs}", "--class-balance", ".5,.6"), "shares that sum to 1"),
         (
             ("--lfs", "{lfs}", "--seeds-per-class", "2", "--seed-labels", "x.csv"),
@@ -576,14 +583,14 @@ def test_a_folder_that_is_no_run_is_told_how_to_become_one(lfkit, tmp_path):
     [
         (
             lambda run: (run / "run.json").write_text("{}"),
-            "cannot be read: data: Field",
+            "cannot be read: options: Field",
         ),
         (
             lambda run: (run / "run.json").write_text(
-                (run / "run.json").read_text().replace('"format":1', '"format":9')
-                .replace('"format": 1', '"format": 9')
+                (run / "run.json").read_text().replace('"format":2', '"format":9')
+                .replace('"format": 2', '"format": 9')
             ),
-            "has format 9, this lfkit reads 1",
+            "has format 9, this lfkit reads 2",
         ),
         (lambda run: (run / "images.parquet").unlink(), "has no images.parquet"),
         (

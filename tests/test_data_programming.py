@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from scipy.special import logsumexp
 
 from lfkit.aggregators.data_programming import DataProgramming
-from lfkit.aggregators.inference.factor_graph import VoteFactors
-from lfkit.aggregators.inference.factor_graph_likelihoods import (
+from lfkit.aggregators.data_programming.factor_graph import VoteFactors
+from lfkit.aggregators.data_programming.likelihoods import (
     ExactLikelihood,
     PseudoLikelihood,
     count_agreements,

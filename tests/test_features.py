@@ -1,6 +1,8 @@
 import importlib
 import math
 import pkgutil
+import subprocess
+import sys
 
 import cv2
 import numpy as np
@@ -14,7 +16,7 @@ from sklearn.datasets import load_digits
 import lfkit
 from lf_library import _digit_features, _fashion_features, digits, fashion
 from lfkit import features
-from lfkit.features import color, edges, gray, lenet, shape, texture, topology
+from lfkit.features import FEATURES, color, edges, gray, shape, texture, topology
 from lfkit.features import image_parts as views
 from lfkit.features.compressive import projection_matrix, random_projections
 from lfkit.features.feature import Feature, ancestors
@@ -56,14 +58,15 @@ def with_fitted_lenet(node):
 
 
 def all_features():
-    """Every feature that a module defines or a library reads, fitted on digits.
+    """Every feature of the table or that a library reads, fitted on digits.
 
     ImageNet networks have tests of their own: they are too slow for these.
     """
-    shipped = [hog(cell=7), thumbnail(7), views.seen_in(hog(cell=7), views.top_half)]
-    names = [module.name for module in pkgutil.iter_modules(features.__path__)]
-    modules = [importlib.import_module(f"lfkit.features.{name}") for name in names]
-    for module in [*modules, lenet, _digit_features, _fashion_features]:
+    shipped = [
+        f for name, f in FEATURES.items() if FEATURES.file_of[name] != "imagenet"
+    ]
+    shipped.append(views.seen_in(hog(cell=7), views.top_half))
+    for module in (_digit_features, _fashion_features):
         shipped += [v for v in vars(module).values() if isinstance(v, Feature)]
     shipped += [f for lib in (digits, fashion) for lf in lib.LFS for f in lf.features]
     by_name = {f.name: f for f in ancestors(shipped) if f is not lfkit.image}
@@ -137,6 +140,28 @@ def test_gray_written_as_rgb_gives_the_same(feature):
 @every_feature
 def test_feature_documents_itself(feature):
     assert feature.doc.endswith((".", ")"))
+
+
+def test_every_feature_of_a_file_is_in_the_table():
+    written = set()
+    for file in pkgutil.iter_modules(features.__path__):
+        module = importlib.import_module(f"lfkit.features.{file.name}")
+        written |= {
+            (file.name, name)
+            for name, value in vars(module).items()
+            if isinstance(value, Feature) and value.fn.__module__ == module.__name__
+        }
+    written.remove(("feature", "image"))  # the images themselves
+    assert len(written) > 90
+    in_table = {(FEATURES.file_of[name], name) for name in FEATURES}
+    assert in_table - written == {("hog", "hog"), ("thumbnail", "thumbnail")}
+    assert written <= in_table
+
+
+def test_names_of_features_are_read_without_their_files():
+    code = "from lfkit.features import FEATURES; list(FEATURES); import sys; "
+    code += "assert not {'torch', 'lfkit.features.hog'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_gray_of_pure_colors_is_their_luma():

@@ -372,7 +372,7 @@ def test_label_models_are_compared_calibrated_as_the_run_is(foreign):
     for key in ("accuracy", "ece", "brier", "nll"):
         assert getattr(own, key) == pytest.approx(getattr(same, key), abs=1e-4)
     # The majority vote's confidence is calibrated like the others'.
-    plain = aggregate(run.votes, "majority-vote", random_state=run.config.seed)
+    plain = aggregate(run.votes, "majority-vote", random_state=run.config.options.seed)
     rest = run.scored >= 0
     assert rows["majority-vote"].nll == pytest.approx(
         float(-np.log(plain.proba[rest, run.scored[rest]]).mean()), abs=1e-6

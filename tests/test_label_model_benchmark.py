@@ -1,16 +1,14 @@
 """The label models' benchmark: fair scores, paired leads, every part of its tables."""
 
-import re
 import time
 
 import numpy as np
 import pytest
 
-from benchmarks import label_model_peers, label_models, large_votes
+from benchmarks import label_model_peers, label_models
 from benchmarks.common import one_thread
 from benchmarks.label_models import Result, main, share_right
 from benchmarks.vote_sets import Cell, VoteSet, draw, grid, stored_sets
-from lfkit.aggregators import AGGREGATORS
 from lfkit.data.vote_files import write_votes
 from lfkit.data.votes import Votes
 
@@ -172,24 +170,3 @@ def test_votes_without_labels_cannot_be_scored(tmp_path):
     np.save(tmp_path / "votes.npy", np.array([[0, 1]]))
     with pytest.raises(SystemExit, match=r"votes.npy has no labels to score by\."):
         stored_sets([tmp_path / "votes.npy"], None)
-
-
-def test_large_votes_are_fitted_in_a_new_process(capsys, monkeypatch):
-    kinds = {"unipolar": large_votes.KINDS["unipolar"]}
-    monkeypatch.setattr(large_votes, "KINDS", kinds)
-    large_votes.print_large(["dawid-skene"], n=2000)
-    titles, lines = rows(capsys.readouterr().out, "### Fits to 2,000 images")
-    assert titles[-1] == "peak growth, MB"
-    (line,) = lines
-    assert (line[0], line[2]) == ("unipolar", "dawid-skene")
-    assert re.fullmatch(r"\d+\.\d\d \d+\.\d\d \d+", " ".join(line[3:]))
-
-
-def test_ratios_compare_with_snorkel_and_gibbs(capsys):
-    large_votes.print_ratios(n=100, classes=(2,))
-    titles, lines = rows(capsys.readouterr().out, "### Ratios: 100 images")
-    assert {line[1] for line in lines} >= {"auto", "majority-vote"} & {*AGGREGATORS}
-    ratio = titles.index("times faster than Snorkel")
-    for line in lines:
-        assert float(line[2]) >= 0
-        assert line[ratio] == "-" or float(line[ratio]) >= 0

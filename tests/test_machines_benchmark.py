@@ -3,20 +3,9 @@
 import pytest
 
 from benchmarks import machines
-from benchmarks.machines import Figure, Way, main, seconds_of, table, verdicts
+from benchmarks.machines import Figure, Way, seconds_of, table, verdicts
 
 FLOAT, HALF = Way("float32", True, 2), Way("bfloat16", True, 2)
-
-
-def test_a_table_and_a_verdict_for_each(capsys):
-    main(["--quick", "--device", "cpu", "--budget", "0", "--only",
-          "small network,generator two-stage,LeNet"])  # fmt: skip
-    out = capsys.readouterr().out
-    for name in ("small network", "small network looks", "generator two-stage"):
-        assert f"{name}: the default" in out
-    assert "| LeNet | float32 | first | 1 |" in out
-    assert "ms a step *" in out
-    assert "images/s" in out
 
 
 def test_every_training_and_network_is_among_the_parts(monkeypatch):

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from lfkit.metrics.labels.run_summary import verdict
+from lfkit.metrics.labels.summarize import verdict
 
 STAGES = "lda,align,diffuse,metric"
 WEAK_LFS = """
@@ -397,6 +397,7 @@ def test_a_baseline_without_seeds_is_refused_before_any_function_votes(
 
 def test_a_frozen_network_that_refinement_uses_is_a_baseline(lfkit, sides, monkeypatch):
     import lfkit.commands.apply_labels as outcome
+
     import lfkit.refinement as refinement
 
     folder, truth = sides

@@ -240,7 +240,7 @@ def test_an_undone_stage_is_undone_for_held_out_seeds_too(scene):
     votes = with_seeds(weak_votes(truth, 2, accuracy=0.95), truth, 40)
     options = {"class_prior": [0.98, 0.02]}
     refined = improved(pixels, votes, stages=("lda", "align", "diffuse"), **options)
-    assert "undone" in refined.stages[2].note
+    assert "reverted" in refined.stages[2].note
     without = improved(pixels, votes, stages=("lda", "diffuse"), **options)
     assert refined.stages[3].held_out == without.stages[2].held_out
     np.testing.assert_array_equal(refined.proba, without.proba)
@@ -455,7 +455,7 @@ def test_a_stage_that_turns_seeds_wrong_is_undone(scene):
     votes = with_seeds(weak_votes(truth, 2, accuracy=0.95), truth, 40)
     # A prior that cannot be: aligned to it, nearly every image is of class 0.
     refined = improved(pixels, votes, stages=("lda", "align"), class_prior=[0.98, 0.02])
-    assert "undone" in refined.stages[-1].note
+    assert "reverted" in refined.stages[-1].note
     assert refined.stages[-1].held_out < refined.stages[1].held_out
     assert accuracy(refined.proba, truth, votes) > 0.9
     assert "align" in refined.posteriors

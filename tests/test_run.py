@@ -7,15 +7,8 @@ import numpy as np
 import pytest
 
 from lfkit.errors import RunError
-from lfkit.runs.run_files import (
-    load_config,
-    load_images,
-    load_votes,
-    not_scored,
-    save_config,
-    save_images,
-    versions,
-)
+from lfkit.runs.run_config import load_config, save_config, versions
+from lfkit.runs.run_files import load_images, load_votes, not_scored, save_images
 from lfkit.runs.store import locked
 
 LFS = """

@@ -520,8 +520,8 @@ def test_what_a_format_cannot_hold_is_said(tmp_path):
     votes = Votes(hard, ("function_0", "b"), 4, soft=soft, allowed=allowed, **seeds)
     said = [
         "Names of functions are left out: snorkel holds none.",
-        "Which 1 images are seeds, and what functions that have not seen them vote "
-        "there, is left out.",
+        "Which 1 images are seeds, and how functions fitted without them vote there, "
+        "is left out.",
         "Soft votes are written as their most probable class; .npz keeps them.",
         "1 votes for several classes are left out; .npz keeps them.",
         "That there are 4 classes is left out: say so when you read it.",

@@ -44,7 +44,7 @@ def aggregate(
 ) -> Labels:
     """Turn votes into labels; the seeds keep the labels they were given.
 
-    Where there are votes on the seeds by functions that have not seen them, and enough
+    Where there are votes on the seeds by functions fitted without them, and enough
     seeds, posteriors are calibrated: as sure as they are right there.
 
     Parameters
@@ -210,7 +210,7 @@ def seed_accuracy(
     class_balance: Sequence[float] | None = None,
     random_state: int = 0,
 ) -> float | None:
-    """Score an aggregator on the seeds, by what has not seen them.
+    """Score an aggregator on held-out seeds.
 
     Returns None without out-of-fold votes. No vote and ties count as wrong.
     """

@@ -24,7 +24,7 @@ TieBreakPolicy = Literal["abstain", "random", "first"]
 
 @dataclass(frozen=True, eq=False)
 class SeedVotes:
-    """What is known of the functions' accuracy: votes on seeds they have not seen.
+    """What is known of the functions' accuracy: votes on held-out seeds.
 
     Attributes
     ----------
@@ -233,7 +233,7 @@ class Aggregator(BaseEstimator, ABC):
         return clear_winners(proba, patterns.votes)[patterns.inverse]
 
     def out_of_fold_proba(self, votes: Votes) -> NDArray[np.float64] | None:
-        """Return posteriors on the seeds by what has not seen them, (s, k).
+        """Return held-out posteriors of the seeds, (s, k).
 
         The votes are those of functions refitted without the seed; a model that learns
         from the seeds is refitted too, fold by fold. Unlike `predict_proba` on the

@@ -24,13 +24,13 @@ from lfkit.aggregators.shrunk import ShrunkDawidSkene
 from lfkit.data.folds import FOLDS, deal_folds
 from lfkit.data.votes import Patterns, Votes
 
-# Seeds, with votes of functions that have not seen them, that are enough to judge by.
+# Seeds, with votes of functions fitted without them, that are enough to judge by.
 _ENOUGH_SEEDS = 30
 # Standard errors of a lead in log loss: chance alone shows as much in 5 % of cases.
 _ERRORS_ON_SEEDS = 1.645
 # Standard errors that count as shown by votes: they are but a sign of the truth.
 _ERRORS_ON_VOTES = 2.0
-# Log loss per vote that learned labels may lose in foretelling others. Where functions
+# Log loss per vote that learned labels may lose in predicting others. Where functions
 # are right independently of each other they lost .004 and were still more often right;
 # of real functions, which err together, they lose .01.
 _LEAST_LOSS = 0.006
@@ -44,10 +44,10 @@ class Auto(Aggregator):
 
     Without seeds the judge is the likelihood of held-out votes. `ShrunkDawidSkene` is
     taken if it climbs above equal trust or finds copies, unless the functions err
-    together: then the label that some functions give foretells the votes of others
+    together: then the label that some functions give predicts the votes of others
     worse than that of the majority vote, by two standard errors and by .006 nats.
 
-    With 30 seeds or more, and votes on them by functions that have not seen them, what
+    With 30 seeds or more, and votes on them by functions fitted without them, what
     the votes show counts only if the seeds do not speak against it. Then
     `SeedWeightedVote` is taken, or `ShrunkDawidSkene`, in this order, if it is better
     than what is chosen so far, in both ways: more seeds come out right, and the log
@@ -63,7 +63,7 @@ class Auto(Aggregator):
     scores_ : name → mean log loss on the seeds, or minus the mean log likelihood of a
         held-out vote; less is better.
     model_ : the aggregator chosen, fitted.
-    seed_proba_ : (s, k) its posterior on seeds it has not seen, to calibrate it by;
+    seed_proba_ : (s, k) its held-out posterior of the seeds, to calibrate it by;
         None without.
     judged_proba_ : (s, k) that of the model that the other seeds choose, to judge the
         choice, too; None without.
@@ -97,7 +97,7 @@ class Auto(Aggregator):
         self.class_prior_ = self.model_.class_prior_
 
     def out_of_fold_proba(self, votes: Votes) -> NDArray[np.float64] | None:
-        """Return posteriors on the seeds by what has not seen them, (s, k).
+        """Return held-out posteriors of the seeds, (s, k).
 
         Where seeds choose, each is labeled by the model that the others would choose.
         """
@@ -184,7 +184,7 @@ class Auto(Aggregator):
             self.reason_ = "no function is shown to deserve more trust than another"
         elif lead < -max(_ERRORS_ON_VOTES * error, _LEAST_LOSS):
             self.reason_ = (
-                "the functions err together: labels of learned weights foretell other "
+                "the functions err together: the learned model predicts held-out "
                 f"votes worse ({of_votes})"
             )
         else:
@@ -196,7 +196,7 @@ class Auto(Aggregator):
 
 
 class _Judges:
-    """Models compared on seeds that they have not seen.
+    """Models compared on held-out seeds.
 
     Attributes
     ----------
@@ -241,7 +241,7 @@ class _Judges:
         why : the votes speak for `start`.
         """
         n = len(self.right[chosen])
-        judged = f"on {n} seeds, by functions that have not seen them"
+        judged = f"on {n} held-out seeds"
         right = {name: f"{100 * x.mean():.1f} %" for name, x in self.right.items()}
         loss = {name: f"{x.mean():.3f}" for name, x in self.losses.items()}
         plain = "majority-vote"
@@ -322,6 +322,6 @@ def _foretold(
 
 
 def _first(half: Patterns) -> Patterns:
-    """Return as many patterns as are enough to foretell votes: they lie by a hash."""
+    """Return as many patterns as are enough to predict votes: they lie by a hash."""
     rows = np.arange(min(len(half.counts), _ENOUGH_PATTERNS))
     return Patterns(half.votes.rows(rows), half.counts[rows], rows)

@@ -11,6 +11,7 @@ from scipy.special import log_softmax, softmax
 from sklearn.isotonic import IsotonicRegression
 
 from lfkit.data.folds import FOLDS, deal_folds
+from lfkit.data.labels import Calibration
 
 LEAST_LOG = -690.0  # of a probability: 1e-300
 _N_BINS = 15
@@ -107,7 +108,7 @@ class Calibrator:
 
 
 def fit_calibrator(proba: NDArray[np.float64], labels: NDArray[np.int64]) -> Calibrator:
-    """Learn how far to believe posteriors, (s, k), from classes they have not seen."""
+    """Fit a calibration of held-out posteriors, (s, k), to the true classes."""
     zero = _zero_among(proba)
     temperature = best_temperature(proba, labels, zero)
     if len(labels) < _ENOUGH_FOR_ISOTONIC:
@@ -134,27 +135,6 @@ def cross_calibrated(
         if not test.all():
             found[test] = fit_calibrator(proba[~test], labels[~test])(proba[test])
     return found
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """How far confidence can be believed.
-
-    Attributes
-    ----------
-    ece : expected calibration error of the most probable class, over bins of equally
-        many images (Naeini et al. 2015): the mean distance of confidence and accuracy.
-    brier : mean squared distance of the posterior and the true class, 0 to 2 (Brier
-        1950).
-    confidence, accuracy : their means; a confidence above the accuracy is too sure.
-    n : images behind them.
-    """
-
-    ece: float
-    brier: float
-    confidence: float
-    accuracy: float
-    n: int
 
 
 def measure(

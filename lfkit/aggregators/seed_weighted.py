@@ -36,7 +36,7 @@ class SeedWeightedVote(Aggregator):
     make the same mistakes share one weight, with the penalty of an elastic net (Zou &
     Hastie 2005, https://doi.org/10.1111/j.1467-9868.2005.00503.x), its strength chosen
     by cross-validation. The penalty also makes the posterior too unsure: all weights
-    are then scaled so that it is as sure as it is right on seeds they have not seen.
+    are then scaled so that it is as sure as it is right on held-out seeds.
     A function of weight 0 still names a class where no other votes, with hardly more
     confidence than a guess.
 
@@ -95,7 +95,7 @@ class SeedWeightedVote(Aggregator):
         self.weights_ = np.full(m, patterns.counts.sum() / max(n_votes, 1.0))
         if seeds is None:
             self.reason_ = (
-                "equal weights: no seed has votes by functions that have not seen it"
+                "equal weights: no seed has votes by functions fitted without it"
             )
         if seeds is None or not m:
             return

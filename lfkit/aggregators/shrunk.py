@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lfkit.aggregators.aggregator import Aggregator
 from lfkit.aggregators.inference.dependencies import find_dependencies, first_winners
 from lfkit.aggregators.inference.em import (
     EMFit,
@@ -18,14 +19,14 @@ from lfkit.aggregators.inference.em import (
     run_em,
 )
 from lfkit.aggregators.inference.held_out_votes import halves
+from lfkit.aggregators.inference.latent_class import LatentClassModel
 from lfkit.aggregators.inference.vote_likelihood import VoteLikelihood
-from lfkit.aggregators.latent_class import LatentClassModel
 from lfkit.data.votes import Patterns
 from lfkit.errors import InputError
 
 _RUNGS = ("equal trust", "one coin", "per class", "full")
 _SHRUNK = _RUNGS[2:]
-# Standard errors by which a step has to win on votes it has not seen.
+# Standard errors by which a step has to win on held-out votes.
 _LEAST_ERRORS = 1.0
 # Shares of images. On drawn votes (benchmarks.label_models) good fits to the halves
 # agree on .75 to .99 of them and change .01 to .3 of the coin's labels; those that had
@@ -37,7 +38,7 @@ _STEPS_TO_JUDGE = 25
 _STEPS_ON_MANY = 15
 
 
-class ShrunkDawidSkene(LatentClassModel):
+class ShrunkDawidSkene(LatentClassModel, Aggregator):
     """Tables shrunk towards simpler ones, as far as held-out votes say.
 
     A ladder: equal trust in all functions, a plain vote; one coin per function; rates
@@ -223,7 +224,7 @@ class _Step:
 def _climbed(
     parts: Sequence[_Ladder], below: _Step, larger: Sequence[_Step], coin: _Step
 ) -> _Step:
-    """Give the step that is worth most on votes it has not seen; maybe none is."""
+    """Give the step that gains most on held-out votes; `below` if none gains."""
     # What the other half's tables say of each half.
     low = [
         part.judged(fit)[1] for part, fit in zip(parts, below.fits[::-1], strict=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +14,7 @@ from lfkit.errors import InputError
 
 if TYPE_CHECKING:
     from lfkit.runs.run import Run
+    from lfkit.runs.run_summary import RunSummary
 
 _MOST_CONFUSIONS = 8
 
@@ -57,7 +59,7 @@ def analyze(
     """Show the labeling functions' coverage, conflicts and accuracy, and the errors."""
     from lfkit.cli.console import Console
     from lfkit.cli.summary_panel import bullets, function_table
-    from lfkit.metrics.labels.run_summary import summary_of
+    from lfkit.metrics.labels.summarize import summary_of
     from lfkit.runs.json_text import to_json
     from lfkit.runs.run import load_run
 
@@ -65,29 +67,28 @@ def analyze(
         raise InputError(f"--bootstrap is {bootstrap}; give a number of draws, or 0.")
 
     loaded = load_run(run, labels)
-    summary = summary_of(loaded)
-    summary["confusions"] = _confusions(loaded)
-    summary["notes"] = list(loaded.notes)
-    if bootstrap:
-        summary["intervals"] = _intervals(loaded, bootstrap)
+    summary = replace(summary_of(loaded), notes=loaded.notes)
+    confusions = _confusions(loaded)
+    intervals = _intervals(loaded, bootstrap) if bootstrap else {}
     if sheet:
         path = _draw_sheet(loaded, quiet=as_json)
-        summary["sheet"] = str(path)
     if as_json:
-        echo(to_json(summary))
+        more = {"confusions": confusions, "intervals": intervals}
+        drawn = {"sheet": str(path)} if sheet else {}
+        echo(to_json(summary.to_dict() | more | drawn))
         return
     console = Console()
-    console.print(function_table(summary["functions"], loaded.config.class_names))
-    if summary["confusions"]:
+    console.print(function_table(summary.functions, loaded.config.class_names))
+    if confusions:
         console.print("\nmost frequent errors", style="bold")
-        for row in summary["confusions"]:
+        for row in confusions:
             console.print(
                 f"  {row['images']:>7,}  {row['true']} labeled as {row['labeled']}"
             )
-    for name, (low, high) in summary.get("intervals", {}).items():
+    for name, (low, high) in intervals.items():
         console.print(f"\n{name}: 95 % between {low:.3f} and {high:.3f}", end="")
     console.print()
-    console.print(bullets([*summary["findings"], *_sentences(loaded.notes)]))
+    console.print(bullets([*summary.findings, *_sentences(loaded.notes)]))
     if sheet:
         console.print(f"\n{path}: what each function voted for", soft_wrap=True)
 
@@ -96,20 +97,20 @@ def diagnose(run: RunFolder, labels: LabelsFile = None, as_json: Json = False) -
     """Say what limits the labels: gaps, copies, how far votes can go, the baselines."""
     from lfkit.cli.console import Console
     from lfkit.cli.summary_panel import bullets
-    from lfkit.metrics.labels.run_summary import baseline_of, summary_of
+    from lfkit.metrics.labels.summarize import summary_of
     from lfkit.runs.json_text import to_json
     from lfkit.runs.run import load_run
 
     loaded = load_run(run, labels)
     summary = summary_of(loaded)
-    baselines, baseline = loaded.stored.get("baselines", []), baseline_of(loaded.stored)
+    baselines, baseline = loaded.stored.baselines, loaded.stored.best_baseline
     result = {
-        **summary["diagnosis"],
-        "baselines": baselines,
-        "best_baseline": None if baseline is None else baseline["name"],
-        "accuracy": summary["accuracy"],
-        "seed_accuracy": summary["seed_accuracy"],
-        "judged": summary["judged"],
+        **summary.diagnosis,
+        "baselines": [asdict(one) for one in baselines],
+        "best_baseline": None if baseline is None else baseline.name,
+        "accuracy": None if summary.accuracy is None else asdict(summary.accuracy),
+        "seed_accuracy": summary.seed_accuracy,
+        "judged": None if summary.judged is None else asdict(summary.judged),
         "notes": list(loaded.notes),
     }
     if as_json:
@@ -117,19 +118,19 @@ def diagnose(run: RunFolder, labels: LabelsFile = None, as_json: Json = False) -
         return
     console = Console()
     sentences = [
-        *summary["findings"],
+        *summary.findings,
         *_about_labels(summary),
         *_sentences(loaded.notes),
     ]
     for one in baselines:
-        scored = one["accuracy"]
-        value = one["seed_cv_accuracy"] if scored is None else scored
+        scored = one.accuracy
+        value = one.seed_cv_accuracy if scored is None else scored
         if value is None:
             continue
         where = "cross-validated on the seeds" if scored is None else "on other images"
         best = "; the best on held-out seeds" if one is baseline else ""
         sentences.append(
-            f"Baseline: {one['name']}, trained on the seeds alone, is right "
+            f"Baseline: {one.name}, trained on the seeds alone, is right "
             f"{value:.1%} of the time ({where}{best})."
         )
     console.print(bullets(sentences))
@@ -139,17 +140,18 @@ def _sentences(notes: Sequence[str]) -> list[str]:
     return [f"Note: {note}." for note in notes]
 
 
-def _about_labels(summary: dict[str, Any]) -> list[str]:
+def _about_labels(summary: RunSummary) -> list[str]:
     """Say how right the labels are that were written."""
-    if summary["accuracy"] is not None:
-        share = summary["accuracy"]["of_all"]
+    if summary.accuracy is not None:
+        share = summary.accuracy.of_all
         return [f"The labels are right on {share:.1%} of the images of known class."]
-    if summary["seed_accuracy"] is None:
+    if summary.seed_accuracy is None:
         return []
-    judged = summary["judged"]
+    judged = summary.judged
+    assert judged is not None, "it has an accuracy on the seeds"
     return [
-        f"The labels, after {judged['after']}, are right on "
-        f"{summary['seed_accuracy']:.1%} of {judged['seeds']} held-out seeds."
+        f"The labels, after {judged.after}, are right on "
+        f"{summary.seed_accuracy:.1%} of {judged.seeds} held-out seeds."
     ]
 
 
@@ -181,7 +183,7 @@ def _draw_sheet(loaded: Run, *, quiet: bool) -> Path:
             loaded.votes,
             path,
             class_names=config.class_names,
-            title=f"{loaded.folder} on the {len(source):,} images of {config.data}",
+            title=f"{loaded.folder} on the {len(source):,} images of {source.name}",
             docs=[lf.doc for lf in config.lfs],
             kinds=[lf.kind for lf in config.lfs],
             truth=loaded.truth,

@@ -65,12 +65,12 @@ def generate(
     ] = False,
 ) -> None:
     """Make labeled images with a trained generator."""
-    from lfkit.cli.options import split_shares
     from lfkit.cli.progress import Bars
     from lfkit.commands.generate import GenerateOptions
     from lfkit.commands.generate import generate as generate_images
     from lfkit.errors import InputError
     from lfkit.runs.json_text import to_json
+    from lfkit.runs.options import shares_of
 
     if seed < 0:
         raise InputError(f"--seed is {seed}; give a whole number from 0 on.")
@@ -101,7 +101,7 @@ def generate(
         format=form,
         classes=tuple(classes or ()),
         balanced=balanced,
-        shares=split_shares(shares, "--shares") or (),
+        shares=() if shares is None else shares_of("--shares")(shares),
         min_confidence=min_confidence,
         revote=revote,
         seed=seed,

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lfkit.cli.console import echo
-from lfkit.cli.options import parse_size, split_list
 from lfkit.errors import InputError, StorageError
 from lfkit.runs.json_text import to_json
+from lfkit.runs.options import parse_size, split_list
 
 if TYPE_CHECKING:
     from lfkit.cli.lf_sheets import SheetRequest
 
-_FAMILIES = ("lfs", "aggregators", "generators", "metrics", "datasets")
+_FAMILIES = ("lfs", "features", "aggregators", "generators", "metrics", "datasets")
 _SHIPPED = (
     "lf_library.digits",
     "lf_library.street_digits",
@@ -91,7 +91,7 @@ def list_family(
         bool, typer.Option("--json", help="Print the result as JSON.")
     ] = False,
 ) -> None:
-    """List labeling functions, aggregators, generators, metrics and data sets."""
+    """List labeling functions, features, aggregators, generators, metrics and data."""
     if family is not None and family not in _FAMILIES:
         raise InputError(
             f"there is no family {family!r}; choose from {', '.join(_FAMILIES)}."
@@ -107,7 +107,7 @@ def list_family(
                 data=data,
                 out=out,
                 kinds=chosen_kinds,
-                size=parse_size(size),
+                size=None if size is None else parse_size(size),
                 color=color,
                 seeds_per_class=20 if seeds_per_class is None else seeds_per_class,
                 seed=seed or 0,
@@ -135,7 +135,7 @@ def list_family(
 
 
 def _checked_kinds(text: str | None) -> tuple[str, ...]:
-    kinds = split_list(text)
+    kinds = split_list(text or "")
     if not kinds:
         return ()
     from lfkit.labeling.labeling_function import KINDS  # imports torch
@@ -275,6 +275,19 @@ def _lf_rows(specs: Sequence[str], kinds: Sequence[str]) -> list[dict[str, Any]]
     return rows
 
 
+def _feature_rows(specs: Sequence[str], kinds: Sequence[str]) -> list[dict[str, Any]]:
+    from lfkit.features import FEATURES
+
+    return [
+        {
+            "name": name,
+            "what it measures": found.doc,
+            "file": f"lfkit.features.{FEATURES.file_of[name]}",
+        }
+        for name, found in FEATURES.items()
+    ]
+
+
 def _aggregator_rows(
     specs: Sequence[str], kinds: Sequence[str]
 ) -> list[dict[str, Any]]:
@@ -335,6 +348,7 @@ def _first_line(kind: type) -> str:
 
 _ROWS = {
     "lfs": _lf_rows,
+    "features": _feature_rows,
     "aggregators": _aggregator_rows,
     "generators": _generator_rows,
     "metrics": _metric_rows,

@@ -1,53 +1,98 @@
-"""Reads the options that are more than one word."""
+"""Turns the options of a command into its parameters on the command line."""
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+import inspect
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+import typer
 
 from lfkit.errors import InputError
+from lfkit.runs.options import Option, check_seed
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
-def parse_size(text: str | None) -> tuple[int, int] | None:
-    """Read "64" or "64x48" as (height, width).
+def with_options(
+    kind: type[Any],
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the fields of an options dataclass as its parameters.
 
-    >>> parse_size("64x48")
-    (64, 48)
+    The command itself takes one object of that class, and whatever else it declares.
+
+    Parameters
+    ----------
+    kind : a dataclass whose fields are annotated with `lfkit.runs.options.Option`.
     """
-    if text is None:
-        return None
-    sides = text.lower().split("x")
-    if len(sides) > 2 or not all(side.isdecimal() and int(side) > 0 for side in sides):
-        raise InputError(
-            f"--size {text!r} is no size; give 64, or 64x48 (height x width)."
-        )
-    return int(sides[0]), int(sides[-1])
+    fields = dataclasses.fields(kind)
+    hints = get_type_hints(kind, include_extras=True)
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
+
+        @functools.wraps(command)
+        def call(**given: Any) -> None:
+            of_command = {each.name: given.pop(each.name) for each in own}
+            values = {
+                each.name: _value(each, hints[each.name], given[each.name])
+                for each in fields
+            }
+            command(kind(**values), **of_command)
+
+        parameters = [_parameter(each, hints[each.name]) for each in fields]
+        only = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own]
+        vars(call)["__signature__"] = inspect.Signature([*parameters, *only])
+        call.__annotations__ = {}
+        return call
+
+    return decorate
 
 
-def split_list(text: str | None) -> tuple[str, ...]:
-    """Read "a,b" as its parts.
+def _parameter(field: dataclasses.Field[Any], hint: Any) -> inspect.Parameter:
+    """Make the parameter that typer reads an option from."""
+    plain, option = _parts(field, hint)
+    has_default = field.default is not dataclasses.MISSING
+    default: Any = field.default if has_default else inspect.Parameter.empty
+    names = [option.name] if option.name else []
+    if option.parse is not None:
+        plain = str | None if has_default else str
+    elif get_origin(plain) is tuple:
+        plain = list[Path] | None if Path in get_args(plain) else list[str] | None
+    if default == ():
+        default = None
+    if plain is bool and not default and not names:
+        names = ["--" + field.name.replace("_", "-")]  # without a --no-
+    make = typer.Argument if option.is_argument else typer.Option
+    shown = make(*names, help=option.help, metavar=option.metavar)
+    return inspect.Parameter(
+        field.name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=default,
+        annotation=Annotated[plain, shown],
+    )
 
-    >>> split_list("heuristic, deep")
-    ('heuristic', 'deep')
-    """
-    return tuple(part.strip() for part in (text or "").split(",") if part.strip())
+
+def _value(field: dataclasses.Field[Any], hint: Any, given: Any) -> Any:
+    """Turn what typer has read into the field's value."""
+    _, option = _parts(field, hint)
+    if given is None:
+        return field.default
+    if option.parse is not None and isinstance(given, str):
+        return option.parse(given)
+    return tuple(given) if isinstance(given, list) else given
 
 
-def split_shares(
-    text: str | None, option: str = "--class-balance"
-) -> tuple[float, ...] | None:
-    """Read ".5,.3,.2" as numbers."""
-    if text is None:
-        return None
-    try:
-        return tuple(float(part) for part in split_list(text))
-    except ValueError as error:
-        raise InputError(
-            f"{option} {text!r} is no list of shares; give one number per class, such "
-            "as .5,.3,.2."
-        ) from error
+def _parts(field: dataclasses.Field[Any], hint: Any) -> tuple[Any, Option]:
+    plain, *extra = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+    option = next((each for each in extra if isinstance(each, Option)), None)
+    if option is None:
+        raise TypeError(f"field {field.name!r} is not annotated with an Option")
+    return plain, option
 
 
 def read_settings(config: Path | None, pairs: Sequence[str]) -> dict[str, Any]:
@@ -76,8 +121,7 @@ def training_settings(
     """Read what a generator is trained with: a file, "key=value" texts, options."""
     if steps is not None and steps < 1:
         raise InputError(f"--steps is {steps}; give 1 or more.")
-    if seed < 0:
-        raise InputError(f"--seed is {seed}; give a whole number from 0 on.")
+    check_seed(seed)
     found = read_settings(config, pairs)
     if "random_state" in found:
         raise InputError("random_state is set by --seed; leave it out of the settings.")

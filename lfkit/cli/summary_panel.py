@@ -12,7 +12,8 @@ from rich.table import Table
 
 from lfkit.cli.console import Console, Text
 from lfkit.features.user_code.calling import shortened
-from lfkit.metrics.labels.run_summary import baseline_of, verdict
+from lfkit.metrics.labels.summarize import verdict
+from lfkit.runs.run_summary import LFSummary, RefinementSummary, RunSummary
 
 _EXTREMES = 3
 _MOST_FAULTS = 8
@@ -20,7 +21,7 @@ _MOST_UNREADABLE = 5
 _LONGEST_MESSAGE = 200
 
 
-def show_summary(summary: dict[str, Any]) -> None:
+def show_summary(summary: RunSummary) -> None:
     """Print the final panel of `lfkit apply`."""
     # No markup: names and paths may hold square brackets.
     console = Console()
@@ -28,10 +29,10 @@ def show_summary(summary: dict[str, Any]) -> None:
     verdict = _verdict(summary)
     if verdict is not None:
         parts += ["", verdict]
-    if summary["reason"]:
-        parts += ["", Text(f"{summary['chosen']} since {summary['reason']}.", "dim")]
-    if summary.get("refinement"):
-        parts += ["", *refinement_table(summary["refinement"])]
+    if summary.reason:
+        parts += ["", Text(f"{summary.chosen} since {summary.reason}.", "dim")]
+    if summary.refinement:
+        parts += ["", *refinement_table(summary.refinement)]
     extremes = _extremes(summary)
     if extremes is not None:
         parts += ["", extremes]
@@ -39,14 +40,14 @@ def show_summary(summary: dict[str, Any]) -> None:
     if trouble:
         parts += ["", *trouble]
     parts += ["", _next_steps(summary)]
-    took = _duration(summary["seconds"])
-    title = Text.assemble((summary["data"], "bold"), f" labeled in {took}")
+    took = _duration(summary.seconds)
+    title = Text.assemble((summary.data, "bold"), f" labeled in {took}")
     console.print(
         Panel(Group(*parts), title=title, border_style="green", padding=(1, 2))
     )
 
 
-def function_table(functions: Sequence[dict[str, Any]], names: Sequence[str]) -> Table:
+def function_table(functions: Sequence[LFSummary], names: Sequence[str]) -> Table:
     """Lay out one row per labeling function."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     # Only the names may be cut in two, so that no number is ever cut.
@@ -55,47 +56,39 @@ def function_table(functions: Sequence[dict[str, Any]], names: Sequence[str]) ->
     for title in ("coverage", "conflicts", "accuracy", "on seeds"):
         table.add_column(title, justify="right", no_wrap=True)
     for lf in functions:
-        voted = [names[label] for label in lf["classes"]]
+        voted = [names[label] for label in lf.classes]
         classes = "all" if len(voted) == len(names) > 3 else ", ".join(voted)
         table.add_row(
-            lf["name"],
+            lf.name,
             classes if len(classes) <= 14 else f"{len(voted)} classes",
-            _percent(lf["coverage"]),
-            _percent(lf["conflicts"]),
-            _percent(lf["accuracy"]),
-            _percent(lf["seed_accuracy"]),
+            _percent(lf.coverage),
+            _percent(lf.conflicts),
+            _percent(lf.accuracy),
+            _percent(lf.seed_accuracy),
         )
     return table
 
 
-def refined_stages(summary: dict[str, Any]) -> list[dict[str, Any]]:
-    """Give the stages that made the labels; none where they are the votes'."""
-    report = summary.get("refinement")
-    if not report or not report["is_refined"]:
-        return []
-    return [stage for stage in report["stages"] if not stage["note"]]
-
-
-def refinement_table(report: dict[str, Any]) -> list[Any]:
+def refinement_table(report: RefinementSummary) -> list[Any]:
     """Lay out one row per stage of refinement, and the class shares found."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("refining", no_wrap=True)
-    for title in ("on seeds", "accuracy", "as voted", "time"):
+    for title in ("on seeds", "accuracy", "unchanged", "time"):
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("", style="dim", overflow="fold")
-    for stage in report["stages"]:
+    for stage in report.stages:
         table.add_row(
-            stage["name"],
-            _percent(stage["held_out"]),
-            _percent(stage["accuracy"]),
-            _percent(stage["agreement"]),
-            _duration(stage["seconds"]),
-            stage["note"],
+            stage.name,
+            _percent(stage.held_out),
+            _percent(stage.accuracy),
+            _percent(stage.agreement),
+            _duration(stage.seconds),
+            stage.note,
         )
-    shares = ", ".join(f"{100 * share:.0f}" for share in report["class_prior"])
-    said = f"class shares {shares} %: {report['class_prior_how']}"
+    shares = ", ".join(f"{100 * share:.0f}" for share in report.class_prior)
+    said = f"class shares {shares} %: {report.class_prior_how}"
     lines = [table, Text(said, style="dim")]
-    return lines if report["is_refined"] else [*lines, Text(report["note"], "yellow")]
+    return lines if report.is_refined else [*lines, Text(report.note, "yellow")]
 
 
 def bullets(sentences: Sequence[str]) -> Table:
@@ -108,48 +101,49 @@ def bullets(sentences: Sequence[str]) -> Table:
     return table
 
 
-def _figures(summary: dict[str, Any]) -> Table:
+def _figures(summary: RunSummary) -> Table:
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold")
     table.add_column(justify="right")
     table.add_column(style="dim")
-    n = summary["images"]
-    labeled = f"{summary['labeled']:,} of {n:,}"
-    by = summary["chosen"]
-    if summary["aggregator"] != by:
-        by = f"{summary['aggregator']}: {by}"
-    if refined_stages(summary):
+    n = summary.images
+    labeled = f"{summary.labeled:,} of {n:,}"
+    by = summary.chosen
+    if summary.aggregator != by:
+        by = f"{summary.aggregator}: {by}"
+    if summary.refined_stages:
         by += ", refined by the images"
     table.add_row("images labeled", labeled, f"by {by}")
-    m = len(summary["functions"])
+    m = len(summary.functions)
     table.add_row(
         "coverage",
-        _percent(summary["coverage"]),
-        f"have a vote of {_count(m, 'function')}",
+        _percent(summary.coverage),
+        f"share of the images with a vote of {_count(m, 'function')}",
     )
-    accuracy = summary["accuracy"]
+    accuracy = summary.accuracy
     if accuracy is not None:
-        remark = f"of {accuracy['n']:,} images with a known class"
-        if summary["seeds"]:
-            remark += f", the {summary['seeds']} seeds not counted"
-        table.add_row("accuracy", _percent(accuracy["of_all"]), remark)
-        if summary["labeled"] < n:
-            share = _percent(accuracy["of_labeled"])
-            table.add_row("", share, "of those that have a label")
-        if summary["chosen"] != "majority-vote":
-            plain = summary["majority_vote_accuracy"]["of_all"]
+        remark = f"of {accuracy.n:,} images with a known class"
+        if summary.seeds:
+            remark += f", the {summary.seeds} seeds not counted"
+        table.add_row("accuracy", _percent(accuracy.of_all), remark)
+        if summary.labeled < n:
+            share = _percent(accuracy.of_labeled)
+            table.add_row("", share, "accuracy when labeled")
+        if summary.chosen != "majority-vote":
+            assert summary.majority_vote_accuracy is not None, "of the same images"
+            plain = summary.majority_vote_accuracy.of_all
             table.add_row(
                 "majority vote", _percent(plain), "every function counts the same"
             )
-    if summary["seed_accuracy"] is not None:
-        share = _percent(summary["seed_accuracy"])
+    if summary.seed_accuracy is not None:
+        share = _percent(summary.seed_accuracy)
         table.add_row("on the seeds", share, _how_judged(summary))
     _add_votes(table, summary)
-    kept = summary.get("kept")
+    kept = summary.kept
     if kept is not None:
         table.add_row(
-            f"{100 * kept['target_precision']:g} % precise",
-            f"{kept['kept']:,} of {kept['of']:,}",
+            f"{100 * kept.target_precision:g} % precise",
+            f"{kept.kept:,} of {kept.of:,}",
             "labels are kept, the others taken back",
         )
     _add_confidence(table, summary)
@@ -157,85 +151,87 @@ def _figures(summary: dict[str, Any]) -> Table:
     return table
 
 
-def _how_judged(summary: dict[str, Any]) -> str:
+def _how_judged(summary: RunSummary) -> str:
     """Say what the labels' accuracy on the seeds is of."""
-    judged = summary["judged"]
-    remark = f"of {judged['seeds']}, by what has not seen them"
-    if summary.get("kept"):
+    judged = summary.judged
+    assert judged is not None, "it has an accuracy on the seeds"
+    remark = f"of {judged.seeds}, held out from what labels them"
+    if summary.kept:
         remark += ", before labels were taken back"
-    refined = refined_stages(summary)
-    if not refined:
+    refined, refinement = summary.refined_stages, summary.refinement
+    if not refined or refinement is None:
         return remark
-    later = [s["name"] for s in refined[1:] if s["held_out"] is None]
+    later = [s.name for s in refined[1:] if s.held_out is None]
     if later:
-        return f"{remark}: before {', '.join(later)}, which have seen all"
-    if any("undone" in stage["note"] for stage in summary["refinement"]["stages"]):
+        return f"{remark}: before {', '.join(later)}, which learn from all"
+    if any("reverted" in stage.note for stage in refinement.stages):
         remark += "; they chose the stages, too"
     return remark
 
 
-def _add_votes(table: Table, summary: dict[str, Any]) -> None:
+def _add_votes(table: Table, summary: RunSummary) -> None:
     """Show how right the votes were, where the labels are refined ones."""
-    refined = refined_stages(summary)
+    refined = summary.refined_stages
     if not refined:
         return
-    share, where = refined[0]["accuracy"], ""
+    share, where = refined[0].accuracy, ""
     if share is None:
-        share, where = refined[0]["held_out"], ", on the seeds"
+        share, where = refined[0].held_out, ", on the seeds"
     if share is not None:
-        by = f"by {summary['chosen']}{where}"
+        by = f"by {summary.chosen}{where}"
         table.add_row("before refining", _percent(share), by)
 
 
-def _add_confidence(table: Table, summary: dict[str, Any]) -> None:
-    calibration, judged = summary["calibration"], summary["judged"]
-    if judged is None or not judged["is_calibrated"]:
-        if summary["seeds"] or refined_stages(summary):
+def _add_confidence(table: Table, summary: RunSummary) -> None:
+    calibration, judged = summary.calibration, summary.judged
+    if judged is None or not judged.is_calibrated:
+        if summary.seeds or summary.refined_stages:
             why = "no held-out seed tells how far to believe it"
             if judged is not None:
-                why = f"seeds can judge it up to {judged['after']}, not what followed"
-                if few := judged.get("too_few"):
+                why = f"seeds can judge it up to {judged.after}, not what followed"
+                if few := judged.too_few:
                     why = f"{few} do not tell how far to believe it"
             table.add_row("confidence", "", f"not calibrated: {why}")
         return
-    found = calibration["on_images"] or calibration["on_seeds"]
+    found = calibration.on_images or calibration.on_seeds
+    assert found is not None, "it is calibrated on seeds"
     table.add_row(
         "confidence",
-        _percent(found["confidence"]),
-        f"on average, where {_percent(found['accuracy'])} are right "
-        f"(ECE {found['ece']:.3f}, Brier {found['brier']:.3f})",
+        _percent(found.confidence),
+        f"on average, where {_percent(found.accuracy)} are right "
+        f"(ECE {found.ece:.3f}, Brier {found.brier:.3f})",
     )
 
 
-def _add_baseline(table: Table, summary: dict[str, Any]) -> None:
+def _add_baseline(table: Table, summary: RunSummary) -> None:
     """Show the baseline, by the images that labels are scored on, or by the seeds."""
-    baseline = baseline_of(summary)
+    baseline = summary.best_baseline
     if baseline is None:
         return
-    remark = f"{baseline['name']}, trained on the seeds alone"
-    if len(summary["baselines"]) > 1 and baseline["seed_cv_accuracy"] is not None:
-        remark += f"; of {len(summary['baselines'])} the best on held-out seeds"
-        remark += f" ({_percent(baseline['seed_cv_accuracy'])})"
-    if baseline["accuracy"] is None:
-        table.add_row("baseline", _percent(baseline["seed_cv_accuracy"]), remark)
+    remark = f"{baseline.name}, trained on the seeds alone"
+    if len(summary.baselines) > 1 and baseline.seed_cv_accuracy is not None:
+        remark += f"; of {len(summary.baselines)} the best on held-out seeds"
+        remark += f" ({_percent(baseline.seed_cv_accuracy)})"
+    if baseline.accuracy is None:
+        table.add_row("baseline", _percent(baseline.seed_cv_accuracy), remark)
     else:
-        table.add_row("baseline", _percent(baseline["accuracy"]), remark)
+        table.add_row("baseline", _percent(baseline.accuracy), remark)
 
 
-def _verdict(summary: dict[str, Any]) -> Text | None:
+def _verdict(summary: RunSummary) -> Text | None:
     found = verdict(summary)
     if found is None:
         return None
     return Text(found.sentence, style="green" if found.wins else "yellow")
 
 
-def _extremes(summary: dict[str, Any]) -> Table | None:
+def _extremes(summary: RunSummary) -> Table | None:
     """List the strongest and the weakest functions."""
-    key = "accuracy" if summary["accuracy"] is not None else "seed_accuracy"
-    known = [lf for lf in summary["functions"] if lf[key] is not None]
+    key = "accuracy" if summary.accuracy is not None else "seed_accuracy"
+    known = [lf for lf in summary.functions if getattr(lf, key) is not None]
     if not known:
         return None
-    known.sort(key=lambda lf: -lf[key])
+    known.sort(key=lambda lf: -getattr(lf, key))
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
@@ -246,51 +242,49 @@ def _extremes(summary: dict[str, Any]) -> Table | None:
     rows += [("weakest", lf) for lf in known[n:][-_EXTREMES:]]
     last = ""
     for title, lf in rows:
-        covers = f"covers {_percent(lf['coverage'])}"
+        covers = f"covers {_percent(lf.coverage)}"
         table.add_row(
-            "" if title == last else title, lf["name"], _percent(lf[key]), covers
+            "" if title == last else title, lf.name, _percent(getattr(lf, key)), covers
         )
         last = title
     return table
 
 
-def _trouble(summary: dict[str, Any]) -> list[Text]:
+def _trouble(summary: RunSummary) -> list[Text]:
     lines = []
-    for note in summary.get("notes", []):
+    for note in summary.notes:
         lines.append(Text(f"Note: {note}.", style="yellow"))
-    if summary["unreadable"]:
-        shown = list(summary["problems"].items())[:_MOST_UNREADABLE]
+    if summary.unreadable:
+        shown = list(summary.problems.items())[:_MOST_UNREADABLE]
         colon = ":" if shown else "."
-        said = f"{_count(summary['unreadable'], 'file')} could not be read{colon}"
+        said = f"{_count(summary.unreadable, 'file')} could not be read{colon}"
         lines.append(Text(said, "yellow"))
         lines += [Text(f"  {name}: {reason}.", "yellow") for name, reason in shown]
-        more = summary["unreadable"] - len(shown)
+        more = summary.unreadable - len(shown)
         if shown and more > 0:
             lines.append(Text(f"  … and {_count(more, 'more file')}.", "yellow"))
-    for name, reason in list(summary["left_out"].items())[:_EXTREMES]:
+    for name, reason in list(summary.left_out.items())[:_EXTREMES]:
         lines.append(
             Text(f"{name} was left out: {reason.rstrip('.')}.", style="yellow")
         )
-    more = len(summary["left_out"]) - _EXTREMES
+    more = len(summary.left_out) - _EXTREMES
     if more > 0:
         lines.append(Text(f"… and {more} more functions were left out.", "yellow"))
-    faults = list(summary["faults"].items())
+    faults = list(summary.faults.items())
     for name, found in faults[:_MOST_FAULTS]:
-        kinds = ", ".join(
-            f"{kind} {count:,}x" for kind, count in found["kinds"].items()
-        )
-        total = _count(found["total"], "image")
-        message = shortened(found["message"], _LONGEST_MESSAGE)
+        kinds = ", ".join(f"{kind} {count:,}x" for kind, count in found.kinds.items())
+        total = _count(found.total, "image")
+        message = shortened(found.message, _LONGEST_MESSAGE)
         said = f"{name} failed on {total}: {kinds} ({message})."
         lines.append(Text(said, "yellow"))
     if len(faults) > _MOST_FAULTS:
         rest = _count(len(faults) - _MOST_FAULTS, "more function")
         lines.append(Text(f"… and {rest} failed on some images.", "yellow"))
-    if faults and not summary["coverage"]:
+    if faults and not summary.coverage:
         lines.append(Text("Not one function gave a vote.", "bold red"))
-    if summary["faults"] or summary["left_out"] or summary["unreadable"]:
-        lines.append(Text(f"Details: {summary['out']}/faults.json", style="dim"))
-    for pair in summary["diagnosis"]["copies"][:_EXTREMES]:
+    if summary.faults or summary.left_out or summary.unreadable:
+        lines.append(Text(f"Details: {summary.out}/faults.json", style="dim"))
+    for pair in summary.diagnosis["copies"][:_EXTREMES]:
         lines.append(
             Text(
                 f"{pair['first']} and {pair['second']} agree on "
@@ -298,8 +292,8 @@ def _trouble(summary: dict[str, Any]) -> list[Text]:
                 style="yellow",
             )
         )
-    names = summary["class_names"]
-    unnamed = [names[label] for label in summary["diagnosis"]["unnamed_classes"]]
+    names = summary.class_names
+    unnamed = [names[label] for label in summary.diagnosis["unnamed_classes"]]
     if unnamed:
         lines.append(
             Text(
@@ -311,13 +305,13 @@ def _trouble(summary: dict[str, Any]) -> list[Text]:
     return lines
 
 
-def _next_steps(summary: dict[str, Any]) -> Table:
+def _next_steps(summary: RunSummary) -> Table:
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold")
     table.add_column(overflow="fold")
-    for position, path in enumerate(summary["files"]):
+    for position, path in enumerate(summary.files):
         table.add_row("files" if position == 0 else "", path)
-    out = shlex.quote(summary["out"])
+    out = shlex.quote(summary.out)
     table.add_row("next", Text(f"lfkit analyze {out}", style="cyan"))
     return table
 

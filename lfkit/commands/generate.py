@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lfkit.commands.train import ACTIVE, best_device
+from lfkit.commands.train import ACTIVE
 from lfkit.commands.training_data import fitted_functions, read_all, with_code
 from lfkit.data.files import refuse_links, sweep
 from lfkit.data.labels import Labels
@@ -226,6 +226,7 @@ def _load(folder: Path, loaded: Run) -> Any:
     """Read a generator by what its config says that it is: folders are renamed."""
     from lfkit.generators import GENERATORS
     from lfkit.generators.generator import read_config
+    from lfkit.nn.compute import best_device
 
     kinds = {kind.__name__: kind for kind in GENERATORS.values()}
     kind = read_config(folder)["generator"]
@@ -339,7 +340,7 @@ def _manifest(
 ) -> dict[str, Any]:
     """Say where the images come from."""
     from lfkit.generators.generator import read_config
-    from lfkit.runs.run_files import versions
+    from lfkit.runs.run_config import versions
 
     path = folder / "weights.safetensors"
     with reading(path, "train it anew: `lfkit train` with --restart"):

@@ -67,7 +67,7 @@ def train_generator(
     loaded = with_code(load_run(run), lfs, trust_code=trust_code)
     if max_minutes is not None and not 0 < max_minutes < np.inf:
         raise InputError(f"max_minutes is {max_minutes:g}; give a number above 0.")
-    generator.check(has_functions=bool(loaded.config.specs))
+    generator.check(has_functions=bool(loaded.config.options.lfs))
     doubts = generator.plan.doubts(settings or {})
     for doubt in doubts:
         say(doubt)
@@ -189,6 +189,7 @@ def _nothing(text: str) -> None:
 def make_generator(name: str, settings: Mapping[str, Any]) -> Any:
     """Make a generator by its name in GENERATORS, with parameters by name."""
     from lfkit.generators import GENERATORS
+    from lfkit.nn.compute import best_device
 
     if name not in GENERATORS:
         raise InputError(
@@ -241,6 +242,7 @@ def _warn_of_slow(material: TrainingData, say: Callable[[str], None]) -> None:
     import torch
 
     from lfkit.generators.lf_votes.batch_votes import BatchVotes
+    from lfkit.nn.compute import best_device
 
     block = BatchVotes(material.lfs, material.votes.n_classes, best_device())
     if not block.per_image:
@@ -290,17 +292,6 @@ def _as_type_of(known: Any, value: Any, name: str) -> Any:
         )
         raise InputError(f"{name} is {value!r}; expected {kind}.") from error
     return value
-
-
-def best_device() -> str:
-    """Name this process's GPU, or one if torch sees any, else the CPU."""
-    import torch
-
-    from lfkit.nn import distributed
-
-    if distributed().count > 1:
-        return distributed().device
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _show(

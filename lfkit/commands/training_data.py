@@ -6,25 +6,26 @@ import hashlib
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lfkit.aggregators.aggregate import aggregate
-from lfkit.classifiers.baselines import BASELINE
 from lfkit.data.image_source import ImageSource
 from lfkit.data.progress import Progress
+from lfkit.data.read_images import read_images
 from lfkit.data.votes import ABSTAIN, Votes
 from lfkit.errors import DataError, RunError
 from lfkit.labeling.applier import LFApplier
 from lfkit.labeling.labeling_function import LabelingFunction
 from lfkit.labeling.loading import load_lfs
 from lfkit.labeling.trusted_code import strange_code
+from lfkit.runs.apply_options import BASELINE
 from lfkit.runs.run import Run
 from lfkit.runs.store import RunStore
 
 _MOST_BYTES = 8e9  # of images in memory at once
-_READ_AT_ONCE = 1024
 
 
 class TrainingData:
@@ -82,7 +83,7 @@ def with_code(
     trust_code : take what the run names, whatever it is.
     """
     config = loaded.config
-    if specs and not config.specs:
+    if specs and not config.options.lfs:
         raise RunError(
             f"the votes of {loaded.folder} came from a file, not from functions; leave "
             "--lfs out."
@@ -92,11 +93,11 @@ def with_code(
         return replace(loaded, config=config, may_import=True)
     if trust_code or loaded.may_import:
         return replace(loaded, may_import=True)
-    strange = strange_code(config.specs)
+    strange = strange_code(config.options.lfs)
     if strange is None:
         return loaded
     where, was_known = strange
-    anew = " ".join(f"--lfs {shlex.quote(spec)}" for spec in config.specs)
+    anew = " ".join(f"--lfs {shlex.quote(spec)}" for spec in config.options.lfs)
     if was_known:
         raise RunError(
             f"{where} is no longer what voted in {loaded.folder}: it has changed since "
@@ -115,10 +116,10 @@ def fitted_functions(
 ) -> tuple[LabelingFunction, ...]:
     """Fit the run's functions as `lfkit apply` did; everything is in its store."""
     config = with_code(loaded).config
-    if not config.specs:
+    if not config.options.lfs:
         return ()
     applier = LFApplier(
-        load_lfs(config.specs, kinds=config.kinds).lfs,
+        load_lfs(config.options.lfs, kinds=config.options.kinds).lfs,
         n_classes=len(config.class_names),
     )
     votes = loaded.votes
@@ -126,7 +127,7 @@ def fitted_functions(
         source,
         seed_rows=votes.seed_rows,
         seed_labels=votes.seed_labels,
-        random_state=config.seed,
+        random_state=config.options.seed,
         store=RunStore(loaded.folder),
         recompute=None,
         progress=progress,
@@ -205,12 +206,20 @@ def training_data_of(
     if real_labels in ("true", "seeds"):
         proba = _one_hot(loaded, true=real_labels == "true")
     seed_proba = None
-    by_votes = not loaded.config.refine and loaded.config.aggregator != BASELINE
+    by_votes = (
+        not loaded.config.options.refine
+        and loaded.config.options.aggregator != BASELINE
+    )
     if by_votes and votes.seed_out_of_fold is not None:
         # Refined labels have learned from the votes on every image: mixing votes into
         # them again would count these twice.
         config = loaded.config
-        found = aggregate(votes, config.aggregator, config.class_balance, config.seed)
+        found = aggregate(
+            votes,
+            config.options.aggregator,
+            config.options.class_balance,
+            config.options.seed,
+        )
         seed_proba = found.on_seeds  # calibrated, as the run's labels are
     if not readable.all():
         rows = np.flatnonzero(readable)
@@ -259,13 +268,5 @@ def read_all(
             f"pixels, {n * size / 1e9:.0f} GB; a generator holds them in memory, "
             f"{_MOST_BYTES / 1e9:.0f} GB at most. Give --size to `lfkit apply`."
         )
-    pixels = np.zeros((n, *source.shape), np.uint8)
-    readable = np.ones(n, bool)
-    for start in range(0, n, _READ_AT_ONCE):
-        rows = np.arange(start, min(start + _READ_AT_ONCE, n))
-        read = source.read(rows)
-        pixels[rows] = read.pixels
-        readable[[start + position for position in read.problems]] = False
-        if progress is not None:
-            progress("reading the images", int(rows[-1]) + 1, n)
-    return pixels, readable
+    watch = None if progress is None else partial(progress, "reading the images")
+    return read_images(source, progress=watch)

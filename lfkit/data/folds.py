@@ -1,4 +1,4 @@
-"""Seeds in folds, for models that are judged on what they have not seen."""
+"""Seeds in folds, for models that are evaluated on held-out seeds."""
 
 from __future__ import annotations
 

@@ -60,8 +60,8 @@ class Labels:
     is_seed : (n,) True where the label was given.
     vote_labels, vote_confidence : (n,) what the votes alone say, before refinement and
         before labels of little confidence were dropped.
-    held_out : what these labels, and no earlier ones, are judged by; None where no seed
-        can tell.
+    held_out : the held-out seeds that these labels, and no earlier ones, are evaluated
+        on; None where there are none.
     chosen : the aggregator whose labels these are: `auto` has chosen one.
     reason : why it was chosen, in one sentence; "" where it was asked for.
     """
@@ -77,7 +77,7 @@ class Labels:
 
     @property
     def on_seeds(self) -> NDArray[np.float64] | None:
-        """(s, k) posteriors on the seeds by what has not seen them; None without."""
+        """(s, k) held-out posteriors of the seeds; None without."""
         return None if self.held_out is None else self.held_out.proba
 
     @property
@@ -118,12 +118,33 @@ class Accuracy:
     Attributes
     ----------
     of_all : share of these images with the right label; no label counts as wrong.
-    of_labeled : share among those that have a label.
+    of_labeled : share among those that have a label; None where none has.
     n : number of these images.
     """
 
     of_all: float
-    of_labeled: float
+    of_labeled: float | None
+    n: int
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How far confidence can be believed.
+
+    Attributes
+    ----------
+    ece : expected calibration error of the most probable class, over bins of equally
+        many images (Naeini et al. 2015): the mean distance of confidence and accuracy.
+    brier : mean squared distance of the posterior and the true class, 0 to 2 (Brier
+        1950).
+    confidence, accuracy : their means; a confidence above the accuracy is too sure.
+    n : images behind them.
+    """
+
+    ece: float
+    brier: float
+    confidence: float
+    accuracy: float
     n: int
 
 
@@ -141,7 +162,7 @@ def score(
     if not rows.any():
         return None
     right, labeled = labels[rows] == truth[rows], labels[rows] != ABSTAIN
-    of_labeled = float(right[labeled].mean()) if labeled.any() else float("nan")
+    of_labeled = float(right[labeled].mean()) if labeled.any() else None
     return Accuracy(float(right.mean()), of_labeled, int(rows.sum()))
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from lfkit.data.hashing import mixed_bits
 from lfkit.data.sparse_votes import dense_votes
 from lfkit.errors import VotesError
 
@@ -310,11 +311,7 @@ def _row_keys(arrays: Sequence[NDArray[Any]], salt: int) -> NDArray[np.uint64]:
             flat = np.ascontiguousarray(array[rows]).view(np.uint8)
             words = np.zeros((len(flat), n_words * 8), dtype=np.uint8)
             words[:, :width] = flat.reshape(len(flat), width)
-            mixed = words.view(np.uint64) ^ offsets
-            # SplitMix64 (Steele et al. 2014): every input bit moves every output bit.
-            mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-            mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-            keys[rows] += (mixed ^ (mixed >> np.uint64(31))).sum(axis=1)
+            keys[rows] += mixed_bits(words.view(np.uint64) ^ offsets).sum(axis=1)
     return keys
 
 

@@ -27,6 +27,7 @@ from lfkit.metrics.extractors import (
     InceptionV3,
 )
 from lfkit.metrics.generated_images import Generated
+from lfkit.nn.compute import best_device
 from lfkit.runs.cache_keys import fingerprint
 from lfkit.runs.run import Run
 
@@ -76,12 +77,14 @@ class Evaluation:
             )
         self.run, self.source, self.progress = run, source, progress
         self.random_state, self.n_steps = random_state, n_steps
-        self.device = _device()
+        self.device = best_device()
         k = len(run.config.class_names)
         known = run.truth >= 0
         self.has_truth = bool(known.any())
         self.labels = run.truth if self.has_truth else run.labels.labels
-        self.real = ImageSet(source, one_hot(self.labels, k), name=run.config.data)
+        self.real = ImageSet(
+            source, one_hot(self.labels, k), name=run.config.options.data
+        )
         self.test = None
         self.notes: tuple[str, ...] = ()
         if against is not None:
@@ -166,7 +169,7 @@ class Evaluation:
 
     def _held_out(self, name: str, k: int) -> ImageSet:
         config = self.run.config
-        source = open_images(name, size=config.size, color=config.color)
+        source = open_images(name, size=config.options.size, color=config.options.color)
         if source.shape != self.source.shape:
             raise InputError(
                 f"the images of {name} are {source.shape} (height, width, channels), "
@@ -240,9 +243,3 @@ def _chosen(
     if name == "inception":
         return InceptionV3(weights, device=device)
     return EfficientNetLite0(device=device)
-
-
-def _device() -> str:
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"

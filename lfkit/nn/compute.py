@@ -20,6 +20,8 @@ from typing import Any
 
 import torch
 
+from lfkit.nn.distributed import distributed
+
 # Wider than what a busy machine makes of equal ways. Where bfloat16 is not computed but
 # imitated it is 25 times slower.
 _MARGIN = 2.0
@@ -76,6 +78,13 @@ class Compute:
         finally:
             if self.threads:
                 torch.set_num_threads(before)
+
+
+def best_device() -> str:
+    """Name this process's GPU, or one if torch sees any, else the CPU."""
+    if distributed().count > 1:
+        return distributed().device
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def usual(device: str, *, half: bool) -> Compute:

@@ -1,4 +1,4 @@
-"""Labels from votes, made better by looking at the images: a pipeline of stages."""
+"""Refinement: labels improved by looking at the images, in stages."""
 
 from lfkit.refinement.feature_sets import ArrayViews as ArrayViews
 from lfkit.refinement.feature_sets import PixelViews as PixelViews
@@ -9,5 +9,5 @@ from lfkit.refinement.refiner import Refiner as Refiner
 from lfkit.refinement.refiner import compacted as compacted
 from lfkit.refinement.refiner import refine as refine
 from lfkit.refinement.result import Refined as Refined
-from lfkit.refinement.result import StageReport as StageReport
 from lfkit.refinement.stages.all_stages import STAGES as STAGES
+from lfkit.runs.run_summary import StageReport as StageReport

@@ -67,7 +67,7 @@ def estimate_prior(
     Parameters
     ----------
     proba : (n, k) posteriors of all images.
-    seed_proba : (s, k) posteriors of the seeds, by a model that has not seen them.
+    seed_proba : (s, k) posteriors of the seeds, by a model fitted without them.
     """
     mean = proba.mean(axis=0)
     mean = mean / mean.sum()

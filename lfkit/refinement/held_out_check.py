@@ -1,4 +1,4 @@
-"""Refinement is judged on seeds that it has not seen, and undone where it loses."""
+"""Evaluates refinement on held-out seeds, and reverts it if it makes them worse."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class HeldOutSeeds:
 
     Only cheap stages, and among some thousand images: their graph is thinner than the
     real one, so that the gain comes out smaller than it is. It goes stage by stage, as
-    the refinement does: a stage that is undone there is undone here, so that what is
-    judged is what makes the labels. Copies of a seed vote as functions do that have
+    the refinement does: a stage that is reverted there is reverted here, so that what
+    is judged is what makes the labels. Copies of a seed vote as functions do that have
     learned from it: no stage may see them.
 
     Parameters

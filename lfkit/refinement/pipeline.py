@@ -1,4 +1,4 @@
-"""One pass through the stages: each kept, judged, and undone where it loses."""
+"""One pass through the stages: each kept, judged, and reverted where it loses."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from lfkit.refinement import held_out_check as gate
 from lfkit.refinement.held_out_check import HeldOutSeeds
 from lfkit.refinement.problem import RefinementProblem
 from lfkit.refinement.product_of_experts import as_sure_as
-from lfkit.refinement.result import StageReport
 from lfkit.refinement.stages.stage import Stage, StageContext
 from lfkit.runs.cache_keys import fingerprint
+from lfkit.runs.run_summary import StageReport
 from lfkit.runs.store import Store
 
 _KIND = "refined"
@@ -72,7 +72,7 @@ class Finished:
     Attributes
     ----------
     known : what the stages kept gave, "proba" among it, calibrated where seeds can.
-    posteriors : stage → (n, k) posterior after it, undone ones among them.
+    posteriors : stage → (n, k) posterior after it, reverted ones among them.
     held_out : what "proba" is judged by; None where no seed can.
     """
 
@@ -140,7 +140,7 @@ class RefinementPipeline:
             proba = found.get("network_proba", found["proba"])
             now = self._held_out(trial, stage, key) if is_judged else None
             lost = best is not None and self._lost(stage, proba, now, best)
-            note = "undone: clearly worse on the seeds" if lost else ""
+            note = "reverted: clearly worse on the seeds" if lost else ""
             reports.append(self._report(stage.name, seconds, proba, now, wanted, note))
             posteriors[stage.name] = task.clamped(proba)
             key = fingerprint((key, lost))
@@ -172,7 +172,7 @@ class RefinementPipeline:
         Parameters
         ----------
         judged : (n, k) the last posteriors that held-out seeds could judge.
-        on_seeds : (j, k) those of the seeds, by what has not seen them.
+        on_seeds : (j, k) those of the seeds, held out.
         of : the stage that made them.
         """
         task = self.task

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,15 +10,15 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 
 from lfkit.aggregators.aggregator import Aggregator
+from lfkit.data.datasets.array_source import as_source
 from lfkit.data.image_source import ImageSource
+from lfkit.data.read_images import box_means, read_images
 from lfkit.data.votes import Votes
-from lfkit.errors import InputError
 from lfkit.nn import TrainingPlan
 from lfkit.refinement.class_prior import ClassPrior
 
 _LARGEST_SIDE = 64
 _PIXEL_BYTES = 2**32  # held at once; a million images of 64x64 would be more
-_READ_AT_ONCE = 1024
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +29,7 @@ class RefinementProblem:
     ----------
     pixels : (n, h, w, c) uint8, made small.
     features : for each set of views, (n, d) compact features.
-    proba : (n, k) what the votes say; of seeds, by functions that have not seen them:
+    proba : (n, k) what the votes say; of seeds, by functions fitted without them:
         flat where only functions that have seen them voted.
     said : (n,) the class that the votes give, likewise; -1 on a tie or without a vote.
     voted : (n,) True where a function said something.
@@ -163,39 +162,13 @@ def small_pixels(
     -------
     (n, h, w, c) pixels, and (n,) which could be read.
     """
-    if not isinstance(images, ImageSource):
-        array = np.asarray(images)
-        if array.ndim not in (3, 4) or array.dtype != np.uint8:
-            raise InputError(
-                f"images are {array.dtype} of shape {array.shape}; expected (n, h, w) "
-                "or (n, h, w, c) uint8, or a source of images."
-            )
-        array = array if array.ndim == 4 else array[..., None]
-        shape, n = array.shape[1:], len(array)
-    else:
-        shape, n = images.shape, len(images)
-    largest = min(_LARGEST_SIDE, int((_PIXEL_BYTES / max(n * shape[2], 1)) ** 0.5))
-    shrink = max(-(-side // max(largest, 8)) for side in shape[:2])
-    small = tuple(max(1, side // shrink) for side in shape[:2])
-    pixels = np.zeros((n, *small, shape[2]), np.uint8)
-    readable = np.ones(n, bool)
-    for start in range(0, n, _READ_AT_ONCE):
-        rows = np.arange(start, min(start + _READ_AT_ONCE, n))
-        if isinstance(images, ImageSource):
-            read = images.read(rows)
-            pixels[rows] = _averaged(read.pixels, small)
-            readable[[start + position for position in read.problems]] = False
-        else:
-            pixels[rows] = _averaged(array[rows], small)
-    return pixels, readable
+    source = as_source(images)
+    h, w, c = source.shape
+    largest = min(_LARGEST_SIDE, int((_PIXEL_BYTES / max(len(source) * c, 1)) ** 0.5))
+    ratio = max(-(-side // max(largest, 8)) for side in (h, w))
+    down, across = (side // max(1, side // ratio) for side in (h, w))
 
+    def averaged(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        return box_means(pixels, down, across).round().astype(np.uint8)
 
-def _averaged(pixels: NDArray[np.uint8], shape: Collection[int]) -> NDArray[np.uint8]:
-    n, h, w, c = pixels.shape
-    if (h, w) == tuple(shape):
-        return pixels
-    down, across = (side // small for side, small in zip((h, w), shape, strict=True))
-    high, wide = shape
-    cut = pixels[:, : high * down, : wide * across]
-    tiles = cut.reshape(n, high, down, wide, across, c)
-    return tiles.mean(axis=(2, 4), dtype=np.float32).round().astype(np.uint8)
+    return read_images(source, shrink=averaged if ratio > 1 else None)

@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
@@ -21,6 +20,7 @@ from lfkit.data.progress import Progress
 from lfkit.data.votes import ABSTAIN, Votes, with_known
 from lfkit.errors import InputError
 from lfkit.nn import FINE_TUNING, TrainingPlan
+from lfkit.nn.compute import best_device
 from lfkit.refinement.class_prior import ClassPrior, given_prior
 from lfkit.refinement.feature_sets import PixelViews, Views
 from lfkit.refinement.pca import Compactor, compact, fit_compactor
@@ -99,7 +99,7 @@ def refine(
     chosen = chosen_stages(stages)
     if max_minutes is not None and not max_minutes > 0:
         raise InputError(f"max_minutes is {max_minutes}; give a number above 0.")
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = device or best_device()
     aggregator = SeedWeightedVote() if aggregator is None else aggregator
     unrefined = _checked_proba(proba, votes, aggregator)
     pixels, readable = small_pixels(images)
@@ -426,7 +426,7 @@ def _refined(
     if float(known.get("confirmed", 1)) == 0:
         note = "not refined: the features do not confirm the votes they learned from"
     elif not counted:
-        note = "not refined: no stage could do anything, or each was undone"
+        note = "not refined: no stage could do anything, or each was reverted"
     elif counted == [Distill.name]:
         note = "not refined: the network labels new images; `joint` takes it in"
     else:

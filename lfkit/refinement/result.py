@@ -21,32 +21,7 @@ from lfkit.refinement.product_of_experts import logs, product
 from lfkit.refinement.stages.distill import restored
 from lfkit.refinement.stages.joint import JOINT_POWER
 from lfkit.refinement.stages.stage import Arrays
-
-
-@dataclass(frozen=True)
-class StageReport:
-    """What a stage did to the labels.
-
-    Attributes
-    ----------
-    seconds : it took, when it was computed; 0 where it was skipped.
-    held_out : accuracy on seeds that neither stage nor votes have seen; None where
-        that was not measured. The same seeds decide which stages are undone.
-    expected_gain : of `held_out` over the votes'.
-    accuracy : of all labels with a known class, seeds left out; for scoring only.
-    agreement : share of labels that are as the votes alone have them.
-    confidence : mean probability of the labels.
-    note : why it was skipped or undone; "" where it counts.
-    """
-
-    name: str
-    seconds: float
-    held_out: float | None
-    expected_gain: float | None
-    accuracy: float | None
-    agreement: float
-    confidence: float
-    note: str
+from lfkit.runs.run_summary import RefinementSummary, StageReport
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,7 +116,7 @@ class Refined:
     ----------
     proba : (n, k) refined posteriors; seeds have their class.
     unrefined : (n, k) what the votes alone say.
-    posteriors : stage → (n, k) posterior after it, undone stages among them.
+    posteriors : stage → (n, k) posterior after it, reverted stages among them.
     stages : what each did, in order; the first is the votes alone.
     class_prior : shares of the classes, and where they come from.
     is_refined : False where `proba` is what the votes alone say.
@@ -170,17 +145,17 @@ class Refined:
         same = self.proba.argmax(axis=1) == self.unrefined.argmax(axis=1)
         return float(same.mean()) if len(same) else 1.0
 
-    def to_dict(self) -> dict[str, Any]:
-        """Give the report as JSON can hold it."""
-        return {
-            "is_refined": self.is_refined,
-            "note": self.note,
-            "unseeded": list(self.unseeded),
-            "agreement": self.agreement,
-            "class_prior": self.class_prior.shares.tolist(),
-            "class_prior_how": self.class_prior.how,
-            "stages": [vars(stage) for stage in self.stages],
-        }
+    def summary(self) -> RefinementSummary:
+        """Give what the run's summary holds of it."""
+        return RefinementSummary(
+            is_refined=self.is_refined,
+            note=self.note,
+            unseeded=tuple(self.unseeded),
+            agreement=self.agreement,
+            class_prior=tuple(self.class_prior.shares.tolist()),
+            class_prior_how=self.class_prior.how,
+            stages=tuple(self.stages),
+        )
 
 
 def as_views(features: Any) -> dict[str, Views]:

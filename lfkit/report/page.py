@@ -33,12 +33,13 @@ def write_report(
         content = section.content(material)
         if content is None:
             continue
-        body = templates.get_template(f"{section.name}.html").render(content)
+        body = templates.from_string(section.template).render(content)
         shown.append({"name": section.name, "title": section.title, "body": body})
     if progress is not None:
         progress("drawing the report", len(SECTIONS), len(SECTIONS))
+    run = material.run
     page = templates.get_template("page.html").render(
-        title=f"{material.run.folder.resolve().name}: {material.run.config.data}",
+        title=f"{run.folder.resolve().name}: {run.config.options.data}",
         sections=shown,
     )
     write_atomically(path, page.encode())

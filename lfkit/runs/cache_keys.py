@@ -3,43 +3,39 @@
 A function's fingerprint covers its bytecode (comments, layout and docstrings do not
 count), its defaults and closure, and every global it names: helpers are followed into
 their own code, constants and arrays are hashed by value, libraries by version.
+
+Pickles do not serve: by cloudpickle, equal functions have other bytes in the next
+process (sets, memo order, class ids), methods are left out and locks refused; 48 of the
+90 tests of this file failed by it, and 71 by joblib.hash. A key also seeds what is
+fitted under it, so another digest means other random draws.
 """
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import copyreg
 import dis
 import functools
 import hashlib
-import importlib.metadata
-import importlib.util
 import inspect
-import os
-import signal
-import site
 import sys
-import sysconfig
-import threading
 import types
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-_OWN = ("lfkit", "lf_library")  # installed like libraries, followed like user code
-_LIBRARY_FOLDERS = tuple(
-    Path(folder).resolve()
-    for folder in (
-        *(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")),
-        *site.getsitepackages(),
-        site.getusersitepackages(),
-    )
+from lfkit.data.interrupts import ctrl_c
+from lfkit.runs.code_names import (
+    MISSING,
+    cell_contents,
+    followed,
+    global_names,
+    imported_names,
+    steps_of,
 )
-_PYTHON = f"python {sys.version_info.major}.{sys.version_info.minor}"
+from lfkit.runs.modules import PYTHON, is_library, version_of, with_imports
 
 
 def fingerprint(value: Any) -> str:
@@ -63,42 +59,6 @@ def note_import(module: str, files: Mapping[str, str]) -> None:
     _READ_AT_IMPORT[module] = dict(files)
 
 
-def texts_of(function: Any) -> set[str]:
-    """List the texts and paths that a function and its helpers hold."""
-    found: set[str] = set()
-    seen: set[int] = set()
-    waiting = [function]
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, (str, os.PathLike)):
-            found.add(os.fsdecode(value))
-            continue
-        if id(value) in seen or len(seen) > _MOST_FOLLOWED:
-            continue
-        seen.add(id(value))
-        if isinstance(value, functools.partial):
-            waiting += [value.func, *value.args, *value.keywords.values()]
-        elif isinstance(value, types.MethodType):
-            waiting.append(value.__func__)
-        elif isinstance(value, types.FunctionType) and not _is_library(value):
-            for code in _nested(value.__code__):
-                waiting += code.co_consts
-            waiting += map(_cell_contents, value.__closure__ or ())
-            waiting += [
-                *(value.__defaults__ or ()),
-                *(value.__kwdefaults__ or {}).values(),
-            ]
-            for name, attributes in _global_names(value.__code__):
-                held = value.__globals__.get(name, _MISSING)
-                if not isinstance(held, types.ModuleType) or attributes:
-                    waiting.append(_follow(held, attributes))
-        elif isinstance(value, (tuple, list)) and len(value) <= _MOST_FOLLOWED:
-            waiting += value
-        elif hasattr(value, "__wrapped__"):
-            waiting.append(value.__wrapped__)
-    return found
-
-
 @contextlib.contextmanager
 def unchanging() -> Iterator[None]:
     """Promise that no function changes meanwhile: each is looked at only once."""
@@ -107,27 +67,6 @@ def unchanging() -> Iterator[None]:
         yield
     finally:
         _SHARED.reset(token)
-
-
-@contextlib.contextmanager
-def ctrl_c() -> Iterator[list[bool]]:
-    """Tell a Ctrl-C from a KeyboardInterrupt that user code raises: what is yielded."""
-    pressed: list[bool] = []
-    before = signal.getsignal(signal.SIGINT)
-    in_main = threading.current_thread() is threading.main_thread()
-    if not in_main or not callable(before):  # it cannot come, or ends the process
-        yield pressed
-        return
-
-    def press(number: int, frame: types.FrameType | None) -> None:
-        pressed.append(True)
-        before(number, frame)
-
-    signal.signal(signal.SIGINT, press)
-    try:
-        yield pressed
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 class _Hasher:
@@ -208,10 +147,10 @@ class _Hasher:
             yield self.digest((value.func, value.args, value.keywords))
         elif isinstance(value, types.CodeType):
             yield from self._code_parts(value)
-        elif callable(value) and _is_library(value):
+        elif callable(value) and is_library(value):
             name = getattr(value, "__qualname__", type(value).__qualname__)
             yield f"library {value.__module__} {name}"
-            yield _version_of(value.__module__) or ""
+            yield version_of(value.__module__) or ""
             if not isinstance(value, (type, types.FunctionType)):
                 yield from self._state_parts(value)
         elif isinstance(value, types.FunctionType):
@@ -233,26 +172,26 @@ class _Hasher:
         yield self.digest(function.__code__)
         yield self.digest((function.__defaults__, function.__kwdefaults__))
         for cell in function.__closure__ or ():
-            yield self.digest(_cell_contents(cell))
-        for name, attributes in _global_names(function.__code__):
-            found = function.__globals__.get(name, _MISSING)
-            if found is _MISSING:
+            yield self.digest(cell_contents(cell))
+        for name, attributes in global_names(function.__code__):
+            found = function.__globals__.get(name, MISSING)
+            if found is MISSING:
                 yield f"builtin {name}"
                 continue
             yield f"global {name}"
-            yield self.digest(_follow(found, attributes))
+            yield self.digest(followed(found, attributes))
         package = function.__globals__.get("__package__")
-        for name in _imported_names(function.__code__, package):
+        for name in imported_names(function.__code__, package):
             yield from self._named_module_parts(name)
 
     def _code_parts(self, code: types.CodeType) -> Iterator[str | bytes]:
-        yield _PYTHON
+        yield PYTHON
         yield code.co_exceptiontable
         flags = code.co_flags & ~_HAS_DOCSTRING
         yield repr((code.co_names, code.co_varnames, code.co_argcount, flags))
         # Constants count where they are used, not by position: a docstring is one that
         # is used nowhere, and moves the others.
-        for step in _steps(code):
+        for step in steps_of(code):
             is_constant = step.opcode in dis.hasconst
             yield f"{step.opname} {'' if is_constant else step.arg}"
             if is_constant:
@@ -311,17 +250,15 @@ class _Hasher:
 
     def _named_module_parts(self, name: str) -> Iterator[str | bytes]:
         """Count a library by version, a user's module by its file and its imports."""
-        for module, origin in _with_imports(name):
+        for module, origin in with_imports(name):
             yield f"module {module}"
-            yield _version_of(module) or ""
+            yield version_of(module) or ""
             if origin is not None:
                 yield hashlib.blake2b(origin.read_bytes()).digest()
 
 
 _READ_AT_IMPORT: dict[str, dict[str, str]] = {}
 _SHARED: ContextVar[_Hasher | None] = ContextVar("_SHARED", default=None)
-_MISSING = object()
-_MOST_FOLLOWED = 1000
 _HAS_DOCSTRING = 0x4000000  # a code flag since Python 3.14
 # lfkit's own functions and classes do not change while a process runs: id → the object
 # itself, which keeps the id from being reused, and its digest.
@@ -350,16 +287,9 @@ def _is_own(value: Any) -> bool:
     )
 
 
-def _is_library(value: Any) -> bool:
-    """Tell a library's function or class; a wrapper has two modules, its own counts."""
-    names = getattr(value, "__globals__", {})  # of types.FunctionType: a descriptor
-    own = names.get("__name__", "builtins") if isinstance(names, dict) else "builtins"
-    return bool(_version_of(getattr(value, "__module__", None)) and _version_of(own))
-
-
 @functools.cache
 def _has_identity(cls: Any) -> bool:
-    """Tell lfkit's protocol from a user's method that happens to have the name."""
+    """Whether a class has lfkit's `identity`, not a user's method of that name."""
     method = inspect.getattr_static(cls, "identity", None)
     return isinstance(method, types.FunctionType) and (
         method.__code__.co_argcount - len(method.__defaults__ or ()) == 1
@@ -375,13 +305,6 @@ def _hash(*parts: str | bytes) -> bytes:
     return state.digest()
 
 
-def _cell_contents(cell: types.CellType) -> Any:
-    try:
-        return cell.cell_contents
-    except ValueError:  # not yet filled: a function that names itself
-        return "empty cell"
-
-
 def _unwrap_member(member: Any) -> Any:
     if isinstance(member, (staticmethod, classmethod)):
         return member.__func__
@@ -392,142 +315,3 @@ def _unwrap_member(member: Any) -> Any:
     if isinstance(member, (types.MemberDescriptorType, types.GetSetDescriptorType)):
         return "descriptor"
     return member
-
-
-@functools.lru_cache(4096)
-def _steps(code: types.CodeType) -> tuple[dis.Instruction, ...]:
-    return tuple(s for s in dis.get_instructions(code) if s.opname != "EXTENDED_ARG")
-
-
-def _nested(code: types.CodeType) -> Iterator[types.CodeType]:
-    yield code
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            yield from _nested(constant)
-
-
-@functools.lru_cache(maxsize=4096)
-def _global_names(code: types.CodeType) -> list[tuple[str, tuple[str, ...]]]:
-    """List the globals a function reads, each with the attributes it takes of it."""
-    found: dict[tuple[str, tuple[str, ...]], None] = {}
-    for part in _nested(code):
-        name: str | None = None
-        attributes: list[str] = []
-        for step in _steps(part):
-            if name and step.opname in ("LOAD_ATTR", "LOAD_METHOD"):
-                attributes.append(str(step.argval))
-                continue
-            if step.opname in ("CACHE", "PRECALL"):
-                continue
-            if name:
-                found[name, tuple(attributes)] = None
-            is_global = step.opname in ("LOAD_GLOBAL", "LOAD_NAME")
-            name, attributes = (str(step.argval) if is_global else None), []
-        if name:
-            found[name, tuple(attributes)] = None
-    return sorted(found)
-
-
-def _imported_names(code: types.CodeType, package: str | None) -> list[str]:
-    """List the modules a function imports, `b` of `from a import b` among them."""
-    found = set()
-    for part in _nested(code):
-        steps = _steps(part)
-        for i, step in enumerate(steps):
-            if step.opname != "IMPORT_NAME":
-                continue
-            level, names = int(steps[i - 2].argval or 0), steps[i - 1].argval
-            module = str(step.argval)
-            if level and package:
-                module = importlib.util.resolve_name("." * level + module, package)
-            found.add(module)
-            if _version_of(module) is None:
-                parts = [f"{module}.{name}" for name in names or ()]
-                found.update(name for name in parts if _origin(name) is not None)
-    return sorted(found)
-
-
-def _with_imports(name: str) -> list[tuple[str, Path | None]]:
-    """List a module and all it imports; only a user's modules have a file here."""
-    found: dict[str, Path | None] = {}
-    waiting = [name]
-    while waiting:
-        module = waiting.pop()
-        if module in found:
-            continue
-        is_known = module.partition(".")[0] == "lfkit" or _version_of(module)
-        origin = None if is_known else _origin(module)
-        found[module] = origin
-        if origin is not None and origin.suffix == ".py":
-            waiting += _imports_of(origin, module)
-    return sorted(found.items())
-
-
-def _imports_of(origin: Path, module: str) -> list[str]:
-    """List the modules that a file imports, by absolute names."""
-    try:
-        tree = ast.parse(origin.read_bytes())
-    except (SyntaxError, ValueError):
-        return []
-    package = module if origin.name == "__init__.py" else module.rpartition(".")[0]
-    found = []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            found += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            base = node.module or ""
-            if node.level:
-                up = package.split(".")[: len(package.split(".")) - node.level + 1]
-                base = ".".join([*up, *([base] if base else [])])
-            parts = [f"{base}.{alias.name}" for alias in node.names]
-            found += [base, *(part for part in parts if _origin(part) is not None)]
-    return [name for name in found if name]
-
-
-def _follow(found: Any, attributes: tuple[str, ...]) -> Any:
-    """Follow `module.helper` to the helper, as far as modules go."""
-    for attribute in attributes:
-        if not isinstance(found, types.ModuleType):
-            break
-        if not hasattr(found, attribute):
-            break
-        found = getattr(found, attribute)
-    return found
-
-
-@functools.cache
-def _version_of(module: str | None) -> str | None:
-    """Give a library's version; None for a user's module, hashed by content."""
-    if not module or module == "__main__":
-        return None
-    top = module.partition(".")[0]
-    if top in _OWN:
-        return None
-    if top in sys.stdlib_module_names or top in sys.builtin_module_names:
-        return _PYTHON
-    origin = _origin(top)
-    if origin is not None and not any(
-        origin.is_relative_to(folder) for folder in _LIBRARY_FOLDERS
-    ):
-        return None
-    version = getattr(sys.modules.get(top), "__version__", None)
-    if version is None:
-        try:
-            version = importlib.metadata.version(top)
-        except importlib.metadata.PackageNotFoundError:
-            return "library" if origin is not None else None
-    return str(version)
-
-
-def _origin(module: str) -> Path | None:
-    loaded = sys.modules.get(module)
-    if loaded is not None:
-        path = getattr(loaded, "__file__", None)
-        return Path(path).resolve() if path else None
-    try:
-        spec = importlib.util.find_spec(module)
-    except (ImportError, ValueError, AttributeError):
-        return None
-    if spec is None or spec.origin in (None, "built-in", "frozen"):
-        return None
-    return Path(str(spec.origin)).resolve()

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,17 +16,15 @@ from lfkit.data.labels import Labels
 from lfkit.data.seed_labels import read_labels
 from lfkit.data.votes import Votes
 from lfkit.errors import DataError, RunError
-from lfkit.runs.reading import read_sealed
+from lfkit.runs.run_config import AGAIN, RunConfig, load_config
 from lfkit.runs.run_files import (
-    AGAIN,
-    RunConfig,
     image_keys,
-    load_config,
     load_images,
     load_labels,
     load_votes,
     not_scored,
 )
+from lfkit.runs.run_summary import RunSummary, load_summary
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +39,7 @@ class Run:
     own_truth : true labels are the data's own, not a file's: `stored` was scored by
         them.
     notes : what was decided when the file of true labels was read.
-    may_import : the user has said that the code of `config.specs` may run.
+    may_import : the user has said that the code of `config.options.lfs` may run.
     """
 
     folder: Path
@@ -52,7 +49,7 @@ class Run:
     labels: Labels
     truth: NDArray[np.int64]
     given: NDArray[np.bool_]
-    stored: dict[str, Any]
+    stored: RunSummary
     own_truth: bool = True
     notes: tuple[str, ...] = ()
     may_import: bool = False
@@ -69,9 +66,9 @@ class Run:
         config = self.config
         try:
             source = open_images(
-                config.data,
-                size=config.size,
-                color=config.color,
+                config.options.data,
+                size=config.options.size,
+                color=config.options.color,
                 known=self.index,
                 progress=progress,
             )
@@ -82,9 +79,8 @@ class Run:
             ) from error
         if not np.array_equal(source.keys, image_keys(self.index)):
             raise RunError(
-                f"the images of {config.data} are no longer those that {self.folder} "
-                "has labeled; run `lfkit apply` again: what is already computed is "
-                "kept."
+                f"the images of {config.options.data} are no longer those that "
+                f"{self.folder} has labeled; {AGAIN}."
             )
         return source
 
@@ -109,13 +105,7 @@ def load_run(folder: Path, labels: Path | None = None) -> Run:
         truth = np.full(len(truth), -1, np.int64)
         truth[given.rows] = given.labels
         notes = given.notes
-    path = folder / "summary.json"
-    if not path.exists():  # it is written last
-        raise RunError(
-            f"{folder} has no summary.json: `lfkit apply` was stopped before its end; "
-            f"{AGAIN}."
-        )
-    stored = read_sealed(path, AGAIN)
+    stored = load_summary(folder)
     return Run(
         folder,
         config,
@@ -124,17 +114,7 @@ def load_run(folder: Path, labels: Path | None = None) -> Run:
         load_labels(folder, config, index.column("image_id").to_pylist()),
         truth,
         not_scored(index, votes),
-        stored if labels is None else _unscored(stored),
+        stored if labels is None else stored.without_scores(),
         labels is None,
         notes,
     )
-
-
-def _unscored(stored: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out what `apply` scored by other true labels than those given now."""
-    kept = dict(stored)
-    kept["baselines"] = [f | {"accuracy": None} for f in stored.get("baselines", [])]
-    if report := stored.get("refinement"):
-        stages = [stage | {"accuracy": None} for stage in report["stages"]]
-        kept["refinement"] = report | {"stages": stages}
-    return kept

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import platform
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from lfkit.data.cells import table_to_cells
 from lfkit.data.datasets.label_columns import INDEX_SCHEMA
@@ -23,11 +19,15 @@ from lfkit.data.labels import Labels, same_content
 from lfkit.data.vote_columns import originals, place_out_of_fold, place_votes
 from lfkit.data.votes import ABSTAIN, Votes, with_known
 from lfkit.errors import RunError
-from lfkit.runs.reading import read_object, reading
+from lfkit.runs.reading import reading
+from lfkit.runs.run_config import (
+    AGAIN,
+    LFRecord,
+    RunConfig,
+    hash_of_images,
+    load_config,
+)
 from lfkit.runs.store import RunStore, join_blocks, load_column, write_atomically
-
-FORMAT = 1
-AGAIN = "run `lfkit apply` again: what is already computed is kept"
 
 # Columns of images.parquet that are read back.
 _INDEX = {
@@ -36,120 +36,6 @@ _INDEX = {
     "problem": pa.string(),
     "true_class": pa.int32(),
 }
-
-
-_Count = Annotated[int, Field(ge=0)]
-_Side = Annotated[int, Field(ge=1)]
-
-
-class LFRecord(BaseModel):
-    """A labeling function of a run: where its votes lie, what it may vote."""
-
-    name: str
-    kind: str
-    doc: str
-    classes: tuple[int, ...] | None
-    soft: bool
-    key: str
-    out_of_fold_key: str | None
-
-
-class RunConfig(BaseModel):
-    """The content of run.json.
-
-    Attributes
-    ----------
-    features : feature name → key, for the features that the functions read.
-    seed_images, seed_labels : image ids whose class was given, and their classes.
-    votes_file : votes made elsewhere, when no function ran here.
-    images : hash of the images.parquet that was written with it; `save_config` adds it.
-    """
-
-    format: int = FORMAT
-    data: str
-    size: tuple[int, int] | None
-    color: str | None
-    shape: tuple[_Side, _Side, _Side]
-    decoding: str
-    n_images: _Count
-    class_names: tuple[str, ...]
-    specs: tuple[str, ...]
-    kinds: tuple[str, ...]
-    seed: _Count
-    seed_images: tuple[str, ...]
-    seed_labels: tuple[int, ...]
-    seed_block: str | None
-    aggregator: str
-    class_balance: tuple[float, ...] | None
-    lfs: tuple[LFRecord, ...]
-    features: dict[str, str]
-    votes_file: str | None
-    refine: bool = False
-    target_precision: float | None = None
-    versions: dict[str, str]
-    images: str | None = None
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        k = len(self.class_names)
-        named = [*self.seed_labels]
-        for lf in self.lfs:
-            named += lf.classes or ()
-        if len(set(self.class_names)) != k or not k:
-            raise ValueError(f"the class names {self.class_names} are no {k} names")
-        if named and not 0 <= min(named) <= max(named) < k:
-            raise ValueError(f"a class is not among 0 to {k - 1}")
-        if len(self.seed_labels) != len(self.seed_images):
-            raise ValueError(
-                f"{len(self.seed_images)} seeds have {len(self.seed_labels)} labels"
-            )
-        if len({lf.name for lf in self.lfs}) != len(self.lfs):
-            raise ValueError("two functions have one name")
-        return self
-
-
-def versions() -> dict[str, str]:
-    """Name the versions that decide a run's numbers."""
-    import importlib.metadata
-
-    found = {"python": platform.python_version()}
-    for name in ("lfkit", "torch", "numpy", "scikit-learn", "pillow"):
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:  # run from a checkout
-            found[name] = "unknown"
-    return found
-
-
-def save_config(folder: Path, config: RunConfig) -> None:
-    """Write run.json; images.parquet must be there already."""
-    config = config.model_copy(update={"images": _hash_of_images(folder)})
-    write_atomically(folder / "run.json", config.model_dump_json(indent=1).encode())
-
-
-def load_config(folder: Path) -> RunConfig:
-    """Read run.json."""
-    path = folder / "run.json"
-    if not path.exists():
-        raise RunError(
-            f"{folder} is not a finished run: it has no run.json. Make one with "
-            f"`lfkit apply DATA --lfs SPEC --out {folder}`."
-        )
-    found = read_object(path, AGAIN)
-    if found.get("format", FORMAT) != FORMAT:
-        raise RunError(
-            f"{path} has format {found['format']}, this lfkit reads {FORMAT}; "
-            "run `lfkit apply` again, or use the lfkit that wrote it."
-        )
-    try:
-        # As text: what is a tuple here is a list there.
-        return RunConfig.model_validate_json(json.dumps(found))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise RunError(
-            f"{path} cannot be read: {where or 'all'}: {first['msg']}; {AGAIN}."
-        ) from error
 
 
 def check_folder(folder: Path) -> None:
@@ -198,7 +84,7 @@ def known_images(folder: Path) -> pa.Table | None:
         config = load_config(folder)
     except RunError:
         return index
-    return index if config.images in (None, _hash_of_images(folder)) else None
+    return index if config.images in (None, hash_of_images(folder)) else None
 
 
 def _index_of(folder: Path) -> pa.Table:
@@ -225,7 +111,7 @@ def load_votes(folder: Path, config: RunConfig) -> Votes:
     """Read a run's votes, those on the seeds out of fold among them."""
     if not (folder / "images.parquet").exists():
         raise RunError(f"{folder} has no images.parquet; {AGAIN}.")
-    if config.images not in (None, _hash_of_images(folder)):
+    if config.images not in (None, hash_of_images(folder)):
         raise RunError(
             f"{folder} was stopped while its results were written: its images.parquet "
             "and run.json are of different calls; run `lfkit apply` again: what is "
@@ -238,7 +124,7 @@ def load_votes(folder: Path, config: RunConfig) -> Votes:
             f"{config.n_images}; {AGAIN}."
         )
     store = RunStore(folder)
-    if config.votes_file is None:
+    if config.options.votes is None:
         votes = _load_own_votes(folder, store, config, index)
     else:
         votes = _load_foreign_votes(folder, store, config)
@@ -327,7 +213,7 @@ def load_labels(folder: Path, config: RunConfig, ids: Sequence[str]) -> Labels:
         is_seed,
         vote_labels=voted,
         vote_confidence=np.nan_to_num(confidence),
-        chosen=config.aggregator,
+        chosen=config.options.aggregator,
     )
 
 
@@ -381,15 +267,6 @@ def _load_own_votes(
     )
 
 
-def _hash_of_images(folder: Path) -> str | None:
-    path = folder / "images.parquet"
-    if not path.exists():
-        return None
-    with reading(path, AGAIN):
-        data = path.read_bytes()
-    return hashlib.blake2b(data, digest_size=16).hexdigest()
-
-
 def _load_foreign_votes(folder: Path, store: RunStore, config: RunConfig) -> Votes:
     arrays = store.load("votes", "foreign", "all")
     if arrays is None:
@@ -422,7 +299,7 @@ def _with_seeds(
         )
     rows = np.asarray([row_of[name] for name in config.seed_images], np.int64)
     labels = np.asarray(config.seed_labels, np.int64)
-    if config.votes_file is not None:
+    if config.options.votes is not None:
         return with_known(votes, rows, labels)
     votes = replace(votes, seed_rows=rows, seed_labels=labels)
     if config.seed_block is None:

@@ -1,4 +1,4 @@
-"""Splits vote patterns in two halves, to judge a model on votes it has not seen."""
+"""Splits vote patterns in two halves, to evaluate a model on held-out votes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
+from lfkit.data.hashing import mixed_bits
 from lfkit.data.votes import ABSTAIN, Patterns, Votes
 
 # Cells (pattern, function, class) of one half that are enough to judge by.
@@ -49,11 +50,7 @@ def _agreement_hash(votes: Votes) -> NDArray[np.uint64]:
     )
     key = np.zeros(len(votes), np.uint64)
     for label in range(votes.n_classes):
-        mixed = (votes.hard == label) @ weights
-        # SplitMix64 (Steele et al. 2014): every input bit moves every output bit.
-        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        key += mixed ^ (mixed >> np.uint64(31))
+        key += mixed_bits((votes.hard == label) @ weights)
     return key
 
 
@@ -65,12 +62,12 @@ def held_out_scores(
     log_prior: NDArray[np.float64],
     related: NDArray[np.bool_],
 ) -> NDArray[np.float64]:
-    """Score how well labels made without a vote foretell that vote, (u,).
+    """Score how well labels made without a vote predict that vote, (u,).
 
     The mean over functions of log P(vote j | the votes of unrelated functions), where
     the class is inferred from these, and what j votes on each class is counted on the
     training half. Any model that adds up terms of its functions can be scored, a plain
-    vote among them, and none knows the vote it has to foretell.
+    vote among them, and none knows the vote it has to predict.
 
     Parameters
     ----------

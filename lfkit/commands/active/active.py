@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfkit.aggregators.aggregate import aggregate
-from lfkit.classifiers.baselines import BASELINE
 from lfkit.commands.active import annotation_files as files
 from lfkit.commands.active.annotation_files import Questions
 from lfkit.commands.active.answers import (
@@ -29,7 +28,6 @@ from lfkit.commands.active.oracles import QueryBatch, Waiting, collect_answers
 from lfkit.commands.active.query_strategies import best, scores
 from lfkit.commands.train import (
     ACTIVE,
-    best_device,
     make_generator,
     params_of,
     train_on,
@@ -45,6 +43,7 @@ from lfkit.data.labels import same_content
 from lfkit.data.progress import Progress
 from lfkit.data.votes import ABSTAIN
 from lfkit.errors import DataError, InputError, RunError
+from lfkit.runs.apply_options import BASELINE
 from lfkit.runs.resume import SETTINGS, check_same_settings, save_settings
 from lfkit.runs.run import Run, load_run
 from lfkit.runs.run_files import image_keys, save_labels
@@ -70,8 +69,8 @@ def learn_actively(
     inquiry.check()
     generator = make_generator(inquiry.name, inquiry.settings)
     loaded = with_code(load_run(run), inquiry.lfs, trust_code=inquiry.trust_code)
-    generator.check(has_functions=bool(loaded.config.specs))
-    if loaded.config.aggregator == BASELINE:
+    generator.check(has_functions=bool(loaded.config.options.lfs))
+    if loaded.config.options.aggregator == BASELINE:
         raise RunError(
             f"the labels of {run} are those of a plain classifier, and answers join "
             "votes; run `lfkit apply` without --with baseline first."
@@ -130,7 +129,7 @@ class _Loop:
     def summary(self) -> dict[str, Any]:
         """Go through the rounds, and say how it went."""
         inquiry, config = self.inquiry, self.loaded.config
-        if config.refine:
+        if config.options.refine:
             self.note(
                 "the run's labels were refined; labels with answers are by votes and "
                 "answers alone. To refine them: the same `lfkit apply` with another "
@@ -168,7 +167,7 @@ class _Loop:
             "rounds": rounds,
             "accuracy": rounds[-1]["accuracy"] if rounds else None,
             "labeled": {"before": _n_labeled(self.loaded), "after": _n_labeled(now)},
-            "refined_before": config.refine,
+            "refined_before": config.options.refine,
             "waiting": waiting,
             "notes": self.notes,
             "trained": None if waiting else self.last.name,
@@ -309,7 +308,7 @@ class _Loop:
 
     @cached_property
     def _majority(self) -> NDArray[np.int64]:
-        balance = self.loaded.config.class_balance
+        balance = self.loaded.config.options.class_balance
         return aggregate(self.loaded.votes, "majority-vote", balance).labels
 
     def _told(self, number: int, questions: Questions, now: Run) -> dict[str, Any]:
@@ -344,6 +343,7 @@ class _Loop:
     def _trained(self, now: Run, folder: Path, when: str) -> Any:
         """Train on a run's labels, or read back what was trained."""
         from lfkit.generators import GENERATORS
+        from lfkit.nn.compute import best_device
 
         name, config = self.inquiry.name, self.loaded.config
         if not (folder / "config.json").exists():

@@ -100,14 +100,14 @@ def with_answers(
         held_out = with_known(only, rows, labels)
     found = aggregate(
         held_out,
-        config.aggregator,
-        config.class_balance,
-        random_state=config.seed,
+        config.options.aggregator,
+        config.options.class_balance,
+        random_state=config.options.seed,
         unreadable=unreadable_rows(loaded.index),
     )
     found = _with_seeds(found, votes)
-    if config.target_precision is not None:
-        found = keep_precise(found, config.target_precision)
+    if config.options.target_precision is not None:
+        found = keep_precise(found, config.options.target_precision)
     copies = same_content(image_keys(loaded.index), rows)
     return replace(
         loaded, config=config, votes=votes, labels=found, given=loaded.given | copies

@@ -127,6 +127,13 @@ class ArraySource(ImageSource):
         return pa.table(columns, schema=INDEX_SCHEMA)
 
 
+def as_source(images: NDArray[Any] | ImageSource) -> ImageSource:
+    """Take an array of images as a source; a source stays what it is."""
+    if isinstance(images, ImageSource):
+        return images
+    return ArraySource(np.asarray(images))
+
+
 def check_dtype(values: NDArray[Any], name: str) -> None:
     """Refuse pixels that are not uint8, saying how to convert them.
 

@@ -116,8 +116,8 @@ def _left_out(file: VoteFile, name: str) -> Iterator[str]:
         yield f"{_listed(lost)} are left out: {name} holds none."
     if votes.seed_rows is not None:
         yield (
-            f"Which {len(votes.seed_rows):,} images are seeds, and what functions that "
-            "have not seen them vote there, is left out."
+            f"Which {len(votes.seed_rows):,} images are seeds, and how functions "
+            "fitted without them vote there, is left out."
         )
     if name == "npz":
         return

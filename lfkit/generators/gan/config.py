@@ -1,4 +1,4 @@
-"""How generator and discriminator are trained; imports no torch."""
+"""How generator and discriminator are trained."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from lfkit.errors import InputError
+from lfkit.generators.gan.networks import GAN_NETWORKS
 
-NETWORKS = ("dcgan", "cogan", "sngan", "biggan")
 LABELS = ("condition", "head", "none")
 JOINS = ("projection", "concat", "classifier", "multi-hinge")
 LOSSES = ("non-saturating", "saturating", "hinge", "wasserstein")
-JUDGES_OF_PIXELS = ("biggan",)
 POLICIES = ("color", "translation", "cutout")
 
 _Bounds = tuple[float, float]
@@ -115,7 +114,7 @@ class GanConfig:
     def __post_init__(self) -> None:
         """Refuse what no training can be done with."""
         for name, allowed in (
-            ("network", NETWORKS),
+            ("network", tuple(GAN_NETWORKS)),
             ("labels", LABELS),
             ("head_on", ("common", "maps")),
             ("join", JOINS),
@@ -176,10 +175,10 @@ class GanConfig:
                 "above 0, or set n_codes to 0.",
             ),
             (
-                self.cutmix > 0 and self.network not in JUDGES_OF_PIXELS,
+                self.cutmix > 0 and not GAN_NETWORKS[self.network].body.judges_pixels,
                 f"cutmix is {self.cutmix:g} and network {self.network!r}, whose "
                 "discriminator does not judge pixels. Set network to "
-                f"{JUDGES_OF_PIXELS[0]!r}, or cutmix to 0.",
+                "'biggan', or cutmix to 0.",
             ),
         )
 

@@ -28,7 +28,7 @@ class OneVsRest(Rule):
     pass it, as in ADP's (CVPR 2018) labeling functions 1 and 2, whose leaves are tables
     of class weights; elsewhere it abstains. The cut is `BestPrecision`'s. A feature of
     several numbers is first made one: the log odds of the claimed classes against all
-    others, by whitened class means, for each seed by means that have not seen it.
+    others, by whitened class means, for each seed by means fitted without it.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Class means in a whitened space, and what they say of a seed they have not seen."""
+"""Class means in a whitened space, and how they score held-out seeds."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class WhitenedMeans:
     ----------
     weights, bias : (d, classes) and (classes,): scores are row @ weights + bias.
     left_out : (s, classes) scores of the seeds that were kept, each by means and
-        covariance that have not seen it.
+        covariance fitted without it.
     own : (s,) their classes, as positions.
     """
 
@@ -109,7 +109,7 @@ def _leave_one_out(
     left_out: NDArray[np.float64],
     precision: _Precision,
 ) -> NDArray[np.float64]:
-    """Score each seed by means and covariance that have not seen it: (s, classes).
+    """Score each seed by means and covariance fitted without it: (s, classes).
 
     The covariance without seed i is a rank-one downdate, so one whitening serves
     all seeds (Sherman-Morrison). Scores are minus half the squared distances; p_… is

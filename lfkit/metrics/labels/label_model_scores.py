@@ -79,7 +79,7 @@ def score_label_models(
             progress("label models", place, len(names))
         start = time.perf_counter()
         config = run.config
-        model = make_aggregator(name, config.class_balance, config.seed)
+        model = make_aggregator(name, config.options.class_balance, config.options.seed)
         try:
             made = aggregate_with(model, votes, name)
         except LfkitError as error:

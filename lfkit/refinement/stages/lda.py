@@ -32,7 +32,7 @@ class Lda(Stage):
 
     With seeds of every class that votes name the discriminant learns from them alone;
     of other classes it would know nothing, and deny them all images. Its shrinkage and
-    both powers are the likeliest on seeds that it has not seen (raw LDA is wildly
+    both powers are the likeliest on held-out seeds (raw LDA is wildly
     overconfident: powers come out between 1/10 and 1/200). Seeds from which the votes
     have learned never weigh the votes; where only such seeds are known, the votes get a
     fifth of their weight. Without such seeds it learns from the votes of other images,
@@ -105,7 +105,7 @@ def _powers(
 
 @dataclass(frozen=True, eq=False)
 class _HeldOut:
-    """Scores of seeds that a discriminant has not seen, (s, k), at its best."""
+    """Scores of held-out seeds, (s, k), at its best."""
 
     loss: float
     shrinkage: float

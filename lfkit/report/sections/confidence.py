@@ -19,6 +19,21 @@ class Confidence(Section):
 
     name: ClassVar[str] = "confidence"
     title: ClassVar[str] = "Can the confidence be believed?"
+    template: ClassVar[str] = """\
+<div class="beside">
+{{ chart }}
+<div>
+<div class="tiles">
+  <div class="figure"><b>{{ found.confidence | percent }}</b><span>mean confidence</span></div>
+  <div class="figure"><b>{{ found.accuracy | percent }}</b><span>right</span></div>
+  <div class="figure"><b>{{ "%.3f" | format(found.ece) }}</b><span>calibration error</span></div>
+  <div class="figure"><b>{{ "%.3f" | format(found.brier) }}</b><span>Brier score</span></div>
+</div>
+<table class="plain"><thead><tr><th>confidence at least</th><th>keeps</th><th>of which right</th></tr></thead>
+<tbody>{% for row in kept %}<tr><td>{{ row.least }}</td><td>{{ row.share }}</td><td>{{ row.right }}</td></tr>{% endfor %}</tbody></table>
+</div>
+</div>
+"""  # noqa: E501
 
     def content(self, material: ReportData) -> dict[str, Any] | None:
         """Give the plot, ECE and Brier score, and a table of thresholds."""

@@ -17,6 +17,23 @@ class Data(Section):
 
     name: ClassVar[str] = "data"
     title: ClassVar[str] = "The images"
+    template: ClassVar[str] = """\
+{% from "tiles.html" import strip %}
+<p class="faint">{{ data }}: {{ shape }}. {% if without %}{{ "{:,}".format(without) }} ha{{ "s" if without == 1 else "ve" }} no label. {% endif %}
+{% if unreadable %}{{ "{:,}".format(unreadable) }} could not be read. {% endif %}
+Drawn at random from each label{% if left_out %}; {{ left_out }} more classes are not shown{% endif %}.</p>
+<div class="classes">
+{% for row in rows %}
+<div class="class">
+  <div class="head"><b>{{ row.name }}</b>
+    <span>{{ "{:,}".format(row.count) }} · {{ row.share | percent }}{% if row.true_share is not none %} <i>truly {{ row.true_share | percent }}</i>{% endif %}</span>
+    <div class="bar"><i style="width:{{ (100 * row.bar) | round(1) }}%"></i></div>
+  </div>
+  {{ strip(row.tiles) }}
+</div>
+{% endfor %}
+</div>
+"""  # noqa: E501
 
     def content(self, material: ReportData) -> dict[str, Any] | None:
         """Give a row per class."""
@@ -49,8 +66,8 @@ class Data(Section):
         return {
             "rows": rows_shown,
             "without": int((labels < 0).sum()),
-            "unreadable": int(material.run.stored.get("unreadable", 0)),
+            "unreadable": material.run.stored.unreadable,
             "left_out": len(material.class_names) - len(drawn),
             "shape": f"{h} x {w}, {'color' if c == 3 else 'gray'}",
-            "data": material.run.config.data,
+            "data": material.run.config.options.data,
         }

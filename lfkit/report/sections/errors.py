@@ -18,6 +18,36 @@ class Errors(Section):
 
     name: ClassVar[str] = "errors"
     title: ClassVar[str] = "Which classes are taken for which"
+    template: ClassVar[str] = """\
+{% from "tiles.html" import strip %}
+<p class="faint">Rows are the true classes, columns the labels; shares of the row in percent.</p>
+<div class="beside">
+<div class="scroll">
+<table class="heat">
+<thead><tr><th></th>{% for name in names %}<th class="turn"><span>{{ name }}</span></th>{% endfor %}{% if has_unlabeled %}<th class="turn"><span>no label</span></th>{% endif %}</tr></thead>
+<tbody>
+{% for name in names %}
+{% set i = loop.index0 %}
+<tr><th>{{ name }}</th>
+{% for share in shares[i][: (names | length) + (1 if has_unlabeled else 0)] %}
+<td class="{{ 'same' if loop.index0 == i else 'other' }}" style="--v:{{ share | round(4) }}" title="{{ name }} labeled as {{ names[loop.index0] if loop.index0 < names | length else 'no label' }}: {{ "{:,}".format(counts[i][loop.index0]) }}">{% if share >= 0.005 %}{{ (100 * share) | round | int }}{% endif %}</td>
+{% endfor %}
+</tr>
+{% endfor %}
+</tbody>
+</table>
+</div>
+{% if examples %}
+<div>
+<h3>The most frequent errors, surest first</h3>
+{% for found in examples %}
+<p class="pair"><b>{{ found.true }}</b> labeled as <b>{{ found.said }}</b> <span class="faint">{{ "{:,}".format(found.count) }} image{{ "" if found.count == 1 else "s" }}</span></p>
+{{ strip(found.tiles) }}
+{% endfor %}
+</div>
+{% endif %}
+</div>
+"""  # noqa: E501
 
     def content(self, material: ReportData) -> dict[str, Any] | None:
         """Give the matrix in shares of the true class."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any, ClassVar
 
 import numpy as np
@@ -19,10 +20,34 @@ class Functions(Section):
 
     name: ClassVar[str] = "functions"
     title: ClassVar[str] = "The labeling functions"
+    template: ClassVar[str] = """\
+{% from "tiles.html" import strip %}
+<p class="faint">Click a row for images that the function voted for. Click a heading to sort.{% if more %} {{ more }} more functions are not shown.{% endif %}</p>
+<input id="filter" type="search" placeholder="filter by name, class or kind" aria-label="filter functions">
+<div class="scroll">
+<table class="plain sortable functions"><thead><tr><th>function</th>{% if has_kinds %}<th>kind</th>{% endif %}<th>names</th><th>{{ score_title }}</th><th>votes on</th><th>conflicts</th></tr></thead>
+<tbody>
+{% for lf in functions %}
+<tr class="opens" tabindex="0" data-text="{{ lf.name }} {{ lf.kind }} {{ lf.named | join(' ') }}">
+<td><b>{{ lf.name }}</b>{% if lf.doc %}<div class="faint">{{ lf.doc }}</div>{% endif %}</td>
+{% if has_kinds %}<td>{{ lf.kind or "" }}</td>{% endif %}
+<td data-sort="{{ lf.named | length }}">{% if lf.named | length > 4 %}{{ lf.named | length }} classes{% else %}{{ lf.named | join(", ") }}{% endif %}</td>
+<td class="meter" style="--v:{{ lf.score or 0 }}" data-sort="{{ lf.score or 0 }}"><span>{{ lf.score | percent }}</span></td>
+<td class="meter quiet" style="--v:{{ lf.coverage }}" data-sort="{{ lf.coverage }}"><span>{{ lf.coverage | percent }}</span></td>
+<td data-sort="{{ lf.conflicts }}">{{ lf.conflicts | percent }}</td></tr>
+<tr class="detail" hidden><td colspan="{{ 6 if has_kinds else 5 }}">
+{% if lf.good %}<div class="faint">{{ "right, or of unknown class" if has_truth else "voted for" }}</div>{{ strip(lf.good) }}{% endif %}
+{% if lf.bad %}<div class="faint">wrong</div>{{ strip(lf.bad) }}{% endif %}
+{% if not lf.good and not lf.bad %}<div class="faint">it never votes</div>{% endif %}
+</td></tr>
+{% endfor %}
+</tbody></table>
+</div>
+"""  # noqa: E501
 
     def content(self, material: ReportData) -> dict[str, Any] | None:
         """Give figures and images; right and wrong ones apart where that is known."""
-        table, lfs = material.summary["functions"], material.run.config.lfs
+        table, lfs = material.summary.functions, material.run.config.lfs
         if not table:
             return None
         votes = material.run.votes
@@ -38,11 +63,11 @@ class Functions(Section):
         for j, (row, good, bad) in enumerate(shown):
             hard = votes.hard[:, j]
             functions.append(
-                row
-                | {
-                    "doc": docs.get(row["name"], ""),
-                    "score": row[key],
-                    "named": [material.class_names[c] for c in row["classes"]],
+                {
+                    **asdict(row),
+                    "doc": docs.get(row.name, ""),
+                    "score": getattr(row, key),
+                    "named": [material.class_names[c] for c in row.classes],
                     "good": [material.tile(r, int(hard[r])) for r in good.tolist()],
                     "bad": [material.tile(r, int(hard[r])) for r in bad.tolist()],
                 }
@@ -52,7 +77,7 @@ class Functions(Section):
             "more": len(table) - len(shown),
             "score_title": "right" if material.has_truth else "right on seeds",
             "has_truth": material.has_truth,
-            "has_kinds": any(row["kind"] for row in table),
+            "has_kinds": any(row.kind for row in table),
         }
 
     def _examples(

@@ -25,6 +25,38 @@ class Generators(Section):
 
     name: ClassVar[str] = "generators"
     title: ClassVar[str] = "Generated images"
+    template: ClassVar[str] = """\
+{% from "tiles.html" import strip %}
+{% for found in sets %}
+<h3>{{ found.name }} <span class="faint">{{ "{:,}".format(found.n) }} images</span></h3>
+{% if found.broken %}<p><b>{{ found.broken }}</b></p>{% endif %}
+{% for row in found.rows %}
+<div class="class wide"><div class="head"><b>{{ row.name }}</b><span>{{ row.share | percent }}</span></div>{{ strip(row.tiles) }}</div>
+{% endfor %}
+{% if found.curves %}<div class="charts">{% for chart in found.curves %}{{ chart }}{% endfor %}</div>{% endif %}
+{% if found.trust %}
+<p class="faint">Left: Θ, the share of its trust that each function has, the most trusted. Right: Φ, how far functions go together as it learned it, beside what two functions usually do; in the order of trust.</p>
+<div class="maps">
+<table class="plain"><tbody>
+{% for bar in found.trust.bars %}<tr><td>{{ bar.name }}</td><td><div class="bar" style="width:6rem"><i style="width:{{ (100 * bar.width) | round(1) }}%"></i></div></td><td>{{ "%.1f" | format(100 * bar.share) }} %</td></tr>
+{% endfor %}
+</tbody></table>
+<svg class="phi" viewBox="0 0 {{ found.trust.m }} {{ found.trust.m }}" role="img" aria-label="Φ, functions by functions">
+<rect class="ground" width="{{ found.trust.m }}" height="{{ found.trust.m }}"/>
+{% for x, y, kind, strength in found.trust.cells %}<rect class="{{ kind }}" x="{{ x }}" y="{{ y }}" width="1" height="1" fill-opacity="{{ strength }}"/>{% endfor %}
+</svg>
+</div>
+{% endif %}
+{% if found.neighbors %}
+<p class="faint">Generated above, the closest real image below, with the root mean squared distance of their pixels (0 to 1). Twins would mean that images are remembered.</p>
+<div class="strip pairs">
+{% for pair in found.neighbors %}
+<figure class="tile"><img src="{{ pair.src }}" alt="generated"><img src="{{ pair.real }}" alt="closest real image"><figcaption>{{ pair.distance }}</figcaption></figure>
+{% endfor %}
+</div>
+{% endif %}
+{% endfor %}
+"""  # noqa: E501
 
     def content(self, material: ReportData) -> dict[str, Any] | None:
         """Give a part per set of generated images."""

@@ -21,6 +21,16 @@ class HumanTest(Section):
 
     name: ClassVar[str] = "human-test"
     title: ClassVar[str] = "Human Turing test"
+    template: ClassVar[str] = """\
+<p>Some of these images are real, some generated. For each, say how real it looks and how well the label fits, from 0 to 10. At the end you get a CSV file for <code>lfkit evaluate --human FILE</code>.</p>
+<div id="human" class="human">
+  <div class="question"><img alt="image to rate"><b class="label"></b></div>
+  <label>looks real <input type="range" min="0" max="10" value="5" name="image_quality"><output>5</output></label>
+  <label>label fits <input type="range" min="0" max="10" value="5" name="label_match"><output>5</output></label>
+  <p><button type="button" class="next">Next</button> <span class="faint where"></span></p>
+  <script type="application/json">{{ items | tojson }}</script>
+</div>
+"""  # noqa: E501
 
     def content(self, material: ReportData) -> dict[str, Any] | None:
         """Give images in a random order, the same on every call."""

@@ -17,6 +17,16 @@ class LabelsShown(Section):
 
     name: ClassVar[str] = "labels"
     title: ClassVar[str] = "Surest and most disputed labels"
+    template: ClassVar[str] = """\
+{% from "tiles.html" import strip %}
+<p class="faint">{% if has_truth %}<span class="key right">right</span> <span class="key wrong">wrong</span> Seeds are left out. {% endif %}
+Below each image the confidence of its label.</p>
+<div class="twice headings"><span>surest</span><span>most disputed</span></div>
+{% for row in rows %}
+<h3>{{ row.name }}</h3>
+<div class="twice">{{ strip(row.sure) }}{{ strip(row.disputed) }}</div>
+{% endfor %}
+"""  # noqa: E501
 
     def content(self, material: ReportData) -> dict[str, Any] | None:
         """Give two sets of images per class."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from lfkit.metrics.labels.run_summary import baseline_of, verdict
+from lfkit.metrics.labels.summarize import verdict
 from lfkit.report.sections.section import ReportData, Section
+from lfkit.runs.run_summary import RunSummary
 
 
 class Overview(Section):
@@ -13,60 +14,95 @@ class Overview(Section):
 
     name: ClassVar[str] = "overview"
     title: ClassVar[str] = "Overview"
+    template: ClassVar[str] = """\
+<div class="tiles big">
+{% for value, name in figures %}
+  <div class="figure {{ 'first' if loop.first else '' }}"><b>{{ value }}</b><span>{{ name }}</span></div>
+{% endfor %}
+</div>
+<div class="tiles">
+{% for value, name in tiles %}
+  <div class="figure"><b>{{ value }}</b><span>{{ name }}</span></div>
+{% endfor %}
+</div>
+{% if verdict %}
+<p class="verdict {{ 'wins' if verdict.wins else 'loses' }}">{{ verdict.sentence }}</p>
+{% endif %}
+<p>Labels by <b>{{ how }}</b>{% if reason %}: {{ reason }}{% endif %}.{% if refined %} Then {{ refined }}.{% endif %} Their confidence is {{ "calibrated on held-out seeds" if calibrated else "not calibrated" }}.
+</p>
+{% if baselines | length > 1 %}
+<details><summary>All {{ baselines | length }} plain classifiers trained on the seeds</summary>
+<table class="plain"><thead><tr><th>classifier</th><th>cross-validated on the seeds</th><th>of known class</th></tr></thead>
+<tbody>
+{% for one in baselines %}
+<tr><td>{{ one.name }}{{ ": the baseline" if one.name == baseline else "" }}</td><td>{{ one.seed_cv_accuracy | percent }}</td><td>{{ one.accuracy | percent }}</td></tr>
+{% endfor %}
+</tbody></table></details>
+{% endif %}
+<ul class="findings">
+{% for sentence in findings %}
+  <li>{{ sentence }}</li>
+{% endfor %}
+{% for note in notes %}
+  <li class="note">{{ note }}.</li>
+{% endfor %}
+</ul>
+"""  # noqa: E501
 
     def content(self, material: ReportData) -> dict[str, Any]:
         """Give tiles, verdict and findings."""
         summary, config = material.summary, material.run.config
         tiles = [
-            (f"{summary['images']:,}", "images"),
+            (f"{summary.images:,}", "images"),
             (f"{len(material.class_names)}", "classes"),
             (f"{material.run.votes.n_functions}", "labeling functions"),
-            (f"{summary['seeds']:,}", "seed labels given"),
-            (_percent(summary["coverage"]), "have a vote"),
+            (f"{summary.seeds:,}", "seed labels given"),
+            (_percent(summary.coverage), "have a vote"),
         ]
         figures = []
-        if summary["accuracy"] is not None:
-            figures.append((_percent(summary["accuracy"]["of_all"]), "labels right"))
-            majority = summary["majority_vote_accuracy"]["of_all"]
+        if summary.accuracy is not None:
+            figures.append((_percent(summary.accuracy.of_all), "labels right"))
+            assert summary.majority_vote_accuracy is not None, "of the same images"
+            majority = summary.majority_vote_accuracy.of_all
             figures.append((_percent(majority), "majority vote right"))
-        if summary["accuracy"] is None and summary["seed_accuracy"] is not None:
-            share = _percent(summary["seed_accuracy"])
+        if summary.accuracy is None and summary.seed_accuracy is not None:
+            share = _percent(summary.seed_accuracy)
             figures.append((share, f"right on held-out seeds, {_after(summary)}"))
-        baseline = baseline_of(summary)
+        baseline = summary.best_baseline
         if baseline is not None:
-            value = baseline["accuracy"]
+            value = baseline.accuracy
             if value is None:
-                value = baseline["seed_cv_accuracy"]
+                value = baseline.seed_cv_accuracy
             if value is not None:
-                figures.append((_percent(value), f"baseline: {baseline['name']}"))
-        chosen, asked = summary["chosen"], summary["aggregator"]
+                figures.append((_percent(value), f"baseline: {baseline.name}"))
+        chosen, asked = summary.chosen, summary.aggregator
         how = chosen if chosen == asked else f"{chosen}, chosen by {asked}"
-        notes = list(summary.get("notes", []))
-        if not material.run.own_truth and material.run.stored.get("baselines"):
+        notes = list(summary.notes)
+        if not material.run.own_truth and material.run.stored.baselines:
             notes.append(
                 "Baselines are left out: these classifiers were not scored by the true "
                 "labels given here"
             )
-        refinement = summary.get("refinement") or {}
+        refinement = summary.refinement
         return {
             "tiles": tiles,
             "figures": figures,
             "verdict": verdict(summary),
             "how": how,
-            "reason": summary["reason"],
-            "refined": refinement.get("note", "") if refinement else "",
-            "findings": summary["findings"],
+            "reason": summary.reason,
+            "refined": "" if refinement is None else refinement.note,
+            "findings": summary.findings,
             "notes": notes,
-            "baselines": summary.get("baselines", []),
-            "baseline": None if baseline is None else baseline["name"],
-            "calibrated": bool((summary.get("judged") or {}).get("is_calibrated")),
-            "specs": config.specs,
+            "baselines": summary.baselines,
+            "baseline": None if baseline is None else baseline.name,
+            "calibrated": summary.is_calibrated,
+            "specs": config.options.lfs,
         }
 
 
-def _after(summary: dict[str, Any]) -> str:
+def _after(summary: RunSummary) -> str:
     """Say up to which stage seeds judge the labels."""
-    after = (summary.get("judged") or {}).get("after", "votes")
+    after = "votes" if summary.judged is None else summary.judged.after
     return "as voted" if after == "votes" else f"after {after}"
 
 

@@ -13,23 +13,35 @@ class RefinementStages(Section):
 
     name: ClassVar[str] = "refinement"
     title: ClassVar[str] = "Refined by the images"
+    template: ClassVar[str] = """\
+<p>{{ note[:1] | upper }}{{ note[1:] }}.{% if not own_truth %} The stages were not scored by the true labels given here.{% endif %} The held-out seeds also decide which stages are reverted.</p>
+{{ chart }}
+<div class="scroll">
+<table class="plain"><thead><tr><th>stage</th><th>on held-out seeds</th><th>of known class</th><th>unchanged</th><th>confidence</th><th>time</th><th></th></tr></thead>
+<tbody>
+{% for stage in stages %}
+<tr><td>{{ stage.name }}</td><td>{{ stage.held_out | percent }}</td><td>{{ stage.accuracy | percent }}</td><td>{{ stage.agreement | percent }}</td><td>{{ stage.confidence | percent }}</td><td>{{ "%.1f" | format(stage.seconds) }} s</td><td>{{ stage.note }}</td></tr>
+{% endfor %}
+</tbody></table>
+</div>
+"""  # noqa: E501
 
     def content(self, material: ReportData) -> dict[str, Any] | None:
         """Give the stages and a chart."""
-        report = material.stored.get("refinement")
-        if not report:
+        report = material.stored.refinement
+        if report is None:
             return None
-        stages = report["stages"]
+        stages = report.stages
         series = {
             title: [
-                (float(place), stage[key])
+                (float(place), getattr(stage, key))
                 for place, stage in enumerate(stages)
-                if stage[key] is not None
+                if getattr(stage, key) is not None
             ]
             for title, key in (
                 ("all images of known class", "accuracy"),
                 ("held-out seeds", "held_out"),
-                ("as voted", "agreement"),
+                ("unchanged", "agreement"),
             )
         }
         drawn = {name: points for name, points in series.items() if len(points) > 1}
@@ -39,7 +51,7 @@ class RefinementStages(Section):
                 x_title="",
                 y_title="share of labels",
                 x_range=(0.0, max(1.0, len(stages) - 1.0)),
-                x_names=[stage["name"] for stage in stages],
+                x_names=[stage.name for stage in stages],
                 percent=True,
             )
             if drawn
@@ -47,7 +59,7 @@ class RefinementStages(Section):
         )
         return {
             "stages": stages,
-            "note": report["note"],
+            "note": report.note,
             "chart": chart,
             "own_truth": material.run.own_truth,
         }

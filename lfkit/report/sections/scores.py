@@ -13,6 +13,35 @@ class Scores(Section):
 
     name: ClassVar[str] = "scores"
     title: ClassVar[str] = "Scores"
+    template: ClassVar[str] = """\
+{% macro lines(rows) %}
+{% for row in rows %}
+<tr class="opens" tabindex="0"><td><b>{{ row.title }}</b></td><td class="faint">{{ {"higher": "↑", "lower": "↓", "": ""}[row.better] }}</td>
+{% for name in names %}{% set score = row.cells.get(name) %}<td class="{{ 'best' if row.best == name else '' }}">{% if score and score.value is not none %}{{ "%.4g" | format(score.value) }}{% if score.error is not none %} <span class="faint">± {{ "%.2g" | format(score.error) }}</span>{% endif %}{% else %}—{% endif %}</td>{% endfor %}</tr>
+<tr class="detail" hidden><td colspan="{{ 2 + names | length }}">{% for name in names %}{% set score = row.cells.get(name) %}{% if score %}<div><b>{{ name }}</b>: {{ score.protocol_text }}{% if score.note %}. {{ score.note }}{% endif %}</div>{% endif %}{% endfor %}</td></tr>
+{% endfor %}
+{% endmacro %}
+{% if blocks %}
+<p class="faint">A score is only comparable with one of the same protocol: click a row for it. Scores with other words in [brackets] are of other feature extractors and cannot be compared.</p>
+<div class="scroll">
+<table class="plain scores"><thead><tr><th>score</th><th></th>{% for name in names %}<th>{{ name }}</th>{% endfor %}</tr></thead>
+<tbody>
+{% for block in blocks %}
+{{ lines(block.shown) }}
+{% if block.folded %}
+<tr><td colspan="{{ 2 + names | length }}"><details><summary>{{ block.note }}</summary><table class="plain scores"><tbody>{{ lines(block.folded) }}</tbody></table></details></td></tr>
+{% endif %}
+{% endfor %}
+</tbody></table>
+</div>
+{% endif %}
+{% if human %}
+{% macro said(found) %}{{ "%.2f" | format(found.mean) }} <span class="faint">{{ "%.2f" | format(found.low) }} to {{ "%.2f" | format(found.high) }}</span>{% endmacro %}
+<h3>What people said, 0 to 10</h3>
+<table class="plain"><thead><tr><th>source</th><th>ratings</th><th>image quality</th><th>label fits</th></tr></thead>
+<tbody>{% for row in human %}<tr><td>{{ row.source }}</td><td>{{ row.n }}</td><td>{{ said(row.image_quality) }}</td><td>{{ said(row.label_match) }}</td></tr>{% endfor %}</tbody></table>
+{% endif %}
+"""  # noqa: E501
 
     def content(self, material: ReportData) -> dict[str, Any] | None:
         """Give a row per score; the best of each is marked, many classes are folded."""

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfkit.metrics.generated_images import Generated
-from lfkit.metrics.labels.run_summary import summary_of
+from lfkit.metrics.labels.summarize import summary_of
 from lfkit.report.image_tiles import Album
 from lfkit.runs.run import Run
+from lfkit.runs.run_summary import RunSummary
 
 
 @dataclass(eq=False)
@@ -38,16 +39,19 @@ class ReportData:
         return self.run.config.class_names
 
     @cached_property
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> RunSummary:
         """What is known of functions and labels, as `lfkit analyze` says it."""
-        run = replace(self.run, stored=self.stored)
-        return run.stored | summary_of(run)
+        return summary_of(replace(self.run, stored=self.stored))
 
     @cached_property
-    def stored(self) -> dict[str, Any]:
+    def stored(self) -> RunSummary:
         """What `lfkit apply` found, without what it scored by other true classes."""
         stored = self.run.stored
-        return stored if self.run.own_truth else stored | {"baselines": []}
+        return (
+            stored
+            if self.run.own_truth
+            else replace(stored, baselines=(), baseline=None)
+        )
 
     @cached_property
     def reference(self) -> NDArray[np.int64]:
@@ -86,12 +90,14 @@ class Section(ABC):
 
     Attributes
     ----------
-    name : its anchor, and the name of its template.
+    name : its anchor.
     title : its heading.
+    template : HTML, as Jinja reads it; templates/tiles.html shows images.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
+    template: ClassVar[str]
 
     @abstractmethod
     def content(self, material: ReportData) -> dict[str, Any] | None:

@@ -27,6 +27,31 @@ class Trust(Section):
 
     name: ClassVar[str] = "trust"
     title: ClassVar[str] = "Trust in the functions (Θ) and how they depend (Φ)"
+    template: ClassVar[str] = """\
+<p class="faint">Left: the share of a function's votes for a class that the labels of this run confirm; empty where it never votes for it. Right: correlation of two functions' errors against these labels, functions that err alike side by side{% if mean is not none %}; the mean is {{ "%.2f" | format(mean) }}{% endif %}.</p>
+<div class="maps">
+<div class="scroll">
+<table class="heat theta"><thead><tr><th></th>{% for name in classes %}<th class="turn"><span>{{ name }}</span></th>{% endfor %}</tr></thead>
+<tbody>
+{% for row in theta %}
+<tr><th>{{ row.name }}</th>{% for value in row.cells %}{% if value < 0 %}<td class="none"></td>{% else %}<td class="same" style="--v:{{ value | round(3) }}" title="{{ row.name }} for {{ classes[loop.index0] }}: {{ value | percent }}">{{ (100 * value) | round | int }}</td>{% endif %}{% endfor %}</tr>
+{% endfor %}
+</tbody></table>
+</div>
+<div>
+<svg class="phi" viewBox="0 0 {{ m }} {{ m }}" role="img" aria-label="correlation of the functions' errors">
+<rect class="ground" width="{{ m }}" height="{{ m }}"/>
+{% for x, y, kind, strength in cells %}<rect class="{{ kind }}" x="{{ x }}" y="{{ y }}" width="1" height="1" fill-opacity="{{ strength }}"/>{% endfor %}
+<line class="ideal" x1="0" y1="0" x2="{{ m }}" y2="{{ m }}"/>
+</svg>
+<table class="plain"><thead><tr><th>err together most</th><th></th></tr></thead><tbody>
+{% for one, other, strength in pairs %}
+<tr><td>{{ one }}<br>{{ other }}</td><td>{{ strength }}</td></tr>
+{% endfor %}
+</tbody></table>
+</div>
+</div>
+"""  # noqa: E501
 
     def content(self, material: ReportData) -> dict[str, Any] | None:
         """Give both matrices; names in an order that puts alike functions together."""

@@ -122,11 +122,11 @@ class GanNetwork:
     Attributes
     ----------
     generator : (shape, n_classes, z_dim, width, generator) → ImageGenerator.
-    body : (shape, width, generator) → Body.
+    body : made of (shape, width, generator).
     """
 
     generator: Callable[[Shape, int, int, int | None, torch.Generator], ImageGenerator]
-    body: Callable[[Shape, int | None, torch.Generator], Body]
+    body: type[Body]
 
     def make_generator(
         self,

