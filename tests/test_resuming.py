@@ -7,6 +7,7 @@ import sys
 import time
 
 import numpy as np
+import pytest
 from helpers import assert_refused
 
 from lfkit import ABSTAIN, LFApplier, NearestMean, feature, labeling_function
