@@ -324,6 +324,7 @@ def _survives(group: int) -> bool:
 def lfkit() -> None:
     """Run the command line with a network that a CPU trains in seconds."""
     import lfkit.commands.apply_labels
+
     import lfkit.refinement.refiner as refiner
     from lfkit.cli.app import main
     from lfkit.nn import TrainingPlan

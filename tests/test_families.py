@@ -70,12 +70,6 @@ FAMILIES = {
             "training_set",
             "writers",
         },
-        may={
-            "self_labeling": {"self_labeling_step"},  # its training step
-            # Trust in functions, learned as `adp` learns it.
-            "adp_paper": {"adp.lf_weights"},
-            "jgan": {"adp.lf_weights"},
-        },
     ),
     "generators.gan.networks": Family({"gan_network"}),
     "report.sections": Family({"section"}),

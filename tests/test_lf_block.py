@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from lfkit import ABSTAIN, LFApplier, Votes, feature, labeling_function
-from lfkit.generators.adp.lf_weights import LFWeights, rows_of
+from lfkit.generators.adp.lf_weights import LFWeights
 from lfkit.generators.adp_paper.heads import DependencyJudge, ParameterHeads
 from lfkit.generators.lf_votes.batch_votes import BatchVotes
 from lfkit.generators.lf_votes.dependency_matrix import (
@@ -13,6 +13,7 @@ from lfkit.generators.lf_votes.dependency_matrix import (
     algorithm_1,
     row_stochastic,
 )
+from lfkit.generators.lf_votes.vote_tensors import rows_of
 from lfkit.generators.lf_votes.weighted_vote import aggregated, perplexity
 
 

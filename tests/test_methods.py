@@ -11,7 +11,7 @@ from lfkit.errors import InputError
 from lfkit.generators import GENERATORS, Acgan, AdpPaper, JGan, SelfLabeling, SsInfoGan
 from lfkit.generators.gan import PairGan, RealImages, StepHooks
 from lfkit.generators.gan.config import GanConfig
-from lfkit.generators.self_labeling_step import SelfLabelingStep
+from lfkit.generators.self_labeling import SelfLabelingStep
 from lfkit.generators.ss_infogan import LabeledRows
 from lfkit.generators.training_set import checked_task
 from lfkit.nn.spectral_norm import Spectral
@@ -123,9 +123,9 @@ def test_labels_are_given_agreed_on_or_foreseen():
     assert weights.tolist() == [1, 0, 1, 0, 0, 1]
     assert labels.argmax(dim=1)[[0, 2, 5]].tolist() == [0, 0, 0]
     assert figures["share_labeled"].item() == pytest.approx(0.5)
-    trained.asked.artificial_on_labeled = True
+    trained.settings.artificial_on_labeled = True
     assert trained.labels(rows, images, now)[0][5].tolist() == [0.5, 0.5]
-    trained.asked.self_label = False
+    trained.settings.self_label = False
     assert trained.labels(rows, images, now)[1].tolist() == [0, 0, 1, 1, 1, 1]
 
 

@@ -95,6 +95,57 @@ def test_a_feature_that_is_given_up_takes_its_functions_with_it(tmp_path):
         LFApplier([trusts], n_workers=2, lf_timeout=0.1).apply(IMAGES)
 
 
+def test_a_feature_that_was_killed_is_computed_again_when_it_has_more_time(tmp_path):
+    @feature
+    def naps_on_black(image):
+        if image.max() == 0:
+            time.sleep(0.8)
+        return 1.0
+
+    @feature(of=[naps_on_black])
+    def doubled(value):
+        return 2 * value
+
+    @labeling_function(classes=[0], features=[doubled])
+    def trusts(value):
+        return 0
+
+    store = RunStore(tmp_path)
+    hurried = LFApplier([trusts, dark_is_zero], n_workers=1, lf_timeout=0.3)
+    assert hurried.apply(IMAGES, store=store).hard[0, 0] == -1
+    assert dict(hurried.report_.faults["naps_on_black"].counts) == {"timed out": 1}
+    again = LFApplier([trusts, dark_is_zero], n_workers=1, lf_timeout=0.3)
+    assert again.apply(IMAGES, store=store).hard[0, 0] == -1
+    assert again.report_.n_calls == again.report_.n_feature_values == 0
+    patient = LFApplier([trusts, dark_is_zero], n_workers=1, lf_timeout=20)
+    assert (patient.apply(IMAGES, store=store).hard[:, 0] == 0).all()
+    assert not patient.report_.faults
+    assert patient.report_.n_calls == 30  # `trusts` alone
+
+
+@pytest.mark.parametrize("n_workers", [0, 1])
+def test_a_failing_feature_counts_where_only_features_read_it(n_workers, tmp_path):
+    @feature
+    def fails_on_black(image):
+        return 1.0 / image.max().item()
+
+    @feature(of=[fails_on_black])
+    def doubled(value):
+        return 2 * value
+
+    @labeling_function(classes=[0], features=[doubled])
+    def trusts(value):
+        return 0
+
+    for _ in range(2):
+        applier = LFApplier([trusts], n_workers=n_workers)
+        votes = applier.apply(IMAGES, store=RunStore(tmp_path)).hard[:, 0]
+        assert votes.tolist() == [-1] + 29 * [0]
+        kinds = {"fails_on_black": {"raised ZeroDivisionError": 1}}
+        found = applier.report_.faults.items()
+        assert {name: dict(faults.counts) for name, faults in found} == kinds
+
+
 class _Flaky(ArraySource):
     """The first image cannot be read the first time."""
 

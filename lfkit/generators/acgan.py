@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from lfkit.generators.classifier_gan import JudgedGenerator
+from lfkit.generators.gan import PairGan, StepHooks
 from lfkit.generators.gan.config import GanConfig
 from lfkit.generators.training_set import TrainingSet
-
-if TYPE_CHECKING:
-    from lfkit.generators.gan import PairGan
 
 _PLAN = GanConfig(images_first=0.0, join="classifier")
 
@@ -48,7 +44,6 @@ class Acgan(JudgedGenerator):
         self.device = device
 
     def _begin(self, task: TrainingSet) -> PairGan:
-        from lfkit.generators.gan import PairGan, StepHooks
 
         return PairGan(
             self._real(task),

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from lfkit.data.image_tensors import to_pixels
 from lfkit.data.votes import Votes
+from lfkit.generators.gan import LabelClassifier, RealImages
 from lfkit.generators.gan.config import check_choice
 from lfkit.generators.gan_generator import GanGenerator
+from lfkit.generators.trained_gan import TrainedGan
 from lfkit.generators.training_set import Progress, TrainingSet
-
-if TYPE_CHECKING:
-    import torch
-
-    from lfkit.generators.gan import RealImages
 
 _MATCHED = 10_000  # images
 
@@ -49,8 +47,6 @@ class ClassifiedGenerator(GanGenerator):
 
     def _real(self, task: TrainingSet) -> RealImages:
         """Put real images and the labels that it may learn from on the device."""
-        from lfkit.generators.gan import RealImages
-
         real = RealImages(task.images, task.n_classes, self.device, fixed=True)
         used = task.is_labeled & (self.real_labels != "none")
         real.set_pairs(task.proba * used[:, None], used.astype(np.float64))
@@ -99,8 +95,6 @@ class JudgedGenerator(ClassifiedGenerator):
     joins: ClassVar[tuple[str, ...]] = ("classifier", "multi-hinge")
 
     def _new_made(self, shape: tuple[int, int, int], n_classes: int) -> Any:
-        from lfkit.generators.gan import LabelClassifier
-        from lfkit.generators.trained_gan import TrainedGan
 
         reader = LabelClassifier(shape, n_classes, self.plan)
         return TrainedGan(shape, n_classes, self.plan, self.device, reader=reader)
@@ -108,7 +102,6 @@ class JudgedGenerator(ClassifiedGenerator):
     def _finish(
         self, trained: Any, task: TrainingSet, progress: Progress | None
     ) -> None:
-        from lfkit.generators.gan import LabelClassifier
 
         self.made_ = self._new_made(task.shape, task.n_classes)
         self.made_.maker.load_state_dict(trained.average.module.state_dict())

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from lfkit.data.image_tensors import to_pixels
 from lfkit.data.votes import Votes
 from lfkit.errors import InputError
 from lfkit.generators.generator import JointGenerator
+from lfkit.generators.lf_votes.batch_votes import BatchVotes
 from lfkit.generators.samples import Samples
+from lfkit.generators.trained_gan import TrainedGan
 from lfkit.generators.training_set import TrainingSet
-
-if TYPE_CHECKING:
-    import torch
-
-    from lfkit.generators.lf_votes.batch_votes import BatchVotes
-    from lfkit.generators.trained_gan import TrainedGan
-    from lfkit.labeling.labeling_function import LabelingFunction
-
+from lfkit.labeling.labeling_function import LabelingFunction
+from lfkit.nn.training_loop import mixed_seed
 
 _SHOWN = 12  # images of each class
 
@@ -37,8 +34,6 @@ class GanGenerator(JointGenerator):
 
         Code is not saved: after `load` a generator knows no function.
         """
-        from lfkit.generators.lf_votes.batch_votes import BatchVotes
-
         if self.functions == "never":
             raise InputError(
                 f"{type(self).__name__} lets no labeling function vote on its images."
@@ -67,8 +62,6 @@ class GanGenerator(JointGenerator):
         Twelve images of each class, of the same noise; the other codes are 0. Where
         classes are not asked for, as many rows without a label.
         """
-        import torch
-
         self._check_fitted()
         n = self.plan.n_codes
         if not n:
@@ -100,14 +93,10 @@ class GanGenerator(JointGenerator):
         return classes
 
     def _new_made(self, shape: tuple[int, int, int], n_classes: int) -> TrainedGan:
-        from lfkit.generators.trained_gan import TrainedGan
 
         return TrainedGan(shape, n_classes, self.plan, self.device)
 
     def _preview(self, trained: Any, task: TrainingSet, step: int) -> Samples:
-        import torch
-
-        from lfkit.nn.training_loop import mixed_seed
 
         # The same noise each time: one sees the same images become better.
         seed = mixed_seed(self.random_state, 10)

@@ -7,9 +7,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
@@ -21,14 +22,13 @@ from lfkit.generators.gan.config import JOINS, GanConfig, check_choice
 from lfkit.generators.samples import Samples, Wanted, joined, none_of
 from lfkit.generators.training.final_check import advice, what_is_broken
 from lfkit.generators.training_set import Progress, TrainingSet, checked_task
+from lfkit.labeling.labeling_function import LabelingFunction
+from lfkit.nn import Checkpoints, Journal, Trainable, run_steps, seconds_per_step
+from lfkit.nn.compute import usual
+from lfkit.nn.training_loop import mixed_seed
 from lfkit.runs.reading import read_sealed, reading, sealed
 from lfkit.runs.store import write_atomically
-
-if TYPE_CHECKING:
-    import torch
-
-    from lfkit.labeling.labeling_function import LabelingFunction
-    from lfkit.nn import Checkpoints, Journal, Trainable
+from lfkit.runs.tensors import read_tensors, tensor_bytes
 
 # Images are made so many at a time, each block from its own seed: how many are asked
 # for, and where a run was stopped, changes none of them.
@@ -106,9 +106,6 @@ class JointGenerator(BaseEstimator, ABC):
         ------
         TrainingError : losses, weights or images are not finite.
         """
-        from lfkit.nn import run_steps
-        from lfkit.nn.compute import usual
-
         self.check(has_functions=bool(lfs))
         task = checked_task(images, votes, proba, lfs, class_prior, seed_proba)
         with usual(self.device, half=False).on_its_threads():
@@ -176,8 +173,6 @@ class JointGenerator(BaseEstimator, ABC):
         -------
         seconds of a step on images alone, and of one on pairs.
         """
-        from lfkit.nn import seconds_per_step
-
         self.check(has_functions=bool(lfs))
         task = checked_task(images, votes, proba, lfs, None, None)
         trained, first = self._begin(task), self.plan.first_pair
@@ -283,8 +278,6 @@ class JointGenerator(BaseEstimator, ABC):
 
     def save(self, directory: Path) -> None:
         """Write config.json and weights.safetensors."""
-        from lfkit.runs.tensors import tensor_bytes
-
         self._check_fitted()
         tensors = {
             f"{owner}.{name}": value.detach().cpu().numpy()
@@ -305,10 +298,6 @@ class JointGenerator(BaseEstimator, ABC):
     @classmethod
     def load(cls, directory: Path, *, device: str = "cpu") -> Self:
         """Read what `save` wrote; no code is run."""
-        import torch
-
-        from lfkit.runs.tensors import read_tensors
-
         path = directory / "config.json"
         config = read_config(directory)
         if config["generator"] != cls.__name__ or config.get("format") != _FORMAT:
@@ -429,10 +418,6 @@ class JointGenerator(BaseEstimator, ABC):
         self, number: int, classes: NDArray[np.int64] | None, random_state: int
     ) -> Iterator[Samples]:
         """Yield full blocks, one after another, for one block that is asked for."""
-        import torch
-
-        from lfkit.nn.training_loop import mixed_seed
-
         known = self.prior_
         for attempt in range(_MOST_TRIES + 1):
             seed = mixed_seed(random_state, number + 1, attempt)
@@ -466,8 +451,6 @@ class JointGenerator(BaseEstimator, ABC):
 
     def _not_finite_weights(self) -> str:
         """Name the first weights that are not all finite, or ""."""
-        import torch
-
         for owner, module in self._modules().items():
             for name, value in module.state_dict().items():
                 if value.is_floating_point() and not bool(torch.isfinite(value).all()):

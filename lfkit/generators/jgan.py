@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from sklearn.decomposition import PCA
+from torch.nn.utils import skip_init
 
 from lfkit.classifiers import ShrinkageLDA
 from lfkit.errors import InputError
+from lfkit.features.feature import extract
+from lfkit.features.imagenet import efficientnet_features
+from lfkit.generators.gan import PairGan, RealImages
 from lfkit.generators.gan.config import GanConfig, check_choice, check_number
 from lfkit.generators.gan_generator import GanGenerator
+from lfkit.generators.lf_votes.vote_tensors import weights_of
+from lfkit.generators.trained_gan import TrainedGan
 from lfkit.generators.training_set import Progress, TrainingSet
-
-if TYPE_CHECKING:
-    import torch
-
-    from lfkit.generators.gan import PairGan
-    from lfkit.generators.trained_gan import TrainedGan
 
 # A quicker head makes sure labels before it knows which, and is found out by that.
 _PLAN = GanConfig(
@@ -93,7 +95,6 @@ class JGan(GanGenerator):
             )
 
     def _begin(self, task: TrainingSet) -> PairGan:
-        from lfkit.generators.gan import PairGan, RealImages
 
         rows, group = self._label_rows(task)
         self._width = rows.shape[1], group
@@ -127,7 +128,6 @@ class JGan(GanGenerator):
         if self.targets == "votes":
             if not task.votes.n_functions:
                 raise InputError("targets is 'votes', and no function has voted.")
-            from lfkit.generators.adp.lf_weights import weights_of
 
             parts = []
             for part in weights_of(task.votes):
@@ -144,8 +144,6 @@ class JGan(GanGenerator):
 
     def _decoder(self, rows: NDArray[np.float32], task: TrainingSet) -> torch.nn.Linear:
         """Fit what tells the class of a label that is none."""
-        import torch
-
         rng = np.random.default_rng([self.random_state, 8])
         known = rng.permutation(np.flatnonzero(task.is_labeled))[:_MOST_DECODED]
         model = ShrinkageLDA().fit(rows[known], task.proba[known])
@@ -157,7 +155,6 @@ class JGan(GanGenerator):
         return found
 
     def _new_made(self, shape: tuple[int, int, int], n_classes: int) -> TrainedGan:
-        from lfkit.generators.trained_gan import TrainedGan
 
         n_labels, group = self._width
         made = TrainedGan(
@@ -188,11 +185,6 @@ def _whitened(
     images: NDArray[np.uint8], n_components: int, device: str
 ) -> NDArray[np.float32]:
     """Give frozen features by their first directions, each of variance 1, (n, d)."""
-    from sklearn.decomposition import PCA
-
-    from lfkit.features.feature import extract
-    from lfkit.features.imagenet import efficientnet_features
-
     features = extract([efficientnet_features], images, device=device)
     rows = features[efficientnet_features]
     most = min(n_components, *rows.shape)
@@ -201,8 +193,6 @@ def _whitened(
 
 
 def _linear(inside: int, outside: int) -> torch.nn.Linear:
-    import torch
-    from torch.nn.utils import skip_init
 
     layer: torch.nn.Linear = skip_init(  # type: ignore[no-untyped-call]
         torch.nn.Linear, inside, outside
@@ -211,6 +201,5 @@ def _linear(inside: int, outside: int) -> torch.nn.Linear:
 
 
 def _classes(decoder: torch.nn.Linear, labels: torch.Tensor) -> torch.Tensor:
-    import torch
 
     return torch.softmax(decoder(labels.float()), dim=1)

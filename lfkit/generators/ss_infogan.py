@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from lfkit.errors import InputError
 from lfkit.generators.classifier_gan import JudgedGenerator
+from lfkit.generators.gan import PairGan, StepHooks
 from lfkit.generators.gan.config import GanConfig, check_number
 from lfkit.generators.training_set import TrainingSet
-
-if TYPE_CHECKING:
-    import torch
-
-    from lfkit.generators.gan import PairGan
 
 # Image : class : codes as 1 : 2 : .8, as in the authors' code.
 _PLAN = GanConfig(
@@ -72,7 +67,6 @@ class SsInfoGan(JudgedGenerator):
             )
 
     def _begin(self, task: TrainingSet) -> PairGan:
-        from lfkit.generators.gan import PairGan, StepHooks
 
         real = self._real(task)
         labeled = real.weights.cpu().numpy() > 0
@@ -107,8 +101,6 @@ class LabeledRows:
 
     def __call__(self, number: int, batch: int) -> torch.Tensor:
         """Draw rows of the batch of a number, (batch,)."""
-        import torch
-
         rng = np.random.default_rng([self.random_state, 2, number])
         pool = self.others if rng.random() < self.share(number) else self.labeled
         return torch.from_numpy(rng.choice(pool, batch)).to(self.device)

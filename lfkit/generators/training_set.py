@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lfkit.data.votes import Votes
 from lfkit.errors import DataError
-
-if TYPE_CHECKING:
-    from lfkit.labeling.labeling_function import LabelingFunction
-
+from lfkit.labeling.labeling_function import LabelingFunction
 
 Progress = Callable[[int, int], None]  # (done, of how many)
 

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from lfkit.generators.gan import PairGan, RealImages
 from lfkit.generators.gan.config import GanConfig
 from lfkit.generators.gan_generator import GanGenerator
 from lfkit.generators.training_set import Progress, TrainingSet
-
-if TYPE_CHECKING:
-    import torch
-
-    from lfkit.generators.gan import PairGan
 
 _PLAN = GanConfig(images_first=0.0)
 
@@ -53,7 +50,6 @@ class TwoStage(GanGenerator):
         return True
 
     def _begin(self, task: TrainingSet) -> PairGan:
-        from lfkit.generators.gan import PairGan, RealImages
 
         k = task.n_classes
         real = RealImages(task.images, k, self.device)

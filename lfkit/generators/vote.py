@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from lfkit.aggregators.aggregate import make_aggregator
 from lfkit.data.votes import ABSTAIN, Votes
+from lfkit.generators.gan import PairGan, RealImages
 from lfkit.generators.gan.config import GanConfig
 from lfkit.generators.gan_generator import GanGenerator
 from lfkit.generators.training_set import Progress, TrainingSet
-
-if TYPE_CHECKING:
-    import torch
-
-    from lfkit.generators.gan import PairGan
-    from lfkit.labeling.labeling_function import LabelingFunction
+from lfkit.labeling.labeling_function import LabelingFunction
 
 _PLAN = GanConfig(labels="none")
 
@@ -67,7 +64,6 @@ class Vote(GanGenerator):
         )
 
     def _begin(self, task: TrainingSet) -> PairGan:
-        from lfkit.generators.gan import PairGan, RealImages
 
         real = RealImages(task.images, task.n_classes, self.device)
         return PairGan(real, task.shape, self.plan, self.random_state, self.device)

@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -159,8 +161,6 @@ class ParquetWriter(Writer):
     """One Parquet file: image (PNG bytes and path), label, confidence, p_<class>."""
 
     def _join(self, blocks: Iterator[dict[str, NDArray[Any]]]) -> list[Path]:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
 
         path = self.out / "generated.parquet"
         kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])

@@ -1,4 +1,4 @@
-"""Labels from votes, made better by looking at the images: a pipeline of stages."""
+"""Refinement: labels improved by looking at the images, in stages."""
 
 from lfkit.refinement.feature_sets import ArrayViews as ArrayViews
 from lfkit.refinement.feature_sets import PixelViews as PixelViews

@@ -6,22 +6,20 @@ Pal & Balasubramanian, CVPR 2018.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from lfkit.data.votes import Votes
 from lfkit.errors import InputError
+from lfkit.generators.adp.adp_step import AdpStep
+from lfkit.generators.adp.lf_weights import LFWeights
+from lfkit.generators.adp.settings import AdpSettings
 from lfkit.generators.gan.config import GanConfig, check_choice, check_number
 from lfkit.generators.gan_generator import GanGenerator
 from lfkit.generators.training_set import Progress, TrainingSet
-
-if TYPE_CHECKING:
-    import torch
-
-    from lfkit.generators.adp.adp_step import AdpStep
-    from lfkit.generators.adp.lf_weights import LFWeights
 
 _PLAN = GanConfig()
 NOISE = ("gate", "confusion", "none")
@@ -129,18 +127,12 @@ class Adp(GanGenerator):
             )
 
     @property
-    def votes_every(self) -> int:
-        """Steps between two votes of the functions on generated images."""
-        return self.surrogate_every if self.surrogate else self.lf_every
-
-    @property
     def _period(self) -> int:
-        return self.votes_every
+        return AdpSettings(**self.get_params(deep=False)).votes_every
 
     def _begin(self, task: TrainingSet) -> AdpStep:
-        from lfkit.generators.adp.adp_step import AdpStep
 
-        return AdpStep(task, self)
+        return AdpStep(task, AdpSettings(**self.get_params(deep=False)))
 
     def _finish(
         self, trained: AdpStep, task: TrainingSet, progress: Progress | None
@@ -186,7 +178,6 @@ class Adp(GanGenerator):
     def _draw(
         self, classes: NDArray[np.int64], generator: torch.Generator
     ) -> tuple[torch.Tensor, NDArray[np.float64], NDArray[np.float64]]:
-        import torch
 
         images, proba = self.made_.draw(classes, generator)
         labels = proba.argmax(axis=1)
@@ -216,7 +207,6 @@ class Adp(GanGenerator):
         return super()._settings() | {"lfs": list(self.lf_names_)}
 
     def _restore(self, settings: Mapping[str, Any]) -> None:
-        from lfkit.generators.adp.lf_weights import LFWeights
 
         super()._restore(settings)
         self.lf_names_ = tuple(settings["lfs"])

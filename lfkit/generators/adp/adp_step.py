@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from lfkit.generators.adp.lf_weights import LFWeights, rows_of
+from lfkit.generators.adp.lf_weights import LFWeights
+from lfkit.generators.adp.settings import AdpSettings
 from lfkit.generators.adp.surrogate_training import SurrogateStep
 from lfkit.generators.gan import PairGan, RealImages, StepHooks
 from lfkit.generators.gan.batches import Regularizer
 from lfkit.generators.gan.optimizers import backward
 from lfkit.generators.lf_votes.batch_votes import BatchVotes
+from lfkit.generators.lf_votes.vote_tensors import rows_of
 from lfkit.generators.training_set import TrainingSet
 from lfkit.nn import StepContext
 from lfkit.nn.state_tensors import begin_state, named_tensors
-
-if TYPE_CHECKING:
-    from lfkit.generators.adp.adp import Adp
 
 _TRUST_RATE = 0.01
 
@@ -35,9 +34,9 @@ class AdpStep:
     trust : Θ̄ and Φ̄.
     """
 
-    def __init__(self, task: TrainingSet, asked: Adp) -> None:
-        self.task, self.asked = task, asked
-        device, k = asked.device, task.n_classes
+    def __init__(self, task: TrainingSet, settings: AdpSettings) -> None:
+        self.task, self.settings = task, settings
+        device, k = settings.device, task.n_classes
         # Seeds judge what Θ and Φ add: these must not have learned from them, neither
         # where they begin nor in training.
         seeds = task.votes.seed_rows
@@ -53,36 +52,40 @@ class AdpStep:
         )
         begin_state(self.optimizer)
         self.block = (
-            BatchVotes(task.lfs, k, device) if task.lfs and asked.trust else None
+            BatchVotes(task.lfs, k, device) if task.lfs and settings.trust else None
         )
         self.real = RealImages(task.images, k, device)
         self._choose_pairs()
         self.surrogate: SurrogateStep | None = None
         regularizer: Regularizer | None = None
-        if self.block is not None and asked.surrogate:
-            self.surrogate = SurrogateStep(task, asked, self.real, self.trust)
-            if asked.consistency:
+        if self.block is not None and settings.surrogate:
+            self.surrogate = SurrogateStep(task, settings, self.real, self.trust)
+            if settings.consistency:
                 regularizer = self.surrogate.disagreement
         self.gan = PairGan(
             self.real,
             task.shape,
-            asked.plan,
-            asked.random_state,
+            settings.plan,
+            settings.random_state,
             device,
             StepHooks(regularizer),
         )
 
     def step(self, now: StepContext) -> dict[str, torch.Tensor]:
         """Take one step of the pair of networks; now and then one of Θ and Φ."""
-        asked, first = self.asked, self.asked.plan.first_pair
+        settings, first = self.settings, self.settings.plan.first_pair
         figures = self.gan.step(now)
         if self.surrogate is not None and self.surrogate.is_due(now):
             figures |= self.surrogate.learn(now)
         if now.step < first:
             return figures
-        if self.block is not None and now.step % asked.votes_every == 0:
+        if self.block is not None and now.step % settings.votes_every == 0:
             figures |= self._trust_step(self.block, now)
-        if asked.trust and now.step > first and now.step % asked.refresh_every == 0:
+        if (
+            settings.trust
+            and now.step > first
+            and now.step % settings.refresh_every == 0
+        ):
             self.judge_mixture()
             self._choose_pairs()
             self.gan.pairs_changed()
@@ -104,7 +107,7 @@ class AdpStep:
     def judge_mixture(self) -> None:
         """Let the seeds decide how much Θ and Φ add to the label model."""
         votes, seeds = self.task.votes.seed_out_of_fold, self.task.votes.seed_labels
-        if not (self.asked.trust and self.seeds_can_judge):
+        if not (self.settings.trust and self.seeds_can_judge):
             return
         if votes is not None and self.task.seed_proba is not None:
             assert seeds is not None
@@ -120,7 +123,7 @@ class AdpStep:
         self, block: BatchVotes, now: StepContext
     ) -> dict[str, torch.Tensor]:
         """Learn from votes whose right answer is known, made and real."""
-        n = self.asked.lf_batch
+        n = self.settings.lf_batch
         made, meant = self.gan.made.images[:n], self.gan.made.meant
         assert meant is not None
         meant = meant[:n]
@@ -128,13 +131,13 @@ class AdpStep:
         figures = {}
         if self.surrogate is not None:
             figures = self.surrogate.check(made, votes, now)
-        rng = np.random.default_rng([self.asked.random_state, 6, now.step])
+        rng = np.random.default_rng([self.settings.random_state, 6, now.step])
         rows = np.sort(rng.choice(self.others, size=4 * n))
         real_votes = rows_of(self.task.votes, rows).to(made.device)
         known = torch.from_numpy(self.task.proba[rows].astype(np.float32))
-        loss = self.trust.loss(votes, meant, self.asked.anchor)
+        loss = self.trust.loss(votes, meant, self.settings.anchor)
         loss = loss + self.trust.loss(
-            real_votes, known.to(made.device), self.asked.anchor
+            real_votes, known.to(made.device), self.settings.anchor
         )
         self.optimizer.zero_grad(set_to_none=True)
         backward(loss, self.trust)
@@ -154,7 +157,7 @@ class AdpStep:
 
     def _posteriors(self) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
         """Give the label model's posteriors with the block's word, and that word."""
-        if not self.asked.trust:
+        if not self.settings.trust:
             return self.task.proba, None
         voted = self.trust.evidence(self.task.votes)
         mixed = self.trust.mixed(self.task.proba, voted)
@@ -170,9 +173,9 @@ class AdpStep:
             sure = sure * voted[np.arange(len(labels)), labels]
         known = self.task.is_labeled
         named = np.eye(proba.shape[1])[labels] * known[:, None]
-        if self.asked.noise == "gate":
-            self.real.set_pairs(named, surest(sure, labels, known, self.asked.gate))
-        elif self.asked.noise == "confusion":
+        if self.settings.noise == "gate":
+            self.real.set_pairs(named, surest(sure, labels, known, self.settings.gate))
+        elif self.settings.noise == "confusion":
             self.real.set_pairs(named, known * 1.0, confusion(proba[known]))
         else:
             self.real.set_pairs(named, known * 1.0)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import nn
 
-from lfkit.data.votes import ABSTAIN, Votes
+from lfkit.data.votes import Votes
 from lfkit.generators.lf_votes.dependency_matrix import agreement, row_stochastic
+from lfkit.generators.lf_votes.vote_tensors import ROWS_AT_ONCE, weights_of
 from lfkit.generators.lf_votes.weighted_vote import aggregated, perplexity
 
-_ROWS_AT_ONCE = 4096  # (rows, m, k) in memory: 11 MB with 66 functions of 10 classes
 _FLOOR = 1e-4  # of a share: a class that no function names is not impossible
 # How much of the block's word is mixed into the label model's, to choose from.
 _MIXTURES = (0.0, 0.25, 0.5, 1.0, 2.0)
@@ -156,28 +154,6 @@ class LFWeights(nn.Module):
         return float(self.mixture)
 
 
-def weights_of(votes: Votes) -> Iterator[torch.Tensor]:
-    """Yield votes as weights, (rows, m, k) float32, a few thousand rows at a time."""
-    for start in range(0, len(votes), _ROWS_AT_ONCE):
-        yield rows_of(votes, slice(start, start + _ROWS_AT_ONCE))
-
-
-def rows_of(votes: Votes, rows: slice | NDArray[np.int64]) -> torch.Tensor:
-    """Give some rows of votes as weights, (r, m, k) float32, zeros = abstain."""
-    hard = torch.from_numpy(np.asarray(votes.hard[rows], np.int64))
-    found = F.one_hot(hard.clamp_min(0), votes.n_classes).float()
-    found = found * (hard != ABSTAIN)[..., None]
-    if votes.allowed is not None:  # a set of classes: its parts are equally likely
-        sets = torch.from_numpy(np.asarray(votes.allowed[rows], np.float32))
-        size = sets.sum(dim=2, keepdim=True)
-        found = torch.where(size > 1, sets / size.clamp_min(1), found)
-    if votes.soft is not None:
-        soft = torch.from_numpy(np.asarray(votes.soft[rows], np.float32))
-        total = soft.sum(dim=2, keepdim=True)
-        found = torch.where(total > 0, soft / total.clamp_min(1e-12), found)
-    return found
-
-
 def _first_look(
     votes: Votes, proba: NDArray[np.floating]
 ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -186,7 +162,7 @@ def _first_look(
     right, said = torch.zeros(m, dtype=torch.float64), torch.zeros(m).double()
     both, equal = torch.zeros(m, m).double(), torch.zeros(m, m).double()
     for number, part in enumerate(weights_of(votes)):
-        start = number * _ROWS_AT_ONCE
+        start = number * ROWS_AT_ONCE
         known = torch.from_numpy(np.array(proba[start : start + len(part)], np.float32))
         says = part.sum(dim=2)
         right += torch.einsum("nmk,nk->m", part, known).double()

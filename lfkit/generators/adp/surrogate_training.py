@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lfkit.generators.adp.lf_weights import LFWeights, rows_of
+from lfkit.generators.adp.lf_weights import LFWeights
+from lfkit.generators.adp.settings import AdpSettings
 from lfkit.generators.adp.surrogate import Surrogate
 from lfkit.generators.gan import RealImages
 from lfkit.generators.gan.optimizers import backward
+from lfkit.generators.lf_votes.vote_tensors import rows_of
 from lfkit.generators.training_set import TrainingSet
 from lfkit.nn import StepContext
 from lfkit.nn.distributed import distributed
 from lfkit.nn.state_tensors import begin_state, named_tensors
 from lfkit.nn.training_loop import mixed_seed
-
-if TYPE_CHECKING:
-    from lfkit.generators.adp.adp import Adp
 
 _RATE = 2e-3
 _BATCH = 32  # real images, and as many generated ones
@@ -33,22 +30,26 @@ class SurrogateStep:
     """Learns the functions' votes beside a generator, and says what they would say."""
 
     def __init__(
-        self, task: TrainingSet, asked: Adp, real: RealImages, trust: LFWeights
+        self,
+        task: TrainingSet,
+        settings: AdpSettings,
+        real: RealImages,
+        trust: LFWeights,
     ) -> None:
-        self.task, self.asked, self.real, self.trust = task, asked, real, trust
-        drawn = torch.Generator().manual_seed(mixed_seed(asked.random_state, 7))
+        self.task, self.settings, self.real, self.trust = task, settings, real, trust
+        drawn = torch.Generator().manual_seed(mixed_seed(settings.random_state, 7))
         self.network = Surrogate(
             task.shape,
             len(task.lfs),
             task.n_classes,
-            n_memory=_REMEMBERED * asked.lf_batch,
+            n_memory=_REMEMBERED * settings.lf_batch,
             generator=drawn,
-        ).to(asked.device)
+        ).to(settings.device)
         self.optimizer = torch.optim.AdamW(
             self.network.network.parameters(), lr=_RATE, fused=True
         )
         begin_state(self.optimizer)
-        order = np.random.default_rng([asked.random_state, 8]).permutation(
+        order = np.random.default_rng([settings.random_state, 8]).permutation(
             len(task.images)
         )
         n_held = max(1, round(_HELD_OUT * len(order)))
@@ -65,7 +66,7 @@ class SurrogateStep:
 
     def is_due(self, now: StepContext) -> bool:
         """Tell whether it learns in this step."""
-        plan = self.asked.plan
+        plan = self.settings.plan
         is_early = now.step < max(plan.first_pair, plan.n_steps // 4)
         return now.step % (_TAUGHT_EVERY if is_early else _TAUGHT_LATER) == 0
 
@@ -100,27 +101,27 @@ class SurrogateStep:
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Give how unlikely the labels are by the votes foreseen, ().
 
-        The gradient reaches the label, and the images too if that was asked for.
+        The gradient reaches the label, and the images too if that was settings for.
 
         Parameters
         ----------
         label : (n, k) of each generated image.
         """
         self.network.eval().requires_grad_(False)
-        seen = images if self.asked.image_gradient else images.detach()
+        seen = images if self.settings.image_gradient else images.detach()
         voted = self.trust(self.network(seen), fixed=True)
         self.network.requires_grad_(True)
-        # A label head learns what the votes say; a class that was asked for is made
+        # A label head learns what the votes say; a class that was settings for is made
         # so that the votes say it.
         says, heard = (voted, label) if label.requires_grad else (label, voted)
         loss = -(says * heard.clamp_min(1e-4).log()).sum(dim=1).mean()
-        return self.asked.consistency * loss, {"consistency_loss": loss}
+        return self.settings.consistency * loss, {"consistency_loss": loss}
 
     def _real(
         self, rows: NDArray[np.int64], n: int, now: StepContext
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Draw real images and the votes on them."""
-        rng = np.random.default_rng([self.asked.random_state, 9, now.step])
+        rng = np.random.default_rng([self.settings.random_state, 9, now.step])
         return self._votes_on(np.sort(rng.choice(rows, size=n)))
 
     def _votes_on(self, rows: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from lfkit.data.votes import Votes
+from lfkit.generators.adp_paper.paper_step import (
+    LiteralMaker,
+    PaperAdpStep,
+    PaperSettings,
+)
 from lfkit.generators.gan.config import GanConfig, check_choice, check_number
 from lfkit.generators.gan_generator import GanGenerator
+from lfkit.generators.lf_votes.dependency_matrix import row_stochastic
+from lfkit.generators.lf_votes.vote_tensors import weights_of
+from lfkit.generators.lf_votes.weighted_vote import aggregated
 from lfkit.generators.training_set import Progress, TrainingSet
-
-if TYPE_CHECKING:
-    import torch
-
-    from lfkit.generators.adp_paper.paper_step import LiteralMaker, PaperAdpStep
 
 # Section 4.3: Adam with rate 1e-4 and β₁ .5, batches of 128, two steps of D for one
 # of G.
@@ -116,14 +120,12 @@ class AdpPaper(GanGenerator):
             check_number(name, getattr(self, name), 0)
 
     def _begin(self, task: TrainingSet) -> PaperAdpStep:
-        from lfkit.generators.adp_paper.paper_step import PaperAdpStep
 
-        return PaperAdpStep(task, self)
+        return PaperAdpStep(task, PaperSettings(**self.get_params(deep=False)))
 
     def _finish(
         self, trained: PaperAdpStep, task: TrainingSet, progress: Progress | None
     ) -> None:
-        from lfkit.generators.adp_paper.paper_step import LiteralMaker
 
         averaged = trained.average.module
         assert isinstance(averaged, LiteralMaker)
@@ -140,10 +142,6 @@ class AdpPaper(GanGenerator):
     def _draw(
         self, classes: NDArray[np.int64], generator: torch.Generator
     ) -> tuple[torch.Tensor, NDArray[np.float64], NDArray[np.float64]]:
-        import torch
-
-        from lfkit.generators.lf_votes.dependency_matrix import row_stochastic
-        from lfkit.generators.lf_votes.weighted_vote import aggregated
 
         block = self.bound
         z = torch.randn(
@@ -160,11 +158,6 @@ class AdpPaper(GanGenerator):
     def _predict_proba(
         self, images: NDArray[np.uint8], votes: Votes | None
     ) -> NDArray[np.float64]:
-        import torch
-
-        from lfkit.generators.adp.lf_weights import weights_of
-        from lfkit.generators.lf_votes.dependency_matrix import row_stochastic
-        from lfkit.generators.lf_votes.weighted_vote import aggregated
 
         if votes is None:
             return self.made_.read(images)
@@ -189,9 +182,6 @@ class AdpPaper(GanGenerator):
         }
 
     def _restore(self, settings: Mapping[str, Any]) -> None:
-        import torch
-
-        from lfkit.generators.adp_paper.paper_step import LiteralMaker
 
         super()._restore(settings)
         self.lf_names_ = tuple(settings["lfs"])
@@ -201,6 +191,4 @@ class AdpPaper(GanGenerator):
         if self.theta_.shape != (m,) or self.phi_.shape != (m, m):
             raise ValueError(f"theta and phi are not those of {m} functions")
         nothing = torch.Generator().manual_seed(0)
-        self.maker_ = LiteralMaker(self.shape_, len(self.lf_names_), self, nothing).to(
-            self.device
-        )
+        self.maker_ = LiteralMaker(self.shape_, m, self.plan, nothing).to(self.device)

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lfkit.nn.layers import drawn_linear
+from lfkit.nn.layers import drawn_convolution, drawn_linear
 
 
 class ParameterHeads(nn.Module):
@@ -57,8 +57,6 @@ class DependencyJudge(nn.Module):
         super().__init__()
         self.literal = literal
         if literal:
-            from lfkit.nn.layers import drawn_convolution
-
             self.convolutions = nn.Sequential(
                 drawn_convolution(1, 16, 3, generator), nn.LeakyReLU(0.2),
                 drawn_convolution(16, 16, 3, generator), nn.LeakyReLU(0.2),

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import nn
 
-from lfkit.generators.adp.lf_weights import rows_of
 from lfkit.generators.adp_paper.heads import DependencyJudge, ParameterHeads
 from lfkit.generators.gan import RealImages
+from lfkit.generators.gan.config import GanConfig
 from lfkit.generators.gan.discriminator import Discriminator
 from lfkit.generators.gan.losses import d_loss, g_loss
 from lfkit.generators.gan.networks import GAN_NETWORKS
@@ -21,6 +21,7 @@ from lfkit.generators.lf_votes.dependency_matrix import (
     algorithm_1,
     row_stochastic,
 )
+from lfkit.generators.lf_votes.vote_tensors import rows_of
 from lfkit.generators.lf_votes.weighted_vote import aggregated, perplexity
 from lfkit.generators.training_set import TrainingSet
 from lfkit.nn import StepContext
@@ -30,11 +31,27 @@ from lfkit.nn.spectral_norm import without_spectral
 from lfkit.nn.state_tensors import named_tensors
 from lfkit.nn.training_loop import mixed_seed
 
-if TYPE_CHECKING:
-    from lfkit.generators.adp_paper.adp_paper import AdpPaper
-
 # One matrix per batch, as printed, is one real example a step: D_LFB learns nothing.
 _GROUPS = 8
+
+
+@dataclass(frozen=True)
+class PaperSettings:
+    """The parameters of `AdpPaper`, which documents them."""
+
+    plan: GanConfig
+    real_labels: str
+    fresh_batch: bool
+    soft_labels: bool
+    image_term: bool
+    judge_dependencies: bool
+    dependencies: str
+    dependencies_of: str
+    equation: int
+    theta_anchor: float
+    prior_weight: float
+    random_state: int
+    device: str
 
 
 class LiteralMaker(nn.Module):
@@ -44,11 +61,10 @@ class LiteralMaker(nn.Module):
         self,
         shape: tuple[int, int, int],
         n_lfs: int,
-        asked: AdpPaper,
+        plan: GanConfig,
         generator: torch.Generator,
     ) -> None:
         super().__init__()
-        plan = asked.plan
         self.images = GAN_NETWORKS[plan.network].make_generator(
             shape, z_dim=plan.z_dim, width=plan.width, generator=generator
         )
@@ -66,20 +82,20 @@ class LiteralMaker(nn.Module):
 class PaperAdpStep:
     """Discriminators of pairs and of dependencies, then the generator (Algorithm 2)."""
 
-    def __init__(self, task: TrainingSet, asked: AdpPaper) -> None:
-        self.task, self.asked = task, asked
-        plan, device, k = asked.plan, asked.device, task.n_classes
+    def __init__(self, task: TrainingSet, settings: PaperSettings) -> None:
+        self.task, self.settings = task, settings
+        plan, device, k = settings.plan, settings.device, task.n_classes
         check_batch(plan.batch)
-        drawn = torch.Generator().manual_seed(mixed_seed(asked.random_state, 0))
+        drawn = torch.Generator().manual_seed(mixed_seed(settings.random_state, 0))
         m = len(task.lfs)
-        self.maker = LiteralMaker(task.shape, m, asked, drawn).to(device)
+        self.maker = LiteralMaker(task.shape, m, plan, drawn).to(device)
         body = GAN_NETWORKS[plan.network].make_body(
             task.shape, width=plan.width, generator=drawn
         )
         self.judge = Discriminator(body, k, join=plan.join, generator=drawn).to(device)
         if not plan.spectral_norm:
             without_spectral(self.judge)
-        literal = asked.dependencies == "algorithm-1"
+        literal = settings.dependencies == "algorithm-1"
         self.dependency_judge = DependencyJudge(m, drawn, literal=literal).to(device)
         self.average = Average(self.maker, plan.average)
         self.g_optimizer = adam(self.maker.parameters(), plan.rate_g, plan)
@@ -89,7 +105,7 @@ class PaperAdpStep:
         self.real = RealImages(task.images, k, device)
         known = task.is_labeled
         labels = task.proba
-        if not asked.soft_labels:
+        if not settings.soft_labels:
             labels = np.eye(k)[labels.argmax(axis=1)] * known[:, None]
         self.real.set_pairs(labels, known * 1.0)
         self.prior = torch.from_numpy(task.prior.astype(np.float32)).to(device)
@@ -99,17 +115,17 @@ class PaperAdpStep:
 
     def step(self, now: StepContext) -> dict[str, torch.Tensor]:
         """Take k discriminator steps and one of the generator."""
-        asked = self.asked
+        settings = self.settings
         for optimizer in (self.g_optimizer, self.d_optimizer, self.phi_optimizer):
             for group in optimizer.param_groups:
                 group["lr"] = group["rate"] * now.lr_scale
         self.maker.train()
         figures: dict[str, torch.Tensor] = {}
         made = None
-        for turn in range(asked.plan.n_discriminator):
+        for turn in range(settings.plan.n_discriminator):
             made = self._made(now)
             figures = self._judge_step(now, turn, made)
-        if asked.fresh_batch or made is None:
+        if settings.fresh_batch or made is None:
             made = self._made(now)
         figures |= self._maker_step(made)
         distributed().average_statistics(self.maker)
@@ -140,9 +156,9 @@ class PaperAdpStep:
         """Make as many images as classes, with the labels they get, by equation 9."""
         z = torch.randn(
             len(classes),
-            self.asked.plan.z_dim,
+            self.settings.plan.z_dim,
             generator=generator,
-            device=self.asked.device,
+            device=self.settings.device,
         )
         images, theta, phi = self.average.module(z)
         votes = self.block(images)
@@ -169,20 +185,20 @@ class PaperAdpStep:
 
     def _made(self, now: StepContext) -> tuple[torch.Tensor, ...]:
         """Generate a batch: images, Θ, Φ, votes Λ, label ỹ."""
-        plan = self.asked.plan
+        plan = self.settings.plan
         z = torch.randn(
-            plan.batch, plan.z_dim, generator=now.generator, device=self.asked.device
+            plan.batch, plan.z_dim, generator=now.generator, device=self.settings.device
         )
         images, theta, phi = self.maker(distributed().part(z))
         votes = self.block(images)  # no gradient passes a labeling function
-        used = row_stochastic(phi) if self.asked.equation == 9 else None
+        used = row_stochastic(phi) if self.settings.equation == 9 else None
         return images, theta, phi, votes, aggregated(votes, theta, used, self.prior)
 
     def _judge_step(
         self, now: StepContext, turn: int, made: tuple[torch.Tensor, ...]
     ) -> dict[str, torch.Tensor]:
         images, _, phi, votes, label = (part.detach() for part in made)
-        plan, asked = self.asked.plan, self.asked
+        plan, settings = self.settings.plan, self.settings
         self.judge.train().requires_grad_(True)
         rows = self._rows(now, turn)
         real = self.real.pixels[rows].float().div_(255)
@@ -192,7 +208,7 @@ class PaperAdpStep:
         )
         n = len(rows)
         loss = d_loss(pairs[:n], pairs[n:], plan.loss, weight=weights)
-        if asked.image_term:
+        if settings.image_term:
             loss = (loss + d_loss(alone[:n], alone[n:], plan.loss)) / 2
         self.d_optimizer.zero_grad(set_to_none=True)
         backward(loss, self.judge)
@@ -202,8 +218,8 @@ class PaperAdpStep:
             "real_score": torch.sigmoid(pairs[:n]).mean(),
             "fake_score": torch.sigmoid(pairs[n:]).mean(),
         }
-        if asked.judge_dependencies:
-            if asked.dependencies_of == "real":
+        if settings.judge_dependencies:
+            if settings.dependencies_of == "real":
                 votes = rows_of(self.task.votes, rows.cpu().numpy()).to(votes.device)
             seen = self._matrices(votes)
             made_phi = _grouped(phi)
@@ -217,24 +233,24 @@ class PaperAdpStep:
 
     def _maker_step(self, made: tuple[torch.Tensor, ...]) -> dict[str, torch.Tensor]:
         images, theta, phi, _, label = made
-        plan, asked = self.asked.plan, self.asked
+        plan, settings = self.settings.plan, self.settings
         self.judge.eval().requires_grad_(False)
         self.dependency_judge.requires_grad_(False)
         alone, pairs, _ = self.judge(images, label)
         loss = g_loss(pairs, plan.loss)
-        if asked.image_term:
+        if settings.image_term:
             loss = (loss + g_loss(alone, plan.loss)) / 2
-        if asked.judge_dependencies:
+        if settings.judge_dependencies:
             scores = self.dependency_judge(_grouped(phi))
             loss = loss + g_loss(scores, plan.loss)
-        if asked.theta_anchor:
+        if settings.theta_anchor:
             even = torch.full_like(theta, 1 / theta.shape[1])
             moved = (theta * (theta / even).clamp_min(1e-12).log()).sum(dim=1).mean()
-            loss = loss + asked.theta_anchor * moved
-        if asked.prior_weight:
+            loss = loss + settings.theta_anchor * moved
+        if settings.prior_weight:
             mean = label.mean(dim=0).clamp_min(1e-6)
             away = (mean * (mean / self.prior.clamp_min(1e-6)).log()).sum()
-            loss = loss + asked.prior_weight * away
+            loss = loss + settings.prior_weight * away
         self.g_optimizer.zero_grad(set_to_none=True)
         backward(loss, self.maker)
         self.g_optimizer.step()
@@ -244,15 +260,15 @@ class PaperAdpStep:
     def _matrices(self, votes: torch.Tensor) -> torch.Tensor:
         """Count the dependencies in groups of the batch, (g, m, m)."""
         parts = votes.chunk(_GROUPS)
-        if self.asked.dependencies == "algorithm-1":
+        if self.settings.dependencies == "algorithm-1":
             return torch.stack([algorithm_1(part) for part in parts])
         return torch.stack([agreement(part) for part in parts])
 
     def _rows(self, now: StepContext, turn: int) -> torch.Tensor:
-        n, batch = len(self.real.pixels), self.asked.plan.batch
-        rng = np.random.default_rng([self.asked.random_state, 2, now.step, turn])
+        n, batch = len(self.real.pixels), self.settings.plan.batch
+        rng = np.random.default_rng([self.settings.random_state, 2, now.step, turn])
         rows = torch.from_numpy(rng.integers(n, size=batch))
-        return distributed().part(rows).to(self.asked.device)
+        return distributed().part(rows).to(self.settings.device)
 
 
 def _grouped(phi: torch.Tensor) -> torch.Tensor:

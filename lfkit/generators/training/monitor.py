@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
@@ -224,8 +225,6 @@ class TrainingMonitor:
 
 def draw_curves(lines: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Draw every figure of a log over its steps, as a PNG."""
-    import io
-
     from matplotlib.figure import Figure
 
     names = [name for name in dict.fromkeys(n for line in lines for n in line)]

@@ -58,7 +58,7 @@ class Fitted:
 
 
 def is_fixed(lf: LabelingFunction) -> bool:
-    """Tell whether nothing of a function depends on the seeds."""
+    """Whether nothing of a function depends on the seeds."""
     return not lf.thresholds and all(
         node.fit is None for node in ancestors(lf.features)
     )
@@ -191,7 +191,7 @@ class Fitter:
                 fitted,
                 {node: values[held_out] for node, values in known.items()},
             )
-            require_lasting(done.is_passing)
+            require_lasting(done.is_transient)
             self.n_calls += len(fitted) * int(held_out.sum())
             for lf in fitted:
                 found[lf.name][held_out] = done.votes[lf]
@@ -353,7 +353,7 @@ class Fitter:
         done = self._evaluator.evaluate(
             self._source, self._seeds.rows, [node for node, _ in missing], []
         )
-        require_lasting(done.is_passing)
+        require_lasting(done.is_transient)
         for node, key in missing:
             self._raw[node], self._rounded[node] = done.raw[node], done.stored[node]
             reason = why_on_all(node, done, "seed")
@@ -366,7 +366,7 @@ class Fitter:
             self._store.save("features", key, self._block_id, arrays)
 
     def _require_some(self, node: Feature) -> None:
-        """Say why a feature failed on every seed, not that there are no seeds."""
+        """Raise why a feature failed on every seed, not that there are no seeds."""
         if node in self._failed:
             raise DeclarationError(self._failed[node])
 

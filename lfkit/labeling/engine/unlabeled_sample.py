@@ -90,7 +90,7 @@ class UnlabeledSample:
         if not missing:
             return
         done = self._evaluator.evaluate(self._source, self.rows, missing, [])
-        require_lasting(done.is_passing)
+        require_lasting(done.is_transient)
         for node in missing:
             self._values[node] = done.raw[node]
             reason = why_on_all(node, done, "unlabeled image")
@@ -109,9 +109,9 @@ def as_input(node: Feature, values: Any) -> Any:
     return torch.from_numpy(values)
 
 
-def require_lasting(is_passing: bool) -> None:
+def require_lasting(is_transient: bool) -> None:
     """Fit on all readable images or not at all: what is fitted is kept for good."""
-    if is_passing:
+    if is_transient:
         raise DataError(
             "an image to learn from could not be read just now, or changed meanwhile; "
             "run the same command again."
@@ -119,7 +119,7 @@ def require_lasting(is_passing: bool) -> None:
 
 
 def why_on_all(node: Feature, done: Evaluated, what: str) -> str | None:
-    """Say why a feature failed on every one of some images; None if it did not."""
+    """Explain why a feature failed on every one of some images; None if it did not."""
     if finite_rows(done.raw[node]).any():
         return None
     for part in ancestors([node]):
