@@ -15,9 +15,10 @@ from scipy import sparse
 
 from lfkit.aggregators.aggregate import aggregate
 from lfkit.commands.active.annotation_files import checked, read_export, read_sheet
-from lfkit.data.class_names import checked_names, in_order, match, read_cells, spelling
+from lfkit.data.class_names import checked_names, in_order, match
 from lfkit.data.datasets import open_images
 from lfkit.data.datasets.array_source import ArraySource
+from lfkit.data.label_cells import read_cells, spelling
 from lfkit.data.seed_labels import read_labels
 from lfkit.data.vote_files import read_votes, write_votes
 from lfkit.data.votes import Votes

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lfkit.data.cells import from_cell, to_cell
-from lfkit.data.class_names import match, read_cells
+from lfkit.data.class_names import match
 from lfkit.data.image_source import ImageSource
+from lfkit.data.label_cells import read_cells
 from lfkit.errors import DataError
 from lfkit.runs.json_text import to_json
 from lfkit.runs.store import write_atomically
