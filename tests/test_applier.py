@@ -8,7 +8,6 @@ from assertions import assert_refused
 
 from lfkit import ABSTAIN, LFApplier, NearestMean, Quantile, feature, labeling_function
 from lfkit.errors import DataError, DeclarationError, FaultError
-from lfkit.labeling import applier as applier_module
 from lfkit.runs.store import RunStore
 
 # Gray levels that the toy functions below look at.
@@ -488,30 +487,58 @@ def test_strict_stops_at_a_function_that_cannot_travel():
         applier.apply(IMAGES)
 
 
-def test_a_feature_of_many_functions_is_looked_at_once(monkeypatch):
-    looked_at = []
-    why_not_sent = applier_module.why_not_sent
+def test_a_feature_of_many_functions_is_sent_once():
+    pickled = []
 
-    def counted(fn, keywords):
-        looked_at.append(fn.__name__)
-        return why_not_sent(fn, keywords)
+    class Model:
+        def __reduce__(self):
+            pickled.append(self)
+            return (dict, ())
 
-    monkeypatch.setattr(applier_module, "why_not_sent", counted)
+    model = Model()
 
     @feature
     def brightness(image):
-        return image.mean()
+        return image.mean() if model == {} else -1.0
 
     def reader(number):
         def reads(value):
-            return 0
+            return 0 if value >= 0 else 1
 
         return labeling_function(
-            classes=[0], features=[brightness], name=f"reads_{number}"
+            classes=[0, 1], features=[brightness], name=f"reads_{number}"
         )(reads)
 
-    LFApplier([reader(0), reader(1), reader(2)], n_workers=1).apply(IMAGES)
-    assert sorted(looked_at) == ["brightness", "reads", "reads", "reads"]
+    def n_times(n_readers):
+        pickled.clear()
+        lfs = [reader(number) for number in range(n_readers)]
+        assert (LFApplier(lfs, n_workers=1).apply(IMAGES).hard == 0).all()
+        return len(pickled)
+
+    assert 1 <= n_times(3) == n_times(1)
+
+
+def test_a_function_whose_feature_cannot_travel_is_left_out():
+    lock = threading.Lock()
+
+    @feature
+    def locked(image):
+        with lock:
+            return 0.0
+
+    @feature(of=[locked])
+    def doubled(value):
+        return 2 * value
+
+    @labeling_function(classes=[0], features=[doubled])
+    def reads_it(value):
+        return 0
+
+    applier = LFApplier([reads_it, dark_is_zero], n_workers=1)
+    assert applier.apply(IMAGES).names == ("dark_is_zero",)
+    why = applier.report_.left_out["reads_it"]
+    assert why.startswith("reads the feature 'locked', which cannot be sent to worker")
+    assert not applier.report_.faults
 
 
 def test_an_image_cannot_be_changed_by_a_function():

