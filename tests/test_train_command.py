@@ -4,19 +4,18 @@ import csv
 import io
 import json
 import os
-import random
 import runpy
 import shutil
 import signal
 import subprocess
 import sys
 import tarfile
-import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from assertions import kill_when, signal_when
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -429,22 +428,24 @@ def test_function_given_anew_must_be_what_voted(lfkit, run, made_run, tmp_path):
     )
 
 
-def killed_until_done(command, begun, n_kills):
-    """Kill a command at random moments after its work has begun, and let it end."""
-    rng = random.Random(0)
+def killed_until_done(command, n_done, moments):
+    """Kill a command whenever so much of its work is done, and let it end."""
     kills = 0
-    for _ in range(n_kills):
+    for moment in moments:
         process = subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        while process.poll() is None and not begun():
-            time.sleep(0.05)
-        time.sleep(2 * rng.random() if kills else 0.2)
-        kills += process.poll() is None
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        kills += kill_when(process, lambda moment=moment: n_done() >= moment)
     subprocess.run(command, check=True, capture_output=True)
     return kills
+
+
+def n_lines(path):
+    return len(path.read_text().splitlines()) if path.exists() else 0
+
+
+def n_files(folder):
+    return len(list(folder.rglob("*"))) if folder.exists() else 0
 
 
 def test_killed_training_ends_with_the_same_files(made_run, tmp_path):
@@ -457,7 +458,7 @@ def test_killed_training_ends_with_the_same_files(made_run, tmp_path):
         shutil.copytree(made_run, folder)
     subprocess.run(command(whole), check=True, capture_output=True)
     state = broken / "models" / "adp" / "log.jsonl"
-    assert killed_until_done(command(broken), state.exists, 3) > 0
+    assert killed_until_done(command(broken), lambda: n_lines(state), [1, 12]) > 0
     one, other = content(whole / "models"), content(broken / "models")
     assert one.keys() == other.keys()
     for name in one:
@@ -477,7 +478,7 @@ def test_killed_generation_ends_with_the_same_files(trained_run, tmp_path):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     subprocess.run(command(whole), check=True, capture_output=True)
     parts = broken / ".parts"
-    assert killed_until_done(command(broken), parts.exists, 2) > 0
+    assert killed_until_done(command(broken), lambda: n_files(parts), [1, 2]) > 0
     for name in ("metadata.csv", "images/0000000.png", "images/0007999.png"):
         assert (whole / name).read_bytes() == (broken / name).read_bytes()
     assert len(list((broken / "images").iterdir())) == 8000
@@ -542,11 +543,8 @@ def test_ctrl_c_says_how_to_go_on(run):
         stderr=subprocess.PIPE, text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
-    deadline = time.monotonic() + 60
-    while not list((run / "models" / "adp").glob("state/*")):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    state = run / "models" / "adp" / "state"
+    assert signal_when(process, lambda: n_files(state), signal.SIGINT)
     _, told = process.communicate(timeout=30)
     assert process.returncode == 130
     assert "Stopped. What is trained is kept in" in told

@@ -26,7 +26,7 @@ from lfkit.data.cells import to_cell
 from lfkit.data.files import write_atomically, written_whole
 from lfkit.errors import RunError
 from lfkit.generators.samples import Samples
-from lfkit.labeling.engine.evaluator import cpu_count
+from lfkit.labeling.engine.function_evaluator import cpu_count
 from lfkit.runs.reading import reading
 
 _PARTS = ".parts"
