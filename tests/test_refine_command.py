@@ -419,7 +419,7 @@ def test_a_frozen_network_that_refinement_uses_is_a_baseline(lfkit, sides, monke
             yield rows, (9 * np.eye(2)[truth[rows]] + noise).astype(np.float32)
 
     monkeypatch.setattr(outcome, "_NETWORK_PACKAGES", ("numpy",))
-    monkeypatch.setattr(refinement, "PretrainedViews", Seen)
+    monkeypatch.setattr(refinement, "PretrainedFeatures", Seen)
     found, _ = run_of(lfkit, folder, "--refine", "--stages", "lda")
     by_network = [f for f in found["baselines"] if "the ImageNet network" in f["name"]]
     assert len(by_network) == 2

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from lfkit.runs.options import Option, check_seed, shares_of
+from lfkit.errors import InputError
+from lfkit.runs.options import Option, check_seed, shares_of, split_list
 
 RunFolder = Annotated[Path, Option("A run folder of `lfkit apply`.", is_argument=True)]
 LabelsFile = Annotated[
@@ -89,3 +90,113 @@ class ExportOptions:
         ),
     ] = None
     n_classes: NClasses = None
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """Options of `lfkit evaluate`."""
+
+    run: RunFolder
+    generated: GeneratedFiles = ()
+    against: Annotated[
+        str | None,
+        Option(
+            "Real images that nothing was trained on, such as fashion-mnist:test.",
+            metavar="DATA",
+        ),
+    ] = None
+    extractor: Annotated[str, Option("domain, efficientnet-lite0 or inception.")] = (
+        "domain"
+    )
+    weights: Annotated[Path | None, Option("Weights of inception.", metavar="FILE")] = (
+        None
+    )
+    metrics: Annotated[
+        tuple[str, ...] | None,
+        Option("Only these (lfkit list metrics).", metavar="A,…", parse=split_list),
+    ] = None
+    slow: Annotated[
+        bool, Option("Also metrics that train classifiers.", name="--all")
+    ] = False
+    human: Annotated[
+        tuple[Path, ...],
+        Option("Ratings from the report's Turing test.", metavar="FILE"),
+    ] = ()
+    judge_steps: Annotated[
+        int | None,
+        Option("Steps of the domain classifier's training, which is for scoring only."),
+    ] = None
+    labels: LabelsFile = None
+    seed: Annotated[int, Option("For every random choice.")] = 0
+
+    def __post_init__(self) -> None:
+        check_seed(self.seed)
+        if self.judge_steps is not None and self.judge_steps < 1:
+            raise InputError(
+                f"--judge-steps is {self.judge_steps}; give a number above 0."
+            )
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """Options of `lfkit report`."""
+
+    run: RunFolder
+    labels: LabelsFile = None
+    generated: GeneratedFiles = ()
+    out: Annotated[Path | None, Option("Default: RUN/report.html.", metavar="FILE")] = (
+        None
+    )
+
+
+@dataclass(frozen=True)
+class AnalyzeOptions:
+    """Options of `lfkit analyze`."""
+
+    run: RunFolder
+    labels: LabelsFile = None
+    sheet: Annotated[
+        bool, Option("Draw images that each function voted for: lf_sheet.png.")
+    ] = False
+    bootstrap: Annotated[
+        int, Option("Give 95 % intervals from this many redraws of the images.")
+    ] = 0
+
+    def __post_init__(self) -> None:
+        if self.bootstrap < 0:
+            raise InputError(
+                f"--bootstrap is {self.bootstrap}; give a number of draws, or 0."
+            )
+
+
+@dataclass(frozen=True)
+class DiagnoseOptions:
+    """Options of `lfkit diagnose`."""
+
+    run: RunFolder
+    labels: LabelsFile = None
+
+
+@dataclass(frozen=True)
+class SheetOptions:
+    """Options of `lfkit list lfs --sheet`.
+
+    Attributes
+    ----------
+    data : None for the DATA of the functions' module.
+    out : None for lf_sheet_<module>.png in the current folder.
+    """
+
+    lfs: tuple[str, ...]
+    data: str | None = None
+    out: Path | None = None
+    kinds: tuple[str, ...] = ()
+    size: tuple[int, int] | None = None
+    color: str | None = None
+    seeds_per_class: int = 20
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_seed(self.seed)
+        if self.out is not None and self.out.is_dir():
+            raise InputError(f"{self.out} is a folder; --out takes a file.")
