@@ -99,7 +99,7 @@ def _aggregate_run(
     )
 
     if name not in AGGREGATORS and _is_generator(name):
-        from lfkit.commands.generate import relabel
+        from lfkit.commands.relabel import relabel
 
         loaded, labels = relabel(run, name)
         paths = save_labels(
