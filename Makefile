@@ -7,7 +7,7 @@ VENV := .venv
 EDITABLE := --config-settings editable_mode=compat
 RUN := $(VENV)/bin
 
-.PHONY: demo test test-all test-torchvision check bench fuzz clean
+.PHONY: demo test test-all quality test-torchvision check bench fuzz dist test-dist clean
 
 demo: $(VENV)/installed
 	$(RUN)/lfkit apply digits --lfs lf_library.digits --seeds-per-class 20 --out demo-run
@@ -15,10 +15,14 @@ demo: $(VENV)/installed
 	$(RUN)/lfkit generate demo-run -n 1000 --out demo-run/generated
 
 test: $(VENV)/installed-dev
-	$(RUN)/python -m pytest -n auto --dist loadfile -m "not slow and not gpu"
+	$(RUN)/python -m pytest -n auto --dist loadfile -m "not slow and not gpu and not quality"
 
 test-all: $(VENV)/installed-dev
-	$(RUN)/python -m pytest
+	$(RUN)/python -m pytest -m "not quality"
+
+# The README's figures, from the commands that it shows.
+quality: $(VENV)/installed-dev
+	$(RUN)/python -m pytest -m quality tests/quality
 
 # What needs torchvision, which no CPU build of torch has beside it: the newest of both,
 # in an environment of their own.
@@ -44,8 +48,23 @@ bench: $(VENV)/installed-dev
 fuzz: $(VENV)/installed-dev
 	$(RUN)/python -m benchmarks.fuzz --files 10000 --minutes 120
 
+# A wheel; build/ would bring back files that are no longer there.
+dist: $(VENV)/installed
+	rm -rf build dist
+	$(RUN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+
+# The wheel alone, in an environment of its own, away from the clone.
+test-dist: dist
+	rm -rf $(VENV)-dist && $(PYTHON) -m venv $(VENV)-dist
+	$(VENV)-dist/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH)
+	$(VENV)-dist/bin/python -m pip install --quiet --disable-pip-version-check dist/lfkit-*.whl
+	cd $(VENV)-dist && bin/lfkit apply digits --lfs lf_library.digits --seeds-per-class 20 --out demo-run
+	cd $(VENV)-dist && bin/lfkit train demo-run --with adp --steps 300
+	cd $(VENV)-dist && bin/lfkit generate demo-run -n 100 --out demo-run/generated
+	cd $(VENV)-dist && bin/lfkit report demo-run
+
 clean:
-	rm -rf $(VENV) demo-run
+	rm -rf $(VENV) $(VENV)-* demo-run build dist
 
 $(VENV)/installed: pyproject.toml
 	test -x $(RUN)/python || $(PYTHON) -m venv $(VENV)

@@ -21,7 +21,7 @@ from lfkit.commands.active.active import learn_actively
 from lfkit.commands.active.options import ActiveOptions
 from lfkit.generators import Acgan
 from lfkit.metrics import ImageSet
-from lfkit.metrics.evaluation import Evaluation
+from lfkit.metrics.evaluator import Evaluator
 from lfkit.metrics.generated_images import Generated
 from lfkit.runs.json_text import to_json
 from lfkit.runs.run import load_run
@@ -77,7 +77,7 @@ def asked_and_scored(row, options):
     generator = Acgan.load(run / "models" / "acgan-active")
     loaded = load_run(options.run)
     source = loaded.open_images()
-    evaluation = Evaluation(loaded, source, against=options.test)
+    evaluation = Evaluator(loaded, source, against=options.test)
     made = generator.sample(options.samples, random_state=1)
     images = ImageSet(made.images, made.proba, name=row)
     found, _ = evaluation.score(Generated(row, images), ["fid"])

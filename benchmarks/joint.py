@@ -22,7 +22,7 @@ from lfkit.generators.training.checkpoints import CheckpointFolder
 from lfkit.generators.training.monitor import TrainingMonitor
 from lfkit.generators.training.sample_grid import write_grid
 from lfkit.metrics import ImageSet
-from lfkit.metrics.evaluation import Evaluation
+from lfkit.metrics.evaluator import Evaluator
 from lfkit.metrics.generated_images import Generated
 from lfkit.metrics.trained_classifiers import Recipe, draw_pairs, train_and_test
 from lfkit.runs.json_text import to_json
@@ -210,7 +210,7 @@ class Bench:
     def evaluation(self):
         """The judge: a classifier trained on all true labels, used for nothing else."""
         if self._evaluation is None:
-            self._evaluation = Evaluation(
+            self._evaluation = Evaluator(
                 self.loaded,
                 self.source,
                 against=self.options.test,

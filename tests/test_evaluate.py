@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lfkit.data.datasets import open_images
-from lfkit.metrics.evaluation import Evaluation
+from lfkit.metrics.evaluator import Evaluator
 from lfkit.runs.run import load_run
 
 LFS = """
@@ -263,7 +263,7 @@ def test_networks_run_on_a_gpu_where_there_is_one(run, monkeypatch, has_gpu, dev
     monkeypatch.setattr("lfkit.nn.train", train)
     loaded = load_run(run)
     with pytest.raises(Trains, match=device):
-        Evaluation(loaded, loaded.open_images(), n_steps=61)
+        Evaluator(loaded, loaded.open_images(), n_steps=61)
 
 
 @pytest.mark.gpu

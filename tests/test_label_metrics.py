@@ -8,7 +8,7 @@ import pytest
 from lfkit.data.datasets import ArraySource
 from lfkit.data.image_source import ReadImages
 from lfkit.errors import DataError, InputError
-from lfkit.metrics import METRICS, CrossEntropy, ImageSet, LabelFidelity, MetricContext
+from lfkit.metrics import CrossEntropy, ImageSet, LabelFidelity, MetricContext
 from lfkit.runs.json_text import to_json
 
 K = 4
@@ -331,12 +331,3 @@ def test_scores_have_a_protocol_and_fit_into_json(metric):
         assert score.protocol.details["judge"] == "truth@1"
         assert (score.protocol.seed, score.protocol.checkpoint) == (7, "best")
         assert json.loads(to_json(score.to_dict()))["metric"] == score.metric
-
-
-def test_metrics_are_listed_by_name():
-    for name in (
-        *("fidelity", "cross-entropy", "gan-train", "gan-test"),
-        *("augmentation", "oversampling"),
-    ):
-        assert METRICS[name].name == name
-        assert METRICS[name]()

@@ -380,7 +380,7 @@ def test_shipped_functions_without_their_data_are_told(lfkit, photos, monkeypatc
         ((*LIST, "--data", "photos"), "all 40 readable images of photos are seeds"),
         ((*LIST, "--data", "photos", "--out", "photos"), "photos is a folder; --out t"),
         ((*LIST, "--data", "photos", "--seed", "-1"), "--seed is -1; give a whole"),
-        ((*LIST, "--data", "photos", "--size", "big"), "--size 'big' is no size"),
+        ((*LIST, "--data", "photos", "--size", "big"), "--size is 'big'"),
         ((*LIST, "--data", "photos", "--seeds-per-class", "0"), "at least 1, got 0"),
         ((*LIST, "--kinds", "magic"), "there is no kind 'magic'; choose from"),
         (("list", "aggregators", "--sheet"), "write `lfkit list lfs --sheet`"),

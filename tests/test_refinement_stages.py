@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from scipy.optimize import minimize
 
 from lfkit.nn import Augmentation, Compute, TrainingPlan, train
-from lfkit.refinement import ArrayViews
+from lfkit.refinement import ArrayFeatures
 from lfkit.refinement.class_prior import ClassPrior, align, estimate_prior
 from lfkit.refinement.held_out_check import HeldOutSeeds, fewer_right, less_likely
 from lfkit.refinement.lda_model import discriminant, metric, moments
@@ -23,7 +23,7 @@ from lfkit.refinement.pca import compact, fit_compactor
 from lfkit.refinement.problem import RefinementProblem, small_pixels
 from lfkit.refinement.product_of_experts import as_sure_as, fit_powers, logs, product
 from lfkit.refinement.stages.align import Align
-from lfkit.refinement.stages.diffuse import Diffuse, Metric
+from lfkit.refinement.stages.diffuse import Diffuse, DiffuseAgain
 from lfkit.refinement.stages.distill import Distill, is_flip_invariant
 from lfkit.refinement.stages.joint import Joint
 from lfkit.refinement.stages.lda import Lda
@@ -94,6 +94,17 @@ def spread_by_hand(graph, start, alpha=0.8, n_steps=30):
     for _ in range(n_steps):
         found = alpha * graph @ found + (1 - alpha) * start
     return found / found.sum(axis=1, keepdims=True)
+
+
+SHARES = np.array([0.25, 0.75])
+
+
+def aligned_by_hand(proba):
+    """Classes and rows scaled in turn until the classes have `SHARES`."""
+    for _ in range(10):
+        proba = proba * (SHARES / proba.mean(axis=0))
+        proba = proba / proba.sum(axis=1, keepdims=True)
+    return proba
 
 
 # Class shares and the stage `align`
@@ -238,7 +249,7 @@ def test_as_sure_as_raises_all_rows_to_one_power():
 def test_features_are_standardised_clipped_and_weighed_by_their_width():
     narrow = np.array([0.0, 2.0, 0.0, 2.0])
     wide = np.array([[0.0, 7], [4.0, 7], [0.0, 7], [np.nan, 7]])
-    views = ArrayViews([narrow, wide])
+    views = ArrayFeatures([narrow, wide])
     learned = fit_compactor(views, 0)
     found = compact(views, learned)
     # Known values 0, 4, 0: mean 4/3, deviation sqrt(32)/3; the constant says nothing.
@@ -251,7 +262,7 @@ def test_features_are_standardised_clipped_and_weighed_by_their_width():
 
 def test_more_numbers_than_kept_lose_nothing_that_few_images_show():
     rows = np.random.default_rng(0).normal(size=(6, 700))
-    views = ArrayViews([rows])
+    views = ArrayFeatures([rows])
     found = compact(views, fit_compactor(views, 0)).astype(np.float64)
     standard = (rows - rows.mean(axis=0)) / rows.std(axis=0) / 700**0.5
     assert found.shape[1] <= 6
@@ -399,7 +410,7 @@ def test_the_better_of_two_sets_of_features_makes_the_graph():
     noise = np.tile([1.0, -1.0], 7)[:13]
     task = problem(votes, seeds=dict(enumerate(SEED_Y.tolist())), features=noise)
     task = replace(task, features=(*task.features, x[:, None].astype(np.float16)))
-    assert int(run(Lda(), task)["best_views"]) == 1
+    assert int(run(Lda(), task)["best_features"]) == 1
 
 
 # Without seeds the discriminant learns from the votes: twenty images, two of each voted
@@ -541,12 +552,9 @@ def test_diffused_posteriors_are_aligned_again():
     start[:4] = np.eye(2)[[0, 0, 1, 1]]
     within = within_classes(points[:4], np.eye(2)[[0, 0, 1, 1]])
     spread = spread_by_hand(dense_graph(cosines(points, within, 0.3)), start)
-    shares = np.array([0.25, 0.75])
-    for _ in range(10):
-        spread = spread * (shares / spread.mean(axis=0))
-        spread /= spread.sum(axis=1, keepdims=True)
+    spread = aligned_by_hand(spread)
     expected = of_confidence(spread, task.proba.max(axis=1).mean())
-    found = run(Diffuse(), task, {"class_prior": shares})
+    found = run(Diffuse(), task, {"class_prior": SHARES})
     np.testing.assert_allclose(found["proba"], expected, atol=1e-4)
 
 
@@ -562,7 +570,7 @@ def test_metric_learns_from_all_labels_and_starts_where_diffusion_did():
     start[:4] = labels[:4]
     spread = spread_by_hand(graph, start)
     expected = of_confidence(spread, task.proba.max(axis=1).mean())
-    found = run(Metric(), task, first)
+    found = run(DiffuseAgain(), task, first)
     np.testing.assert_allclose(found["proba"], expected, atol=1e-4)
 
 
@@ -570,7 +578,7 @@ def test_the_graph_is_made_of_the_features_that_lda_found_best():
     task, _ = plane()
     task = replace(task, features=(np.zeros((8, 2), np.float16), *task.features))
     plain = run(Diffuse(), plane()[0])
-    found = run(Diffuse(), task, {"best_views": np.asarray(1)})
+    found = run(Diffuse(), task, {"best_features": np.asarray(1)})
     np.testing.assert_array_equal(found["proba"], plain["proba"])
 
 
@@ -692,7 +700,8 @@ def test_mirroring_is_allowed_where_mirrored_seeds_look_the_same(axis, expected)
 def test_mirroring_is_not_allowed_where_seeds_cannot_tell():
     rng = np.random.default_rng(2)
     truth = np.arange(60) % 2
-    pixels = rng.integers(0, 255, size=(60, 8, 8, 1)).astype(np.uint8)
+    half = rng.integers(0, 255, size=(60, 8, 4, 1)).astype(np.uint8)
+    pixels = np.concatenate([half, half[:, :, ::-1]], axis=2)  # its own mirror image
     seeds = dict(enumerate(truth.tolist()))
     assert not is_flip_invariant(problem(np.eye(2)[truth], seeds=seeds, pixels=pixels))
     assert not is_flip_invariant(problem(np.eye(2)[truth], pixels=pixels))
@@ -721,6 +730,7 @@ def test_joint_with_seeds_takes_both_to_two_thirds_and_spreads_them():
     circle = np.stack([np.arange(6) + 1, np.arange(6) - 1], axis=1) % 6
     known = {
         "network_proba": network,
+        "class_prior": SHARES,
         "seed_index": pair[:, None].astype(np.int32),
         "seed_similarity": np.ones((6, 1), np.float32),
         "network_index": circle.astype(np.int32),
@@ -728,14 +738,16 @@ def test_joint_with_seeds_takes_both_to_two_thirds_and_spreads_them():
     }
     found = run(Joint(), task, known)
     confidence = rows.max(axis=1).mean()
-    both = of_confidence(power(network * rows, 2 / 3), confidence)
+    both = aligned_by_hand(power(network * rows, 2 / 3))
+    both = of_confidence(both, confidence)
     graph = np.zeros((6, 6))
     graph[np.arange(6), pair] = 1 / 2
     for side in (0, 1):
         graph[np.arange(6), circle[:, side]] += 1 / 2 / 2
     start = np.array(both)
     start[[0, 1]], start[[2, 4]] = [1, 0], [0, 1]
-    expected = of_confidence(spread_by_hand(graph, start), both.max(axis=1).mean())
+    spread = aligned_by_hand(spread_by_hand(graph, start))
+    expected = of_confidence(spread, both.max(axis=1).mean())
     np.testing.assert_allclose(found["proba"], expected, atol=1e-4)
 
 
@@ -848,6 +860,7 @@ def test_copies_of_one_seed_are_left_out_together():
     HeldOutSeeds(replace(task, pixels=pixels)).after(stage)
     for seen, _, _ in stage.seen:
         assert (0.0 in seen) == (8 / 64 in seen)
+    assert sum(10 - len(seen) for seen, _, _ in stage.seen) == 10  # each once
 
 
 def test_stages_go_on_from_those_that_were_kept():

@@ -313,20 +313,27 @@ def test_each_step_and_each_retry_draws_from_a_generator_of_its_own():
     assert len({value.item() for value in drawn.values()}) == 20
 
 
-def test_seconds_per_step_leaves_out_the_first_steps():
-    # The first three take a minute, twelve more two seconds each.
-    now = [0.0]
+class Clocked:
+    """Steps that take some seconds first, and others from the third on."""
 
-    class Slow:
-        def step(self, context):
-            now[0] += 60 if context.step < 3 else 2
-            return {}
+    def __init__(self, first, later):
+        self.first, self.later, self.now, self.n = first, later, 0.0, 0
 
-    # After the first step of a minute enough is warmed up: the second is timed.
-    found = seconds_per_step(Slow(), clock=lambda: now[0])
-    assert found == 60
-    now[0] = 0.0
-    assert seconds_per_step(Slow(), first=3, clock=lambda: now[0]) == 2
+    def step(self, context):
+        self.now += self.first if self.n < 3 else self.later
+        self.n += 1
+        return {}
+
+
+@pytest.mark.parametrize(
+    ("first", "later", "n_steps", "seconds"),
+    # Three steps warm up and twelve are timed; of slow ones, one and one.
+    [(3.0, 0.5, 15, 0.5), (60.0, 2.0, 2, 60.0), (1.0, 6.0, 5, 6.0)],
+)
+def test_seconds_per_step_leaves_out_the_first_steps(first, later, n_steps, seconds):
+    steps = Clocked(first, later)
+    assert seconds_per_step(steps, clock=lambda: steps.now) == seconds
+    assert steps.n == n_steps
 
 
 # Augmentation, one change at a time

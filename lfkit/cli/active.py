@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from lfkit.cli.analyze import LFs, RunFolder, TrustCode
 from lfkit.cli.console import echo
+from lfkit.cli.options import LFs, RunFolder, TrustCode
 
 
 def active(

@@ -11,8 +11,9 @@ import typer
 
 from lfkit.cli.active import active
 from lfkit.cli.aggregate import aggregate
-from lfkit.cli.analyze import analyze, diagnose
+from lfkit.cli.analyze import analyze
 from lfkit.cli.apply import apply
+from lfkit.cli.diagnose import diagnose
 from lfkit.cli.evaluate import evaluate
 from lfkit.cli.export import export
 from lfkit.cli.generate import generate

@@ -14,7 +14,7 @@ from lfkit.runs.json_text import to_json
 from lfkit.runs.options import parse_size, split_list
 
 if TYPE_CHECKING:
-    from lfkit.cli.lf_sheets import SheetRequest
+    from lfkit.commands.options import SheetOptions
 
 _FAMILIES = ("lfs", "features", "aggregators", "generators", "metrics", "datasets")
 _SHIPPED = (
@@ -98,12 +98,12 @@ def list_family(
         )
     chosen_kinds = _checked_kinds(kinds)
     if sheet:
-        from lfkit.cli.lf_sheets import SheetRequest
+        from lfkit.commands.options import SheetOptions
 
         _check_sheet(family, lfs, data, out)
         requests = [
-            SheetRequest(
-                specs=specs,
+            SheetOptions(
+                lfs=specs,
                 data=data,
                 out=out,
                 kinds=chosen_kinds,
@@ -163,38 +163,35 @@ def _check_sheet(
             )
 
 
-def _draw(requests: list[SheetRequest], as_json: bool) -> None:
-    """Draw a sheet per request; where there are several, go on without those in vain.
+def _draw(requests: list[SheetOptions], as_json: bool) -> None:
+    """Draw a sheet per request; of several, skip those that cannot be drawn.
 
     What the shipped functions were written for need not be on this machine.
     """
     from lfkit.cli.console import Console
-    from lfkit.cli.lf_sheets import draw_sheet
     from lfkit.cli.progress import Bars
+    from lfkit.commands.lf_sheets import draw_lf_sheet
 
-    console = Console(soft_wrap=True)
-    results = []
+    console = Console(soft_wrap=True, quiet=as_json)
+    results: list[dict[str, Any]] = []
     for request in requests:
+        name = ", ".join(request.lfs)
         try:
             with Bars(quiet=as_json) as bars:
-                found = draw_sheet(request, bars)
+                found = draw_lf_sheet(request, bars)
                 bars.close()
         except InputError as error:
             if len(requests) == 1 or isinstance(error, StorageError):
                 raise
-            found = {"lfs": list(request.specs), "sheet": None, "notes": [str(error)]}
-        results.append(found)
-        if as_json:
+            results.append({"lfs": request.lfs, "sheet": None, "notes": [str(error)]})
+            console.print(f"{name}: no sheet; {error}", style="yellow")
             continue
-        name = ", ".join(request.specs)
-        if found["sheet"] is None:
-            console.print(f"{name}: no sheet; {found['notes'][0]}", style="yellow")
-            continue
+        results.append(found.to_dict())
         console.print(
-            f"{found['sheet']}  {found['functions']} functions of {name} on "
-            f"{found['images']:,} images of {found['data']}"
+            f"{found.sheet}  {found.functions} functions of {name} on "
+            f"{found.images:,} images of {found.data}"
         )
-        for note in found["notes"]:
+        for note in found.notes:
             console.print(f"  Note: {note}.", style="yellow")
     if as_json:
         echo(to_json(results))

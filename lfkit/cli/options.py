@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import inspect
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
@@ -14,6 +15,21 @@ from lfkit.commands.train_options import training_settings as training_settings
 from lfkit.runs.options import Option
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+RunFolder = Annotated[Path, typer.Argument(help="A run folder of `lfkit apply`.")]
+LFs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--lfs",
+        metavar="SPEC",
+        help="The run's functions, given anew, if they are not yours. May be repeated.",
+    ),
+]
+TrustCode = Annotated[
+    bool,
+    typer.Option(
+        "--trust-code", help="Run the code that the run names, whoever wrote it."
+    ),
+]
 
 
 def with_options(
@@ -60,7 +76,7 @@ def _parameter(field: dataclasses.Field[Any], hint: Any) -> inspect.Parameter:
     if option.parse is not None:
         plain = str | None if has_default else str
     elif get_origin(plain) is tuple:
-        plain = list[str] | None
+        plain = list[Path] | None if Path in get_args(plain) else list[str] | None
     if default == ():
         default = None
     if plain is bool and not default and not names:

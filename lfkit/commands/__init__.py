@@ -1,1 +1,1 @@
-"""What each command of the command line does, one recipe a file."""
+"""What each command does, one readable recipe a file."""

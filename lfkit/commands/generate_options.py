@@ -6,15 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+from lfkit.commands.options import GivenLFs, RunFolder, TrustCode
 from lfkit.errors import InputError
-from lfkit.runs.options import (
-    GIVEN_LFS,
-    RUN,
-    TRUST_CODE,
-    Option,
-    check_seed,
-    shares_of,
-)
+from lfkit.runs.options import Option, check_seed, shares_of
 
 _CHANGES_NO_IMAGE = ("run", "out", "traverse", "lfs", "trust_code")
 
@@ -28,7 +22,7 @@ class GenerateOptions:
     InputError : a value is out of range, or two exclude each other.
     """
 
-    run: Annotated[Path, RUN]
+    run: RunFolder
     out: Annotated[Path, Option("A new folder.", metavar="FOLDER")]
     n: Annotated[int | None, Option("How many images.", name="-n", metavar="N")] = None
     name: Annotated[
@@ -69,8 +63,8 @@ class GenerateOptions:
         ),
     ] = None
     seed: Annotated[int, Option("Other seed, other images.")] = 0
-    lfs: Annotated[tuple[str, ...], GIVEN_LFS] = ()
-    trust_code: Annotated[bool, TRUST_CODE] = False
+    lfs: GivenLFs = ()
+    trust_code: TrustCode = False
 
     def __post_init__(self) -> None:
         check_seed(self.seed)

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+from lfkit.commands.options import GivenLFs, RunFolder, TrustCode
 from lfkit.errors import InputError
-from lfkit.runs.options import GIVEN_LFS, RUN, TRUST_CODE, Option, check_seed
+from lfkit.runs.options import Option, check_seed
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class TrainOptions:
     InputError : a value is out of range, or two exclude each other.
     """
 
-    run: Annotated[Path, RUN]
+    run: RunFolder
     name: Annotated[
         str,
         Option("The generator (lfkit list generators).", name="--with", metavar="NAME"),
@@ -45,8 +46,8 @@ class TrainOptions:
         bool, Option("Go on, and fail if there is nothing to go on with.")
     ] = False
     tensorboard: Annotated[bool, Option("Write event files, too.")] = False
-    lfs: Annotated[tuple[str, ...], GIVEN_LFS] = ()
-    trust_code: Annotated[bool, TRUST_CODE] = False
+    lfs: GivenLFs = ()
+    trust_code: TrustCode = False
 
     def __post_init__(self) -> None:
         if self.resume and self.restart:

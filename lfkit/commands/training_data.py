@@ -187,11 +187,7 @@ def _check_truth(loaded: Run, real_labels: str) -> None:
 
 def load_images_of(loaded: Run, progress: Progress | None = None) -> LoadedImages:
     """Read a run's images into memory and fit its functions, all stored."""
-    source = loaded.open_images(
-        None
-        if progress is None
-        else lambda done, total: progress("reading the files", done, total)
-    )
+    source = loaded.open_images(progress)
     lfs = fitted_functions(loaded, source, progress)
     return LoadedImages(*read_all(source, progress), lfs)
 

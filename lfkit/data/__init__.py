@@ -1,1 +1,1 @@
-"""Files that come in and go out: class names, tables, arrays; written whole."""
+"""Images, votes, labels and seeds, and the files they come in and go out by."""

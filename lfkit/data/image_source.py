@@ -24,7 +24,7 @@ class ReadImages:
     ----------
     pixels : (b, h, w, c) uint8; rows that could not be read are zero.
     problems : position in the batch → why that image could not be read.
-    passing : positions whose problem may be gone the next time, such as a file that
+    transient : positions whose problem may be gone the next time, such as a file that
         is being written; nothing computed beside them is kept.
     """
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from lfkit.data.image_tensors import to_unit_range
 from lfkit.errors import DeclarationError
-from lfkit.features.user_code.calling import contents_of, declared_files
+from lfkit.features.user_code.files import contents_of, declared_files
 from lfkit.features.user_code.sealed_inputs import (
     Kept,
     Rows,

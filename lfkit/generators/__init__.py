@@ -1,4 +1,4 @@
-"""Generators of labeled images, by name."""
+"""Generators: images and labels generated together."""
 
 from lfkit.generators.acgan import Acgan as Acgan
 from lfkit.generators.adp.adp import Adp as Adp

@@ -1,1 +1,1 @@
-"""Labeling functions, their thresholds, and the applier that makes votes of them."""
+"""Labeling functions, their thresholds, and the applier that makes votes with them."""

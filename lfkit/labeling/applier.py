@@ -15,20 +15,25 @@ from lfkit.data.progress import Progress
 from lfkit.data.vote_columns import originals, place_out_of_fold, place_votes
 from lfkit.data.votes import ABSTAIN, Votes
 from lfkit.errors import DataError, DeclarationError, FaultError
-from lfkit.features.feature import Feature, ancestors
-from lfkit.features.user_code.sealed_inputs import is_own
-from lfkit.labeling.engine.batched import Failure
-from lfkit.labeling.engine.blocks import BlockResult, BlockRunner, is_per_image
-from lfkit.labeling.engine.evaluator import Evaluator, cpu_count
-from lfkit.labeling.engine.failures import Report, first_failure
-from lfkit.labeling.engine.file_reads import WatchedStore, note_named_files, remarks
-from lfkit.labeling.engine.seed_fitting import Fitter, Seeds, Watch, is_fixed
-from lfkit.labeling.engine.worker_pool import MOST_KILLS, why_not_sent
-from lfkit.labeling.labeling_function import (
-    LabelingFunction,
-    from_snorkel,
-    is_snorkel,
+from lfkit.features.feature import ancestors
+from lfkit.labeling.applier_checks import (
+    as_labeling_function,
+    checked_n_classes,
+    checked_seeds,
+    names_to_recompute,
 )
+from lfkit.labeling.engine.blocks import (
+    BlockResult,
+    BlockRunner,
+    given_up,
+    is_per_image,
+)
+from lfkit.labeling.engine.evaluator import Evaluator, cpu_count
+from lfkit.labeling.engine.failures import Failure, Report, first_failure
+from lfkit.labeling.engine.file_reads import WatchedStore, note_named_files, remarks
+from lfkit.labeling.engine.seed_fitting import Fitter, Watch, is_fixed
+from lfkit.labeling.engine.worker_pool import MOST_KILLS
+from lfkit.labeling.labeling_function import LabelingFunction
 from lfkit.runs.cache_keys import unchanging
 from lfkit.runs.store import Block, MemoryStore, Store, block_size
 
@@ -78,8 +83,8 @@ class LFApplier:
         lf_timeout: float | None = None,
         strict: bool = False,
     ) -> None:
-        self.lfs = [_as_labeling_function(lf) for lf in lfs]
-        self.n_classes = _checked_n_classes(self.lfs, n_classes)
+        self.lfs = [as_labeling_function(lf) for lf in lfs]
+        self.n_classes = checked_n_classes(self.lfs, n_classes)
         self.n_workers = n_workers
         self.device = device
         self.lf_timeout = lf_timeout
@@ -119,10 +124,9 @@ class LFApplier:
         source = as_source(images)
         if not len(source):
             raise DataError(f"{source.name} holds no images.")
-        seeds = _checked_seeds(seed_rows, seed_labels, len(source), self.n_classes)
-        again = None if recompute is None else self._to_recompute(recompute)
+        seeds = checked_seeds(seed_rows, seed_labels, len(source), self.n_classes)
+        again = None if recompute is None else names_to_recompute(self.lfs, recompute)
         self.report_ = Report()
-        self._unsent: dict[Feature | LabelingFunction, str | None] = {}
         self.out_of_fold_keys_: dict[str, str] = {}
         self.seed_block_: str | None = None
         with (
@@ -146,11 +150,7 @@ class LFApplier:
                     n_classes=self.n_classes,
                     random_state=random_state,
                 )
-            self.lfs_ = self._runnable(
-                fitter,
-                _stage(progress, "fitting on the seeds"),
-                travels=not evaluator.has_no_workers,
-            )
+            self.lfs_ = self._runnable(fitter, _stage(progress, "fitting on the seeds"))
             votes = self._apply(source, evaluator, store, progress)
             if seeds is not None and fitter is not None:
                 votes = replace(votes, seed_rows=seeds.rows, seed_labels=seeds.labels)
@@ -159,52 +159,6 @@ class LFApplier:
                     votes = self._with_out_of_fold(votes, fitter, watch)
             self.report_.notes += remarks(evaluator.reads, self.lfs_)
             return votes
-
-    def _to_recompute(self, names: Collection[str]) -> set[str]:
-        """Give the names of all whose stored values are not to be used."""
-        nodes = ancestors(node for lf in self.lfs for node in lf.features)
-        known = [*(lf.name for lf in self.lfs), *(node.name for node in nodes)]
-        if "all" in names and "all" not in known:
-            return set(known)
-        for name in names:
-            if name not in known:
-                raise DeclarationError(
-                    f"there is no function or feature {name!r} to recompute; choose "
-                    f"all, or from {', '.join(known)}."
-                )
-        found = set(names)
-        for lf in self.lfs:
-            if lf.name in names:  # lfkit's own features depend on nothing but images
-                users = [n for n in ancestors(lf.features) if not is_own(n.fn)]
-                found.update(node.name for node in users)
-        return found
-
-    def _travelling(self, lfs: Sequence[LabelingFunction]) -> list[LabelingFunction]:
-        """Leave out functions that cannot be sent to the worker processes."""
-        for lf in lfs:
-            found = [self._why_not_sent(lf)]
-            for node in ancestors(lf.features):
-                why = self._why_not_sent(node)
-                found.append(why and f"reads the feature {node.name!r}, which {why}")
-            whys = [why for why in found if why]
-            if whys and self.strict:
-                raise FaultError(f"labeling function {lf.name!r} {whys[0]}")
-            if whys:
-                self.report_.left_out[lf.name] = whys[0]
-        return [lf for lf in lfs if lf.name not in self.report_.left_out]
-
-    def _why_not_sent(self, function: Feature | LabelingFunction) -> str | None:
-        """Look once at each: it may hold a large model, and many may read it."""
-        if function.batched:
-            return None
-        if function not in self._unsent:
-            keywords: Mapping[str, Any] = (
-                function.keywords
-                if isinstance(function, LabelingFunction)
-                else function.learned or {}
-            )
-            self._unsent[function] = why_not_sent(function.fn, keywords)
-        return self._unsent[function]
 
     def _workers(self, n: int) -> int:
         if not any(map(is_per_image, self.lfs)):
@@ -216,23 +170,17 @@ class LFApplier:
         return cpu_count()
 
     def _runnable(
-        self, fitter: Fitter | None, watch: Watch | None, *, travels: bool
+        self, fitter: Fitter | None, watch: Watch | None
     ) -> list[LabelingFunction]:
-        """Fit what needs fitting; note what cannot run.
-
-        Parameters
-        ----------
-        travels : per-image functions are sent to worker processes.
-        """
-        lfs = self._travelling(self.lfs) if travels else self.lfs
+        """Fit what needs fitting; note what cannot run."""
         if fitter is None:
-            ready = [lf for lf in lfs if not lf.needs_seeds]
-            for lf in lfs:
+            ready = [lf for lf in self.lfs if not lf.needs_seeds]
+            for lf in self.lfs:
                 if lf.needs_seeds:
                     self.report_.left_out[lf.name] = "needs seed labels"
         else:
-            fitted = fitter.fit(lfs, watch=watch)
-            ready = self._travelling(fitted.lfs) if travels else fitted.lfs
+            fitted = fitter.fit(self.lfs, watch=watch)
+            ready = fitted.lfs
             self.report_.left_out.update(fitted.left_out)
             self.report_.tracebacks.update(fitted.tracebacks)
             if self.strict and fitted.left_out:
@@ -261,12 +209,14 @@ class LFApplier:
             size = min(size, _SLOW_BLOCK)
         blocks = store.layout(source.keys, size)
         runner = BlockRunner(source, evaluator, store, lfs, blocks, k)
-        self.lf_keys_, self.feature_keys_ = runner.lf_keys, runner.feature_keys
+        self.lf_keys_ = runner.lf_keys
         rows, done = runner.rows, 0
 
         def watch(result: BlockResult) -> None:
             nonlocal done
             if self.strict:
+                for name, why in runner.not_loaded.items():
+                    raise FaultError(f"labeling function {name!r} {why}")
                 _stop_at_first(result, [source.ids[row] for row in result.block.rows])
             self.report_.n_calls += result.n_calls
             self.report_.n_feature_values += result.n_feature_values
@@ -285,18 +235,23 @@ class LFApplier:
                 f"a worker process cannot run the labeling functions: {name!r} {why}."
             )
         failures = runner.feature_faults()
-        disabled_by = {lf.name: runner.disabled_by(lf) for lf in lfs}
         for j, lf in enumerate(lfs):
-            if lf.name in columns:
-                place_votes(lf, columns[lf.name].votes, rows, j, hard, soft)
+            place_votes(lf, columns[lf.name].votes, rows, j, hard, soft)
+            if lf.name not in runner.not_loaded:
                 failures[lf.name] = columns[lf.name].failures
+        culprits = given_up(lfs, failures)
+        self.feature_keys_ = {
+            node: key
+            for node, key in runner.feature_keys.items()
+            if not {part.name for part in ancestors([node])} & {*culprits.values()}
+        }
         self._report(source, rows, failures, runner.problems())
         original = originals(source.keys)
         if len(rows) < n:  # copies were computed once
             hard = hard[original]
             soft = None if soft is None else soft[original]
         votes = Votes(hard, tuple(lf.name for lf in lfs), k, soft=soft)
-        return self._without(votes, disabled_by, runner.not_loaded)
+        return self._without(votes, culprits, runner.not_loaded)
 
     def _report(
         self,
@@ -326,26 +281,25 @@ class LFApplier:
     def _without(
         self,
         votes: Votes,
-        disabled_by: Mapping[str, str | None],
+        culprits: Mapping[str, str],
         not_loaded: Mapping[str, str],
     ) -> Votes:
         """Leave out functions that were killed too often, or could not be loaded.
 
         Parameters
         ----------
-        disabled_by : function name → who was killed, itself or a feature; or None.
+        culprits : function name → what was killed, itself or a feature.
         """
         self.report_.left_out.update(not_loaded)
-        for name, culprit in disabled_by.items():
-            if culprit is not None:
-                who = "" if culprit == name else f"its feature {culprit!r} "
-                self.report_.left_out[name] = (
-                    f"{who}had to be killed {MOST_KILLS} times and was given up"
-                )
+        for name, culprit in culprits.items():
+            who = "" if culprit == name else f"its feature {culprit!r} "
+            self.report_.left_out[name] = (
+                f"{who}had to be killed {MOST_KILLS} times and was given up"
+            )
         kept = [
             j
             for j, name in enumerate(votes.names)
-            if disabled_by[name] is None and name not in not_loaded
+            if name not in culprits and name not in not_loaded
         ]
         if not kept:
             name = votes.names[0]
@@ -394,85 +348,6 @@ def _stop_at_first(result: BlockResult, ids: Sequence[str]) -> None:
         raise FaultError(
             f"{name!r} failed on image {ids[failure.row]!r}: {failure.message}{trace}"
         )
-
-
-def _as_labeling_function(lf: Any) -> LabelingFunction:
-    if isinstance(lf, LabelingFunction):
-        return lf
-    if is_snorkel(lf):
-        return from_snorkel(lf)
-    name = getattr(lf, "__name__", repr(lf))
-    raise DeclarationError(
-        f"{name} is not a labeling function; decorate it with "
-        "@labeling_function(classes=[...])."
-    )
-
-
-def _checked_n_classes(lfs: Sequence[LabelingFunction], n_classes: int | None) -> int:
-    if not lfs:
-        raise DeclarationError("no labeling functions given; LFApplier needs one.")
-    names = [lf.name for lf in lfs]
-    for name in names:
-        if names.count(name) > 1:
-            raise DeclarationError(
-                f"two labeling functions are named {name!r}; rename one of them."
-            )
-    features: dict[str, Feature] = {}
-    for node in ancestors(node for lf in lfs for node in lf.features):
-        if features.setdefault(node.name, node) is not node:
-            raise DeclarationError(
-                f"two features are named {node.name!r}; rename one of them."
-            )
-        if node.name in names:
-            raise DeclarationError(
-                f"a feature and a labeling function are both named {node.name!r}; "
-                "rename one of them."
-            )
-    declared = [label for lf in lfs for label in lf.classes or ()]
-    if n_classes is None:
-        if not declared:
-            raise DeclarationError(
-                "no labeling function declares its classes; pass n_classes."
-            )
-        return max(declared) + 1
-    for lf in lfs:
-        if max(lf.classes or (0,)) >= n_classes:
-            raise DeclarationError(
-                f"labeling function {lf.name!r} declares class {max(lf.classes or ())}"
-                f", but there are {n_classes} classes, 0..{n_classes - 1}."
-            )
-    return n_classes
-
-
-def _checked_seeds(
-    rows: Sequence[int] | NDArray[np.int64] | None,
-    labels: Sequence[int] | NDArray[np.int64] | None,
-    n: int,
-    n_classes: int,
-) -> Seeds | None:
-    if rows is None and labels is None:
-        return None
-    if rows is None or labels is None or len(rows) != len(labels):
-        raise DataError(
-            "seed_rows and seed_labels go together, one label per row; got "
-            f"{0 if rows is None else len(rows)} rows and "
-            f"{0 if labels is None else len(labels)} labels."
-        )
-    row_array = np.asarray(rows, np.int64)
-    label_array = np.asarray(labels, np.int64)
-    if not len(row_array):
-        return None
-    if row_array.min() < 0 or row_array.max() >= n:
-        raise DataError(
-            f"seed row {row_array[(row_array < 0) | (row_array >= n)][0]} is outside "
-            f"the {n} images."
-        )
-    if label_array.min() < 0 or label_array.max() >= n_classes:
-        wrong = label_array[(label_array < 0) | (label_array >= n_classes)][0]
-        raise DataError(f"seed label {wrong} is outside 0..{n_classes - 1}.")
-    if len(np.unique(row_array)) != len(row_array):
-        raise DataError("seed_rows names an image twice.")
-    return Seeds(row_array, label_array)
 
 
 def _device_for(lfs: Sequence[LabelingFunction]) -> str:

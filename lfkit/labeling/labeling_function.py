@@ -22,12 +22,8 @@ from lfkit.features.feature import (
     image,
     name_of,
 )
-from lfkit.features.user_code.calling import (
-    Calling,
-    contents_of,
-    declared_files,
-    text_of,
-)
+from lfkit.features.user_code.calling import Calling, text_of
+from lfkit.features.user_code.files import contents_of, declared_files
 from lfkit.features.user_code.sealed_inputs import sealed
 from lfkit.labeling.thresholds.threshold import Threshold
 from lfkit.labeling.vote_checks import check_of, checked_answer

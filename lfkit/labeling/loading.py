@@ -1,4 +1,4 @@
-"""Finds labeling functions where the user says they are: a module, a file, a name."""
+"""Loads labeling functions from a module, a file, or a file and a name."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from typing import Any
 from lfkit.data.class_names import checked_names
 from lfkit.data.interrupts import ctrl_c
 from lfkit.errors import DataError, DeclarationError
-from lfkit.features.user_code.calling import Calling, named_files, text_of
+from lfkit.features.user_code.calling import Calling, text_of
+from lfkit.features.user_code.files import named_files
 from lfkit.labeling.labeling_function import (
     KINDS,
     LabelingFunction,
@@ -193,7 +194,7 @@ def _named_files(path: Path) -> dict[str, str]:
 def _import_error(
     where: str, path: Path | None, error: BaseException
 ) -> DeclarationError:
-    """Say why a user's code does not import, and in which of its lines."""
+    """Explain why a user's code does not import, and in which of its lines."""
     line = ""
     if isinstance(error, SyntaxError) and path and error.filename == str(path):
         line = f" (line {error.lineno})"

@@ -108,7 +108,7 @@ def _files(spec: str) -> list[Path]:
 
 
 def _is_shipped(files: Sequence[Path]) -> bool:
-    """Tell whether code came with lfkit."""
+    """Whether code came with lfkit."""
     return all(path.is_relative_to(_SHIPPED) for path in files)
 
 

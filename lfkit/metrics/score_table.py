@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+
+from lfkit.metrics.metric import Score
 
 _MOST_CLASSES = 20
 _WORST = 5
@@ -17,12 +18,12 @@ class Row:
 
     Attributes
     ----------
-    cells : name of a set → its score, as `Score.to_dict` gives it.
+    cells : name of a set → its score.
     """
 
     title: str
     better: str
-    cells: Mapping[str, Mapping[str, Any]]
+    cells: Mapping[str, Score]
 
 
 @dataclass(frozen=True)
@@ -41,18 +42,18 @@ class Block:
     note: str = ""
 
 
-def score_blocks(sets: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Block]:
+def score_blocks(sets: Mapping[str, Sequence[Score]]) -> list[Block]:
     """Lay out the scores of sets of images, by the sets' names, in their order."""
-    cells: dict[str, dict[str, Mapping[str, Any]]] = {}
+    cells: dict[str, dict[str, Score]] = {}
     for name, scores in sets.items():
         for score in scores:
-            cells.setdefault(score["title"], {})[name] = score
+            cells.setdefault(score.title, {})[name] = score
     blocks: dict[tuple[str, str], list[Row]] = {}
     for title, found in cells.items():
         score = next(iter(found.values()))
-        part_of = score.get("part_of", "")
-        key = (part_of, score["protocol"]["extractor"] if part_of else title)
-        blocks.setdefault(key, []).append(Row(title, score["better"], found))
+        part_of = score.part_of
+        key = (part_of, score.protocol.extractor if part_of else title)
+        blocks.setdefault(key, []).append(Row(title, score.better, found))
     return [_block(part_of, rows) for (part_of, _), rows in blocks.items()]
 
 
@@ -68,12 +69,13 @@ def _badness(row: Row) -> float:
     """Say how bad the worst score of a row is; -inf if none could be computed."""
     found = [-math.inf]
     for score in row.cells.values():
-        value = score["value"]
-        if value is None:
+        value = score.value
+        if math.isnan(value):
             continue
         if row.better:
             found.append(value if row.better == "lower" else -value)
         else:
             # The share of a class: far from the wanted one.
-            found.append(abs(value - score["protocol"]["details"].get("wanted", 0)))
+            wanted = score.protocol.details.get("wanted", 0)
+            found.append(abs(value - float(wanted)))
     return max(found)

@@ -1,4 +1,4 @@
-"""Small networks trained from scratch: layers, augmentation, averages, the loop."""
+"""Networks: layers, augmentation, averages of weights, and the training loop."""
 
 from lfkit.nn.augment import Augmentation as Augmentation
 from lfkit.nn.augment import augment as augment

@@ -1,1 +1,1 @@
-"""Pictures of a run."""
+"""The report, one HTML page of what a run has, and sheets of its images."""

@@ -1,1 +1,1 @@
-"""Files of run folders: reading those that may be damaged."""
+"""Run folders: what is stored in them, how it is read back, and how work resumes."""

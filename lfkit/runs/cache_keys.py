@@ -289,7 +289,7 @@ def _is_own(value: Any) -> bool:
 
 @functools.cache
 def _has_identity(cls: Any) -> bool:
-    """Tell lfkit's protocol from a user's method that happens to have the name."""
+    """Whether a class has lfkit's `identity`, not a user's method of that name."""
     method = inspect.getattr_static(cls, "identity", None)
     return isinstance(method, types.FunctionType) and (
         method.__code__.co_argcount - len(method.__defaults__ or ()) == 1

@@ -49,7 +49,7 @@ def version_of(module: str | None) -> str | None:
 
 
 def is_library(value: Any) -> bool:
-    """Tell a library's function or class; a wrapper has two modules, its own counts."""
+    """Whether a function or class is a library's; a wrapper counts by its module."""
     names = getattr(value, "__globals__", {})  # of types.FunctionType: a descriptor
     own = names.get("__name__", "builtins") if isinstance(names, dict) else "builtins"
     return bool(version_of(getattr(value, "__module__", None)) and version_of(own))

@@ -72,12 +72,3 @@ def check_seed(seed: int) -> None:
     """Refuse a negative --seed."""
     if seed < 0:
         raise InputError(f"--seed is {seed}; give a whole number from 0 on.")
-
-
-# Shared by commands that work on a run.
-RUN = Option("A run folder of `lfkit apply`.", metavar="RUN", is_argument=True)
-GIVEN_LFS = Option(
-    "The run's functions, given anew, if they are not yours. May be repeated.",
-    metavar="SPEC",
-)
-TRUST_CODE = Option("Run the code that the run names, whoever wrote it.")

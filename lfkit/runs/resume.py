@@ -1,4 +1,4 @@
-"""What work in a folder was begun with: the same goes on, other work is refused."""
+"""Resume a job only with the settings that it was started with."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ SETTINGS = "settings.json"
 
 
 def check_same_settings(
-    folder: Path, asked: Mapping[str, Any], anew: str
+    folder: Path, settings: Mapping[str, Any], restart: str
 ) -> dict[str, Any] | None:
-    """Give what a folder's work was begun with; None if it has not begun.
+    """Return the settings a folder's job was started with; None if it was not started.
 
     Parameters
     ----------
-    asked : settings by name; `params` holds more of them; `material` names the data by
-        its content.
-    anew : how to begin anew, for the message.
+    settings : by name; `params` holds more of them; `material` names the data by its
+        content.
+    restart : how to start anew, for the message.
 
     Raises
     ------
-    RunError : it was begun with something else, or what is kept cannot be read.
+    RunError : it was started with others, or the file cannot be read.
     """
     path = folder / SETTINGS
     if not path.exists():
         return None
-    known = read_sealed(path, f"give {anew}", or_unsealed=True)
-    now = _flat(json.loads(to_json(asked)))
-    with reading(path, f"give {anew}"):
+    known = read_sealed(path, f"give {restart}", or_unsealed=True)
+    now = _flat(json.loads(to_json(settings)))
+    with reading(path, f"give {restart}"):
         was = _flat(known)
         n_steps = known.get("n_steps", 1)
         if not isinstance(n_steps, int) or n_steps < 1:
@@ -43,22 +43,22 @@ def check_same_settings(
     if was.get("material") != now.pop("material"):
         raise RunError(
             f"the images, votes or labels of this run have changed since {folder} "
-            f"began; give {anew}."
+            f"began; give {restart}."
         )
     for name, value in now.items():
         if was.get(name) != value:
             raise RunError(
                 f"{folder} began with {name} = {was.get(name)}, not {value}; give the "
-                f"same settings to go on, or {anew}."
+                f"same settings to go on, or {restart}."
             )
     return known
 
 
-def save_settings(folder: Path, asked: Mapping[str, Any]) -> None:
-    """Keep what a folder's work begins with."""
-    write_atomically(folder / SETTINGS, sealed(asked))
+def save_settings(folder: Path, settings: Mapping[str, Any]) -> None:
+    """Keep the settings a folder's job is started with."""
+    write_atomically(folder / SETTINGS, sealed(settings))
 
 
-def _flat(asked: Mapping[str, Any]) -> dict[str, Any]:
-    """Name settings of the generator as all others."""
-    return {**asked, **asked.get("params", {}), "params": None}
+def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Put the generator's settings beside all others."""
+    return {**settings, **settings.get("params", {}), "params": None}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from lfkit.data.datasets import open_images
 from lfkit.data.image_source import ImageSource
 from lfkit.data.labels import Labels
+from lfkit.data.progress import Progress
 from lfkit.data.seed_labels import read_labels
 from lfkit.data.votes import Votes
 from lfkit.errors import DataError, RunError
@@ -59,9 +60,7 @@ class Run:
         """(n,) the classes to score by: -1 where unknown or given."""
         return np.where(self.given, -1, self.truth)
 
-    def open_images(
-        self, progress: Callable[[int, int], None] | None = None
-    ) -> ImageSource:
+    def open_images(self, progress: Progress | None = None) -> ImageSource:
         """Open the images that the run has labeled, if they are still the same."""
         config = self.config
         try:
@@ -70,7 +69,7 @@ class Run:
                 size=config.options.size,
                 color=config.options.color,
                 known=self.index,
-                progress=progress,
+                progress=progress and partial(progress, "reading the files"),
             )
         except DataError as error:
             raise RunError(

@@ -76,10 +76,10 @@ class Store(Protocol):
         """Store named arrays."""
 
     def has(self, kind: Kind, key: str, name: str) -> bool:
-        """Tell whether `load` would give something."""
+        """Return whether `load` would find something."""
 
     def names(self, kind: Kind, key: str) -> set[str]:
-        """List the names for which `load` would give something."""
+        """List the names for which `load` would find something."""
 
     def layout(self, keys: NDArray[np.uint8], size: int) -> list[Block]:
         """Divide images into blocks of `size`, keeping the blocks of earlier runs."""
@@ -107,11 +107,11 @@ class MemoryStore:
         self._arrays[kind, key, name] = dict(arrays)
 
     def has(self, kind: Kind, key: str, name: str) -> bool:
-        """Tell whether `load` would give something."""
+        """Return whether `load` would find something."""
         return (kind, key, name) in self._arrays
 
     def names(self, kind: Kind, key: str) -> set[str]:
-        """List the names for which `load` would give something."""
+        """List the names for which `load` would find something."""
         return {name for *folder, name in self._arrays if folder == [kind, key]}
 
     def forget(self, kind: Kind, key: str) -> None:
@@ -152,14 +152,14 @@ class RunStore:
             self._write(self._path(kind, key, name), _npz(arrays))
 
     def has(self, kind: Kind, key: str, name: str) -> bool:
-        """Tell whether `load` would give something."""
+        """Return whether `load` would find something."""
         return any(
             _is_sealed(self._path(kind, key, name, suffix))
             for suffix in (".npy", ".npz")
         )
 
     def names(self, kind: Kind, key: str) -> set[str]:
-        """List the names for which `load` would give something."""
+        """List the names for which `load` would find something."""
         folder = self.folder / kind / key
         if not folder.is_dir():
             return set()

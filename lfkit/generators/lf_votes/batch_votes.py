@@ -23,7 +23,12 @@ from lfkit.features.feature import (
     image,
 )
 from lfkit.features.user_code.calling import Calling, kind_of, text_of
-from lfkit.features.user_code.sealed_inputs import Kept, Rows, is_own, sealed_values
+from lfkit.features.user_code.sealed_inputs import (
+    Kept,
+    Rows,
+    is_own,
+    sealed_values,
+)
 from lfkit.labeling.engine.evaluator import cpu_count
 from lfkit.labeling.engine.worker import Step, run_step
 from lfkit.labeling.labeling_function import LabelingFunction

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from lfkit.features.feature import (
 )
 from lfkit.features.user_code.calling import Calling, kind_of, text_of, traceback_of
 from lfkit.features.user_code.sealed_inputs import Kept, is_own
+from lfkit.labeling.engine.failures import Failure
 from lfkit.labeling.engine.file_reads import Reads
 from lfkit.labeling.labeling_function import LabelingFunction
 from lfkit.labeling.vote_checks import checked_answer
@@ -33,20 +33,6 @@ Inputs = Sequence["torch.Tensor"]
 # Rows per call of a batched labeling function that reads features only. Calls are
 # padded to it: a row's float sums must not depend on how many rows share the call.
 _VOTE_BATCH = 1024
-
-
-@dataclass(frozen=True)
-class Failure:
-    """One function failing on one image of a block."""
-
-    row: int
-    kind: str
-    message: str
-    traceback: str
-
-    def moved(self, by: int) -> Failure:
-        """Return the same failure, counted from further on."""
-        return replace(self, row=self.row + by)
 
 
 class Stopped(Exception):
@@ -146,7 +132,7 @@ class BatchedRunner:
                     array = array.copy()
                     array[~finite | wrong[:n]] = np.nan
                 found = found + [
-                    Failure(int(row), "not finite", "is NaN or infinite", "")
+                    Failure(int(row), "not finite", "is NaN or infinite")
                     for row in np.flatnonzero(~finite & ~wrong[:n])
                 ]
                 results[node] = array
@@ -208,7 +194,7 @@ class BatchedRunner:
                 votes[part] = value.cpu().numpy()[: len(part)]
             for failure in found:
                 votes[part[failure.row]] = 0 if lf.soft else ABSTAIN
-                failures.append(replace(failure, row=int(part[failure.row])))
+                failures.append(failure._replace(row=int(part[failure.row])))
             failures += _check_rows(lf, votes, part, n_classes)
         if lf.soft:
             total = votes.sum(axis=1, keepdims=True)
@@ -271,14 +257,14 @@ class BatchedRunner:
             return torch.full((n,), torch.nan, device=self.device), failures
         if not failures:  # it fails on batches only, and would again
             failures = [
-                replace(first, row=i, traceback="")
+                first._replace(row=i, traceback="")
                 for i in np.flatnonzero(~wrong).tolist()
             ]
-            failures[0] = replace(failures[0], traceback=first.traceback)
+            failures[0] = failures[0]._replace(traceback=first.traceback)
         example = next(iter(rows.values()))
         for i in [i for i, row in rows.items() if row.shape != example.shape]:
             message = f"returned shape {tuple(rows.pop(i).shape)} after another shape"
-            failures.append(Failure(i, "returned a wrong shape", message, ""))
+            failures.append(Failure(i, "returned a wrong shape", message))
         blank = torch.zeros_like(example)
         return torch.stack([rows.get(i, blank) for i in range(n)]), failures
 
@@ -319,7 +305,7 @@ def _all_failed(changed: Sequence[Feature], wrong: NDArray[np.bool_]) -> list[Fa
     names = ", ".join(source.name for source in changed)
     message = f"writes over its input {names}; work on {names}.clone() instead"
     return [
-        Failure(int(row), "changed its input", message, "")
+        Failure(int(row), "changed its input", message)
         for row in np.flatnonzero(~wrong)
     ]
 
@@ -340,10 +326,10 @@ def _check_rows(
         nan, negative = ~np.isfinite(rows).all(axis=1), (rows < 0).any(axis=1)
         votes[part[nan | negative]] = 0
         return [
-            Failure(int(row), "returned NaN", "returned weights that are NaN", "")
+            Failure(int(row), "returned NaN", "returned weights that are NaN")
             for row in part[nan]
         ] + [
-            Failure(int(row), "returned a negative weight", "returned weights < 0", "")
+            Failure(int(row), "returned a negative weight", "returned weights < 0")
             for row in part[negative & ~nan]
         ]
     valid = lf.classes if lf.classes is not None else range(n_classes or 0)
@@ -354,7 +340,6 @@ def _check_rows(
             "voted an undeclared class",
             f"voted {int(votes[row])}; it declares classes {tuple(valid)}; return one "
             "of them or ABSTAIN",
-            "",
         )
         for row in wrong
     ]

@@ -29,10 +29,11 @@ from lfkit.features.feature import (
     finite_rows,
     image,
 )
-from lfkit.labeling.engine.batched import BatchedRunner, Failure
+from lfkit.labeling.engine.batched import BatchedRunner
+from lfkit.labeling.engine.failures import Failure
 from lfkit.labeling.engine.file_reads import Reads
 from lfkit.labeling.engine.program import crossing_features, levels_of, make_program
-from lfkit.labeling.engine.worker import Column, Program, iterate_program
+from lfkit.labeling.engine.worker import Program, StepResult, iterate_program
 from lfkit.labeling.engine.worker_pool import WorkerPool
 from lfkit.labeling.labeling_function import LabelingFunction
 from lfkit.runs.cache_keys import fingerprint
@@ -58,7 +59,7 @@ class Evaluated:
     votes : function → (b,) int16, or (b, classes) float16 weights if it is soft.
     faults : function or feature name → its failures.
     problems : position in the block → why the image could not be read.
-    is_passing : a problem may be gone the next time: nothing of this is to be kept.
+    is_transient : a problem may be gone the next time: nothing of this is to be kept.
     """
 
     raw: Values = field(default_factory=dict)
@@ -66,7 +67,7 @@ class Evaluated:
     votes: dict[LabelingFunction, NDArray[Any]] = field(default_factory=dict)
     faults: dict[str, list[Failure]] = field(default_factory=lambda: defaultdict(list))
     problems: dict[int, str] = field(default_factory=dict)
-    is_passing: bool = False
+    is_transient: bool = False
 
 
 class Evaluator:
@@ -130,16 +131,6 @@ class Evaluator:
         """True if per-image functions run in the calling thread."""
         return self._pool is None
 
-    @property
-    def disabled(self) -> set[str]:
-        """Names of functions that were killed too often to go on with."""
-        return set() if self._pool is None else self._pool.disabled
-
-    def add_kills(self, name: str, n: int) -> None:
-        """Count kills of earlier runs towards giving a function up."""
-        if self._pool is not None and n:
-            self._pool.add_kills(name, n)
-
     def evaluate(
         self,
         source: ImageSource,
@@ -192,7 +183,7 @@ class Evaluator:
         if order or any(image in lf.features for lf in lfs):
             read = source.read(rows)
             pixels, done.problems = read.pixels, read.problems
-            done.is_passing = bool(read.transient)
+            done.is_transient = bool(read.transient)
             bad[list(read.problems)] = True
         level = levels_of(order, [lf for lf in lfs if not lf.batched], set(done.stored))
         crossing = crossing_features(order, level, wanted)
@@ -279,7 +270,7 @@ class Evaluator:
         }
         size = min(_CHUNK, -(-len(pixels) // _LEAST_CHUNKS))
         starts = range(0, len(pixels), size)
-        jobs: list[Future[list[Column]]] = []
+        jobs: list[Future[list[StepResult]]] = []
         for start in starts:
             part = slice(start, start + size)
             chunk = {slot: values[part] for slot, values in inputs.items()}
@@ -301,7 +292,7 @@ class Evaluator:
                     self.reads.note(function.name, column.reads)
                 for start, column in zip(starts, columns, strict=True):
                     done.faults[function.name] += [
-                        Failure(*fault).moved(start) for fault in column.faults
+                        fault.moved(start) for fault in column.faults
                     ]
                 values = join_rows(
                     [column.values for column in columns], done.faults[function.name]
@@ -353,7 +344,7 @@ class Evaluator:
                     "is beyond 65504, the largest number a wide feature is stored "
                     "with; scale it"
                 )
-            done.faults[node.name].append(Failure(int(row), "not finite", message, ""))
+            done.faults[node.name].append(Failure(int(row), "not finite", message))
         if infinite.any():
             stored[infinite] = np.nan
         done.raw[node] = values
@@ -365,7 +356,7 @@ def _run_here(
     pixels: NDArray[np.uint8],
     inputs: Mapping[int, NDArray[Any]],
     bad: NDArray[np.bool_],
-) -> list[Column]:
+) -> list[StepResult]:
     columns = iterate_program(program, pixels, inputs, bad, {}, lambda step, i: None)
     return [column for _, column in columns]
 
@@ -406,7 +397,7 @@ def join_rows(parts: Sequence[NDArray[Any]], failures: list[Failure]) -> NDArray
                 "feature has one shape"
             )
             failures += [
-                Failure(start + int(row), "returned a wrong shape", message, "")
+                Failure(start + int(row), "returned a wrong shape", message)
                 for row in np.flatnonzero(finite_rows(part))
             ]
             part = np.full((len(part), *shape), np.nan, part.dtype)
@@ -428,5 +419,5 @@ def _joined(parts: Sequence[Evaluated], size: int) -> Evaluated:
             whole.faults[name] += [f.moved(number * size) for f in failures]
         for row, problem in part.problems.items():
             whole.problems[row + number * size] = problem
-        whole.is_passing |= part.is_passing
+        whole.is_transient |= part.is_transient
     return whole

@@ -5,12 +5,28 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lfkit.labeling.engine.batched import Failure
+TIMED_OUT, CRASHED = "timed out", "crashed the process"
+GAVE_UP = "gave up"  # not called: it had been killed too often
+NOT_LOADED = "not loaded"  # not called: a worker could not load it
+KILLED = (TIMED_OUT, CRASHED)
+
+
+class Failure(NamedTuple):
+    """One function failing on one image of a block."""
+
+    row: int
+    kind: str
+    message: str
+    traceback: str = ""
+
+    def moved(self, by: int) -> Failure:
+        """Return the same failure, counted from further on."""
+        return self._replace(row=self.row + by)
 
 
 @dataclass
@@ -34,7 +50,7 @@ class FaultsOf:
 
 @dataclass
 class Report:
-    """What `LFApplier.apply` has to say beside the votes.
+    """What `LFApplier.apply` reports beside the votes.
 
     Attributes
     ----------

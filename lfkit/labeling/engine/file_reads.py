@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from lfkit.errors import RunError
 from lfkit.features.feature import Feature, ancestors
-from lfkit.features.user_code.calling import (
+from lfkit.features.user_code.files import (
     MISSING,
     MOST_READS,
     WRITTEN,
@@ -51,7 +51,7 @@ class Reads:
         self._lock = threading.Lock()
 
     def declare(self, name: str, paths: Iterable[str | os.PathLike[str]]) -> None:
-        """Say which files and folders are in a function's key, and need no watch."""
+        """Note files and folders that are in a function's key and need no watch."""
         self._declared[name] = [os.fspath(path) for path in paths]
 
     def note_named(self, name: str, files: Mapping[str, str]) -> None:
@@ -142,12 +142,12 @@ class Reads:
 
 
 class WatchedStore:
-    """A store that forgets results whose files have changed, or that it is told to.
+    """A store that forgets results whose files have changed, and those to recompute.
 
     Parameters
     ----------
     store : where everything lies.
-    reads : is told of the files of what is kept.
+    reads : collects the files of what is kept.
     recompute : names of functions and features whose results are not to be used; None
         refuses to go on where a file has changed.
     """
@@ -184,12 +184,12 @@ class WatchedStore:
                 self._saved[kind, key] = lines
 
     def has(self, kind: Kind, key: str, name: str) -> bool:
-        """Tell whether `load` would give something."""
+        """Return whether `load` would find something."""
         self._check(kind, key)
         return self._store.has(kind, key, name)
 
     def names(self, kind: Kind, key: str) -> set[str]:
-        """List the names for which `load` would give something."""
+        """List the names for which `load` would find something."""
         self._check(kind, key)
         return self._store.names(kind, key)
 
@@ -254,7 +254,7 @@ def note_named_files(reads: Reads, lfs: Sequence[LabelingFunction]) -> None:
 
 
 def remarks(reads: Reads, lfs: Sequence[LabelingFunction]) -> list[str]:
-    """Say which functions read files that they do not declare."""
+    """Name the functions that read files that they do not declare."""
     nodes = ancestors(node for lf in lfs for node in lf.features)
     declared = [str(path) for lf in lfs for path in lf.depends_on]
     declared += [str(path) for node in nodes for path in node.depends_on]

@@ -7,7 +7,6 @@ Its own program rather than a fork of the caller, so that scripts and notebooks 
 from __future__ import annotations
 
 import contextlib
-import functools
 import mmap
 import os
 import signal
@@ -18,7 +17,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
-from types import CodeType
 from typing import Any
 
 import numpy as np
@@ -35,13 +33,13 @@ from lfkit.features.user_code.calling import (
     traceback_of,
 )
 from lfkit.features.user_code.sealed_inputs import Rows, is_own, sealed_values
+from lfkit.labeling.engine.failures import NOT_LOADED, Failure
 from lfkit.labeling.vote_checks import BadResult, check_of, short
 
 # What a worker is busy with, in a file both sides map: function, image, since when.
 PROGRESS = struct.Struct("qqd")
 IDLE = -1
 WHOLE_CHUNK = -1  # an image's number while what a function gave is being sent
-NOT_LOADED = "not loaded"  # the kind of fault of a function that was not called
 _LONGEST_MESSAGE = 2000
 
 
@@ -84,19 +82,19 @@ class Program:
 
 
 @dataclass
-class Column:
+class StepResult:
     """What one step gave for a chunk of images.
 
     Attributes
     ----------
     values : a feature's (b, ...) float32, NaN where it failed; or votes, (b,) int16 or
         (b, classes) float32.
-    faults : (image, kind, message, traceback) per failure.
+    faults : its failures, by position in the chunk.
     reads : path → digest of the files that its function opened.
     """
 
     values: NDArray[Any]
-    faults: list[tuple[int, str, str, str]] = field(default_factory=list)
+    faults: list[Failure] = field(default_factory=list)
     reads: dict[str, str] = field(default_factory=dict)
 
 
@@ -112,7 +110,7 @@ def run_step(
     n_classes: int | None,
     skip: Skip,
     tick: Callable[[int, int], None],
-) -> tuple[list[Any], Column]:
+) -> tuple[list[Any], StepResult]:
     """Run one function on every image of a chunk; a failure abstains and is noted.
 
     A row that is None, where the image or an input failed, is not called.
@@ -123,23 +121,23 @@ def run_step(
     """
     is_vote = step.slot is None
     results: list[Any] = []
-    faults: list[tuple[int, str, str, str]] = []
+    faults: list[Failure] = []
     check = check_of(step.soft, step.classes, n_classes) if is_vote else _feature_value
     process = os.getpid()
     with Calling() as call:
         _call_rows(step, number, n_rows, reads, check, skip, tick, results, faults)
     if os.getpid() != process:
-        os._exit(0)  # a fork that Python did not tell us of
+        os._exit(0)  # a fork that Python does not report
     changed = {int(i) for rows in reads for i in rows.restore()}
     for i in sorted(changed):
         if results[i] is not None:
             message = "changes what it is given, which others read; work on a copy"
-            faults.append((i, "changed its input", message, ""))
+            faults.append(Failure(i, "changed its input", message))
             results[i] = None
     if is_vote:
-        column = Column(_vote_array(step, results), faults)
+        column = StepResult(_vote_array(step, results), faults)
     else:
-        column = Column(_feature_array(results, faults), faults)
+        column = StepResult(_feature_array(results, faults), faults)
     if not is_own(step.fn):
         column.reads = call.reads
     return results, column
@@ -154,7 +152,7 @@ def _call_rows(
     skip: Skip,
     tick: Callable[[int, int], None],
     results: list[Any],
-    faults: list[tuple[int, str, str, str]],
+    faults: list[Failure],
 ) -> None:
     traced: set[str] = set()
     fn, keywords = step.fn, step.keywords
@@ -164,8 +162,7 @@ def _call_rows(
             results.append(None)
             continue
         if (number, i) in skip:
-            kind, message = skip[number, i]
-            faults.append((i, kind, message, ""))
+            faults.append(Failure(i, *skip[number, i]))
             results.append(None)
             continue
         tick(number, i)
@@ -173,22 +170,22 @@ def _call_rows(
             results.append(check(fn(*inputs, **keywords)))
         except BadResult as error:
             message = shortened(str(error), _LONGEST_MESSAGE)
-            faults.append((i, error.kind, message, ""))
+            faults.append(Failure(i, error.kind, message))
             results.append(None)
         except BaseException as error:  # a user's function may raise anything
             kind = kind_of(error)
             trace = "" if kind in traced else traceback_of(error)
             traced.add(kind)
-            faults.append((i, kind, text_of(error), trace))
+            faults.append(Failure(i, kind, text_of(error), trace))
             results.append(None)
 
 
 class NotLoaded:
-    """Stands for a function that a worker process could not load.
+    """Stands for a function that a worker process cannot have.
 
     Attributes
     ----------
-    why : the error.
+    why : the reason.
     """
 
     def __init__(self, why: str) -> None:
@@ -196,17 +193,7 @@ class NotLoaded:
 
     def __call__(self, *_: Any, **__: Any) -> Any:
         """Fail, on every image."""
-        raise BadResult(NOT_LOADED, f"cannot be loaded in a worker: {self.why}")
-
-
-def code_of(filename: str, make: Callable[..., CodeType], *parts: Any) -> CodeType:
-    """Make a function's code anew in a worker, with the file that it comes from."""
-    return make(*parts).replace(co_filename=filename)
-
-
-def cached_again(fn: Callable[..., Any], maxsize: int | None, typed: bool) -> Any:
-    """Make a function that remembers its results, as functools.lru_cache did."""
-    return functools.lru_cache(maxsize, typed)(fn)
+        raise BadResult(NOT_LOADED, self.why)
 
 
 def _feature_value(value: Any) -> NDArray[np.float32]:
@@ -233,9 +220,7 @@ def _vote_array(step: Step, results: Sequence[Any]) -> NDArray[Any]:
     return np.asarray([ABSTAIN if v is None else v for v in results], np.int16)
 
 
-def _feature_array(
-    results: list[Any], faults: list[tuple[int, str, str, str]]
-) -> NDArray[np.float32]:
+def _feature_array(results: list[Any], faults: list[Failure]) -> NDArray[np.float32]:
     """Stack a feature's rows; one whose shape differs from the first is a fault."""
     shape = next((row.shape for row in results if row is not None), ())
     stacked = np.full((len(results), *shape), np.nan, np.float32)
@@ -245,15 +230,11 @@ def _feature_array(
         if row.shape == shape:
             stacked[i] = row
             continue
-        faults.append(
-            (
-                i,
-                "returned a wrong shape",
-                f"returned shape {row.shape} after {shape} on another image; a "
-                "feature has one shape",
-                "",
-            )
+        message = (
+            f"returned shape {row.shape} after {shape} on another image; a feature has "
+            "one shape"
         )
+        faults.append(Failure(i, "returned a wrong shape", message))
         results[i] = None
     return stacked
 
@@ -266,8 +247,8 @@ def iterate_program(
     skip: Skip,
     tick: Callable[[int, int], None],
     first: int = 0,
-) -> Iterator[tuple[int, Column]]:
-    """Yield (step, Column) per step from `first` on; earlier votes are not cast again.
+) -> Iterator[tuple[int, StepResult]]:
+    """Yield (step, result) per step from `first` on; earlier votes are not cast again.
 
     Parameters
     ----------

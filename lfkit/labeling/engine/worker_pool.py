@@ -3,12 +3,16 @@
 Each worker is watched by a thread of the main process. A worker writes which function
 it calls on which image, and since when, into a small file that both map; that tells
 which call hangs even when the function never returns to Python.
+
+Pools of others time whole tasks: pebble with a task per call takes 93-250 µs a call
+(this one: 4-26), with a task per chunk it finds a hang after 128 time-outs, and it
+starts workers from the caller's `__main__`; loky has no time-outs, and loses all tasks
+under way with a worker.
 """
 
 from __future__ import annotations
 
 import contextlib
-import io
 import mmap
 import multiprocessing
 import os
@@ -19,36 +23,33 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
-from types import CodeType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lfkit.errors import DeclarationError, storage_error
-from lfkit.features.user_code.calling import text_of
+from lfkit.labeling.engine.failures import CRASHED, GAVE_UP, TIMED_OUT
+from lfkit.labeling.engine.pickled_functions import pickled
 from lfkit.labeling.engine.worker import (
     IDLE,
     PROGRESS,
     WHOLE_CHUNK,
-    Column,
     NotLoaded,
     Program,
-    cached_again,
-    code_of,
+    Step,
+    StepResult,
 )
 
 # A function that had to be killed this often is given up: at 30 seconds each, a
 # million images would take a year.
 MOST_KILLS = 20
-KILLED = ("timed out", "crashed the process")  # kinds of faults that are kills
 _POLL_S = 0.05
-_registering = threading.Lock()  # what is pickled by value is known to all threads
 
 
 @dataclass
@@ -57,15 +58,14 @@ class _Job:
     pixels: NDArray[np.uint8]
     inputs: Mapping[int, NDArray[Any]]
     bad: NDArray[np.bool_]
-    future: Future[list[Column]]
+    future: Future[list[StepResult]]
     skip: dict[tuple[int, int], tuple[str, str]] = field(default_factory=dict)
-    columns: list[Column] = field(default_factory=list)
+    columns: list[StepResult] = field(default_factory=list)
 
 
 @dataclass
 class _Loaded:
     name: str
-    steps: tuple[str, ...]
     program: Program
     payload: bytes
 
@@ -77,15 +77,10 @@ class WorkerPool:
     ----------
     n_workers : number of processes; they start with the first chunk.
     timeout_s : a single call that takes longer is killed; None waits for ever.
-
-    Attributes
-    ----------
-    disabled : names of functions that were killed too often to go on with.
     """
 
     def __init__(self, n_workers: int, timeout_s: float | None) -> None:
         self.timeout_s = timeout_s
-        self.disabled: set[str] = set()
         self._kills: Counter[str] = Counter()
         self._programs: dict[str, _Loaded] = {}
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
@@ -102,13 +97,6 @@ class WorkerPool:
         for thread in self._threads:
             thread.join()
 
-    def add_kills(self, name: str, n: int) -> None:
-        """Count kills of earlier runs: a function is given up for all of them."""
-        with self._lock:
-            self._kills[name] += n
-            if self._kills[name] >= MOST_KILLS:
-                self.disabled.add(name)
-
     def stop(self) -> None:
         """Kill what runs and cancel what waits."""
         self._closing.set()
@@ -117,12 +105,7 @@ class WorkerPool:
         """Make a program known to the workers; returns the name to submit it by."""
         with self._lock:
             name = str(len(self._programs))
-            self._programs[name] = _Loaded(
-                name,
-                tuple(step.name for step in program.steps),
-                program,
-                _pickled(program, [step.fn for step in program.steps]),
-            )
+            self._programs[name] = _Loaded(name, *_pickled_program(program))
             return name
 
     def submit(
@@ -131,14 +114,14 @@ class WorkerPool:
         pixels: NDArray[np.uint8],
         inputs: Mapping[int, NDArray[Any]],
         bad: NDArray[np.bool_],
-    ) -> Future[list[Column]]:
-        """Run a program on a chunk: one Column per step."""
+    ) -> Future[list[StepResult]]:
+        """Run a program on a chunk: one StepResult per step."""
         with self._lock:
             while len(self._threads) < self._n_workers:
                 thread = threading.Thread(target=self._watch, daemon=True)
                 thread.start()
                 self._threads.append(thread)
-        future: Future[list[Column]] = Future()
+        future: Future[list[StepResult]] = Future()
         self._jobs.put(_Job(program, pixels, inputs, bad, future))
         return future
 
@@ -172,9 +155,9 @@ class WorkerPool:
         loaded = self._programs[job.program]
         if loaded.name not in worker.loaded:
             worker.load(loaded, self._closing)
-        for number, name in enumerate(loaded.steps):
-            if name in self.disabled:
-                reason = ("gave up", f"was killed {MOST_KILLS} times; not called again")
+        for number, step in enumerate(loaded.program.steps):
+            if self._kills[step.name] >= MOST_KILLS:
+                reason = (GAVE_UP, f"was killed {MOST_KILLS} times; not called again")
                 for i in range(len(job.pixels)):
                     job.skip.setdefault((number, i), reason)
         first = len(job.columns)
@@ -203,8 +186,9 @@ class WorkerPool:
             positions = list(range(len(job.pixels)))
         for position in positions:
             job.skip[death.step, position] = (death.kind, death.message)
-        name = self._programs[job.program].steps[death.step]
-        self.add_kills(name, len(positions))
+        name = self._programs[job.program].program.steps[death.step].name
+        with self._lock:
+            self._kills[name] += len(positions)
 
 
 class _WorkerDied(Exception):
@@ -217,7 +201,7 @@ class _WorkerDied(Exception):
 
 
 class _Broken(DeclarationError):
-    """A worker process cannot do what it was asked; its traceback."""
+    """A worker process raised; its traceback."""
 
 
 class _Worker:
@@ -264,11 +248,14 @@ class _Worker:
         steps = []
         for step in loaded.program.steps:
             alone = replace(loaded.program, steps=(step,))
-            why = self._why_not("alone", _pickled(alone, [step.fn]), closing)
-            last = why.strip().rpartition("\n")[2] if why else ""
-            steps.append(replace(step, fn=NotLoaded(last)) if why else step)
+            why = self._why_not("alone", pickled(alone, [step.fn]), closing)
+            if why:
+                last = why.strip().rpartition("\n")[2]
+                absent = NotLoaded(f"cannot be loaded in a worker: {last}")
+                step = replace(step, fn=absent)
+            steps.append(step)
         program = replace(loaded.program, steps=tuple(steps))
-        loaded.payload = _pickled(program, [step.fn for step in steps])
+        loaded.payload = pickled(program, [step.fn for step in steps])
         why = self._why_not(loaded.name, loaded.payload, closing)
         if why:
             raise DeclarationError(
@@ -293,7 +280,7 @@ class _Worker:
 
     def columns(
         self, timeout_s: float | None, closing: threading.Event, until: str = "done"
-    ) -> Iterator[tuple[int, Column]]:
+    ) -> Iterator[tuple[int, StepResult]]:
         """Yield columns as they come; raise if the process dies or a call hangs."""
         while True:
             try:
@@ -341,7 +328,7 @@ class _Worker:
             return
         self.kill()
         raise _WorkerDied(
-            "timed out",
+            TIMED_OUT,
             f"ran longer than {timeout_s:g} s and was killed",
             step,
             position,
@@ -357,11 +344,29 @@ class _Worker:
         if position == WHOLE_CHUNK:
             how = "closed, or wrote to, the files of its worker process"
         return _WorkerDied(
-            "crashed the process",
+            CRASHED,
             how,
             None if step == IDLE else step,
             position,
         )
+
+
+def _pickled_program(program: Program) -> tuple[Program, bytes]:
+    """Pickle a program; functions that cannot be pickled are left out."""
+    try:
+        return program, pickled(program, [step.fn for step in program.steps])
+    except DeclarationError:
+        steps = tuple(map(_sendable, program.steps))
+        program = replace(program, steps=steps)
+        return program, pickled(program, [step.fn for step in steps])
+
+
+def _sendable(step: Step) -> Step:
+    try:
+        pickled(step, [step.fn])
+    except DeclarationError as error:
+        return replace(step, fn=NotLoaded(str(error)), keywords={})
+    return step
 
 
 def _python_path() -> dict[str, str]:
@@ -377,56 +382,3 @@ def _has_fileno(stream: Any) -> bool:
     except (OSError, AttributeError, ValueError):
         return False
     return True
-
-
-def why_not_sent(fn: Any, keywords: Mapping[str, Any]) -> str | None:
-    """Say why a function cannot be sent to a worker process; None if it can."""
-    try:
-        _pickled((fn, dict(keywords)), [fn])
-    except DeclarationError as error:
-        return str(error)
-    return None
-
-
-def _pickled(content: Any, functions: Iterable[Any]) -> bytes:
-    """Pickle functions by value, so that a worker imports only what they use."""
-    import cloudpickle
-
-    modules = {
-        sys.modules[name]
-        for fn in functions
-        if (name := getattr(fn, "__module__", None)) in sys.modules
-        and name not in ("__main__", "builtins")
-        and not name.startswith("lfkit.")
-        and hasattr(sys.modules[name], "__file__")
-        and "site-packages" not in str(sys.modules[name].__file__)
-    }
-
-    class Pickler(cloudpickle.Pickler):
-        def reducer_override(self, found: Any) -> Any:
-            # Pickled by name, a cached function could not be found by a worker.
-            parameters = getattr(found, "cache_parameters", None)
-            own = getattr(found, "__module__", None) in {m.__name__ for m in modules}
-            if parameters and own and hasattr(found, "__wrapped__"):
-                return cached_again, (found.__wrapped__, *parameters().values())
-            if isinstance(found, CodeType):
-                # Tracebacks show lines of the user's file, which cloudpickle forgets.
-                make, parts = self.dispatch_table[CodeType](found)
-                return code_of, (found.co_filename, make, *parts)
-            return super().reducer_override(found)
-
-    buffer = io.BytesIO()
-    with _registering:
-        for module in modules:
-            cloudpickle.register_pickle_by_value(module)
-        try:
-            Pickler(buffer).dump(content)
-            return buffer.getvalue()
-        except BaseException as error:  # user code: __reduce__ may raise anything
-            raise DeclarationError(
-                f"cannot be sent to worker processes: {text_of(error)}; create such "
-                "objects inside the function, or use batched=True"
-            ) from error
-        finally:
-            for module in modules:
-                cloudpickle.unregister_pickle_by_value(module)

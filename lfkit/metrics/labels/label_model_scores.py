@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +11,7 @@ from numpy.typing import NDArray
 from lfkit.aggregators import AGGREGATORS
 from lfkit.aggregators.aggregate import aggregate_with, make_aggregator
 from lfkit.aggregators.calibration import log_losses, measure
+from lfkit.data.progress import Progress
 from lfkit.errors import LfkitError
 from lfkit.runs.run import Run
 
@@ -51,9 +50,7 @@ class LabelScores:
     note: str = ""
 
 
-def score_label_models(
-    run: Run, progress: Callable[[str, int, int], None] | None = None
-) -> list[LabelScores]:
+def score_label_models(run: Run, progress: Progress | None = None) -> list[LabelScores]:
     """Fit every aggregator to the run's votes, and score it beside the run's labels.
 
     All are calibrated on the seeds as the run's labels are, if there are any.
@@ -128,8 +125,3 @@ def _scored(
         labeled=labeled,
         seconds=seconds,
     )
-
-
-def as_dicts(scores: list[LabelScores]) -> list[dict[str, Any]]:
-    """Give scores as JSON can hold them."""
-    return [asdict(score) for score in scores]

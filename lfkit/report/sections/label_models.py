@@ -35,7 +35,7 @@ class LabelModels(Section):
 
     def content(self, material: ReportData) -> dict[str, Any] | None:
         """Give a row per model; best figures are marked."""
-        rows = material.scores.get("labels", {}).get("rows", [])
+        rows = material.scores.labels
         if not rows:
             return None
         best = {}
@@ -46,14 +46,15 @@ class LabelModels(Section):
             ("brier", min),
             ("nll", min),
         ):
-            known = [row[key] for row in rows if row[key] is not None]
+            values = [getattr(row, key) for row in rows]
+            known = [value for value in values if value is not None]
             best[key] = pick(known) if known else None
-        ordered = sorted(rows, key=lambda row: -(row["accuracy"] or 0))
+        ordered = sorted(rows, key=lambda row: -(row.accuracy or 0))
         chosen = material.summary.chosen
         return {
             "rows": ordered,
             "best": best,
             "chosen": chosen,
             "has_truth": best["accuracy"] is not None,
-            "n": rows[0]["n"],
+            "n": rows[0].n,
         }

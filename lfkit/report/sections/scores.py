@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isnan
 from typing import Any, ClassVar
 
 from lfkit.metrics.score_table import Row, score_blocks
@@ -17,8 +18,8 @@ class Scores(Section):
 {% macro lines(rows) %}
 {% for row in rows %}
 <tr class="opens" tabindex="0"><td><b>{{ row.title }}</b></td><td class="faint">{{ {"higher": "↑", "lower": "↓", "": ""}[row.better] }}</td>
-{% for name in names %}{% set score = row.cells.get(name) %}<td class="{{ 'best' if row.best == name else '' }}">{% if score and score.value is not none %}{{ "%.4g" | format(score.value) }}{% if score.error is not none %} <span class="faint">± {{ "%.2g" | format(score.error) }}</span>{% endif %}{% else %}—{% endif %}</td>{% endfor %}</tr>
-<tr class="detail" hidden><td colspan="{{ 2 + names | length }}">{% for name in names %}{% set score = row.cells.get(name) %}{% if score %}<div><b>{{ name }}</b>: {{ score.protocol_text }}{% if score.note %}. {{ score.note }}{% endif %}</div>{% endif %}{% endfor %}</td></tr>
+{% for name in names %}{% set score = row.cells.get(name) %}<td class="{{ 'best' if row.best == name else '' }}">{% if score and score.value == score.value %}{{ "%.4g" | format(score.value) }}{% if score.error is not none %} <span class="faint">± {{ "%.2g" | format(score.error) }}</span>{% endif %}{% else %}—{% endif %}</td>{% endfor %}</tr>
+<tr class="detail" hidden><td colspan="{{ 2 + names | length }}">{% for name in names %}{% set score = row.cells.get(name) %}{% if score %}<div><b>{{ name }}</b>: {{ score.protocol }}{% if score.note %}. {{ score.note }}{% endif %}</div>{% endif %}{% endfor %}</td></tr>
 {% endfor %}
 {% endmacro %}
 {% if blocks %}
@@ -45,8 +46,7 @@ class Scores(Section):
 
     def content(self, material: ReportData) -> dict[str, Any] | None:
         """Give a row per score; the best of each is marked, many classes are folded."""
-        sets = material.scores.get("generated", {})
-        human = material.scores.get("human", [])
+        sets, human = material.scores.generated, material.scores.human
         if not sets and not human:
             return None
         blocks = [
@@ -55,7 +55,7 @@ class Scores(Section):
                 "folded": [_with_best(row) for row in block.folded],
                 "note": block.note,
             }
-            for block in score_blocks({n: found["scores"] for n, found in sets.items()})
+            for block in score_blocks({n: found.scores for n, found in sets.items()})
         ]
         return {"names": list(sets), "blocks": blocks, "human": human}
 
@@ -63,9 +63,9 @@ class Scores(Section):
 def _with_best(row: Row) -> dict[str, Any]:
     """Give a row with the name of the set that is best in it, or None."""
     cells, best = row.cells, None
-    values = {n: s["value"] for n, s in cells.items() if s["value"] is not None}
+    values = {n: s.value for n, s in cells.items() if not isnan(s.value)}
     # Of other real images or another seed, scores are not to be compared.
-    protocols = {(s["protocol"]["real"], s["protocol"]["seed"]) for s in cells.values()}
+    protocols = {(s.protocol.real, s.protocol.seed) for s in cells.values()}
     if len({*values.values()}) > 1 and row.better and len(protocols) == 1:
         pick = max if row.better == "higher" else min
         best = pick(values, key=lambda name: values[name])

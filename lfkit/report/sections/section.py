@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from lfkit.metrics.generated_images import Generated
 from lfkit.metrics.labels.summarize import summary_of
+from lfkit.metrics.scores_file import RunScores
 from lfkit.report.image_tiles import Album
 from lfkit.runs.run import Run
 from lfkit.runs.run_summary import RunSummary
@@ -25,13 +26,13 @@ class ReportData:
     ----------
     album : pictures of the run's images.
     generated : sets of generated images with their labels.
-    scores : what `lfkit evaluate` wrote into scores.json; {} without it.
+    scores : what `lfkit evaluate` has scored.
     """
 
     run: Run
     album: Album
     generated: list[Generated] = field(default_factory=list)
-    scores: dict[str, Any] = field(default_factory=dict)
+    scores: RunScores = field(default_factory=RunScores)
 
     @property
     def class_names(self) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Scores of generated images: what is compared with what, by whose eyes."""
+"""Scores generated images against the images of a run."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from lfkit.metrics.extractors import (
     InceptionV3,
 )
 from lfkit.metrics.generated_images import Generated
+from lfkit.metrics.scores_file import ScoredSet
 from lfkit.nn.compute import best_device
 from lfkit.runs.cache_keys import fingerprint
 from lfkit.runs.run import Run
@@ -36,7 +37,7 @@ _TRAINED = 1000  # steps, of generators that leave their own number untold
 _LOOKS, _BATCH = 20, 128  # of the domain classifier at an image, and images a step
 
 
-class Evaluation:
+class Evaluator:
     """Scores sets of generated images against the images of a run.
 
     The real images are those of `against`, or the run's own. Where the run's data has
@@ -134,6 +135,14 @@ class Evaluation:
             self.progress(f"scoring {found.name}", len(names), len(names))
         return named, missing
 
+    def scored_set(
+        self, found: Generated, names: Sequence[str]
+    ) -> tuple[ScoredSet, dict[str, str]]:
+        """Do as `score`; the scores come with the key of what they are of."""
+        scores, missing = self.score(found, names)
+        key = fingerprint((found.images.source.keys, found.images.proba))
+        return ScoredSet(key, tuple(scores)), missing
+
     def why_broken(self, found: Generated) -> str | None:
         """Say why a set cannot be images of the real ones' kind, or None."""
         if len(found.images) < _LEAST:
@@ -220,18 +229,17 @@ def needs_judge(name: str) -> bool:
     return "judge" in METRICS[name].needs
 
 
-def chosen_metrics(names: str | None, *, slow: bool) -> list[str]:
-    """Read names of metrics, "a,b"; None: all quick ones, or all."""
+def chosen_metrics(names: Sequence[str] | None, *, slow: bool) -> list[str]:
+    """Check names of metrics; None: all quick ones, or all."""
     if names is None:
         return [name for name, metric in METRICS.items() if slow or not metric.slow]
-    wanted = [name.strip() for name in names.split(",") if name.strip()]
-    unknown = [name for name in wanted if name not in METRICS]
-    if unknown or not wanted:
+    unknown = [name for name in names if name not in METRICS]
+    if unknown or not names:
         raise InputError(
-            f"there is no metric {', '.join(unknown) or names!r}; choose from "
+            f"there is no metric {', '.join(unknown)!r}; choose from "
             f"{', '.join(METRICS)}."
         )
-    return wanted
+    return list(names)
 
 
 def _chosen(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,19 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from lfkit.commands.options import SheetOptions
 from lfkit.data.datasets import open_images
 from lfkit.data.image_source import ImageSource, ReadImages
 from lfkit.data.labels import given_images
 from lfkit.data.progress import Progress
 from lfkit.data.seed_labels import GivenLabels, draw_seeds
+from lfkit.data.votes import Votes
 from lfkit.errors import DataError, InputError
 from lfkit.labeling.applier import LFApplier
 from lfkit.labeling.classes import Classes, least_classes, reconcile
 from lfkit.labeling.engine.failures import Report
-from lfkit.labeling.loading import load_lfs
+from lfkit.labeling.labeling_function import LabelingFunction
+from lfkit.labeling.loading import LoadedLFs, load_lfs
 from lfkit.report.lf_sheet import lf_sheet
 
 _MOST_IMAGES = 2000
@@ -30,94 +34,96 @@ _MOST_NAMES = 3
 
 
 @dataclass(frozen=True)
-class SheetRequest:
-    """What `lfkit list lfs --sheet` was asked for some functions.
+class DrawnSheet:
+    """Result of `lfkit list lfs --sheet` for some functions.
 
     Attributes
     ----------
-    data : None for the DATA of the functions' module.
-    out : None for lf_sheet_<module>.png in the current folder.
+    functions, images, seeds : their numbers.
+    notes : what was decided, left out, failed or could not be read.
     """
 
-    specs: tuple[str, ...]
-    data: str | None = None
-    out: Path | None = None
-    kinds: tuple[str, ...] = ()
-    size: tuple[int, int] | None = None
-    color: str | None = None
-    seeds_per_class: int = 20
-    seed: int = 0
+    lfs: tuple[str, ...]
+    data: str
+    functions: int
+    images: int
+    seeds: int
+    sheet: Path
+    notes: tuple[str, ...]
 
-    def __post_init__(self) -> None:
-        if self.seed < 0:
-            raise InputError(f"--seed is {self.seed}; give a whole number from 0 on.")
-        if self.out is not None and self.out.is_dir():
-            raise InputError(f"{self.out} is a folder; --out takes a file.")
+    def to_dict(self) -> dict[str, Any]:
+        """Give everything as JSON-ready values."""
+        return vars(self) | {"sheet": str(self.sheet)}
 
 
-def draw_sheet(request: SheetRequest, progress: Progress) -> dict[str, Any]:
-    """Apply functions to at most 2,000 images and draw what they voted for.
-
-    Returns what was drawn, JSON-ready.
-    """
-    loaded = load_lfs(request.specs, kinds=request.kinds)
-    specs = ", ".join(request.specs)
-    data = request.data or loaded.data
-    if data is None:
-        raise InputError(
-            f"{specs} does not say which images its functions were written for; give "
-            '--data DATA, or write DATA = "…" in the file.'
-        )
+def draw_lf_sheet(options: SheetOptions, progress: Progress) -> DrawnSheet:
+    """Apply functions to at most 2,000 images and draw what they voted for."""
+    loaded = load_lfs(options.lfs, kinds=options.kinds)
+    data = _data(options, loaded)
     source = open_images(
         data,
-        size=request.size,
-        color=request.color,
-        progress=lambda done, total: progress("reading the files", done, total),
+        size=options.size,
+        color=options.color,
+        progress=partial(progress, "reading the files"),
     )
     classes = reconcile(source, loaded.class_names, least_classes(loaded, source))
-    seeds = _seeds(request, source, classes)
-    part = _Part(source, _sample(source, seeds, request.seed))
-    truth = classes.truth[part.rows]
-    applier = LFApplier(
-        loaded.lfs, n_classes=len(classes.names), lf_timeout=_LF_TIMEOUT_S
-    )
-    votes = applier.apply(
-        part,
-        seed_rows=np.searchsorted(part.rows, seeds.rows) if len(seeds.rows) else None,
-        seed_labels=seeds.labels if len(seeds.rows) else None,
-        random_state=request.seed,
-        out_of_fold=False,
-        progress=progress,
+    seeds = _seeds(options, source, classes)
+    part = _Part(source, _sample(source, seeds, options.seed))
+    applier, votes = _votes(
+        options, loaded.lfs, part, seeds, len(classes.names), progress
     )
     report = applier.report_
     unreadable = [row for row, name in enumerate(part.ids) if name in report.problems]
-    path = request.out or _default_path(request.specs[0])
+    path = options.out or _default_path(options.lfs[0])
     lf_sheet(
         part,
         votes,
         path,
         class_names=classes.names,
-        title=f"{specs} on {_how_many(part, source)} of {data}",
+        title=f"{', '.join(options.lfs)} on {_how_many(part, source)} of {data}",
         docs=[lf.doc for lf in applier.lfs_],
         kinds=[lf.kind for lf in applier.lfs_],
-        truth=truth,
+        truth=classes.truth[part.rows],
         exclude=given_images(part, votes, unreadable),
-        progress=lambda done, total: progress("drawing", done, total),
+        progress=partial(progress, "drawing"),
     )
-    return {
-        "lfs": list(request.specs),
-        "data": data,
-        "functions": votes.n_functions,
-        "images": len(part),
-        "seeds": len(seeds.rows),
-        "sheet": str(path),
-        "notes": [
-            *source.notes,
-            *classes.notes,
-            *seeds.notes,
-            *_remarks(report, source),
-        ],
-    }
+    notes = (*source.notes, *classes.notes, *seeds.notes, *_remarks(report, source))
+    return DrawnSheet(
+        options.lfs, data, votes.n_functions, len(part), len(seeds.rows), path, notes
+    )
+
+
+def _data(options: SheetOptions, loaded: LoadedLFs) -> str:
+    """Choose the images: those asked for, or the functions' own."""
+    data = options.data or loaded.data
+    if data is None:
+        raise InputError(
+            f"{', '.join(options.lfs)} does not say which images its functions were "
+            'written for; give --data DATA, or write DATA = "…" in the file.'
+        )
+    return data
+
+
+def _votes(
+    options: SheetOptions,
+    lfs: Sequence[LabelingFunction],
+    part: _Part,
+    seeds: GivenLabels,
+    n_classes: int,
+    progress: Progress,
+) -> tuple[LFApplier, Votes]:
+    """Fit functions to the seeds and let them vote."""
+    applier = LFApplier(lfs, n_classes=n_classes, lf_timeout=_LF_TIMEOUT_S)
+    has_seeds = len(seeds.rows) > 0
+    votes = applier.apply(
+        part,
+        seed_rows=np.searchsorted(part.rows, seeds.rows) if has_seeds else None,
+        seed_labels=seeds.labels if has_seeds else None,
+        random_state=options.seed,
+        out_of_fold=False,
+        progress=progress,
+    )
+    return applier, votes
 
 
 def _default_path(spec: str) -> Path:
@@ -130,11 +136,11 @@ def _default_path(spec: str) -> Path:
     return Path(f"lf_sheet_{where.rpartition('.')[2]}.png")
 
 
-def _seeds(request: SheetRequest, source: ImageSource, classes: Classes) -> GivenLabels:
+def _seeds(options: SheetOptions, source: ImageSource, classes: Classes) -> GivenLabels:
     """Draw seeds; go without where the data has no labels of these classes."""
     if (classes.truth >= 0).any():
-        n = request.seeds_per_class
-        return draw_seeds(source, classes.truth, classes.names, n, request.seed)
+        n = options.seeds_per_class
+        return draw_seeds(source, classes.truth, classes.names, n, options.seed)
     nothing = np.zeros(0, np.int64)
     note = f"{source.name} has no labels of these classes, so there are no seeds"
     return GivenLabels(nothing, nothing, (note,))

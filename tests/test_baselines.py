@@ -9,11 +9,11 @@ import torch
 from lfkit import LFApplier, NearestMean, feature, labeling_function
 from lfkit.classifiers.baselines import (
     Baseline,
-    _chosen,
     best_baseline,
     find_baselines,
     score_baselines,
 )
+from lfkit.classifiers.baselines.baseline_labels import _chosen
 from lfkit.data.datasets import ArraySource
 from lfkit.data.labels import given_images, score
 from lfkit.data.votes import Votes

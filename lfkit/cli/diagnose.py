@@ -1,0 +1,22 @@
+"""`lfkit diagnose`: what limits the labels."""
+
+from __future__ import annotations
+
+from lfkit.cli.console import echo
+from lfkit.cli.options import Json, with_options
+from lfkit.commands.options import DiagnoseOptions
+
+
+@with_options(DiagnoseOptions)
+def diagnose(options: DiagnoseOptions, as_json: Json = False) -> None:
+    """Say what limits the labels: gaps, copies, how far votes can go, the baselines."""
+    from lfkit.cli.console import Console
+    from lfkit.cli.summary_panel import bullets
+    from lfkit.commands.diagnose import diagnose as diagnose_run
+    from lfkit.runs.json_text import to_json
+
+    found = diagnose_run(options)
+    if as_json:
+        echo(to_json(found.to_dict()))
+    else:
+        Console().print(bullets(found.sentences()))

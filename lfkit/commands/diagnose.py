@@ -1,0 +1,86 @@
+"""`lfkit diagnose`: what limits the labels of a run."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from lfkit.commands.options import DiagnoseOptions
+from lfkit.metrics.labels.summarize import summary_of
+from lfkit.runs.run import load_run
+from lfkit.runs.run_summary import RunSummary
+
+
+@dataclass(frozen=True)
+class Diagnosed:
+    """Result of `lfkit diagnose`.
+
+    Attributes
+    ----------
+    summary : of the run, by the true classes given now.
+    notes : what was decided when a file of true labels was read.
+    """
+
+    summary: RunSummary
+    notes: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give everything as JSON-ready values."""
+        summary = self.summary
+        best = summary.best_baseline
+        return {
+            **summary.diagnosis,
+            "baselines": [asdict(one) for one in summary.baselines],
+            "best_baseline": None if best is None else best.name,
+            "accuracy": None if summary.accuracy is None else asdict(summary.accuracy),
+            "seed_accuracy": summary.seed_accuracy,
+            "judged": None if summary.judged is None else asdict(summary.judged),
+            "notes": self.notes,
+        }
+
+    def sentences(self) -> list[str]:
+        """Say what was found, in English."""
+        return [
+            *self.summary.findings,
+            *self._about_labels(),
+            *(f"Note: {note}." for note in self.notes),
+            *self._about_baselines(),
+        ]
+
+    def _about_labels(self) -> list[str]:
+        summary = self.summary
+        if summary.accuracy is not None:
+            share = summary.accuracy.of_all
+            return [
+                f"The labels are right on {share:.1%} of the images of known class."
+            ]
+        if summary.seed_accuracy is None:
+            return []
+        judged = summary.judged
+        assert judged is not None, "it has an accuracy on the seeds"
+        return [
+            f"The labels, after {judged.after}, are right on "
+            f"{summary.seed_accuracy:.1%} of {judged.seeds} held-out seeds."
+        ]
+
+    def _about_baselines(self) -> list[str]:
+        sentences = []
+        for one in self.summary.baselines:
+            value, where = one.accuracy, "on other images"
+            if value is None:
+                value, where = one.seed_cv_accuracy, "cross-validated on the seeds"
+            if value is None:
+                continue
+            is_best = one is self.summary.best_baseline
+            best = "; the best on held-out seeds" if is_best else ""
+            sentences.append(
+                f"Baseline: {one.name}, trained on the seeds alone, is right "
+                f"{value:.1%} of the time ({where}{best})."
+            )
+        return sentences
+
+
+def diagnose(options: DiagnoseOptions) -> Diagnosed:
+    """Find gaps and copies, how far votes can go, and compare with the baselines."""
+    run = load_run(options.run, options.labels)
+    return Diagnosed(summary_of(run), run.notes)

@@ -1,0 +1,212 @@
+"""Options of the commands that read votes or a finished run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from lfkit.errors import InputError
+from lfkit.runs.options import Option, check_seed, shares_of, split_list
+
+RunFolder = Annotated[Path, Option("A run folder of `lfkit apply`.", is_argument=True)]
+GivenLFs = Annotated[
+    tuple[str, ...],
+    Option(
+        "The run's functions, given anew, if they are not yours. May be repeated.",
+        metavar="SPEC",
+    ),
+]
+TrustCode = Annotated[
+    bool, Option("Run the code that the run names, whoever wrote it.")
+]
+LabelsFile = Annotated[
+    Path | None,
+    Option("True labels: a CSV with image_id and label.", metavar="FILE"),
+]
+GeneratedFiles = Annotated[
+    tuple[Path, ...],
+    Option(
+        "Generated images beside those of the run: .npz with images and proba. May be "
+        "repeated.",
+        metavar="FILE",
+    ),
+]
+VotesPath = Annotated[
+    Path, Option("A run folder, or a file of votes (.npy, .csv, …).", is_argument=True)
+]
+NClasses = Annotated[int | None, Option("Number of classes of a file of votes.")]
+
+
+@dataclass(frozen=True)
+class AggregateOptions:
+    """Options of `lfkit aggregate`."""
+
+    votes: VotesPath
+    aggregator: Annotated[
+        str,
+        Option(
+            "How votes become labels (lfkit list): an aggregator, or a generator "
+            "trained in the run.",
+            name="--with",
+            metavar="NAME",
+        ),
+    ]
+    out: Annotated[
+        Path | None,
+        Option(
+            "Where labels.parquet and labels.csv go; without it labels-NAME.* beside "
+            "the run's own labels.",
+            metavar="FOLDER",
+        ),
+    ] = None
+    class_balance: Annotated[
+        tuple[float, ...] | None,
+        Option(
+            "Shares of the classes, if known.",
+            metavar="P,…",
+            parse=shares_of("--class-balance"),
+        ),
+    ] = None
+    n_classes: NClasses = None
+    seed: Annotated[
+        int | None, Option("For every random choice; by default the run's, or 0.")
+    ] = None
+
+    def __post_init__(self) -> None:
+        check_seed(self.seed or 0)
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """Options of `lfkit export`."""
+
+    votes: VotesPath
+    out: Annotated[
+        Path,
+        Option(
+            "Where the votes go: .npz (everything), .npy (Snorkel), .csv or .parquet, "
+            "or a name without ending (a WRENCH folder).",
+            metavar="FILE",
+        ),
+    ]
+    format: Annotated[
+        str | None,
+        Option(
+            "npz, table, snorkel, wrench, crowd-kit (task, worker, label) or sparse "
+            "(scipy's .npz); without it the ending decides.",
+            name="--as",
+            metavar="FORMAT",
+        ),
+    ] = None
+    n_classes: NClasses = None
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """Options of `lfkit evaluate`."""
+
+    run: RunFolder
+    generated: GeneratedFiles = ()
+    against: Annotated[
+        str | None,
+        Option(
+            "Real images that nothing was trained on, such as fashion-mnist:test.",
+            metavar="DATA",
+        ),
+    ] = None
+    extractor: Annotated[str, Option("domain, efficientnet-lite0 or inception.")] = (
+        "domain"
+    )
+    weights: Annotated[Path | None, Option("Weights of inception.", metavar="FILE")] = (
+        None
+    )
+    metrics: Annotated[
+        tuple[str, ...] | None,
+        Option("Only these (lfkit list metrics).", metavar="A,…", parse=split_list),
+    ] = None
+    slow: Annotated[
+        bool, Option("Also metrics that train classifiers.", name="--all")
+    ] = False
+    human: Annotated[
+        tuple[Path, ...],
+        Option("Ratings from the report's Turing test.", metavar="FILE"),
+    ] = ()
+    judge_steps: Annotated[
+        int | None,
+        Option("Steps of the domain classifier's training, which is for scoring only."),
+    ] = None
+    labels: LabelsFile = None
+    seed: Annotated[int, Option("For every random choice.")] = 0
+
+    def __post_init__(self) -> None:
+        check_seed(self.seed)
+        if self.judge_steps is not None and self.judge_steps < 1:
+            raise InputError(
+                f"--judge-steps is {self.judge_steps}; give a number above 0."
+            )
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """Options of `lfkit report`."""
+
+    run: RunFolder
+    labels: LabelsFile = None
+    generated: GeneratedFiles = ()
+    out: Annotated[Path | None, Option("Default: RUN/report.html.", metavar="FILE")] = (
+        None
+    )
+
+
+@dataclass(frozen=True)
+class AnalyzeOptions:
+    """Options of `lfkit analyze`."""
+
+    run: RunFolder
+    labels: LabelsFile = None
+    sheet: Annotated[
+        bool, Option("Draw images that each function voted for: lf_sheet.png.")
+    ] = False
+    bootstrap: Annotated[
+        int, Option("Give 95 % intervals from this many redraws of the images.")
+    ] = 0
+
+    def __post_init__(self) -> None:
+        if self.bootstrap < 0:
+            raise InputError(
+                f"--bootstrap is {self.bootstrap}; give a number of draws, or 0."
+            )
+
+
+@dataclass(frozen=True)
+class DiagnoseOptions:
+    """Options of `lfkit diagnose`."""
+
+    run: RunFolder
+    labels: LabelsFile = None
+
+
+@dataclass(frozen=True)
+class SheetOptions:
+    """Options of `lfkit list lfs --sheet`.
+
+    Attributes
+    ----------
+    data : None for the DATA of the functions' module.
+    out : None for lf_sheet_<module>.png in the current folder.
+    """
+
+    lfs: tuple[str, ...]
+    data: str | None = None
+    out: Path | None = None
+    kinds: tuple[str, ...] = ()
+    size: tuple[int, int] | None = None
+    color: str | None = None
+    seeds_per_class: int = 20
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_seed(self.seed)
+        if self.out is not None and self.out.is_dir():
+            raise InputError(f"{self.out} is a folder; --out takes a file.")
