@@ -26,12 +26,8 @@ from lfkit.commands.active.answers import (
 from lfkit.commands.active.options import ActiveOptions
 from lfkit.commands.active.oracles import QueryBatch, Waiting, collect_answers
 from lfkit.commands.active.query_strategies import best, scores
-from lfkit.commands.train import (
-    ACTIVE,
-    make_generator,
-    params_of,
-    train_on,
-)
+from lfkit.commands.make_generator import ACTIVE, make_generator, params_of
+from lfkit.commands.training import train_on
 from lfkit.commands.training_data import (
     LoadedImages,
     load_images_of,

@@ -91,7 +91,8 @@ def with_answers(
     rows : (a,) answered images, none of them a seed.
     labels : (a,) their classes.
     """
-    config = loaded.config.model_copy(update={"refine": False})
+    options = replace(loaded.config.options, refine=False, stages=(), max_minutes=None)
+    config = loaded.config.model_copy(update={"options": options})
     votes = with_known(loaded.votes, rows, labels)
     held_out = votes
     if votes.seed_out_of_fold is None:
