@@ -53,9 +53,9 @@ def train(
     """Train a generator on a run; the same command goes on after a stop."""
     from contextlib import ExitStack
 
-    from lfkit.cli.options import training_settings
     from lfkit.cli.progress import Bars
     from lfkit.commands.train import train_generator
+    from lfkit.commands.train_options import training_settings
     from lfkit.errors import InputError, RunError
     from lfkit.nn import distributed
     from lfkit.runs.json_text import to_json
