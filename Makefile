@@ -7,7 +7,7 @@ VENV := .venv
 EDITABLE := --config-settings editable_mode=compat
 RUN := $(VENV)/bin
 
-.PHONY: demo test test-all test-torchvision check bench fuzz dist test-dist clean
+.PHONY: demo test test-all quality test-torchvision check bench fuzz dist test-dist clean
 
 demo: $(VENV)/installed
 	$(RUN)/lfkit apply digits --lfs lf_library.digits --seeds-per-class 20 --out demo-run
@@ -15,10 +15,14 @@ demo: $(VENV)/installed
 	$(RUN)/lfkit generate demo-run -n 1000 --out demo-run/generated
 
 test: $(VENV)/installed-dev
-	$(RUN)/python -m pytest -n auto --dist loadfile -m "not slow and not gpu"
+	$(RUN)/python -m pytest -n auto --dist loadfile -m "not slow and not gpu and not quality"
 
 test-all: $(VENV)/installed-dev
-	$(RUN)/python -m pytest
+	$(RUN)/python -m pytest -m "not quality"
+
+# The README's figures, from the commands that it shows.
+quality: $(VENV)/installed-dev
+	$(RUN)/python -m pytest -m quality tests/quality
 
 # What needs torchvision, which no CPU build of torch has beside it: the newest of both,
 # in an environment of their own.

@@ -323,14 +323,13 @@ def _survives(group: int) -> bool:
 
 def lfkit() -> None:
     """Run the command line with a network that a CPU trains in seconds."""
-    import lfkit.commands.apply_labels
-
+    import lfkit.commands.label_images
     import lfkit.refinement.refiner as refiner
     from lfkit.cli.app import main
     from lfkit.nn import TrainingPlan
 
     small = TrainingPlan(n_steps=420, batch=16, seed_batch=4, width=4, warmup=4)
-    lfkit.commands.apply_labels._NETWORK_PACKAGES = ("no_such_package",)
+    lfkit.commands.label_images._NETWORK_PACKAGES = ("no_such_package",)
     refiner.TrainingPlan = lambda: small
     main()
 

@@ -21,7 +21,7 @@ from benchmarks.common import machine, markdown, timed
 from lfkit.data.datasets import open_images
 from lfkit.data.votes import Votes
 from lfkit.nn import FINE_TUNING, TrainingPlan, look, train
-from lfkit.refinement import STAGES, PixelViews, PretrainedViews, refine
+from lfkit.refinement import STAGES, PixelFeatures, PretrainedFeatures, refine
 from lfkit.refinement.problem import small_pixels
 from lfkit.refinement.stages.distill import restored
 from lfkit.runs.run_config import load_config
@@ -98,14 +98,14 @@ class Bench:
             seed_rows=self.votes.seed_rows,
             seed_labels=self.votes.seed_labels,
         )
-        views = {"pixels": PixelViews(self.pixels)}
+        feature_sets = {"pixels": PixelFeatures(self.pixels)}
         if self.pretrained:
-            views["imagenet"] = PretrainedViews(self.pixels)
+            feature_sets["imagenet"] = PretrainedFeatures(self.pixels)
         found = refine(
             self.pixels,
             votes,
             proba=np.full((len(votes), votes.n_classes), 1 / votes.n_classes),
-            features=views,
+            features=feature_sets,
             plan=self.plan,
             stages=self.stages,
             truth=self.scored,

@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+from helpers import assert_refused
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
@@ -21,7 +22,7 @@ from lfkit.aggregators import (
     ShrunkDawidSkene,
 )
 from lfkit.data.votes import Votes
-from lfkit.errors import InputError, VotesError
+from lfkit.errors import VotesError
 
 every_aggregator = pytest.mark.parametrize("cls", AGGREGATORS.values(), ids=AGGREGATORS)
 
@@ -521,54 +522,41 @@ def test_errors_say_what_is_wrong(cls):
     votes = make_votes([[0, 1], [1, 1]], 2)
     fitted = cls().fit(votes)
 
-    def sentence(error, act):
-        with pytest.raises(error) as caught:
-            act()
-        return str(caught.value)
-
-    assert sentence(VotesError, lambda: cls().fit(votes.hard)) == (
-        f"{name}.fit needs Votes, got ndarray; make them with Votes(matrix, names=..., "
-        "n_classes=...)."
-    )
-    assert sentence(VotesError, lambda: fitted.predict_proba([[0]])) == (
-        f"{name}.predict_proba needs Votes, got list; make them with Votes(matrix, "
-        "names=..., n_classes=...)."
-    )
-    assert sentence(VotesError, lambda: fitted.predict(make_votes([[0, 1]], 3))) == (
-        f"{name} was fitted with 2 classes; these votes have 3."
-    )
+    with assert_refused(
+        VotesError, names=f"{name}.fit", values="ndarray", allowed="Votes"
+    ):
+        cls().fit(votes.hard)
+    with assert_refused(
+        VotesError, names=f"{name}.predict_proba", values="list", allowed="Votes"
+    ):
+        fitted.predict_proba([[0]])
+    with assert_refused(VotesError, names=name, values=3, allowed=2):
+        fitted.predict(make_votes([[0, 1]], 3))
     other = Votes(np.array([[0, 1]]), names=("f000", "new"), n_classes=2)
-    assert sentence(VotesError, lambda: fitted.predict(other)) == (
-        f"{name} was fitted on other labeling functions: missing ['f001'], not seen "
-        "before ['new']. Fit it on these votes."
-    )
-    assert sentence(VotesError, lambda: cls().fit(votes, sample_weight=[0, 0])) == (
-        f"{name} needs at least one image to fit, got 2 images with a total weight "
-        "of 0."
-    )
-    assert sentence(InputError, lambda: cls().fit(votes, sample_weight=[1])) == (
-        "sample_weight has shape (1,), expected one weight for each of the 2 images."
-    )
-    assert sentence(InputError, lambda: cls().fit(votes, sample_weight=[1, -2])) == (
-        "sample_weight of image 1 is -2.0; weights must be finite and not negative."
-    )
-    assert sentence(InputError, lambda: cls(class_balance=[1]).fit(votes)) == (
-        "class_balance has shape (1,), expected one share for each of the 2 classes."
-    )
+    with assert_refused(VotesError, names=name, values="new", allowed="f001"):
+        fitted.predict(other)
+    with assert_refused(VotesError, names=name, values=["2 images", 0]):
+        cls().fit(votes, sample_weight=[0, 0])
+    with assert_refused(names="sample_weight", values="(1,)", allowed=2):
+        cls().fit(votes, sample_weight=[1])
+    with assert_refused(names=["sample_weight", "image 1"], values=-2.0):
+        cls().fit(votes, sample_weight=[1, -2])
+    with assert_refused(names="class_balance", values="(1,)", allowed=2):
+        cls(class_balance=[1]).fit(votes)
     for shares in ([0.5, 0.6], [1.5, -0.5], [np.nan, 1.0]):
-        assert sentence(
-            InputError, lambda s=shares: cls(class_balance=s).fit(votes)
-        ) == (f"class_balance must be shares that sum to 1, got {shares}.")
-    assert sentence(InputError, lambda: fitted.predict(votes, "coin")) == (
-        "tie_break_policy must be 'abstain', 'random' or 'first', got 'coin'."
-    )
+        with assert_refused(names="class_balance", values=str(shares), allowed=1):
+            cls(class_balance=shares).fit(votes)
+    with assert_refused(
+        names="tie_break_policy", values="coin", allowed=["abstain", "random", "first"]
+    ):
+        fitted.predict(votes, "coin")
 
 
 def test_dawid_skene_parameter_errors():
     votes = make_votes([[0, 1]], 2)
-    with pytest.raises(InputError, match="smoothing must be more than 0, got 0; with"):
+    with assert_refused(names="smoothing", values=0):
         DawidSkene(smoothing=0).fit(votes)
-    with pytest.raises(InputError, match="max_iter must be at least 1, got 0"):
+    with assert_refused(names="max_iter", values=0, allowed=1):
         DawidSkene(max_iter=0).fit(votes)
 
 

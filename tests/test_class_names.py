@@ -10,6 +10,7 @@ import zipfile
 import numpy as np
 import pandas as pd
 import pytest
+from helpers import assert_refused
 from PIL import Image
 from scipy import sparse
 
@@ -236,7 +237,7 @@ def test_every_reader_refuses_what_can_be_read_in_two_ways(
     tmp_path, reader, cells, names, told
 ):
     if told is None:
-        with pytest.raises(DataError, match="cannot be told apart"):
+        with assert_refused(DataError, names="classes", values=["'01'", "'1.'"]):
             checked_names(names, "data")
         return
     with pytest.raises(InputError) as caught:
@@ -328,7 +329,7 @@ def test_numbers_from_0_on_are_their_own_classes(tmp_path, finder):
 
 @pytest.mark.parametrize("finder", FINDERS)
 def test_one_number_written_in_two_ways_is_refused(tmp_path, finder):
-    with pytest.raises(InputError, match=r"'0?1'.*'0?1'"):
+    with assert_refused(names=["'01'", "'1'"]):
         FINDERS[finder](tmp_path, ["1", "01"])
 
 
@@ -336,7 +337,7 @@ def test_one_number_written_in_two_ways_is_refused(tmp_path, finder):
     "names", [("cat", "cat "), ("1", "1.0"), ("e\u0301", "\u00e9")]
 )
 def test_folders_that_no_label_could_tell_apart_are_refused(tmp_path, names):
-    with pytest.raises(DataError, match=r"classes named .* cannot be told apart"):
+    with assert_refused(DataError, names=list(map(repr, names))):
         folder(tmp_path, names)
 
 
@@ -349,7 +350,7 @@ def test_spellings_are_one_and_numbers_are_in_order():
 
 @pytest.mark.parametrize("value", [1.5, float("inf"), 1e300])
 def test_numbers_that_are_no_class_are_refused(value):
-    with pytest.raises(DataError, match="with fractions; give class numbers or names"):
+    with assert_refused(DataError, names=str(value)):
         read_cells(np.array([value, 1.0]), "labels")
 
 
@@ -395,7 +396,7 @@ def test_votes_written_and_read_are_for_the_same_classes(tmp_path, path, names):
 
 def test_a_table_of_ids_alone_has_no_votes(tmp_path):
     (tmp_path / "votes.csv").write_text("image_id,index\na,0\nb,1\n")
-    with pytest.raises(InputError, match="no column of votes, only image_id, index"):
+    with assert_refused(names=["image_id", "index"]):
         read_votes(tmp_path / "votes.csv")
 
 
@@ -561,12 +562,12 @@ def test_class_numbers_are_names_or_positions(tmp_path, names, classes, found, t
     ("names", "classes"), [("1 2 3", "classes=[1, 2]"), ("0 2 1001", "classes=[0, 2]")]
 )
 def test_class_numbers_that_may_be_either_are_refused(tmp_path, names, classes):
-    with pytest.raises(DeclarationError, match=r"may be these names or count from 0"):
+    with assert_refused(DeclarationError, allowed="from 0"):
         _reconciled(tmp_path, tuple(names.split()), classes)
 
 
 def test_class_numbers_without_names_are_no_sizes(tmp_path):
-    with pytest.raises(DeclarationError, match=r"votes for class 1003, and nothing na"):
+    with assert_refused(DeclarationError, values="class 1003"):
         _reconciled(tmp_path, (), "classes=[1001, 1003]", labels=[0])
 
 
@@ -590,7 +591,7 @@ def test_classes_of_functions_and_data_meet_by_name(
 
 def test_labels_that_count_from_1_are_refused(tmp_path):
     head = 'CLASSES = ["a", "b", "c"]'
-    with pytest.raises(DeclarationError, match=r"go from 1 to 3, .* count from 0"):
+    with assert_refused(DeclarationError, values=["from 1 to 3", 0]):
         _reconciled(tmp_path, None, "classes=[0]", head, [1, 2, 3, -1])
 
 
@@ -599,7 +600,7 @@ def test_labels_beside_class_names_count_them(tmp_path, labels):
     images = np.zeros((3, 2, 2), np.uint8)
     path = tmp_path / "data.npz"
     np.savez(path, images=images, labels=labels, class_names=["a", "b", "c"])
-    with pytest.raises(DataError, match="has label 3"):
+    with assert_refused(DataError, names="label", values=3):
         open_images(path)
     np.savez(path, images=images, labels=["b", "a", ""], class_names=["b", "a"])
     assert open_images(path).labels.tolist() == [0, 1, -1]
@@ -611,9 +612,7 @@ def test_labels_beside_class_names_count_them(tmp_path, labels):
 def test_data_that_counts_from_0_and_classes_that_do_not_are_refused(tmp_path, names):
     labels = [0, 1, 2] if names is None else None
     head = 'CLASSES = ["1", "2", "3"]'
-    with pytest.raises(
-        DeclarationError, match=r"has the classes 0, 1, 2; read as names"
-    ):
+    with assert_refused(DeclarationError, values="0, 1, 2"):
         _reconciled(tmp_path, names, "classes=[0]", head, labels)
 
 
@@ -621,7 +620,7 @@ def test_data_that_counts_from_0_and_classes_that_do_not_are_refused(tmp_path, n
     "names", ['["a", "a "]', '["1", "01"]', '["-1", "1"]', '[" "]']
 )
 def test_classes_that_no_label_could_tell_apart_are_refused(tmp_path, names):
-    with pytest.raises(DeclarationError, match="CLASSES of "):
+    with assert_refused(DeclarationError, names="CLASSES"):
         _reconciled(tmp_path, ("a",), "classes=[0]", f"CLASSES = {names}")
 
 
@@ -809,7 +808,7 @@ def test_a_damaged_archive_is_one_sentence(tmp_path, damage, kind):
 @pytest.mark.parametrize("kind", ["votes", "images"])
 def test_a_bomb_is_not_unpacked(tmp_path, kind):
     bomb(tmp_path / "file.npz", [kind])
-    with pytest.raises(InputError, match="would unpack to"):
+    with assert_refused(names="file.npz"):
         _ = (read_votes if kind == "votes" else open_images)(tmp_path / "file.npz")
 
 
@@ -837,7 +836,7 @@ def test_an_npy_that_claims_too_much_is_one_sentence(tmp_path, shape):
 )
 def test_arrays_that_do_not_belong_together_are_one_sentence(tmp_path, arrays):
     np.savez(tmp_path / "votes.npz", **arrays)
-    with pytest.raises(InputError, match=r"votes.npz"):
+    with assert_refused(names="votes.npz"):
         read_votes(tmp_path / "votes.npz")
 
 
@@ -846,7 +845,7 @@ def test_a_sparse_matrix_that_claims_too_much_is_one_sentence(tmp_path):
     np.savez(
         path, format=b"coo", shape=[10**12, 3], data=[1, 0], row=[0, 1], col=[0, 1]
     )
-    with pytest.raises(InputError, match=r"votes.npz.* is it damaged\?"):
+    with assert_refused(names="votes.npz"):
         read_votes(path)
 
 
@@ -870,7 +869,7 @@ def test_a_class_that_may_mean_no_label_is_told(tmp_path):
 )
 def test_answers_that_may_mean_two_things_are_refused(tmp_path, header, said):
     (tmp_path / "ask.csv").write_text(f"{header}\na.png,cat,dog\n")
-    with pytest.raises(DataError, match=f"ask.csv .*{said}"):
+    with assert_refused(DataError, names=["ask.csv", said]):
         read_sheet(tmp_path / "ask.csv")
 
 

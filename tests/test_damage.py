@@ -339,7 +339,7 @@ def test_a_call_that_was_stopped_leaves_no_labels_of_an_earlier_one(
     def stopped(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("lfkit.commands.apply_labels.save_labels", stopped)
+    monkeypatch.setattr("lfkit.commands.apply.save_labels", stopped)
     words = ["apply", home / "photos", "--lfs", home / "functions.py", "--out", run]
     assert lfkit(*words, "--with", "shrunk").code == 130
     refused(lfkit("analyze", run), "summary.json", "stopped before its end")

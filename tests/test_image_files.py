@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
+from helpers import assert_refused
 from PIL import Image
 
 from lfkit.data.datasets import open_images
@@ -101,22 +102,20 @@ def test_a_name_that_is_no_utf8_is_read_under_an_escaped_id(tmp_path):
 
 def test_a_folder_without_images_says_so(tmp_path):
     (tmp_path / "notes.txt").write_text("no image")
-    with pytest.raises(DataError, match=r"holds no image \(png, jpg, .*give another"):
+    with assert_refused(DataError, names=tmp_path, allowed=["png", "jpg"]):
         open_images(tmp_path)
 
 
 def test_a_folder_of_bad_images_shows_the_first_reason(tmp_path):
     (tmp_path / "a.png").write_bytes(b"")
     (tmp_path / "b.png").write_bytes(b"")
-    with pytest.raises(
-        DataError, match=r"none of the 2 files .* a\.png: the file is em"
-    ):
+    with assert_refused(DataError, names=["a.png", "empty"], values=2):
         open_images(tmp_path)
 
 
 def test_a_split_of_a_folder_says_which_folder_to_give(tmp_path):
     save(tmp_path / "test" / "a.png", RED_BLUE)
-    with pytest.raises(DataError, match=r"has no splits; give the folder .*/test\."):
+    with assert_refused(DataError, names=tmp_path, allowed=tmp_path / "test"):
         open_images(f"{tmp_path}:test")
 
 
@@ -274,21 +273,21 @@ def test_color_converts_every_file(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("options", "sentence"),
+    ("options", "facts"),
     [
         (
             {"color": "sepia"},
-            r"color is 'sepia'; give 'gray' or 'rgb', or leave it out",
+            ["color", "sepia", "gray", "rgb"],
         ),
-        ({"size": (0, 8)}, r"size is \(0, 8\); give \(height, width\)"),
-        ({"size": (8001, 8001)}, r"at most 64,000,000 pixels together"),
+        ({"size": (0, 8)}, ["size", "(0, 8)", "(height, width)"]),
+        ({"size": (8001, 8001)}, ["size", "64,000,000"]),
     ],
 )
-def test_a_wrong_size_or_color_is_refused(tmp_path, options, sentence):
+def test_a_wrong_size_or_color_is_refused(tmp_path, options, facts):
     save(tmp_path / "a.png", RED_BLUE)
-    with pytest.raises(DataError, match=sentence):
+    with assert_refused(DataError, names=facts):
         open_images(tmp_path, **options)
-    with pytest.raises(DataError, match=sentence):
+    with assert_refused(DataError, names=facts):
         open_images("digits", **options)
 
 
@@ -296,11 +295,8 @@ def test_mixed_sizes_are_named_and_the_way_out(tmp_path):
     save(tmp_path / "a.png", np.zeros((12, 40), np.uint8))
     save(tmp_path / "b.png", np.zeros((90, 120), np.uint8))
     save(tmp_path / "c.png", np.zeros((50, 50), np.uint8))
-    sentence = (
-        r"come in 3 sizes, from 12x40 \(a\.png\) to 90x120 \(b\.png\); give --size 64 "
-        r"or --size 64x48 \(height x width\) to resize them all\."
-    )
-    with pytest.raises(DataError, match=sentence):
+    sizes = ["12x40", "a.png", "90x120", "b.png"]
+    with assert_refused(DataError, values=[3, *sizes], allowed="--size 64x48"):
         open_images(tmp_path)
 
 
@@ -338,28 +334,31 @@ Image.fromarray(np.arange(4096).reshape(64, 64).astype(np.uint8)).save(GOOD_PNG,
 
 
 @pytest.mark.parametrize(
-    ("content", "reason"),
+    ("content", "facts"),
     [
-        (b"", "the file is empty"),
+        (b"", "empty"),
         (
             b"hello, this is text",
-            r"no image of a known format \(PNG, .*\), or its header is",
+            ["PNG", "header"],
         ),
         (
             b"\x89PNG\r\n\x1a\n",
-            r"no image of a known format \(PNG, .*\), or its header is",
+            ["PNG", "header"],
         ),
-        (png_header(0, 5), "or its header is damaged"),
-        (png_header(9000, 8000), "its header says 8000x9000 pixels, more than 64,000"),
-        (png_header(12000, 8000), "its header says 8000x12000 pixels, more than"),
-        (png_header(99000, 99000), "its header says more than 64,000,000 pixels"),
+        (png_header(0, 5), ["PNG", "header"]),
+        (png_header(9000, 8000), ["8000x9000", "64,000,000"]),
+        (
+            png_header(12000, 8000),
+            ["8000x12000", "64,000,000"],
+        ),
+        (png_header(99000, 99000), "64,000,000"),
     ],
 )
-def test_the_index_names_what_is_wrong(tmp_path, content, reason):
+def test_the_index_names_what_is_wrong(tmp_path, content, facts):
     (tmp_path / "bad.png").write_bytes(content)
     save(tmp_path / "good.png", np.full((64, 64), 9, np.uint8))
     source = open_images(tmp_path)
-    with pytest.raises(DataError, match=reason):
+    with assert_refused(DataError, names=facts):
         raise DataError(source.known_problems[0])
     batch = source.read(np.array([1, 0, 1]))
     assert list(batch.problems) == [1]
@@ -446,7 +445,7 @@ def test_a_folder_that_may_not_be_listed_is_named(tmp_path):
     save(tmp_path / "shut" / "a.png", RED_BLUE)
     (tmp_path / "shut").chmod(0)
     try:
-        with pytest.raises(DataError, match=r"/shut cannot be opened: Permission den"):
+        with assert_refused(DataError, names=tmp_path / "shut"):
             open_images(tmp_path)
     finally:
         (tmp_path / "shut").chmod(0o700)
@@ -595,30 +594,33 @@ def test_a_missing_file_or_a_pipe_in_a_manifest_is_that_files_problem(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "sentence"),
+    ("text", "facts"),
     [
-        ("file,label\na.png,1\n", r"has columns file, label; it must have one named"),
-        ("path\n", r"lists no images; give one path per row"),
-        ("", r"list\.csv cannot be read as a table: "),
-        ("path,label\na.png,1\n,2\n", r"row 2 of .*list\.csv has no path; give one"),
-        ("path\na.png\nb.png\na.png\n", r"lists a\.png more than once"),
+        (
+            "file,label\na.png,1\n",
+            ["list.csv", "file", "label", "path", "file_name"],
+        ),
+        ("path\n", ["list.csv", "no images"]),
+        ("", "list.csv"),
+        ("path,label\na.png,1\n,2\n", ["list.csv", 2]),
+        ("path\na.png\nb.png\na.png\n", ["list.csv", "a.png"]),
         (
             "path,label\na.png,-2\n",
-            r"row 1 of .* has the label '-2', which is no class",
+            ["label", 1, "-2"],
         ),
     ],
 )
-def test_a_bad_manifest_is_refused(tmp_path, text, sentence):
-    with pytest.raises(DataError, match=sentence):
+def test_a_bad_manifest_is_refused(tmp_path, text, facts):
+    with assert_refused(DataError, names=facts):
         open_images(write_manifest(tmp_path, text))
 
 
 def test_a_manifest_with_fractions_for_labels_is_refused(tmp_path):
     path = tmp_path / "list.parquet"
     parquet.write_table(pa.table({"path": ["a.png"], "label": [0.5]}), path)
-    with pytest.raises(DataError, match=r"has the label 0\.5, of a type with fr"):
+    with assert_refused(DataError, names="label", values="0.5"):
         open_images(path)
-    with pytest.raises(DataError, match=r"has no splits; leave out ':test'"):
+    with assert_refused(DataError, allowed=":test"):
         open_images(f"{path}:test")
 
 

@@ -4,6 +4,7 @@ import functools
 
 import numpy as np
 import pytest
+from helpers import assert_refused
 from snorkel.labeling import LabelingFunction as SnorkelFunction
 from snorkel.labeling import labeling_function as snorkel_function
 from snorkel.preprocess import preprocessor
@@ -98,13 +99,15 @@ def test_called_on_one_image_it_raises_what_went_wrong():
     def broken(image):
         raise ValueError("no such thing")
 
-    with pytest.raises(FaultError, match="'broken' failed on image '0': no such thing"):
+    with assert_refused(
+        FaultError, names="broken", values=["image '0'", "no such thing"]
+    ):
         broken(DARK)
 
 
 def test_a_vote_for_an_undeclared_class_names_the_declared_ones():
     lf = declare(lambda image: 5, name="f", classes=[8])
-    with pytest.raises(FaultError, match=r"voted 5; it declares classes \(8,\)"):
+    with assert_refused(FaultError, values=5, allowed="(8,)"):
         lf(DARK)
 
 
@@ -113,62 +116,62 @@ def test_every_kind_can_be_declared():
 
 
 def test_parentheses_are_required():
-    with pytest.raises(DeclarationError, match=r"write @labeling_function\(classes="):
+    with assert_refused(DeclarationError, allowed="@labeling_function(classes=[...])"):
 
         @labeling_function
         def f(image): ...
 
 
 def test_classes_are_required():
-    with pytest.raises(DeclarationError, match=r"needs classes=\[...\], the classes"):
+    with assert_refused(DeclarationError, allowed="classes=[...]"):
 
         @labeling_function()
         def f(image): ...
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("options", "facts"),
     [
-        ({"classes": []}, "'fn' declares no class; name at least one"),
-        ({"classes": [1, 1]}, r"name a class twice: \(1, 1\)"),
-        ({"classes": [-1]}, r"contain -1; classes are whole numbers 0..k-1"),
-        ({"classes": [True]}, "contain True"),
-        ({"classes": [1.0]}, "contain 1.0"),
-        ({"classes": "ab"}, "contain 'a'"),
-        ({"classes": 3}, r"is 3; give a list: classes=\[3\]"),
-        ({"kind": "magic"}, "'magic'; choose one of heuristic, image-processing, deep"),
-        ({"features": ["hog"]}, r"features\[0\] .* is 'hog', which is not a feature"),
-        ({"features": light}, r"features= takes a list .* write features=\[...\]"),
-        ({"thresholds": {"cut": 3.0}}, "threshold 'cut' .* is 3.0; use Quantile"),
+        ({"classes": []}, "fn"),
+        ({"classes": [1, 1]}, ["classes", "(1, 1)"]),
+        ({"classes": [-1]}, [-1, "0..k-1"]),
+        ({"classes": [True]}, ["fn", "True"]),
+        ({"classes": [1.0]}, ["classes", "1.0"]),
+        ({"classes": "ab"}, ["classes", "'a'"]),
+        ({"classes": 3}, ["classes", 3, "classes=[3]"]),
+        ({"kind": "magic"}, ["magic", "heuristic", "image-processing", "deep"]),
+        ({"features": ["hog"]}, ["features[0]", "hog"]),
+        ({"features": light}, "features=[...]"),
+        ({"thresholds": {"cut": 3.0}}, ["cut", "3.0", "Quantile"]),
         (
             {"thresholds": {"cut": Quantile(light, 0.5)}},
-            r"no argument of that name; write def fn\(..., \*, cut\)",
+            ["cut", "*, cut"],
         ),
         (
             {"features": [light, brightness]},
-            r"takes 1 positional arguments but is given 2 features \(light, brightnes",
+            ["1 positional", "2 features", "light"],
         ),
     ],
 )
-def test_a_wrong_declaration_says_what_to_do(options, message):
-    with pytest.raises(DeclarationError, match=message):
+def test_a_wrong_declaration_says_what_to_do(options, facts):
+    with assert_refused(DeclarationError, names=facts):
         declare(**options)
 
 
 def test_an_argument_without_feature_or_star_is_an_error():
-    with pytest.raises(DeclarationError, match="keyword-only arguments"):
+    with assert_refused(DeclarationError, names="keyword-only"):
         declare(lambda image, cut: ABSTAIN, name="f")
 
 
 @pytest.mark.parametrize(
-    ("thing", "message"),
+    ("thing", "facts"),
     [
-        (3, "@labeling_function needs a function, got 3"),
-        (functools.partial(np.mean), "finds no name .* give it one: name="),
+        (3, ["labeling_function", 3]),
+        (functools.partial(np.mean), "name="),
     ],
 )
-def test_what_is_no_named_function_is_an_error(thing, message):
-    with pytest.raises(DeclarationError, match=message):
+def test_what_is_no_named_function_is_an_error(thing, facts):
+    with assert_refused(DeclarationError, names=facts):
         declare(thing)
 
 
@@ -187,7 +190,7 @@ def above_half(value, *, cut=127.5):
 def test_an_unfitted_threshold_without_default_needs_seeds():
     lf = declare(above, features=[brightness], thresholds={"cut": Quantile(light, 0.5)})
     assert lf.needs_seeds
-    with pytest.raises(DeclarationError, match="'above' needs seed labels"):
+    with assert_refused(DeclarationError, names="above"):
         lf(DARK)
 
 
@@ -263,10 +266,10 @@ def test_snorkels_negative_votes_abstain():
 
 
 def test_snorkels_undeclared_classes_are_checked_against_the_runs():
-    with pytest.raises(FaultError, match=r"voted 2; the run has classes 0\.\.1"):
+    with assert_refused(FaultError, values=[2, "0..1"]):
         on_images([SnorkelFunction("f", lambda image: 2)])
 
 
 def test_snorkels_functions_alone_do_not_tell_the_classes():
-    with pytest.raises(DeclarationError, match="declares its classes; pass n_classes"):
+    with assert_refused(DeclarationError, allowed="n_classes"):
         LFApplier([SnorkelFunction("f", lambda image: 0)])

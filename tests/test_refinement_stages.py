@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from scipy.optimize import minimize
 
 from lfkit.nn import Augmentation, Compute, TrainingPlan, train
-from lfkit.refinement import ArrayViews
+from lfkit.refinement import ArrayFeatures
 from lfkit.refinement.class_prior import ClassPrior, align, estimate_prior
 from lfkit.refinement.held_out_check import HeldOutSeeds, fewer_right, less_likely
 from lfkit.refinement.lda_model import discriminant, metric, moments
@@ -23,7 +23,7 @@ from lfkit.refinement.pca import compact, fit_compactor
 from lfkit.refinement.problem import RefinementProblem, small_pixels
 from lfkit.refinement.product_of_experts import as_sure_as, fit_powers, logs, product
 from lfkit.refinement.stages.align import Align
-from lfkit.refinement.stages.diffuse import Diffuse, Metric
+from lfkit.refinement.stages.diffuse import Diffuse, DiffuseAgain
 from lfkit.refinement.stages.distill import Distill, is_flip_invariant
 from lfkit.refinement.stages.joint import Joint
 from lfkit.refinement.stages.lda import Lda
@@ -249,7 +249,7 @@ def test_as_sure_as_raises_all_rows_to_one_power():
 def test_features_are_standardised_clipped_and_weighed_by_their_width():
     narrow = np.array([0.0, 2.0, 0.0, 2.0])
     wide = np.array([[0.0, 7], [4.0, 7], [0.0, 7], [np.nan, 7]])
-    views = ArrayViews([narrow, wide])
+    views = ArrayFeatures([narrow, wide])
     learned = fit_compactor(views, 0)
     found = compact(views, learned)
     # Known values 0, 4, 0: mean 4/3, deviation sqrt(32)/3; the constant says nothing.
@@ -262,7 +262,7 @@ def test_features_are_standardised_clipped_and_weighed_by_their_width():
 
 def test_more_numbers_than_kept_lose_nothing_that_few_images_show():
     rows = np.random.default_rng(0).normal(size=(6, 700))
-    views = ArrayViews([rows])
+    views = ArrayFeatures([rows])
     found = compact(views, fit_compactor(views, 0)).astype(np.float64)
     standard = (rows - rows.mean(axis=0)) / rows.std(axis=0) / 700**0.5
     assert found.shape[1] <= 6
@@ -410,7 +410,7 @@ def test_the_better_of_two_sets_of_features_makes_the_graph():
     noise = np.tile([1.0, -1.0], 7)[:13]
     task = problem(votes, seeds=dict(enumerate(SEED_Y.tolist())), features=noise)
     task = replace(task, features=(*task.features, x[:, None].astype(np.float16)))
-    assert int(run(Lda(), task)["best_views"]) == 1
+    assert int(run(Lda(), task)["best_features"]) == 1
 
 
 # Without seeds the discriminant learns from the votes: twenty images, two of each voted
@@ -570,7 +570,7 @@ def test_metric_learns_from_all_labels_and_starts_where_diffusion_did():
     start[:4] = labels[:4]
     spread = spread_by_hand(graph, start)
     expected = of_confidence(spread, task.proba.max(axis=1).mean())
-    found = run(Metric(), task, first)
+    found = run(DiffuseAgain(), task, first)
     np.testing.assert_allclose(found["proba"], expected, atol=1e-4)
 
 
@@ -578,7 +578,7 @@ def test_the_graph_is_made_of_the_features_that_lda_found_best():
     task, _ = plane()
     task = replace(task, features=(np.zeros((8, 2), np.float16), *task.features))
     plain = run(Diffuse(), plane()[0])
-    found = run(Diffuse(), task, {"best_views": np.asarray(1)})
+    found = run(Diffuse(), task, {"best_features": np.asarray(1)})
     np.testing.assert_array_equal(found["proba"], plain["proba"])
 
 

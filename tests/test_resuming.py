@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 import pytest
+from helpers import assert_refused
 
 from lfkit import ABSTAIN, LFApplier, NearestMean, feature, labeling_function
 from lfkit.data.datasets import ArraySource
@@ -89,9 +90,7 @@ def test_a_feature_that_is_given_up_takes_its_functions_with_it(tmp_path):
     assert applier.report_.left_out == {
         "trusts": "its feature 'hangs' had to be killed 20 times and was given up"
     }
-    with pytest.raises(
-        DeclarationError, match="no labeling function is left: 'trusts'"
-    ):
+    with assert_refused(DeclarationError, names="trusts"):
         LFApplier([trusts], n_workers=2, lf_timeout=0.1).apply(IMAGES)
 
 
@@ -185,9 +184,7 @@ def test_nothing_is_fitted_while_a_seed_cannot_be_read(tmp_path):
     def resembles(values, *, rule):
         return rule(values)
 
-    with pytest.raises(
-        DataError, match="an image to learn from could not be read just now"
-    ):
+    with assert_refused(DataError, names="image"):
         LFApplier([resembles]).apply(
             _Flaky(IMAGES), seed_rows=[0, 1, 28, 29], seed_labels=[0, 0, 1, 1]
         )
@@ -245,7 +242,7 @@ def test_a_feature_that_writes_over_its_input_fails_and_spoils_nothing():
     assert votes.hard[:, 1].tolist() == (LEVELS / 255 > 0.45).astype(int).tolist()
     _, message, _ = applier.report_.faults["greedy"].examples["changed its input"]
     assert message == "writes over its input image; work on image.clone() instead"
-    with pytest.raises(DeclarationError, match="'greedy' writes over its input"):
+    with assert_refused(DeclarationError, names="greedy"):
         greedy(IMAGES)
 
 
@@ -281,7 +278,7 @@ def test_faults_of_features_are_reported_when_all_images_are_seeds():
     applier = LFApplier([trusts])
     applier.apply(IMAGES[:4], **seeds)
     assert applier.report_.faults["fussy"].total == 1
-    with pytest.raises(FaultError, match="'fussy' failed on image '1'"):
+    with assert_refused(FaultError, names=["fussy", 1]):
         LFApplier([trusts], strict=True).apply(IMAGES[:4], **seeds)
 
 
@@ -311,7 +308,7 @@ def test_copies_of_a_seed_are_held_out_together(digits):
 
 
 def test_no_images_are_refused_with_a_sentence():
-    with pytest.raises(DataError, match="array holds no images"):
+    with assert_refused(DataError, names=["array", "no images"]):
         LFApplier([dark_is_zero]).apply(np.zeros((0, 4, 4, 1), np.uint8))
 
 
@@ -324,7 +321,7 @@ def test_a_feature_and_a_function_of_one_name_are_refused():
     def reads_twin(value):
         return 0
 
-    with pytest.raises(DeclarationError, match="are both named 'dark_is_zero'"):
+    with assert_refused(DeclarationError, names="dark_is_zero"):
         LFApplier([dark_is_zero, reads_twin])
 
 
@@ -339,7 +336,7 @@ def test_workers_that_die_before_any_call_say_so():
     def carries_a_bomb(image):
         return 0 if bomb else 1
 
-    with pytest.raises(DeclarationError, match="worker processes keep dying before"):
+    with assert_refused(DeclarationError, names="worker processes"):
         LFApplier([carries_a_bomb], n_workers=1).apply(IMAGES)
 
 
@@ -354,7 +351,7 @@ def test_a_function_a_worker_cannot_load_says_so(tmp_path):
     def carries_it(image):
         return 0 if absent else 1
 
-    with pytest.raises(DeclarationError, match="a worker process cannot run the label"):
+    with assert_refused(DeclarationError, names="worker process"):
         LFApplier([carries_it], n_workers=1).apply(IMAGES)
 
 

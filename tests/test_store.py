@@ -8,6 +8,7 @@ import shutil
 
 import numpy as np
 import pytest
+from helpers import assert_refused
 
 from lfkit.data.image_source import KEY_BYTES
 from lfkit.errors import RunError
@@ -141,7 +142,7 @@ def test_a_run_that_is_killed_while_writing_leaves_no_half_file(tmp_path, monkey
         raise OSError(errno.ENOSPC, "no space left on device")
 
     monkeypatch.setattr("os.replace", full)
-    with pytest.raises(OSError, match="no space"):
+    with assert_refused(OSError, names="no space"):
         write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
     assert [*path.parent.iterdir()] == [path]
@@ -173,7 +174,7 @@ def test_a_truncated_file_is_named(tmp_path, kept):
     store.save("votes", "key", "block", {"votes": np.arange(500)})
     path = tmp_path / "votes" / "key" / "block.npz"
     path.write_bytes(path.read_bytes()[:kept])
-    with pytest.raises(RunError, match=r"block.npz cannot be read .* delete this file"):
+    with assert_refused(RunError, names="block.npz"):
         store.load("votes", "key", "block")
 
 
@@ -184,16 +185,14 @@ def test_flipped_bits_are_noticed(tmp_path):
     data = bytearray(path.read_bytes())
     data[1000] ^= 1
     path.write_bytes(data)
-    with pytest.raises(RunError, match=r"block.npz cannot be read \(Bad CRC-32"):
+    with assert_refused(RunError, names=["block.npz", "CRC-32"]):
         store.load("votes", "key", "block")
 
 
 @pytest.mark.parametrize("data", [b"", b"PK\x03\x04"])
 def test_a_truncated_layout_is_named(tmp_path, data):
     (tmp_path / "blocks.npz").write_bytes(data)
-    with pytest.raises(
-        RunError, match=r"blocks.npz cannot be read .* delete this file"
-    ):
+    with assert_refused(RunError, names="blocks.npz"):
         RunStore(tmp_path).layout(keys("a"), 2)
 
 
@@ -201,7 +200,7 @@ def test_a_single_array_is_no_archive(tmp_path):
     (tmp_path / "votes" / "key").mkdir(parents=True)
     with open(tmp_path / "votes" / "key" / "block.npz", "wb") as handle:
         np.save(handle, np.arange(3))
-    with pytest.raises(RunError, match="it is no archive of arrays"):
+    with assert_refused(RunError, names="block.npz"):
         RunStore(tmp_path).load("votes", "key", "block")
 
 
@@ -235,7 +234,7 @@ def test_a_block_under_another_name_is_noticed(tmp_path):
         store.save("votes", key, "block", {"votes": np.full(4, len(key))})
     one, other = (tmp_path / "votes" / key / "block.npz" for key in ("one", "other"))
     shutil.copy(one, other)
-    with pytest.raises(RunError, match=r"other/block.npz cannot be read \(its check"):
+    with assert_refused(RunError, names="block.npz"):
         store.load("votes", "other", "block")
 
 
@@ -246,16 +245,16 @@ class Trap:
 
 def test_pickles_are_neither_written_nor_read(tmp_path):
     store = RunStore(tmp_path)
-    with pytest.raises(ValueError, match="Object arrays cannot be saved"):
+    with assert_refused(ValueError, names="Object arrays"):
         store.save("votes", "key", "block", {"votes": np.array([Trap()])})
     path = tmp_path / "votes" / "key" / "block.npz"
     assert not path.exists()
     path.parent.mkdir(parents=True)
     np.savez(path, votes=np.array([Trap()]))
-    with pytest.raises(RunError, match="Object arrays cannot be loaded"):
+    with assert_refused(RunError, names="Object arrays"):
         store.load("votes", "key", "block")
     path.write_bytes(pickle.dumps(Trap()))
-    with pytest.raises(RunError, match=r"block.npz cannot be read"):
+    with assert_refused(RunError, names="block.npz"):
         store.load("votes", "key", "block")
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from helpers import assert_refused
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
@@ -46,14 +47,12 @@ def test_seeds_whose_feature_is_not_finite_teach_nothing():
 
 
 def test_a_quantile_among_no_seeds_is_an_error():
-    with pytest.raises(
-        DeclarationError, match=r"among='others'\) of feature 'score' f"
-    ):
+    with assert_refused(DeclarationError, names=["others", "score"]):
         fit(Quantile(score, 0.5, among="others"), [1, 2], [1, 1])
 
 
 def test_seeds_that_all_failed_are_no_seeds():
-    with pytest.raises(DeclarationError, match="finds no seed image for classes"):
+    with assert_refused(DeclarationError, names="classes"):
         fit(Quantile(score, 0.5), [np.nan, np.nan], [0, 1])
 
 
@@ -99,32 +98,35 @@ def test_equal_seeds_leave_no_cut_so_none_passes(side, passes):
 
 
 def test_best_precision_without_seeds_of_its_classes_is_an_error():
-    with pytest.raises(DeclarationError, match=r"no seed image for classes \(1,\)"):
+    with assert_refused(DeclarationError, values="(1,)"):
         fit(BestPrecision(score), [1, 2], [0, 0])
 
 
 @pytest.mark.parametrize(
-    ("make", "message"),
+    ("make", "facts"),
     [
-        (lambda: Quantile(score, 1.5), "0 <= q <= 1, got q=1.5"),
-        (lambda: Quantile(score, 0.5, among="mine"), "'declared' or 'others', got 'mi"),
-        (lambda: BestPrecision(score, side="left"), "'above' or 'below', got 'left'"),
-        (lambda: BestPrecision(score, min_recall=0), "0 < min_recall <= 1, got 0"),
-        (lambda: Quantile("score", 0.5), "Quantile needs a feature, got 'score'"),
-        (lambda: NearestNorm(score, trim=0.5), "0 <= trim < 0.5, got trim=0.5"),
-        (lambda: NearestNorm(score, n_per_class=0), "n_per_class >= 1, got 0"),
-        (lambda: NearestMean(score, shrink=0), "0 < shrink <= 1, got shrink=0"),
-        (lambda: NearestMean(score, abstain=1), "0 <= abstain < 1, got abstain=1"),
+        (lambda: Quantile(score, 1.5), ["q", "1.5", "0 <= q <= 1"]),
+        (lambda: Quantile(score, 0.5, among="mine"), ["declared", "others", "mine"]),
+        (lambda: BestPrecision(score, side="left"), ["above", "below", "left"]),
+        (
+            lambda: BestPrecision(score, min_recall=0),
+            ["min_recall", "0 < min_recall <= 1"],
+        ),
+        (lambda: Quantile("score", 0.5), ["Quantile", "'score'"]),
+        (lambda: NearestNorm(score, trim=0.5), ["trim", "0 <= trim < 0.5"]),
+        (lambda: NearestNorm(score, n_per_class=0), ["n_per_class", 1, 0]),
+        (lambda: NearestMean(score, shrink=0), ["shrink", 0, "0 < shrink <= 1"]),
+        (lambda: NearestMean(score, abstain=1), ["abstain", "0 <= abstain < 1"]),
     ],
 )
-def test_a_setting_out_of_range_says_the_range(make, message):
-    with pytest.raises(DeclarationError, match=message):
+def test_a_setting_out_of_range_says_the_range(make, facts):
+    with assert_refused(DeclarationError, names=facts):
         make()
 
 
 @pytest.mark.parametrize("threshold", [Quantile(score, 0.5), BestPrecision(score)])
 def test_a_cut_needs_one_number_per_image(threshold):
-    with pytest.raises(DeclarationError, match="one number per image; 'score' has 2"):
+    with assert_refused(DeclarationError, names="score", values=2):
         fit(threshold, [[1, 2], [3, 4]], [0, 1])
 
 
@@ -132,7 +134,7 @@ def test_a_cut_needs_one_number_per_image(threshold):
     "threshold", [Quantile(score, 0.5), BestPrecision(score), NearestMean(score)]
 )
 def test_an_unfitted_threshold_has_no_value(threshold):
-    with pytest.raises(DeclarationError, match="'score' has not been fitted; it needs"):
+    with assert_refused(DeclarationError, names="score"):
         _ = threshold.value
 
 
@@ -363,14 +365,14 @@ def test_equal_seeds_give_finite_weights():
 
 @pytest.mark.parametrize("make", [NearestNorm, NearestMean])
 @pytest.mark.parametrize(
-    ("classes", "message"),
+    ("classes", "facts"),
     [
-        ((0, 1), "seed images for 1 of its 2 classes; it needs at least 2"),
-        ((5,), "seed images for 0 of its 1 classes; it needs at least 1"),
+        ((0, 1), ["1 of its 2 classes", "at least 2"]),
+        ((5,), ["0 of its 1 classes", "at least 1"]),
     ],
 )
-def test_a_nearest_rule_without_classes_to_compare_is_an_error(make, classes, message):
-    with pytest.raises(DeclarationError, match=message):
+def test_a_nearest_rule_without_classes_to_compare_is_an_error(make, classes, facts):
+    with assert_refused(DeclarationError, names=facts):
         fit(make(score), [[1], [2]], [0, 0], classes=classes)
 
 
@@ -379,7 +381,7 @@ def test_a_feature_without_numbers_is_named():
     def nothing(images):
         return images.flatten(1)[:, :0]
 
-    with pytest.raises(DeclarationError, match="feature 'nothing' has no numbers"):
+    with assert_refused(DeclarationError, names="nothing"):
         NearestMean(nothing).fit(
             np.zeros((4, 0), np.float32),
             np.array([0, 0, 1, 1]),

@@ -111,20 +111,22 @@ class SeedWeightedVote(Aggregator):
         self.doubts_[judged] = doubts = _doubts(shares, labels)
         with np.errstate(divide="ignore"):
             log_prior = np.log(self.class_prior_)
-        task = _Pool(_log_votes(shares, doubts), labels, log_prior)
+        pool = _OpinionPool(_log_votes(shares, doubts), labels, log_prior)
         folds = deal_folds(labels, FOLDS, self.random_state)
-        parts = [_Part(shares, labels, log_prior, folds == f) for f in np.unique(folds)]
+        parts = [
+            _SeedFold(shares, labels, log_prior, folds == f) for f in np.unique(folds)
+        ]
         penalties = np.sort(np.asarray(self.penalties, dtype=np.float64))
         held_out = [_held_out(parts, penalty, self.ridge) for penalty in penalties]
-        losses = np.stack([-task.log_likelihoods(scores) for scores in held_out])
+        losses = np.stack([-pool.log_likelihoods(scores) for scores in held_out])
         best = losses[losses.sum(axis=1).argmin()]  # (s,)
         allowed = best.sum() + np.sqrt(len(best)) * best.std()
         # From the strongest on: one that silences every function explains nothing.
         for chosen in np.flatnonzero(losses.sum(axis=1) <= allowed)[::-1]:
-            weights = task.fit(penalties[chosen], self.ridge)
+            weights = pool.fit(penalties[chosen], self.ridge)
             if weights.any():
                 self.penalty_ = float(penalties[chosen])
-                self.scale_ = task.best_scale(held_out[chosen])
+                self.scale_ = pool.best_scale(held_out[chosen])
                 self.weights_ = np.full(m, self.scale_ * weights.mean())
                 self.weights_[judged] = self.scale_ * weights
                 return
@@ -145,7 +147,7 @@ class SeedWeightedVote(Aggregator):
         return proba
 
 
-class _Pool:
+class _OpinionPool:
     """The likelihood of the seeds' classes under weights, (m',).
 
     Attributes
@@ -213,7 +215,7 @@ class _Pool:
         return float(np.exp(minimize_scalar(loss, bounds=(-3, 3), method="bounded").x))
 
 
-class _Part:
+class _SeedFold:
     """One fold of the seeds, and what the others teach: doubts, then weights.
 
     Parameters
@@ -232,12 +234,14 @@ class _Part:
         doubts = _doubts(shares[~test], labels[~test])
         self.test = test
         self.train, self.judged = (
-            _Pool(_log_votes(shares[rows], doubts), labels[rows], log_prior)
+            _OpinionPool(_log_votes(shares[rows], doubts), labels[rows], log_prior)
             for rows in (~test, test)
         )
 
 
-def _held_out(parts: list[_Part], penalty: float, ridge: float) -> NDArray[np.float64]:
+def _held_out(
+    parts: list[_SeedFold], penalty: float, ridge: float
+) -> NDArray[np.float64]:
     """Give each seed's scores by doubts and weights of the other folds: (s, k)."""
     k = len(parts[0].judged.log_prior)
     found = np.zeros((len(parts[0].test), k))

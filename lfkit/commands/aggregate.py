@@ -6,13 +6,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from lfkit.aggregators import AGGREGATORS
 from lfkit.aggregators.aggregate import aggregate as aggregate_votes
-from lfkit.commands.generate import relabel
 from lfkit.commands.options import AggregateOptions
 from lfkit.commands.stored_votes import StoredVotes, read_stored_votes
 from lfkit.data.labels import Accuracy, Labels, score
 from lfkit.errors import VotesError
-from lfkit.generators import GENERATORS
 from lfkit.runs.run_files import save_labels
 
 
@@ -72,8 +71,12 @@ def _labels(
     options: AggregateOptions, stored: StoredVotes, balance: tuple[float, ...] | None
 ) -> Labels:
     """Ask an aggregator, or a generator that was trained in the run."""
-    if stored.run is not None and options.aggregator in GENERATORS:
-        return relabel(stored.run, options.aggregator)[1]
+    if stored.run is not None and options.aggregator not in AGGREGATORS:
+        from lfkit.commands.generate import relabel  # loads torch
+        from lfkit.generators import GENERATORS
+
+        if options.aggregator in GENERATORS:
+            return relabel(stored.run, options.aggregator)[1]
     seed = stored.seed if options.seed is None else options.seed
     return aggregate_votes(
         stored.file.votes, options.aggregator, balance, seed, stored.unreadable

@@ -38,20 +38,20 @@ _MOST_PROBLEMS = 20  # unreadable images that the summary names
 
 def feature_sets_of(voted: VotedImages) -> dict[str, Any]:
     """Give what refinement looks at: the functions' features, a trained network."""
-    from lfkit.refinement import PixelViews, PretrainedViews, StoredViews
+    from lfkit.refinement import PixelFeatures, PretrainedFeatures, StoredFeatures
     from lfkit.refinement.problem import small_pixels
 
     pixels, _ = small_pixels(voted.images)
     found: dict[str, Any] = {}
     keys = voted.feature_keys.items()
     usable = {key for node, key in keys if not node.learns_from_labels}
-    stored = StoredViews(voted.store, voted.images, usable)
+    stored = StoredFeatures(voted.store, voted.images, usable)
     if stored.widths:
         found["features"] = stored
     else:
-        found["pixels"] = PixelViews(pixels)
+        found["pixels"] = PixelFeatures(pixels)
     if all(map(find_spec, _NETWORK_PACKAGES)):
-        found["imagenet"] = PretrainedViews(pixels)
+        found["imagenet"] = PretrainedFeatures(pixels)
     return found
 
 

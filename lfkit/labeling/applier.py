@@ -15,7 +15,7 @@ from lfkit.data.progress import Progress
 from lfkit.data.vote_columns import originals, place_out_of_fold, place_votes
 from lfkit.data.votes import ABSTAIN, Votes
 from lfkit.errors import DataError, DeclarationError, FaultError
-from lfkit.features.feature import Feature, ancestors
+from lfkit.features.feature import ancestors
 from lfkit.labeling.applier_checks import (
     as_labeling_function,
     checked_n_classes,
@@ -31,7 +31,6 @@ from lfkit.labeling.engine.blocks import (
 from lfkit.labeling.engine.evaluator import Evaluator, cpu_count
 from lfkit.labeling.engine.failures import Failure, Report, first_failure
 from lfkit.labeling.engine.file_reads import WatchedStore, note_named_files, remarks
-from lfkit.labeling.engine.pickled_functions import why_not_sent
 from lfkit.labeling.engine.seed_fitting import Fitter, Watch, is_fixed
 from lfkit.labeling.engine.worker_pool import MOST_KILLS
 from lfkit.labeling.labeling_function import LabelingFunction
@@ -128,7 +127,6 @@ class LFApplier:
         seeds = checked_seeds(seed_rows, seed_labels, len(source), self.n_classes)
         again = None if recompute is None else names_to_recompute(self.lfs, recompute)
         self.report_ = Report()
-        self._unsent: dict[Feature | LabelingFunction, str | None] = {}
         self.out_of_fold_keys_: dict[str, str] = {}
         self.seed_block_: str | None = None
         with (
@@ -152,11 +150,7 @@ class LFApplier:
                     n_classes=self.n_classes,
                     random_state=random_state,
                 )
-            self.lfs_ = self._runnable(
-                fitter,
-                _stage(progress, "fitting on the seeds"),
-                travels=not evaluator.has_no_workers,
-            )
+            self.lfs_ = self._runnable(fitter, _stage(progress, "fitting on the seeds"))
             votes = self._apply(source, evaluator, store, progress)
             if seeds is not None and fitter is not None:
                 votes = replace(votes, seed_rows=seeds.rows, seed_labels=seeds.labels)
@@ -165,33 +159,6 @@ class LFApplier:
                     votes = self._with_out_of_fold(votes, fitter, watch)
             self.report_.notes += remarks(evaluator.reads, self.lfs_)
             return votes
-
-    def _travelling(self, lfs: Sequence[LabelingFunction]) -> list[LabelingFunction]:
-        """Leave out functions that cannot be sent to the worker processes."""
-        for lf in lfs:
-            found = [self._why_not_sent(lf)]
-            for node in ancestors(lf.features):
-                why = self._why_not_sent(node)
-                found.append(why and f"reads the feature {node.name!r}, which {why}")
-            whys = [why for why in found if why]
-            if whys and self.strict:
-                raise FaultError(f"labeling function {lf.name!r} {whys[0]}")
-            if whys:
-                self.report_.left_out[lf.name] = whys[0]
-        return [lf for lf in lfs if lf.name not in self.report_.left_out]
-
-    def _why_not_sent(self, function: Feature | LabelingFunction) -> str | None:
-        """Look once at each: it may hold a large model, and many may read it."""
-        if function.batched:
-            return None
-        if function not in self._unsent:
-            keywords: Mapping[str, Any] = (
-                function.keywords
-                if isinstance(function, LabelingFunction)
-                else function.learned or {}
-            )
-            self._unsent[function] = why_not_sent(function.fn, keywords)
-        return self._unsent[function]
 
     def _workers(self, n: int) -> int:
         if not any(map(is_per_image, self.lfs)):
@@ -203,23 +170,17 @@ class LFApplier:
         return cpu_count()
 
     def _runnable(
-        self, fitter: Fitter | None, watch: Watch | None, *, travels: bool
+        self, fitter: Fitter | None, watch: Watch | None
     ) -> list[LabelingFunction]:
-        """Fit what needs fitting; note what cannot run.
-
-        Parameters
-        ----------
-        travels : per-image functions are sent to worker processes.
-        """
-        lfs = self._travelling(self.lfs) if travels else self.lfs
+        """Fit what needs fitting; note what cannot run."""
         if fitter is None:
-            ready = [lf for lf in lfs if not lf.needs_seeds]
-            for lf in lfs:
+            ready = [lf for lf in self.lfs if not lf.needs_seeds]
+            for lf in self.lfs:
                 if lf.needs_seeds:
                     self.report_.left_out[lf.name] = "needs seed labels"
         else:
-            fitted = fitter.fit(lfs, watch=watch)
-            ready = self._travelling(fitted.lfs) if travels else fitted.lfs
+            fitted = fitter.fit(self.lfs, watch=watch)
+            ready = fitted.lfs
             self.report_.left_out.update(fitted.left_out)
             self.report_.tracebacks.update(fitted.tracebacks)
             if self.strict and fitted.left_out:
@@ -254,6 +215,8 @@ class LFApplier:
         def watch(result: BlockResult) -> None:
             nonlocal done
             if self.strict:
+                for name, why in runner.not_loaded.items():
+                    raise FaultError(f"labeling function {name!r} {why}")
                 _stop_at_first(result, [source.ids[row] for row in result.block.rows])
             self.report_.n_calls += result.n_calls
             self.report_.n_feature_values += result.n_feature_values
@@ -274,7 +237,8 @@ class LFApplier:
         failures = runner.feature_faults()
         for j, lf in enumerate(lfs):
             place_votes(lf, columns[lf.name].votes, rows, j, hard, soft)
-            failures[lf.name] = columns[lf.name].failures
+            if lf.name not in runner.not_loaded:
+                failures[lf.name] = columns[lf.name].failures
         culprits = given_up(lfs, failures)
         self.feature_keys_ = {
             node: key

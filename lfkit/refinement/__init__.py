@@ -1,10 +1,12 @@
 """Refinement: labels improved by looking at the images, in stages."""
 
-from lfkit.refinement.feature_sets import ArrayViews as ArrayViews
-from lfkit.refinement.feature_sets import PixelViews as PixelViews
-from lfkit.refinement.feature_sets import StoredViews as StoredViews
-from lfkit.refinement.feature_sets import Views as Views
-from lfkit.refinement.pretrained_features import PretrainedViews as PretrainedViews
+from lfkit.refinement.feature_sets import ArrayFeatures as ArrayFeatures
+from lfkit.refinement.feature_sets import FeatureSet as FeatureSet
+from lfkit.refinement.feature_sets import PixelFeatures as PixelFeatures
+from lfkit.refinement.feature_sets import StoredFeatures as StoredFeatures
+from lfkit.refinement.pretrained_features import (
+    PretrainedFeatures as PretrainedFeatures,
+)
 from lfkit.refinement.refiner import Refiner as Refiner
 from lfkit.refinement.refiner import compacted as compacted
 from lfkit.refinement.refiner import refine as refine

@@ -24,7 +24,7 @@ _CHUNK_ROWS = 4096
 Chunks = Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]
 
 
-class Views(Protocol):
+class FeatureSet(Protocol):
     """Several features of the same n images, side by side.
 
     Attributes
@@ -47,7 +47,7 @@ class Views(Protocol):
         """
 
 
-class ArrayViews:
+class ArrayFeatures:
     """Features held in memory.
 
     Parameters
@@ -84,7 +84,7 @@ class ArrayViews:
             yield rows, np.concatenate(parts, axis=1)
 
 
-class StoredViews:
+class StoredFeatures:
     """Features of a run folder, read block by block.
 
     A feature that is not stored for every block, or has no value at all, is left out.
@@ -157,7 +157,7 @@ def default_features(channels: int) -> list[Feature]:
     return [*found, color_grid] if channels == 3 else found
 
 
-class PixelViews:
+class PixelFeatures:
     """`default_features` of images in memory, computed whenever they are read.
 
     Parameters

@@ -33,16 +33,16 @@ class HeldOutSeeds:
 
     Parameters
     ----------
-    task : seeds that are no judges are learned from, by every fold.
+    problem : seeds that are no judges are learned from, by every fold.
     """
 
-    def __init__(self, task: RefinementProblem) -> None:
-        self._task = task
+    def __init__(self, problem: RefinementProblem) -> None:
+        self._problem = problem
         self._stages: list[Stage] = []
 
     def after(self, stage: Stage) -> NDArray[np.float64]:
         """Give the judging seeds' posteriors after this stage, (j, k)."""
-        found = np.zeros((len(self._task.judge_rows), self._task.n_classes))
+        found = np.zeros((len(self._problem.judge_rows), self._problem.n_classes))
         for fold in self._folds:
             fold.catch_up(self._stages)
             fold.last = stage, fold.run(stage)
@@ -58,7 +58,9 @@ class HeldOutSeeds:
     def _folds(self) -> list[_Fold]:
         part = self._seen()
         labels, judges = part.seed_labels, np.flatnonzero(part.judges)
-        _, content = content_groups(_bytes(self._task.pixels[self._task.seed_rows]))
+        _, content = content_groups(
+            _bytes(self._problem.pixels[self._problem.seed_rows])
+        )
         of_seed = np.full(len(labels), -1)
         dealt = deal_folds(labels[judges], FOLDS, part.random_state)
         # Copies of a seed are all in its fold.
@@ -77,32 +79,32 @@ class HeldOutSeeds:
     @property
     def is_possible(self) -> bool:
         """Tell whether the seeds of every fold's rest are enough to learn from."""
-        return all(fold.task.has_seeds for fold in self._folds)
+        return all(fold.problem.has_seeds for fold in self._folds)
 
     def _seen(self) -> RefinementProblem:
-        """Give the task on seeds and some thousand other images, none a seed's copy."""
-        task = self._task
-        rng = np.random.default_rng([task.random_state, 3])
-        others = rng.permutation(len(task.proba))[:_OTHER_IMAGES]
-        shown = np.union1d(others, task.seed_rows)
-        _, content = content_groups(_bytes(task.pixels[shown]))
-        is_seed = np.isin(shown, task.seed_rows)
+        """Give the problem on seeds and some thousand images that copy none of them."""
+        problem = self._problem
+        rng = np.random.default_rng([problem.random_state, 3])
+        others = rng.permutation(len(problem.proba))[:_OTHER_IMAGES]
+        shown = np.union1d(others, problem.seed_rows)
+        _, content = content_groups(_bytes(problem.pixels[shown]))
+        is_seed = np.isin(shown, problem.seed_rows)
         copies = ~is_seed & np.isin(content, content[is_seed])
-        return task.part(shown[~copies])
+        return problem.part(shown[~copies])
 
 
 @dataclass(eq=False)
 class _Fold:
-    """The task without a fold's seeds, and what the stages so far gave.
+    """The problem without a fold's seeds, and what the stages so far gave.
 
     Attributes
     ----------
-    test : (j,) True for the fold's seeds, which lie in `rows` of the task.
+    test : (j,) True for the fold's seeds, which lie in `rows` of the problem.
     last : the stage run last and what it gave, not yet among `known`.
     n_done : stages of those kept that are.
     """
 
-    task: RefinementProblem
+    problem: RefinementProblem
     test: NDArray[np.bool_]
     rows: NDArray[np.int64]
     known: dict[str, NDArray[Any]] = field(default_factory=dict)
@@ -110,12 +112,12 @@ class _Fold:
     n_done: int = 0
 
     def __post_init__(self) -> None:
-        self.known["proba"] = self.task.proba
+        self.known["proba"] = self.problem.proba
 
     def run(self, stage: Stage) -> dict[str, NDArray[Any]]:
-        if stage.why_not(self.task, self.known) is not None:
+        if stage.why_not(self.problem, self.known) is not None:
             return {}
-        return stage.run(self.task, self.known, StageContext(_computed))
+        return stage.run(self.problem, self.known, StageContext(_computed))
 
     def catch_up(self, stages: Sequence[Stage]) -> None:
         """Run the stages kept since; what they told may have been in the store."""

@@ -12,7 +12,7 @@ _CHUNK_ROWS = 8192
 
 
 @dataclass(frozen=True, eq=False)
-class Moments:
+class ClassMoments:
     """What a linear discriminant needs of weighted rows; moments of folds add up.
 
     Attributes
@@ -26,15 +26,15 @@ class Moments:
     sums: NDArray[np.float64]
     squares: NDArray[np.float64]
 
-    def __add__(self, other: Moments) -> Moments:
-        return Moments(
+    def __add__(self, other: ClassMoments) -> ClassMoments:
+        return ClassMoments(
             self.counts + other.counts,
             self.sums + other.sums,
             self.squares + other.squares,
         )
 
-    def __sub__(self, other: Moments) -> Moments:
-        return Moments(
+    def __sub__(self, other: ClassMoments) -> ClassMoments:
+        return ClassMoments(
             np.maximum(self.counts - other.counts, 0),
             self.sums - other.sums,
             self.squares - other.squares,
@@ -58,7 +58,7 @@ class Moments:
         return scatter / max(self.counts.sum(), 1e-12)
 
 
-def moments(rows: NDArray[np.floating], weights: NDArray[np.float64]) -> Moments:
+def moments(rows: NDArray[np.floating], weights: NDArray[np.float64]) -> ClassMoments:
     """Sum up (n, d) rows that belong to classes by (n, k) weights."""
     d, k = rows.shape[1], weights.shape[1]
     sums, squares = np.zeros((k, d)), np.zeros((d, d))
@@ -69,7 +69,7 @@ def moments(rows: NDArray[np.floating], weights: NDArray[np.float64]) -> Moments
         sums += share.T @ values
         rooted = values * np.sqrt(share.sum(axis=1))[:, None]
         squares += rooted.T @ rooted
-    return Moments(weights.sum(axis=0), sums, squares)
+    return ClassMoments(weights.sum(axis=0), sums, squares)
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +98,7 @@ class Discriminant:
         return found - found.max(axis=1, keepdims=True, initial=-np.inf)
 
 
-def discriminant(known: Moments, shrinkage: float) -> Discriminant:
+def discriminant(known: ClassMoments, shrinkage: float) -> Discriminant:
     """Fit a discriminant, its covariance shrunk towards a sphere; no class prior."""
     means = known.means  # (k, d)
     factor = cho_factor(_shrunk(known.within, shrinkage), lower=True)

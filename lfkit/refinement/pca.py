@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.extmath import randomized_svd
 
-from lfkit.refinement.feature_sets import Views
+from lfkit.refinement.feature_sets import FeatureSet
 
 # On Fashion-MNIST 512 of 5,961 numbers hold 96 % of the variance; LDA times votes was
 # as accurate (.8135) as on all.
@@ -21,7 +21,7 @@ _LARGEST = 10.0
 
 @dataclass(frozen=True, eq=False)
 class Compactor:
-    """Standardises features, weighs each view alike, and keeps the main directions.
+    """Standardises features, weighs each feature alike, and keeps the main directions.
 
     Attributes
     ----------
@@ -43,10 +43,10 @@ class Compactor:
         return scaled if self.basis is None else scaled @ self.basis
 
 
-def fit_compactor(views: Views, random_state: int) -> Compactor:
+def fit_compactor(feature_set: FeatureSet, random_state: int) -> Compactor:
     """Learn from some 6,000 images spread over all of them."""
-    every = max(1, len(views) // _SAMPLE)
-    parts = [values for _, values in views.chunks(every)]
+    every = max(1, len(feature_set) // _SAMPLE)
+    parts = [values for _, values in feature_set.chunks(every)]
     sample = np.concatenate(parts).astype(np.float64)
     known = np.isfinite(sample)
     count = np.maximum(known.sum(axis=0), 1)
@@ -54,7 +54,7 @@ def fit_compactor(views: Views, random_state: int) -> Compactor:
     gaps = np.where(known, sample - center, 0)
     deviation = np.sqrt((gaps**2).sum(axis=0) / count)
     constant = deviation <= 1e-6 * np.maximum(np.abs(center), 1e-6)
-    widths = np.repeat(views.widths, views.widths)
+    widths = np.repeat(feature_set.widths, feature_set.widths)
     scale = np.where(constant, 0, 1 / np.where(constant, 1, deviation))
     scale /= np.sqrt(widths)
     compactor = Compactor(
@@ -78,7 +78,7 @@ def fit_compactor(views: Views, random_state: int) -> Compactor:
 
 
 def compact(
-    views: Views,
+    feature_set: FeatureSet,
     compactor: Compactor,
     progress: Callable[[int, int], None] | None = None,
 ) -> NDArray[np.float16]:
@@ -91,9 +91,9 @@ def compact(
     width = len(compactor.center)
     if compactor.basis is not None:
         width = compactor.basis.shape[1]
-    found = np.zeros((len(views), width), np.float16)
+    found = np.zeros((len(feature_set), width), np.float16)
     done = 0
-    for rows, values in views.chunks():
+    for rows, values in feature_set.chunks():
         found[rows] = compactor(values)
         done += len(rows)
         if progress is not None:

@@ -26,7 +26,7 @@ _KIND = "refined"
 _CHECKPOINT_STEPS = 200
 
 
-class Kept:
+class StoredResults:
     """Results in the store: loaded, or computed and saved."""
 
     def __init__(self, store: Store, progress: Progress | None) -> None:
@@ -49,7 +49,7 @@ class Kept:
 
 
 @dataclass(frozen=True)
-class Checkpoints:
+class StoredCheckpoints:
     """A training's last state, in the store."""
 
     store: Store
@@ -87,44 +87,54 @@ class RefinementPipeline:
 
     def __init__(
         self,
-        task: RefinementProblem,
+        problem: RefinementProblem,
         stages: Sequence[Stage],
-        kept: Kept,
+        kept: StoredResults,
         started: float,
         max_minutes: float | None,
     ) -> None:
-        self.task, self.stages, self.kept = task, stages, kept
+        self.problem, self.stages, self.kept = problem, stages, kept
         self.started, self.max_minutes = started, max_minutes
 
     def all(self, features_key: Sequence[str], truth: ArrayLike | None) -> Finished:
         """Run every stage."""
-        task = self.task
+        problem = self.problem
         key = fingerprint(
             (
                 *(
-                    task.pixels,
+                    problem.pixels,
                     features_key,
-                    task.proba,
-                    task.said,
-                    task.voted,
-                    task.readable,
+                    problem.proba,
+                    problem.said,
+                    problem.voted,
+                    problem.readable,
                 ),
-                *(task.seed_rows, task.seed_labels, task.judges, task.possible),
-                *(task.random_state, task.flip, task.unseeded, task.unjudged),
-                None if task.prior is None else task.prior.shares,
-                task.plan,
+                *(
+                    problem.seed_rows,
+                    problem.seed_labels,
+                    problem.judges,
+                    problem.possible,
+                ),
+                *(
+                    problem.random_state,
+                    problem.flip,
+                    problem.unseeded,
+                    problem.unjudged,
+                ),
+                None if problem.prior is None else problem.prior.shares,
+                problem.plan,
             )
         )
-        trial = HeldOutSeeds(task)
-        is_judged = task.has_judges and trial.is_possible
-        best = task.proba[task.judge_rows] if is_judged else None
-        judged, of = task.proba, gate.VOTES
-        wanted = _scored(truth, task)
-        known: dict[str, Any] = {"proba": task.proba}
-        posteriors = {gate.VOTES: task.clamped(task.proba)}
-        reports = [self._report(gate.VOTES, 0.0, task.proba, best, wanted, "")]
+        trial = HeldOutSeeds(problem)
+        is_judged = problem.has_judges and trial.is_possible
+        best = problem.proba[problem.judge_rows] if is_judged else None
+        judged, of = problem.proba, gate.VOTES
+        wanted = _scored(truth, problem)
+        known: dict[str, Any] = {"proba": problem.proba}
+        posteriors = {gate.VOTES: problem.clamped(problem.proba)}
+        reports = [self._report(gate.VOTES, 0.0, problem.proba, best, wanted, "")]
         for position, stage in enumerate(self.stages):
-            why_not = stage.why_not(task, known)
+            why_not = stage.why_not(problem, known)
             if why_not is not None:
                 note = f"skipped: {why_not}"
                 reports.append(
@@ -142,7 +152,7 @@ class RefinementPipeline:
             lost = best is not None and self._lost(stage, proba, now, best)
             note = "reverted: clearly worse on the seeds" if lost else ""
             reports.append(self._report(stage.name, seconds, proba, now, wanted, note))
-            posteriors[stage.name] = task.clamped(proba)
+            posteriors[stage.name] = problem.clamped(proba)
             key = fingerprint((key, lost))
             if lost:
                 continue
@@ -153,7 +163,7 @@ class RefinementPipeline:
         held_out = None
         if best is not None:
             known["proba"], held_out = self._calibrated(known, judged, best, of)
-        known["proba"] = task.among_possible(known["proba"])
+        known["proba"] = problem.among_possible(known["proba"])
         self.kept.say("refining", len(self.stages), len(self.stages))
         return Finished(known, posteriors, reports, held_out)
 
@@ -175,14 +185,14 @@ class RefinementPipeline:
         on_seeds : (j, k) those of the seeds, held out.
         of : the stage that made them.
         """
-        task = self.task
+        problem = self.problem
         proba, held_out = calibrate(
             judged,
             on_seeds,
-            rows=task.judge_rows,
-            labels=task.judge_labels,
+            rows=problem.judge_rows,
+            labels=problem.judge_labels,
             of=of,
-            random_state=task.random_state,
+            random_state=problem.random_state,
         )
         if of == gate.VOTES:
             proba = judged
@@ -199,14 +209,14 @@ class RefinementPipeline:
         store = self.kept.store
         tools = StageContext(
             remember=lambda name, compute: self.kept.get(key, name, compute),
-            checkpoints=Checkpoints(store, key),
+            checkpoints=StoredCheckpoints(store, key),
             seconds_left=None if self.max_minutes is None else self._seconds_left,
             progress=self.kept.progress,
         )
 
         def compute() -> dict[str, NDArray[Any]]:
             began = time.perf_counter()
-            found = stage.run(self.task, known, tools)
+            found = stage.run(self.problem, known, tools)
             return {**found, "seconds": np.asarray(time.perf_counter() - began)}
 
         return self.kept.get(key, "stage", compute)
@@ -219,10 +229,10 @@ class RefinementPipeline:
         best: NDArray[np.float64],
     ) -> bool:
         """Tell whether a stage made the seeds' posteriors clearly worse."""
-        labels = self.task.judge_labels
+        labels = self.problem.judge_labels
         if not stage.cheap:
             # It has seen the seeds: more of them than this will not come out right.
-            return gate.fewer_right(proba[self.task.judge_rows], best, labels)
+            return gate.fewer_right(proba[self.problem.judge_rows], best, labels)
         return now is not None and (
             gate.fewer_right(now, best, labels) or gate.less_likely(now, best, labels)
         )
@@ -252,18 +262,20 @@ class RefinementPipeline:
         wanted: NDArray[np.int64],
         note: str,
     ) -> StageReport:
-        task = self.task
+        problem = self.problem
         held_out = gain = None
         if on_seeds is not None:
-            before = float((task.said[task.judge_rows] == task.judge_labels).mean())
-            held_out = float((on_seeds.argmax(axis=1) == task.judge_labels).mean())
+            before = float(
+                (problem.said[problem.judge_rows] == problem.judge_labels).mean()
+            )
+            held_out = float((on_seeds.argmax(axis=1) == problem.judge_labels).mean())
             if name == gate.VOTES:
                 held_out = before  # ties and no vote are wrong
             gain = held_out - before
-        labels = task.said if name == gate.VOTES else proba.argmax(axis=1)
+        labels = problem.said if name == gate.VOTES else proba.argmax(axis=1)
         scored = wanted >= 0
         accuracy = float((labels == wanted)[scored].mean()) if scored.any() else None
-        same = proba.argmax(axis=1) == task.proba.argmax(axis=1)
+        same = proba.argmax(axis=1) == problem.proba.argmax(axis=1)
         return StageReport(
             name,
             seconds,
@@ -276,10 +288,10 @@ class RefinementPipeline:
         )
 
 
-def _scored(truth: ArrayLike | None, task: RefinementProblem) -> NDArray[np.int64]:
+def _scored(truth: ArrayLike | None, problem: RefinementProblem) -> NDArray[np.int64]:
     """Give the classes to score by, (n,): -1 for seeds and where unknown."""
     if truth is None:
-        return np.full(len(task.proba), -1)
-    found = checked_labels(truth, len(task.proba), "truth").copy()
-    found[task.seed_rows] = -1
+        return np.full(len(problem.proba), -1)
+    found = checked_labels(truth, len(problem.proba), "truth").copy()
+    found[problem.seed_rows] = -1
     return found

@@ -21,7 +21,7 @@ _CELLS = 4
 _AT_ONCE = 32
 
 
-class PretrainedViews:
+class PretrainedFeatures:
     """Maps of EfficientNet-Lite0's middle blocks on a 4x4 grid: 3,712 numbers.
 
     On Fashion-MNIST with 200 seeds LDA on them reached .837, on 5,961 handmade numbers

@@ -28,7 +28,7 @@ class RefinementProblem:
     Attributes
     ----------
     pixels : (n, h, w, c) uint8, made small.
-    features : for each set of views, (n, d) compact features.
+    features : for each set of features, (n, d) compact features.
     proba : (n, k) what the votes say; of seeds, by functions fitted without them:
         flat where only functions that have seen them voted.
     said : (n,) the class that the votes give, likewise; -1 on a tie or without a vote.
@@ -115,7 +115,7 @@ class RefinementProblem:
         return np.where(total > 0, found / np.where(total > 0, total, 1), flat)
 
     def part(self, rows: NDArray[np.int64]) -> RefinementProblem:
-        """Give the task on some sorted rows, all seeds among them, without pixels."""
+        """Give the problem on sorted rows, all seeds among them, without pixels."""
         return replace(
             self,
             pixels=self.pixels[:0],
@@ -128,7 +128,7 @@ class RefinementProblem:
         )
 
     def with_seeds(self, kept: NDArray[np.bool_]) -> RefinementProblem:
-        """Give the task with some of the seeds only, (s,)."""
+        """Give the problem with some of the seeds only, (s,)."""
         return replace(
             self,
             seed_rows=self.seed_rows[kept],

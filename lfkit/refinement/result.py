@@ -13,7 +13,7 @@ from lfkit.data.labels import HeldOut
 from lfkit.errors import InputError
 from lfkit.nn import look
 from lfkit.refinement.class_prior import ClassPrior
-from lfkit.refinement.feature_sets import ArrayViews, Views
+from lfkit.refinement.feature_sets import ArrayFeatures, FeatureSet
 from lfkit.refinement.lda_model import Discriminant
 from lfkit.refinement.pca import Compactor
 from lfkit.refinement.problem import small_pixels
@@ -31,14 +31,14 @@ class ImageModel:
     Attributes
     ----------
     found : what the stages have given.
-    compactors : set of views → what makes few numbers of them.
-    makers : set of views → what makes them of pixels; None where that cannot be.
+    compactors : set of features → what makes few numbers of them.
+    makers : set of features → what makes them of pixels; None where that cannot be.
     shape : (h, w, c) of the images, made small.
     """
 
     found: Arrays
     compactors: Mapping[str, Compactor]
-    makers: Mapping[str, Callable[[NDArray[np.uint8]], Views] | None]
+    makers: Mapping[str, Callable[[NDArray[np.uint8]], FeatureSet] | None]
     shape: tuple[int, int, int]
     n_classes: int
     device: str
@@ -47,7 +47,7 @@ class ImageModel:
         self,
         images: NDArray[np.uint8],
         votes_proba: NDArray[np.float64] | None = None,
-        features: Mapping[str, Views] | None = None,
+        features: Mapping[str, FeatureSet] | None = None,
     ) -> NDArray[np.float64]:
         """Give the distribution over classes of each image, (n, k).
 
@@ -55,7 +55,7 @@ class ImageModel:
         ----------
         images : (n, h, w, c) of the size of those fitted.
         votes_proba : (n, k) what the votes say; None: nothing is voted.
-        features : sets of views by the names fitted; those not given are made of the
+        features : feature sets by the names fitted; those not given are made of the
             pixels if those fitted were, and left out if not.
         """
         pixels, readable = small_pixels(images)
@@ -67,17 +67,20 @@ class ImageModel:
         n = len(pixels)
         experts, powers = [], []
         for number, (name, compactor) in enumerate(self.compactors.items()):
-            maker, views = self.makers[name], (features or {}).get(name)
+            maker, feature_set = self.makers[name], (features or {}).get(name)
             if f"lda{number}_weights" not in self.found:
                 continue
-            if views is None and maker is not None and n:
-                views = maker(pixels)
-            if views is None:
+            if feature_set is None and maker is not None and n:
+                feature_set = maker(pixels)
+            if feature_set is None:
                 continue
-            if sum(views.widths) != len(compactor.center) or len(views) != n:
+            if (
+                sum(feature_set.widths) != len(compactor.center)
+                or len(feature_set) != n
+            ):
                 raise InputError(
-                    f"{name!r} of new images are {len(views)} rows of "
-                    f"{sum(views.widths)} numbers; expected {n} rows of "
+                    f"{name!r} of new images are {len(feature_set)} rows of "
+                    f"{sum(feature_set.widths)} numbers; expected {n} rows of "
                     f"{len(compactor.center)}, as fitted."
                 )
             lda = Discriminant(
@@ -86,7 +89,7 @@ class ImageModel:
                 self.found[f"lda{number}_unknown"],
             )
             scores = np.zeros((n, self.n_classes))
-            for rows, values in views.chunks():
+            for rows, values in feature_set.chunks():
                 scores[rows] = lda(compactor(values))
             experts.append(scores)
             powers.append(float(self.found[f"lda{number}_power"]))
@@ -158,17 +161,17 @@ class Refined:
         )
 
 
-def as_views(features: Any) -> dict[str, Views]:
-    """Take one set of features, or several by name, as views by name."""
+def as_feature_sets(features: Any) -> dict[str, FeatureSet]:
+    """Take one set of features, or several by name, by name."""
     if features is None:
         return {}
     if not isinstance(features, Mapping):
         features = {"features": features}
-    found: dict[str, Views] = {}
+    found: dict[str, FeatureSet] = {}
     for name, given in features.items():
         if hasattr(given, "chunks"):
             found[name] = given
         else:
             arrays = [given] if isinstance(given, np.ndarray) else list(given)
-            found[name] = ArrayViews(arrays)
+            found[name] = ArrayFeatures(arrays)
     return found

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfkit.classifiers.baselines.baseline import Baseline, Inputs
-from lfkit.classifiers.baselines.feature_table import FeatureTable
+from lfkit.classifiers.baselines.feature_matrix import FeatureMatrix
 from lfkit.classifiers.baselines.inputs import (
     SeedInputs,
     batches,
@@ -130,6 +130,6 @@ def _or_none(value: float) -> float | None:
 
 # What the figures kept depend on: an edit of it computes them again.
 _CODE = (
-    *(score_baselines, _pack, SeedInputs, FeatureTable),
+    *(score_baselines, _pack, SeedInputs, FeatureMatrix),
     *(batches, read_images, box_means),
 )

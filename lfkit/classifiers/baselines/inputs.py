@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lfkit.classifiers.baselines.baseline import Inputs
 from lfkit.classifiers.baselines.contenders import FEATURES, PIXELS
-from lfkit.classifiers.baselines.feature_table import FeatureTable
+from lfkit.classifiers.baselines.feature_matrix import FeatureMatrix
 from lfkit.data.image_source import ImageSource
 from lfkit.data.progress import Progress
 from lfkit.data.read_images import box_means, read_images
@@ -65,7 +65,7 @@ class SeedInputs:
         # Blocks hold the first of copies.
         self.content = originals(source.keys)[self.rows]
         self.blocks = _blocks(source, store)
-        self.table = FeatureTable(store, self.blocks, sorted(keys), self.content)
+        self.table = FeatureMatrix(store, self.blocks, sorted(keys), self.content)
         self.networks = networks
         self._names = _names(self.table.widths, features)
         self.seeds = self.inputs(pixels[readable], self.table.seeds, self.rows)

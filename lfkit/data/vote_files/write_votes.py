@@ -17,7 +17,7 @@ from lfkit.errors import VotesError
 
 
 @dataclass(frozen=True)
-class Format:
+class VoteFormat:
     """A format of votes.
 
     Attributes
@@ -38,14 +38,16 @@ _IDS, _LABELS, _NAMES, _CLASSES = (
     "names of classes",
 )
 FORMATS = {
-    "npz": Format(archives.write, (".npz",), (_IDS, _LABELS, _NAMES, _CLASSES)),
-    "table": Format(wide_table.write, (".csv", ".parquet"), (_IDS, _LABELS, _NAMES)),
-    "snorkel": Format(archives.write_matrix, (".npy",), ()),
-    "wrench": Format(wrench.write, ("",), (_IDS, _LABELS, _CLASSES)),
-    "crowd-kit": Format(
+    "npz": VoteFormat(archives.write, (".npz",), (_IDS, _LABELS, _NAMES, _CLASSES)),
+    "table": VoteFormat(
+        wide_table.write, (".csv", ".parquet"), (_IDS, _LABELS, _NAMES)
+    ),
+    "snorkel": VoteFormat(archives.write_matrix, (".npy",), ()),
+    "wrench": VoteFormat(wrench.write, ("",), (_IDS, _LABELS, _CLASSES)),
+    "crowd-kit": VoteFormat(
         long_table.write, (".csv", ".parquet"), (_IDS, _NAMES, _CLASSES)
     ),
-    "sparse": Format(archives.write_sparse, (".npz",), ()),
+    "sparse": VoteFormat(archives.write_sparse, (".npz",), ()),
 }
 """The formats by name; an ending alone means the first that has it."""
 

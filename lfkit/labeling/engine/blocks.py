@@ -76,7 +76,7 @@ class BlockRunner:
     Attributes
     ----------
     lf_keys, feature_keys : function name → key, feature → key, in the store.
-    not_loaded : function name → why a worker could not load it, or what it reads;
+    not_loaded : function name → why a worker cannot have it, or what it reads;
         nothing of it is kept: what it lacks may be there the next time.
     """
 
@@ -313,10 +313,12 @@ class BlockRunner:
             arrays = {"rows": np.asarray(rows, np.int32), "problems": texts}
             store.save("images", self._problems_key, block.id, arrays)
         for lf in lfs:
-            behind = [f for name in names_behind(lf) for f in done.faults[name]]
-            for failure in behind:
-                if failure.kind == NOT_LOADED:
-                    self.not_loaded[lf.name] = failure.message
+            for name in names_behind(lf):
+                absent = [f for f in done.faults[name] if f.kind == NOT_LOADED]
+                who = "" if name == lf.name else f"reads the feature {name!r}, which "
+                if absent:
+                    self.not_loaded[lf.name] = who + absent[0].message
+                    break
             if lf.name not in self.not_loaded:
                 store.save_reads("votes", self.lf_keys[lf.name], names_behind(lf))
                 column = VoteColumn(done.votes[lf], done.faults[lf.name])

@@ -6,7 +6,7 @@ import functools
 import io
 import sys
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from types import CodeType
 from typing import Any
 
@@ -16,17 +16,8 @@ from lfkit.features.user_code.calling import text_of
 _registering = threading.Lock()  # what is pickled by value is known to all threads
 
 
-def why_not_sent(fn: Any, keywords: Mapping[str, Any]) -> str | None:
-    """Explain why a function cannot be sent to a worker process; None if it can."""
-    try:
-        pickled((fn, dict(keywords)), [fn])
-    except DeclarationError as error:
-        return str(error)
-    return None
-
-
 def pickled(content: Any, functions: Iterable[Any]) -> bytes:
-    """Pickle functions by value, so that a worker imports only what they use."""
+    """Pickle what holds functions; raise a DeclarationError if that cannot be done."""
     import cloudpickle
 
     modules = {

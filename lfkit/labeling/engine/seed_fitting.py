@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
@@ -18,18 +19,14 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from lfkit.data.folds import deal_folds
 from lfkit.data.image_source import ImageSource
 from lfkit.data.vote_columns import originals
-from lfkit.errors import DataError, DeclarationError, StorageError
-from lfkit.features.feature import Feature, ancestors, finite_rows, image
+from lfkit.errors import DataError, StorageError
+from lfkit.features.feature import Feature, ancestors, image
 from lfkit.features.user_code.calling import Calling, call_apart, text_of, traceback_of
 from lfkit.features.user_code.sealed_inputs import is_own
 from lfkit.labeling.engine.evaluator import Evaluator, result_key
+from lfkit.labeling.engine.feature_values import FeatureValues, require_lasting
 from lfkit.labeling.engine.file_reads import WatchedStore, names_behind
-from lfkit.labeling.engine.unlabeled_sample import (
-    UnlabeledSample,
-    as_input,
-    require_lasting,
-    why_on_all,
-)
+from lfkit.labeling.engine.unlabeled_sample import draw_unlabeled
 from lfkit.labeling.labeling_function import LabelingFunction
 from lfkit.labeling.thresholds.threshold import Threshold
 from lfkit.runs.store import make_block
@@ -91,12 +88,16 @@ class Fitter:
         self._random_state = random_state
         self._block_id = f"seeds-{make_block(seeds.rows, source.keys).id}"
         self._copy_of = originals(source.keys[seeds.rows])
-        self._sample = UnlabeledSample(source, evaluator, random_state)
+        self._values = FeatureValues(
+            source, evaluator, seeds.rows, "seed", store=store, block_id=self._block_id
+        )
         self.n_calls = 0
-        self._raw: dict[Feature, NDArray[np.float32]] = {}
-        self._failed: dict[Feature, str] = {}
-        self._rounded: dict[Feature, NDArray[Any]] = {}
         self._fits: dict[tuple[Feature, str], Feature] = {}
+
+    @cached_property
+    def _sample(self) -> FeatureValues:
+        rows = draw_unlabeled(self._source, self._random_state)
+        return FeatureValues(self._source, self._evaluator, rows, "unlabeled image")
 
     @property
     def block_id(self) -> str:
@@ -244,33 +245,18 @@ class Fitter:
         train: NDArray[np.bool_],
         key: str,
     ) -> Mapping[str, NDArray[Any]]:
-        assert node.fit is not None
-        arguments: dict[str, Any] = {"rng": self._rng(key)}
-        if "unlabeled" in node.fit_arguments:
-            arguments["unlabeled"] = self._sample.values(replace(node, of=sources))
         fit = node.fit
-        if node.batched:
-            fit = _one_torch_thread()(fit)
-        if "labels" not in node.fit_arguments:
-            return self._called(node.name, node.fit, lambda: fit(**arguments))
-        self._compute([source for source in sources if source is not image])
-        usable = train.copy()
-        for source in sources:
-            if source is not image:
-                self._require_some(source)
-                usable &= finite_rows(self._raw[source])
-        pixels = None
-        if image in sources:
-            read = self._source.read(self._seeds.rows)
-            require_lasting(bool(read.transient))
-            usable[list(read.problems)] = False
-            pixels = read.pixels[usable]
-        inputs = [
-            as_input(node, pixels if source is image else self._raw[source][usable])
-            for source in sources
-        ]
-        arguments["labels"] = self._seeds.labels[usable]
-        return self._called(node.name, node.fit, lambda: fit(*inputs, **arguments))
+        assert fit is not None
+        arguments: dict[str, Any] = {"rng": self._rng(key)}
+        node = replace(node, of=sources)
+        if "unlabeled" in node.fit_arguments:
+            arguments["unlabeled"] = self._sample.inputs(node)[0]
+        inputs: tuple[Any, ...] = ()
+        if "labels" in node.fit_arguments:
+            inputs, usable = self._values.inputs(node, train)
+            arguments["labels"] = self._seeds.labels[usable]
+        learn = _one_torch_thread()(fit) if node.batched else fit
+        return self._called(node.name, fit, lambda: learn(*inputs, **arguments))
 
     def _fit_threshold(
         self, lf: LabelingFunction, threshold: Threshold, train: NDArray[np.bool_]
@@ -279,9 +265,9 @@ class Fitter:
         key = self._fit_key("threshold", (moved, lf.classes), train)
 
         def learn() -> Mapping[str, NDArray[Any]]:
-            self._compute([moved.feature])
-            self._require_some(moved.feature)
-            values = self._rounded[moved.feature]
+            self._values.compute([moved.feature])
+            self._values.require_some(moved.feature)
+            values = self._values.rounded[moved.feature]
             fitted = self._called(
                 lf.name,
                 type(moved),
@@ -332,43 +318,8 @@ class Fitter:
     def _known(self, lfs: Sequence[LabelingFunction]) -> dict[Feature, NDArray[Any]]:
         """Give the seeds' rounded features that these functions read."""
         nodes = [node for lf in lfs for node in lf.features if node is not image]
-        self._compute(nodes)
-        return {node: self._rounded[node] for node in nodes}
-
-    def _compute(self, nodes: Sequence[Feature]) -> None:
-        """Have the seeds' values of features, from the store where it has them."""
-        missing = []
-        for node in dict.fromkeys(nodes):
-            if node in self._rounded:
-                continue
-            key = result_key(self._source, node)
-            self._store.begin("features", key, [n.name for n in ancestors([node])])
-            stored = self._store.load("features", key, self._block_id)
-            if stored is not None and "raw" in stored:
-                self._raw[node], self._rounded[node] = stored["raw"], stored["values"]
-            else:
-                missing.append((node, key))
-        if not missing:
-            return
-        done = self._evaluator.evaluate(
-            self._source, self._seeds.rows, [node for node, _ in missing], []
-        )
-        require_lasting(done.is_transient)
-        for node, key in missing:
-            self._raw[node], self._rounded[node] = done.raw[node], done.stored[node]
-            reason = why_on_all(node, done, "seed")
-            if reason is not None:
-                self._failed[node] = reason
-                continue  # not kept: the reason would be lost
-            arrays = {"raw": done.raw[node], "values": done.stored[node]}
-            names = [part.name for part in ancestors([node])]
-            self._store.save_reads("features", key, names)
-            self._store.save("features", key, self._block_id, arrays)
-
-    def _require_some(self, node: Feature) -> None:
-        """Raise why a feature failed on every seed, not that there are no seeds."""
-        if node in self._failed:
-            raise DeclarationError(self._failed[node])
+        self._values.compute(nodes)
+        return {node: self._values.rounded[node] for node in nodes}
 
     def _fit_key(self, what: str, parts: Any, train: NDArray[np.bool_]) -> str:
         return result_key(
@@ -388,7 +339,7 @@ class Fitter:
         return result_key(self._source, "out of fold", lf, seeds, k)
 
     def _seed_identity(self) -> tuple[Any, ...]:
-        return (self._source.keys[self._seeds.rows], self._seeds.labels)
+        return (self._values.identity, self._seeds.labels)
 
     def _rng(self, key: str) -> np.random.Generator:
         return np.random.default_rng([self._random_state, int(key[:8], 16)])

@@ -181,11 +181,11 @@ def _call_rows(
 
 
 class NotLoaded:
-    """Stands for a function that a worker process could not load.
+    """Stands for a function that a worker process cannot have.
 
     Attributes
     ----------
-    why : the error.
+    why : the reason.
     """
 
     def __init__(self, why: str) -> None:
@@ -193,7 +193,7 @@ class NotLoaded:
 
     def __call__(self, *_: Any, **__: Any) -> Any:
         """Fail, on every image."""
-        raise BadResult(NOT_LOADED, f"cannot be loaded in a worker: {self.why}")
+        raise BadResult(NOT_LOADED, self.why)
 
 
 def _feature_value(value: Any) -> NDArray[np.float32]:

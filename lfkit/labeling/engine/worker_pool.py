@@ -42,6 +42,7 @@ from lfkit.labeling.engine.worker import (
     WHOLE_CHUNK,
     NotLoaded,
     Program,
+    Step,
     StepResult,
 )
 
@@ -65,7 +66,6 @@ class _Job:
 @dataclass
 class _Loaded:
     name: str
-    steps: tuple[str, ...]
     program: Program
     payload: bytes
 
@@ -105,12 +105,7 @@ class WorkerPool:
         """Make a program known to the workers; returns the name to submit it by."""
         with self._lock:
             name = str(len(self._programs))
-            self._programs[name] = _Loaded(
-                name,
-                tuple(step.name for step in program.steps),
-                program,
-                pickled(program, [step.fn for step in program.steps]),
-            )
+            self._programs[name] = _Loaded(name, *_pickled_program(program))
             return name
 
     def submit(
@@ -160,8 +155,8 @@ class WorkerPool:
         loaded = self._programs[job.program]
         if loaded.name not in worker.loaded:
             worker.load(loaded, self._closing)
-        for number, name in enumerate(loaded.steps):
-            if self._kills[name] >= MOST_KILLS:
+        for number, step in enumerate(loaded.program.steps):
+            if self._kills[step.name] >= MOST_KILLS:
                 reason = (GAVE_UP, f"was killed {MOST_KILLS} times; not called again")
                 for i in range(len(job.pixels)):
                     job.skip.setdefault((number, i), reason)
@@ -191,7 +186,7 @@ class WorkerPool:
             positions = list(range(len(job.pixels)))
         for position in positions:
             job.skip[death.step, position] = (death.kind, death.message)
-        name = self._programs[job.program].steps[death.step]
+        name = self._programs[job.program].program.steps[death.step].name
         with self._lock:
             self._kills[name] += len(positions)
 
@@ -254,8 +249,11 @@ class _Worker:
         for step in loaded.program.steps:
             alone = replace(loaded.program, steps=(step,))
             why = self._why_not("alone", pickled(alone, [step.fn]), closing)
-            last = why.strip().rpartition("\n")[2] if why else ""
-            steps.append(replace(step, fn=NotLoaded(last)) if why else step)
+            if why:
+                last = why.strip().rpartition("\n")[2]
+                absent = NotLoaded(f"cannot be loaded in a worker: {last}")
+                step = replace(step, fn=absent)
+            steps.append(step)
         program = replace(loaded.program, steps=tuple(steps))
         loaded.payload = pickled(program, [step.fn for step in steps])
         why = self._why_not(loaded.name, loaded.payload, closing)
@@ -351,6 +349,24 @@ class _Worker:
             None if step == IDLE else step,
             position,
         )
+
+
+def _pickled_program(program: Program) -> tuple[Program, bytes]:
+    """Pickle a program; functions that cannot be pickled are left out."""
+    try:
+        return program, pickled(program, [step.fn for step in program.steps])
+    except DeclarationError:
+        steps = tuple(map(_sendable, program.steps))
+        program = replace(program, steps=steps)
+        return program, pickled(program, [step.fn for step in steps])
+
+
+def _sendable(step: Step) -> Step:
+    try:
+        pickled(step, [step.fn])
+    except DeclarationError as error:
+        return replace(step, fn=NotLoaded(str(error)), keywords={})
+    return step
 
 
 def _python_path() -> dict[str, str]:

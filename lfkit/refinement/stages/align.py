@@ -21,17 +21,17 @@ class Align(Stage):
 
     name: ClassVar[str] = "align"
 
-    def why_not(self, task: RefinementProblem, known: Arrays) -> str | None:
+    def why_not(self, problem: RefinementProblem, known: Arrays) -> str | None:
         """Say why there is nothing for it to do, or None."""
-        if task.prior is None and "seed_proba" not in known:
+        if problem.prior is None and "seed_proba" not in known:
             return "the class prior is not given and no seeds tell it"
         return None
 
     def run(
-        self, task: RefinementProblem, known: Arrays, tools: StageContext
+        self, problem: RefinementProblem, known: Arrays, tools: StageContext
     ) -> dict[str, NDArray[Any]]:
         """Give aligned posteriors, and the shares."""
-        prior = found_prior(task, known)
+        prior = found_prior(problem, known)
         return {
             "proba": align(known["proba"], prior.shares),
             "class_prior": prior.shares,
@@ -39,14 +39,14 @@ class Align(Stage):
         }
 
 
-def found_prior(task: RefinementProblem, known: Arrays) -> ClassPrior:
+def found_prior(problem: RefinementProblem, known: Arrays) -> ClassPrior:
     """Give the shares of the classes, from the user or from held-out posteriors."""
-    if task.prior is not None:
-        return task.prior
+    if problem.prior is not None:
+        return problem.prior
     if "seed_proba" not in known:
         return estimate_prior(known["proba"])
     return estimate_prior(
         known["proba"],
         seed_proba=known["seed_proba"],
-        seed_labels=task.judge_labels,
+        seed_labels=problem.judge_labels,
     )

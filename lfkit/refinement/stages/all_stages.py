@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from lfkit.errors import InputError
 from lfkit.refinement.stages.align import Align
-from lfkit.refinement.stages.diffuse import Diffuse, Metric
+from lfkit.refinement.stages.diffuse import Diffuse, DiffuseAgain
 from lfkit.refinement.stages.distill import Distill
 from lfkit.refinement.stages.joint import Joint
 from lfkit.refinement.stages.lda import Lda
@@ -16,7 +16,7 @@ _STAGES: tuple[type[Stage], ...] = (
     Lda,
     Align,
     Diffuse,
-    Metric,
+    DiffuseAgain,
     Distill,
     Joint,
 )

@@ -31,26 +31,26 @@ class Diffuse(Stage):
 
     name: ClassVar[str] = "diffuse"
 
-    def why_not(self, task: RefinementProblem, known: Arrays) -> str | None:
+    def why_not(self, problem: RefinementProblem, known: Arrays) -> str | None:
         """Say why there is nothing for it to do, or None."""
-        return _needs_seeds(task)
+        return _needs_seeds(problem)
 
     def run(
-        self, task: RefinementProblem, known: Arrays, tools: StageContext
+        self, problem: RefinementProblem, known: Arrays, tools: StageContext
     ) -> dict[str, NDArray[Any]]:
         """Give diffused posteriors and the graph."""
-        features = _best(task, known)
-        within = moments(features[task.seed_rows], task.seed_targets).within
-        found = _neighbors(task, features, within, _SEED_SHRINKAGE)
+        features = _best(problem, known)
+        within = moments(features[problem.seed_rows], problem.seed_targets).within
+        found = _neighbors(problem, features, within, _SEED_SHRINKAGE)
         return {
-            "proba": spread(task, known["proba"], [found], known),
+            "proba": spread(problem, known["proba"], [found], known),
             "seed_index": found.index,
             "seed_similarity": found.similarity,
             "start": known["proba"],
         }
 
 
-class Metric(Stage):
+class DiffuseAgain(Stage):
     """The same with the metric estimated from all images and their labels so far.
 
     Both graphs are used, and diffusion starts where it started before: from what LDA
@@ -59,44 +59,44 @@ class Metric(Stage):
 
     name: ClassVar[str] = "metric"
 
-    def why_not(self, task: RefinementProblem, known: Arrays) -> str | None:
+    def why_not(self, problem: RefinementProblem, known: Arrays) -> str | None:
         """Say why there is nothing for it to do, or None."""
-        return _needs_seeds(task)
+        return _needs_seeds(problem)
 
     def run(
-        self, task: RefinementProblem, known: Arrays, tools: StageContext
+        self, problem: RefinementProblem, known: Arrays, tools: StageContext
     ) -> dict[str, NDArray[Any]]:
         """Give diffused posteriors and the second graph."""
-        labels = task.clamped(known["proba"])
+        labels = problem.clamped(known["proba"])
         every = max(1, -(-len(labels) // _LEARNED_ROWS))
-        features = _best(task, known)
+        features = _best(problem, known)
         within = moments(features[::every], labels[::every]).within
-        found = _neighbors(task, features, within, _SOFT_SHRINKAGE)
+        found = _neighbors(problem, features, within, _SOFT_SHRINKAGE)
         start = known.get("start", known["proba"])
         return {
-            "proba": spread(task, start, [*graphs(known), found], known),
+            "proba": spread(problem, start, [*graphs(known), found], known),
             "soft_index": found.index,
             "soft_similarity": found.similarity,
         }
 
 
-def _best(task: RefinementProblem, known: Arrays) -> NDArray[np.float16]:
+def _best(problem: RefinementProblem, known: Arrays) -> NDArray[np.float16]:
     """Give the features that told held-out seeds best.
 
     A graph of these alone was better than one of all (.851, .846), unlike products of
     experts, which weigh each.
     """
-    return task.features[int(known.get("best_views", 0))]
+    return problem.features[int(known.get("best_features", 0))]
 
 
-def _needs_seeds(task: RefinementProblem) -> str | None:
-    if not task.has_seeds:
+def _needs_seeds(problem: RefinementProblem) -> str | None:
+    if not problem.has_seeds:
         return "without two seeds in two classes it gained nothing"
     return None
 
 
 def _neighbors(
-    task: RefinementProblem,
+    problem: RefinementProblem,
     features: NDArray[np.float16],
     within: NDArray[np.float64],
     shrinkage: float,
@@ -115,6 +115,6 @@ def _neighbors(
         points,
         _N_NEIGHBORS,
         exact_up_to=_EXACT_UP_TO,
-        random_state=task.random_state,
-        device=task.device,
+        random_state=problem.random_state,
+        device=problem.device,
     )

@@ -52,38 +52,38 @@ class Distill(Stage):
     name: ClassVar[str] = "cnn"
     cheap: ClassVar[bool] = False
 
-    def why_not(self, task: RefinementProblem, known: Arrays) -> str | None:
+    def why_not(self, problem: RefinementProblem, known: Arrays) -> str | None:
         """Say why there is nothing for it to do, or None."""
-        if task.readable.sum() < 2:
+        if problem.readable.sum() < 2:
             return "fewer than two images can be read"
         return None
 
     def run(
-        self, task: RefinementProblem, known: Arrays, tools: StageContext
+        self, problem: RefinementProblem, known: Arrays, tools: StageContext
     ) -> dict[str, NDArray[Any]]:
         """Give the network, what it says, and its graph."""
-        flip = is_flip_invariant(task) if task.flip is None else task.flip
-        how = replace(task.plan.augmentation, flip=flip)
-        plan = replace(task.plan, augmentation=how)
-        targets = task.clamped(known["proba"]) * task.readable[:, None]
-        compute = _computed(plan, task, targets, tools)
+        flip = is_flip_invariant(problem) if problem.flip is None else problem.flip
+        how = replace(problem.plan.augmentation, flip=flip)
+        plan = replace(problem.plan, augmentation=how)
+        targets = problem.clamped(known["proba"]) * problem.readable[:, None]
+        compute = _computed(plan, problem, targets, tools)
         if tools.progress is not None:
             tools.progress(f"the network computes in {compute}", 1, 1)
-        plan = _within_time(plan, task, targets, compute, tools)
-        readable = task.readable[task.seed_rows] & (not task.unseeded)
+        plan = _within_time(plan, problem, targets, compute, tools)
+        readable = problem.readable[problem.seed_rows] & (not problem.unseeded)
         network = train(
-            task.pixels,
+            problem.pixels,
             targets,
-            seed_rows=task.seed_rows[readable],
-            seed_labels=task.seed_labels[readable],
+            seed_rows=problem.seed_rows[readable],
+            seed_labels=problem.seed_labels[readable],
             plan=plan,
-            random_state=task.random_state,
-            device=task.device,
+            random_state=problem.random_state,
+            device=problem.device,
             compute=compute,
             checkpoints=tools.checkpoints,
             progress=_named(tools, "training the network"),
         )
-        proba, found = _looked(network, task, tools)
+        proba, found = _looked(network, problem, tools)
         weights = {
             f"network.{name}": value.cpu().numpy()
             for name, value in network.state_dict().items()
@@ -122,27 +122,29 @@ def restored(
     return network.to(device).eval()
 
 
-def is_flip_invariant(task: RefinementProblem) -> bool:
+def is_flip_invariant(problem: RefinementProblem) -> bool:
     """Tell by the seeds whether mirrored images are of the same class.
 
     A discriminant on gray pixels must know held-out seeds in the mirror as well as it
     knows them otherwise, and clearly better than by guessing.
     """
-    if not task.has_seeds:
+    if not problem.has_seeds:
         return False
-    gray = _thumbnails(task.pixels[task.seed_rows])
+    gray = _thumbnails(problem.pixels[problem.seed_rows])
     mirrored = gray[:, :, ::-1].reshape(len(gray), -1)
     rows = gray.reshape(len(gray), -1)
-    folds = deal_folds(task.seed_labels, 5, task.random_state)
+    folds = deal_folds(problem.seed_labels, 5, problem.random_state)
     right = np.zeros((2, len(rows)), bool)
     for fold in np.unique(folds):
         test, train_rows = folds == fold, folds != fold
-        known = moments(rows[train_rows], task.seed_targets[train_rows])
+        known = moments(rows[train_rows], problem.seed_targets[train_rows])
         found = discriminant(known, _FLIP_SHRINKAGE)
         for which, shown in enumerate((rows, mirrored)):
-            right[which, test] = found(shown[test]).argmax(1) == task.seed_labels[test]
+            right[which, test] = (
+                found(shown[test]).argmax(1) == problem.seed_labels[test]
+            )
     plain, flipped = right.mean(axis=1)
-    chance = np.bincount(task.seed_labels).max() / len(rows)
+    chance = np.bincount(problem.seed_labels).max() / len(rows)
     doubt = float(np.sqrt(0.25 / len(rows)))
     return bool(plain > chance + 3 * doubt and flipped >= plain - doubt / 2)
 
@@ -157,7 +159,7 @@ def _thumbnails(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 def _computed(
     plan: TrainingPlan,
-    task: RefinementProblem,
+    problem: RefinementProblem,
     targets: NDArray[np.float64],
     tools: StageContext,
 ) -> Compute:
@@ -165,10 +167,10 @@ def _computed(
 
     def chosen() -> dict[str, NDArray[Any]]:
         found = compute_tried_out(
-            task.pixels,
+            problem.pixels,
             targets,
             plan=replace(plan, batch=plan.batch + plan.seed_batch),
-            device=task.device,
+            device=problem.device,
             progress=_named(tools, "trying how to compute"),
         )
         return {name: number(value) for name, value in vars(found).items()}
@@ -181,7 +183,7 @@ def _computed(
 
 def _within_time(
     plan: TrainingPlan,
-    task: RefinementProblem,
+    problem: RefinementProblem,
     targets: NDArray[np.float64],
     compute: Compute,
     tools: StageContext,
@@ -193,10 +195,10 @@ def _within_time(
     def fitting() -> dict[str, NDArray[Any]]:
         wider = replace(plan, batch=plan.batch + plan.seed_batch)
         each = seconds_per_training_step(
-            task.pixels,
+            problem.pixels,
             targets,
             plan=wider,
-            device=task.device,
+            device=problem.device,
             compute=compute,
             progress=_named(tools, "timing the network's steps"),
         )
@@ -210,13 +212,13 @@ def _within_time(
 
 
 def _looked(
-    network: Network, task: RefinementProblem, tools: StageContext
+    network: Network, problem: RefinementProblem, tools: StageContext
 ) -> tuple[NDArray[np.float64], Neighbors]:
     """Give the network's posteriors, and the images it sees as alike."""
-    n = len(task.pixels)
+    n = len(problem.pixels)
     every = max(1, -(-n // _SAMPLE))
     tell = _named(tools, "asking the network")
-    shown = task.pixels[::every]
+    shown = problem.pixels[::every]
     parts = []
     for rows, _, found in look(network, shown):
         if tell is not None:
@@ -226,9 +228,9 @@ def _looked(
     # Uncentred, so that the cosines are those of the features themselves.
     _, vectors = torch.linalg.eigh(sample.T.double() @ sample.double())
     directions = vectors[:, -_N_DIRECTIONS:].float()
-    proba = np.zeros((n, task.n_classes))
+    proba = np.zeros((n, problem.n_classes))
     points = np.zeros((n, directions.shape[1]), np.float32)
-    for rows, log, found in look(network, task.pixels):
+    for rows, log, found in look(network, problem.pixels):
         if tell is not None:
             tell(len(shown) + rows.start, len(shown) + n)
         proba[rows] = np.exp(log)
@@ -239,8 +241,8 @@ def _looked(
         points,
         _N_NEIGHBORS,
         exact_up_to=_EXACT_UP_TO,
-        random_state=task.random_state,
-        device=task.device,
+        random_state=problem.random_state,
+        device=problem.device,
     )
     return proba, neighbors
 

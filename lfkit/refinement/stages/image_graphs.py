@@ -23,13 +23,13 @@ def graphs(known: Arrays) -> list[Neighbors]:
 
 
 def spread(
-    task: RefinementProblem,
+    problem: RefinementProblem,
     proba: NDArray[np.float64],
     neighbors: list[Neighbors],
     known: Arrays,
 ) -> NDArray[np.float64]:
     """Diffuse, align, and make as sure as the labels before were."""
-    start = task.clamped(proba)
+    start = problem.clamped(proba)
     # LDA's and the votes' powers were fitted on held-out seeds: as sure as right.
     confidence = float(proba.max(axis=1).mean())
     found = diffuse(affinity(neighbors), start, alpha=_ALPHA)

@@ -28,19 +28,19 @@ class Joint(Stage):
     name: ClassVar[str] = "joint"
     cheap: ClassVar[bool] = False
 
-    def why_not(self, task: RefinementProblem, known: Arrays) -> str | None:
+    def why_not(self, problem: RefinementProblem, known: Arrays) -> str | None:
         """Say why there is nothing for it to do, or None."""
         return None if "network_proba" in known else "there is no network to join"
 
     def run(
-        self, task: RefinementProblem, known: Arrays, tools: StageContext
+        self, problem: RefinementProblem, known: Arrays, tools: StageContext
     ) -> dict[str, NDArray[Any]]:
         """Give the final posterior."""
         before, network = logs(known["proba"]), logs(known["network_proba"])
         confidence = float(known["proba"].max(axis=1).mean())
-        if not task.has_seeds:
+        if not problem.has_seeds:
             both = product([network, before], [1, _PRIOR_POWER])
             return {"proba": as_sure_as(aligned(both, known), confidence)}
         both = aligned(product([network, before], [JOINT_POWER] * 2), known)
         both = as_sure_as(both, confidence)
-        return {"proba": spread(task, both, graphs(known), known)}
+        return {"proba": spread(problem, both, graphs(known), known)}

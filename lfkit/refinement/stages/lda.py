@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfkit.data.folds import deal_folds
-from lfkit.refinement.lda_model import Discriminant, Moments, discriminant, moments
+from lfkit.refinement.lda_model import ClassMoments, Discriminant, discriminant, moments
 from lfkit.refinement.problem import RefinementProblem
 from lfkit.refinement.product_of_experts import fit_powers, logs, product
 from lfkit.refinement.stages.stage import Arrays, Stage, StageContext, number
@@ -44,62 +44,62 @@ class Lda(Stage):
 
     name: ClassVar[str] = "lda"
 
-    def why_not(self, task: RefinementProblem, known: Arrays) -> str | None:
+    def why_not(self, problem: RefinementProblem, known: Arrays) -> str | None:
         """Say why there is nothing for it to do, or None."""
-        if not task.has_seeds and len(task.proba) < 2 * _ROW_FOLDS:
+        if not problem.has_seeds and len(problem.proba) < 2 * _ROW_FOLDS:
             return (
-                f"{len(task.proba)} images without two seeds in two classes are too "
+                f"{len(problem.proba)} images without two seeds in two classes are too "
                 "few to learn from"
             )
-        if not any(kind.any() for kind in task.features):
+        if not any(kind.any() for kind in problem.features):
             return "the features are the same for all images"
         return None
 
     def run(
-        self, task: RefinementProblem, known: Arrays, tools: StageContext
+        self, problem: RefinementProblem, known: Arrays, tools: StageContext
     ) -> dict[str, NDArray[Any]]:
         """Give the product, and the discriminant that new images are shown to."""
-        return _from_seeds(task) if task.has_seeds else _from_votes(task)
+        return _from_seeds(problem) if problem.has_seeds else _from_votes(problem)
 
 
-def _from_seeds(task: RefinementProblem) -> dict[str, NDArray[Any]]:
-    targets = task.seed_targets
-    seen = [_held_out(kind, task) for kind in task.features]
-    votes = logs(task.proba[task.seed_rows])
+def _from_seeds(problem: RefinementProblem) -> dict[str, NDArray[Any]]:
+    targets = problem.seed_targets
+    seen = [_held_out(kind, problem) for kind in problem.features]
+    votes = logs(problem.proba[problem.seed_rows])
     on_seeds = [one.scores for one in seen] + [votes]
-    powers = _powers(on_seeds, task)
+    powers = _powers(on_seeds, problem)
     held_out = product(on_seeds, powers.tolist())
     experts: list[NDArray[np.float64]] = []
     arrays: dict[str, NDArray[Any]] = {}
-    for position, (kind, one) in enumerate(zip(task.features, seen, strict=True)):
-        everyone = moments(kind[task.seed_rows], targets)
+    for position, (kind, one) in enumerate(zip(problem.features, seen, strict=True)):
+        everyone = moments(kind[problem.seed_rows], targets)
         found = discriminant(everyone, one.shrinkage)
         experts.append(found(kind))
         arrays |= _kept(found, position, float(powers[position]))
-    proba = product([*experts, logs(task.proba)], powers.tolist())
-    proba[task.seed_rows] = held_out
-    proba, held_out = task.among_possible(proba), task.among_possible(held_out)
+    proba = product([*experts, logs(problem.proba)], powers.tolist())
+    proba[problem.seed_rows] = held_out
+    proba, held_out = problem.among_possible(proba), problem.among_possible(held_out)
     found_arrays = {
         **arrays,
         "proba": proba,
         "vote_power": number(powers[-1]),
-        "best_views": np.asarray(np.argmin([one.loss for one in seen])),
+        "best_features": np.asarray(np.argmin([one.loss for one in seen])),
     }
-    if task.has_judges:
-        found_arrays["seed_proba"] = held_out[task.judges]
+    if problem.has_judges:
+        found_arrays["seed_proba"] = held_out[problem.judges]
     return found_arrays
 
 
 def _powers(
-    scores: list[NDArray[np.float64]], task: RefinementProblem
+    scores: list[NDArray[np.float64]], problem: RefinementProblem
 ) -> NDArray[np.float64]:
     """Weigh the experts, the votes last, by seeds that none of them has seen.
 
     Where the votes have learned from too many of them, only features are so weighed.
     """
-    if task.has_judges:
-        return fit_powers(scores, task.seed_targets)[0]
-    powers, _ = fit_powers(scores[:-1], task.seed_targets)
+    if problem.has_judges:
+        return fit_powers(scores, problem.seed_targets)[0]
+    powers, _ = fit_powers(scores[:-1], problem.seed_targets)
     return np.append(powers, _LEAST_VOTE_POWER)
 
 
@@ -112,9 +112,9 @@ class _HeldOut:
     scores: NDArray[np.float64]
 
 
-def _held_out(features: NDArray[np.float16], task: RefinementProblem) -> _HeldOut:
-    rows, targets = features[task.seed_rows], task.seed_targets
-    folds = deal_folds(task.seed_labels, _SEED_FOLDS, task.random_state)
+def _held_out(features: NDArray[np.float16], problem: RefinementProblem) -> _HeldOut:
+    rows, targets = features[problem.seed_rows], problem.seed_targets
+    folds = deal_folds(problem.seed_labels, _SEED_FOLDS, problem.random_state)
     everyone = moments(rows, targets)
     trained = {
         fold: everyone - moments(rows[folds == fold], targets[folds == fold])
@@ -130,35 +130,35 @@ def _held_out(features: NDArray[np.float16], task: RefinementProblem) -> _HeldOu
     return min(found, key=lambda one: one.loss)
 
 
-def _from_votes(task: RefinementProblem) -> dict[str, NDArray[Any]]:
-    n = len(task.proba)
-    rng = np.random.default_rng([task.random_state, n])
+def _from_votes(problem: RefinementProblem) -> dict[str, NDArray[Any]]:
+    n = len(problem.proba)
+    rng = np.random.default_rng([problem.random_state, n])
     folds = rng.permutation(n) % _ROW_FOLDS
-    voted = task.proba[task.voted]
-    prior = voted.mean(axis=0) if len(voted) else task.proba.mean(axis=0)
-    told = task.readable & task.voted
+    voted = problem.proba[problem.voted]
+    prior = voted.mean(axis=0) if len(voted) else problem.proba.mean(axis=0)
+    told = problem.readable & problem.voted
     told &= rng.permutation(n) < _LEARNED_ROWS
-    weights = np.where(told[:, None], task.proba, 0)
-    base = np.broadcast_to(logs(prior), task.proba.shape)
+    weights = np.where(told[:, None], problem.proba, 0)
+    base = np.broadcast_to(logs(prior), problem.proba.shape)
     fits = []
-    for kind in task.features:
+    for kind in problem.features:
         looked, _, _, _ = _out_of_fold(kind, weights, folds, base)
         pruned = _pruned(weights, looked)
         fits.append(_out_of_fold(kind, pruned, folds, base))
     # The features that tell most of the votes; each other's would not be held out.
     best = int(np.argmin([loss for *_, loss in fits]))
     looked, found, power, _ = fits[best]
-    vote_power = _vote_power(looked[told], task.proba[told])
+    vote_power = _vote_power(looked[told], problem.proba[told])
     if vote_power is None:
-        return {"proba": task.proba, "confirmed": number(0)}
-    votes = logs(task.proba) - base  # the prior counts once
+        return {"proba": problem.proba, "confirmed": number(0)}
+    votes = logs(problem.proba) - base  # the prior counts once
     proba = product([logs(looked), votes], [1, vote_power])
     shifted = Discriminant(found.weights, found.bias + base[0], found.unknown)
     return {
         **_kept(shifted, best, power),
         "proba": proba,
         "vote_power": number(vote_power),
-        "best_views": np.asarray(best),
+        "best_features": np.asarray(best),
         "looked": looked,
         "vote_prior": prior,
         "confirmed": number(1),
@@ -180,7 +180,7 @@ def _out_of_fold(
     ----------
     base : (n, k) logarithms of the classes' shares.
     """
-    parts: list[Moments] = []
+    parts: list[ClassMoments] = []
     for fold in range(_ROW_FOLDS):
         rows = np.flatnonzero((folds == fold) & weights.any(axis=1))
         parts.append(moments(features[rows], weights[rows]))
@@ -237,10 +237,10 @@ def _vote_power(
     return 1.0 if right < claimed else _LEAST_VOTE_POWER
 
 
-def _kept(found: Discriminant, views: int, power: float) -> dict[str, NDArray[Any]]:
+def _kept(found: Discriminant, position: int, power: float) -> dict[str, NDArray[Any]]:
     return {
-        f"lda{views}_weights": found.weights,
-        f"lda{views}_bias": found.bias,
-        f"lda{views}_unknown": found.unknown,
-        f"lda{views}_power": number(power),
+        f"lda{position}_weights": found.weights,
+        f"lda{position}_bias": found.bias,
+        f"lda{position}_unknown": found.unknown,
+        f"lda{position}_power": number(power),
     }

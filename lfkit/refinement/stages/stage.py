@@ -20,7 +20,7 @@ Arrays = Mapping[str, NDArray[Any]]
 
 @dataclass(frozen=True, eq=False)
 class StageContext:
-    """What a stage may use beside its task.
+    """What a stage may use beside its problem.
 
     Attributes
     ----------
@@ -51,13 +51,13 @@ class Stage(ABC):
     name: ClassVar[str]
     cheap: ClassVar[bool] = True
 
-    def why_not(self, task: RefinementProblem, known: Arrays) -> str | None:
+    def why_not(self, problem: RefinementProblem, known: Arrays) -> str | None:
         """Say why there is nothing for it to do, or None."""
         return None
 
     @abstractmethod
     def run(
-        self, task: RefinementProblem, known: Arrays, tools: StageContext
+        self, problem: RefinementProblem, known: Arrays, tools: StageContext
     ) -> dict[str, NDArray[Any]]:
         """Give new arrays; the posterior among them."""
 

@@ -51,7 +51,7 @@ class BigganGenerator(ImageGenerator):
         self.first = drawn_linear(N_COMMON + z_dim, self.widest * places, generator)
         widths = [self.n_maps * 2**n for n in range(doublings, -1, -1)]
         self.blocks = nn.ModuleList(
-            _Up(inside, outside, N_COMMON + z_dim, generator)
+            _BigganUp(inside, outside, N_COMMON + z_dim, generator)
             for inside, outside in pairwise(widths)
         )
         self.end = nn.BatchNorm2d(self.n_maps)
@@ -87,7 +87,7 @@ class UnetBody(Body):
         n_halvings = max(2, min(3, n_doublings(shape, 3)))
         widths = [width * 2**n for n in range(n_halvings)]
         self.down = nn.ModuleList(
-            _Down(inside, outside, generator, is_first=number == 0)
+            _BigganDown(inside, outside, generator, is_first=number == 0)
             for number, (inside, outside) in enumerate(
                 zip([shape[2], *widths[:-1]], widths, strict=True)
             )
@@ -131,7 +131,7 @@ class UnetBody(Body):
 _SCALE = 64.0  # of the mean over places: a sum, as over 8x8 of them
 
 
-class _Up(nn.Module):
+class _BigganUp(nn.Module):
     def __init__(
         self, inside: int, outside: int, n_told: int, generator: torch.Generator
     ) -> None:
@@ -165,7 +165,7 @@ class _Told(nn.Module):
         return self.norm(maps) * (1 + scale) + shift
 
 
-class _Down(nn.Module):
+class _BigganDown(nn.Module):
     def __init__(
         self, inside: int, outside: int, generator: torch.Generator, *, is_first: bool
     ) -> None:

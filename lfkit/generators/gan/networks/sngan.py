@@ -47,7 +47,7 @@ class SnganGenerator(ImageGenerator):
         places = self.start[0] * self.start[1]
         self.first = drawn_linear(N_COMMON + z_dim, self.width * places, generator)
         self.blocks = nn.Sequential(
-            *(_Up(self.width, generator) for _ in range(doublings))
+            *(_SnganUp(self.width, generator) for _ in range(doublings))
         )
         self.end = nn.BatchNorm2d(self.width)
         self.n_maps = self.width
@@ -76,7 +76,7 @@ class SnganBody(Body):
         blocks: list[nn.Module] = []
         for number in range(4):
             blocks.append(
-                _Down(
+                _SnganDown(
                     inside,
                     self.n_features,
                     generator,
@@ -92,7 +92,7 @@ class SnganBody(Body):
         return F.relu(self.blocks(images * 2 - 1)).sum(dim=(2, 3))
 
 
-class _Up(nn.Module):
+class _SnganUp(nn.Module):
     def __init__(self, width: int, generator: torch.Generator) -> None:
         super().__init__()
         self.before, self.between = nn.BatchNorm2d(width), nn.BatchNorm2d(width)
@@ -106,7 +106,7 @@ class _Up(nn.Module):
         return found + _doubled(self.short(maps))
 
 
-class _Down(nn.Module):
+class _SnganDown(nn.Module):
     def __init__(
         self,
         inside: int,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from lfkit.runs.store import Block, RunStore
 
 
-class FeatureTable:
+class FeatureMatrix:
     """Stored features that are whole on the seeds, as rows of one matrix.
 
     Attributes
