@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from safetensors.numpy import load_file
 
-from lfkit.commands.generate import evenly
+from lfkit.commands.requested_classes import evenly
 from lfkit.generators import GENERATORS
 
 FUNCTIONS = """
@@ -134,7 +134,7 @@ def test_every_format_holds_the_same_images(lfkit, trained_run, tmp_path):
         done = lfkit("generate", trained_run, "-n", 2100, "--format", form, "--out",
                      tmp_path / form)  # fmt: skip
         assert done.code == 0, done.err
-        assert not (tmp_path / form / ".parts").exists()
+        assert not [*tmp_path.glob(".*")]
     with np.load(tmp_path / "npz" / "generated.npz") as arrays:
         images, proba = arrays["images"], arrays["proba"]
         assert images.shape == (2100, 8, 8, 1)
@@ -190,7 +190,7 @@ def test_confidence_by_the_functions_vote_on_each_image(lfkit, trained_run, tmp_
         (["-n", 5, "--class", "up"], "there is no class 'up'; choose from left, right"),
         (["-n", 5, "--shares", "1,2,3"], "--shares has 3 numbers for 2 classes"),
         (["-n", 5, "--shares", "0,0"], "--shares must be numbers from 0 on"),
-        (["-n", 5, "--shares", "a"], "--shares 'a' is no list of shares"),
+        (["-n", 5, "--shares", "a"], "--shares is 'a'; give one number per class"),
         (["-n", 5, "--with", "vote"], "has no trained 'vote'; run `lfkit train"),
         (["-n", 5, "--with", "gan"], "there is no generator 'gan'; choose from adp"),
         (["-n", 5, "--min-confidence", "1.5"], "--min-confidence is 1.5; give a share"),
@@ -330,13 +330,20 @@ def test_what_is_damaged_or_deleted_is_made_again(lfkit, trained_run, tmp_path):
         assert done.code == 0, done.err
         return (tmp_path / "a" / "generated.npz").read_bytes()
 
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    left = tmp_path / f".a.{ended.pid}.partial"  # by a killed process
+    left.mkdir()
+    (left / "generated.npz").write_bytes(b"PK no archive")
+    of_another = tmp_path / f".b.{ended.pid}.partial"
+    of_another.mkdir()
     (tmp_path / "a").mkdir()
-    (tmp_path / "a" / ".manifest.json.77.partial").write_text("{")
     whole = made()
+    assert (left.exists(), of_another.exists()) == (False, True)
     (tmp_path / "a" / "generated.npz").unlink()
-    (tmp_path / "a" / ".parts").mkdir()
-    (tmp_path / "a" / ".parts" / "0000001.npz").write_bytes(b"PK no archive")
+    (tmp_path / "a" / "mine.txt").write_text("mine")
     assert made() == whole
+    assert (tmp_path / "a" / "mine.txt").read_text() == "mine"
 
 
 def test_confidence_nobody_knows_is_left_empty(lfkit, run, tmp_path):
@@ -476,11 +483,16 @@ def test_killed_generation_ends_with_the_same_files(trained_run, tmp_path):
 
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     subprocess.run(command(whole), check=True, capture_output=True)
-    parts = broken / ".parts"
-    assert killed_until_done(command(broken), parts.exists, 2) > 0
-    for name in ("metadata.csv", "images/0000000.png", "images/0007999.png"):
-        assert (whole / name).read_bytes() == (broken / name).read_bytes()
-    assert len(list((broken / "images").iterdir())) == 8000
+
+    def begun():
+        return [*tmp_path.glob(".broken.*.partial/images/*")]
+
+    assert killed_until_done(command(broken), begun, 2) > 0
+    one, other = content(whole), content(broken)
+    assert len(one) == 8002
+    assert one.keys() == other.keys()
+    assert {name for name in one if one[name] != other[name]} == {"manifest.json"}
+    assert not begun()
 
 
 def in_two_processes(made_run, run, *more):
@@ -590,21 +602,6 @@ def test_a_generator_is_one_file_and_one_line(lfkit, made_run, tmp_path, monkeyp
     left, right = images[:, :, :4], images[:, :, 4:]
     sides = left.mean(axis=(1, 2, 3)) < right.mean(axis=(1, 2, 3))
     assert np.mean(sides == labels) > 0.9
-
-
-def test_what_failed_before_an_image_was_made_leaves_its_folder(
-    lfkit, trained_run, tmp_path
-):
-    made, failed = tmp_path / "made", tmp_path / "failed"
-    assert lfkit("generate", trained_run, "-n", 3, "--out", made).code == 0
-    failed.mkdir()
-    left = json.loads((made / "manifest.json").read_text())
-    del left["written"]
-    (failed / "manifest.json").write_text(json.dumps(left))
-    done = lfkit("generate", trained_run, "-n", 4, "--out", failed)
-    assert done.code == 0, done.err
-    done = lfkit("generate", trained_run, "-n", 5, "--out", failed)
-    assert "holds images made with other options" in done.err
 
 
 def test_without_labels_the_runs_own_name_the_codes(lfkit, run):

@@ -14,21 +14,6 @@ import typer
 from lfkit.runs.options import Option
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-RunFolder = Annotated[Path, typer.Argument(help="A run folder of `lfkit apply`.")]
-LFs = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--lfs",
-        metavar="SPEC",
-        help="The run's functions, given anew, if they are not yours. May be repeated.",
-    ),
-]
-TrustCode = Annotated[
-    bool,
-    typer.Option(
-        "--trust-code", help="Run the code that the run names, whoever wrote it."
-    ),
-]
 
 
 def with_options(

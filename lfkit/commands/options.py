@@ -14,7 +14,6 @@ GivenLFs = Annotated[
     tuple[str, ...],
     Option(
         "The run's functions, given anew, if they are not yours. May be repeated.",
-        name="--lfs",
         metavar="SPEC",
     ),
 ]

@@ -34,7 +34,8 @@ from lfkit.commands.active.results import (
     RoundSummary,
     WaitingFor,
 )
-from lfkit.commands.train import ACTIVE, make_generator, params_of, train_on
+from lfkit.commands.make_generator import ACTIVE, make_generator, params_of
+from lfkit.commands.training import train_on
 from lfkit.commands.training_data import (
     LoadedImages,
     load_images_of,
