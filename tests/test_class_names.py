@@ -14,7 +14,8 @@ from PIL import Image
 from scipy import sparse
 
 from lfkit.aggregators.aggregate import aggregate
-from lfkit.commands.active.annotation_files import checked, read_export, read_sheet
+from lfkit.commands.active.annotations import checked, read_sheet
+from lfkit.commands.active.label_studio import read_export
 from lfkit.data.class_names import checked_names, in_order, match
 from lfkit.data.datasets import open_images
 from lfkit.data.datasets.array_source import ArraySource

@@ -11,25 +11,9 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
 
-from lfkit.commands.train_options import training_settings as training_settings
 from lfkit.runs.options import Option
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-RunFolder = Annotated[Path, typer.Argument(help="A run folder of `lfkit apply`.")]
-LFs = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--lfs",
-        metavar="SPEC",
-        help="The run's functions, given anew, if they are not yours. May be repeated.",
-    ),
-]
-TrustCode = Annotated[
-    bool,
-    typer.Option(
-        "--trust-code", help="Run the code that the run names, whoever wrote it."
-    ),
-]
 
 
 def with_options(
