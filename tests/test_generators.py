@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from helpers import assert_refused
+from assertions import assert_refused
 from sklearn.exceptions import NotFittedError
 
 from lfkit import ABSTAIN, Votes, feature, labeling_function
