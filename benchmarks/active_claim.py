@@ -17,7 +17,7 @@ import numpy as np
 
 from benchmarks.common import machine, markdown
 from benchmarks.joint import macro
-from lfkit.commands.active.active import learn_actively
+from lfkit.commands.active.active import active
 from lfkit.commands.active.options import ActiveOptions
 from lfkit.generators import Acgan
 from lfkit.metrics import ImageSet
@@ -70,10 +70,14 @@ def asked_and_scored(row, options):
             ignore=shutil.ignore_patterns("models", "active*", "scoring"),
             copy_function=_linked,
         )
-    settings = {"real_labels": "seeds", "n_steps": options.steps}
-    settings |= {"draw_factor": factor, "random_state": 0}
-    inquiry = ActiveOptions("acgan", options.budget, query=query, settings=settings)
-    told = learn_actively(run, inquiry, say=print)
+    asked = ActiveOptions(
+        run,
+        options.budget,
+        query=query,
+        steps=options.steps,
+        settings=("real_labels=seeds", f"draw_factor={factor}"),
+    )
+    told = active(asked, say=print).to_dict()
     generator = Acgan.load(run / "models" / "acgan-active")
     loaded = load_run(options.run)
     source = loaded.open_images()

@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from lfkit import LFApplier
 from lfkit.data.datasets import ArraySource
-from lfkit.labeling.engine.evaluator import cpu_count
+from lfkit.labeling.engine.function_evaluator import cpu_count
 
 N_SEEDS = 20
 _N_UNLABELED = 2048

@@ -25,7 +25,7 @@ from lfkit import LFApplier
 from lfkit.data.datasets import open_images
 from lfkit.features.feature import ancestors, image
 from lfkit.features.gray import gray28
-from lfkit.labeling.engine.evaluator import cpu_count
+from lfkit.labeling.engine.function_evaluator import cpu_count
 
 _COST_IMAGES = 2000
 _STAND_IN_IMAGES = 5000

@@ -11,8 +11,10 @@ import torch
 
 from benchmarks.common import machine, markdown, timed
 from lfkit.commands.apply import apply
-from lfkit.commands.generate import GenerateOptions, generate
-from lfkit.commands.train import train_generator
+from lfkit.commands.generate import generate
+from lfkit.commands.generate_options import GenerateOptions
+from lfkit.commands.train import train
+from lfkit.commands.train_options import TrainOptions
 from lfkit.generators import TwoStage
 from lfkit.generators.gan import make_images
 from lfkit.generators.generator import BLOCK
@@ -50,7 +52,7 @@ def made_run(run):
             sheet=False,
         )
     )
-    train_generator(run, "two-stage", settings={"n_steps": 20, "reader_steps": 10})
+    train(TrainOptions(run, "two-stage", steps=20, settings=("reader_steps=10",)))
     return run
 
 
@@ -70,8 +72,8 @@ def compared(run, n, formats, folder):
     _, alone = timed(bare)
     rows = [["forward pass alone", f"{alone:.1f}", f"{n / alone:,.0f}", "100 %"]]
     for form in formats:
-        order = GenerateOptions(n=n, out=folder / form, name="two-stage", format=form)
-        _, seconds = timed(lambda order=order: generate(run, order))
+        options = GenerateOptions(run, folder / form, n, "two-stage", form)
+        _, seconds = timed(lambda options=options: generate(options))
         share = f"{alone / seconds:.0%}".replace("%", " %")
         rows.append([form, f"{seconds:.1f}", f"{n / seconds:,.0f}", share])
     return rows

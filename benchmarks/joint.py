@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from benchmarks.common import machine, markdown, timed
-from lfkit.commands.train import make_generator
+from lfkit.commands.make_generator import make_generator
 from lfkit.commands.training_data import training_data
 from lfkit.generators.lf_votes.batch_votes import BatchVotes
 from lfkit.generators.training.checkpoints import CheckpointFolder

@@ -7,7 +7,8 @@
 A hop is the first call from a function of one file into a function of another, whatever
 lies between (a decorator, a library); expressions run where they are consumed and are
 no calls. It goes up where the file called is of a higher layer, or imports the calling
-file, itself or through others: it then calls an object that was passed down.
+file, itself or through others: it then calls an object that was passed down. A bold
+file is given the images, or what has a row for each of them: votes, labels, an index.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ import numpy as np
 
 ROOT = Path(os.environ.get("LFKIT_TREE", Path(__file__).parents[1]))
 PAGE = ROOT / "docs" / "architecture.md"
+_N_IMAGES = 61  # so that whatever is as long is about them
 _EXPRESSIONS = ("<genexpr>", "<listcomp>", "<setcomp>", "<dictcomp>")
 LFS = """
 from lfkit import ABSTAIN, feature, labeling_function
@@ -57,12 +59,15 @@ class Hop:
     source, target : files, below `lfkit/`.
     function : what was called.
     is_up : the call goes up.
+    has_images : a call of this hop, the first or a later one, passes images or what has
+        a row for each of them.
     """
 
     source: str
     target: str
     function: str
     is_up: bool
+    has_images: bool
 
 
 class Walk:
@@ -70,7 +75,7 @@ class Walk:
 
     def __init__(self, until: Callable[[], bool]) -> None:
         self.hops: dict[tuple[str, str], str] = {}
-        self.files: dict[str, None] = {}  # in the order in which they are entered
+        self.with_images: set[tuple[str, str]] = set()
         self._until = until
         self._lock = threading.Lock()
 
@@ -92,16 +97,33 @@ class Walk:
         if (
             frame.f_code.co_name in _EXPRESSIONS
             or source in (None, target)
-            or (source, target) in self.hops
+            or (source, target) in self.with_images
         ):
             return
         with self._lock:
             if self._until():
                 sys.setprofile(None)
                 return
-            self.hops[source, target] = frame.f_code.co_qualname
-            for file in (source, target):
-                self.files.setdefault(file)
+            self.hops.setdefault((source, target), frame.f_code.co_qualname)
+            if any(map(_is_of_images, frame.f_locals.values())):
+                self.with_images.add((source, target))
+
+
+def _is_of_images(value: object) -> bool:
+    """Tell whether a value, or one in a dictionary or list, has one row per image."""
+    if isinstance(value, dict):
+        return any(map(_is_of_images, [*value.values()]))
+    if isinstance(value, list | tuple) and len(value) != _N_IMAGES:
+        return any(map(_is_of_images, value))
+    if isinstance(value, str | bytes | set):
+        return False
+    shape = getattr(value, "shape", ())
+    if isinstance(shape, tuple) and shape and shape[0] == _N_IMAGES:
+        return True
+    try:
+        return len(value) == _N_IMAGES  # type: ignore[arg-type]
+    except Exception:  # of any object, before it is whole
+        return False
 
 
 @cache
@@ -148,7 +170,10 @@ def hops_of(walk: Walk) -> list[Hop]:
             return high > low
         return graph.chain_exists(importer=_module(target), imported=_module(source))
 
-    return [Hop(*pair, what, is_up(*pair)) for pair, what in walk.hops.items()]
+    return [
+        Hop(*pair, what, is_up(*pair), pair in walk.with_images)
+        for pair, what in walk.hops.items()
+    ]
 
 
 def _module(file: str) -> str:
@@ -180,8 +205,8 @@ def run(commands: Sequence[Sequence[str]], until: Callable[[], bool]) -> list[Ho
 def both_walks(folder: Path) -> dict[str, list[Hop]]:
     """Follow images through `apply`, then noise through `train` and `generate`."""
     rng = np.random.default_rng(0)
-    levels = np.tile([40, 200], 32)[:, None, None, None]
-    pixels = levels + rng.integers(-30, 30, (64, 8, 8, 1))
+    levels = np.tile([40, 200], 31)[:_N_IMAGES, None, None, None]
+    pixels = levels + rng.integers(-30, 30, (_N_IMAGES, 8, 8, 1))
     np.savez(folder / "images.npz", images=pixels.astype(np.uint8))
     (folder / "lfs.py").write_text(LFS)
     out = str(folder / "run")
@@ -204,16 +229,19 @@ def table(hops: Sequence[Hop]) -> str:
         entered.setdefault(hop.target, hop)
     start = hops[0].source
     up = [hop for hop in hops if hop.is_up]
+    bold = {hop.target for hop in hops if hop.has_images}
     lines = [
-        f"{len({start, *entered})} files, {len(hops)} hops, {len(up)} of them up.",
+        f"{len({start, *entered})} files, {len(bold)} of them given the images; "
+        f"{len(hops)} hops, {len(up)} of them up.",
         "",
         "| | file | entered from | by | because it is |",
         "|---|---|---|---|---|",
         f"| 0 | `{start}` | | | {_what(start)} |",
     ]
     for place, hop in enumerate(entered.values(), 1):
+        file = f"**`{hop.target}`**" if hop.target in bold else f"`{hop.target}`"
         lines.append(
-            f"| {place} | `{hop.target}` | `{hop.source}` | `{hop.function}` | "
+            f"| {place} | {file} | `{hop.source}` | `{hop.function}` | "
             f"{_what(hop.target)} |"
         )
     if up:

@@ -8,19 +8,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from lfkit.generators.gan import PairGan, RealImages
 from lfkit.generators.gan.config import GanConfig
 from lfkit.generators.gan_generator import GanGenerator
 from lfkit.generators.training_set import Progress, TrainingSet
-
-if TYPE_CHECKING:
-    import torch
-
-    from lfkit.generators.gan import PairGan
 
 _PLAN = GanConfig(images_first=0.0, join="concat")
 
@@ -50,8 +47,6 @@ class Conditional(GanGenerator):
 
     # Give the networks and optimizers that the training loop steps through.
     def _begin(self, task: TrainingSet) -> PairGan:
-        from lfkit.generators.gan import PairGan, RealImages
-
         real = RealImages(task.images, task.n_classes, self.device)
         real.set_pairs(task.proba, task.is_labeled.astype(np.float64))
         return PairGan(real, task.shape, self.plan, self.random_state, self.device)

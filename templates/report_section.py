@@ -27,9 +27,9 @@ class VoteCounts(Section):
 """
 
     # None leaves the section out. Never score by true classes without `has_truth`.
-    def content(self, material: ReportData) -> dict[str, Any] | None:
+    def content(self, data: ReportData) -> dict[str, Any] | None:
         """Give the curve, and the share of images without votes."""
-        voted = material.run.votes.voted.sum(axis=1)  # (n,) functions that vote
+        voted = data.run.votes.voted.sum(axis=1)  # (n,) functions that vote
         if not len(voted) or voted.max() == 0:
             return None
         counts = np.arange(voted.max() + 1)

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from lfkit.commands.active.annotation_files import checked, read_export, read_sheet
+from lfkit.commands.active.annotations import checked, read_sheet
+from lfkit.commands.active.label_studio import read_export
 from lfkit.commands.active.query_strategies import QUERIES, RULES, best, scores
 from lfkit.errors import DataError, InputError
 
@@ -266,7 +268,7 @@ def test_a_simulation_on_digits(lfkit, digits_run, tmp_path):
 def test_labels_that_are_lost_are_told(lfkit, digits_run, tmp_path, monkeypatch):
     # What a generator of twenty steps is least sure of is no fair sample. The default
     # keeps its labels all the same, so the limit is moved.
-    monkeypatch.setattr("lfkit.commands.active.active._LEAST_KEPT", 1e9)
+    monkeypatch.setattr("lfkit.commands.active.session._LEAST_KEPT", 1e9)
     run = tmp_path / "run"
     shutil.copytree(digits_run, run)
     done = lfkit("active", run, *TOY, "--budget", 40, "--per-round", 40)
@@ -290,7 +292,7 @@ def test_copies_are_asked_about_once(lfkit, known_run):
 
 def test_answers_sharpen_the_weights_of_functions(known_run):
     from lfkit.aggregators import AGGREGATORS
-    from lfkit.commands.active.answers import with_answers
+    from lfkit.commands.active.answered_run import with_answers
     from lfkit.runs.run import load_run
 
     loaded = load_run(known_run)
@@ -309,6 +311,18 @@ def test_answers_sharpen_the_weights_of_functions(known_run):
     assert np.array_equal(
         more.votes.seed_out_of_fold.hard, votes.hard[[0, *rows.tolist(), 36]]
     )
+
+
+def test_labels_with_answers_count_as_unrefined(known_run):
+    from lfkit.commands.active.answered_run import with_answers
+    from lfkit.runs.run import load_run
+
+    loaded = load_run(known_run)
+    refined = replace(loaded.config.options, refine=True, stages=("lda",))
+    config = loaded.config.model_copy(update={"options": refined})
+    loaded = replace(loaded, config=config)
+    now = with_answers(loaded, np.array([5]), loaded.truth[[5]])
+    assert not now.config.options.refine  # what trains on them takes held-out votes
 
 
 def test_seeds_of_foreign_votes_keep_their_labels(lfkit, made, tmp_path):
@@ -376,7 +390,7 @@ def test_stopped_at_any_moment_it_ends_with_the_same_files(
                 raise KeyboardInterrupt
 
             with monkeypatch.context() as patched:
-                patched.setattr("lfkit.commands.active.active.save_labels", stop)
+                patched.setattr("lfkit.commands.active.session.save_labels", stop)
                 assert lfkit("active", known_run, *ask).code == 130
     last = lfkit("active", known_run, *ask, "--json")
     assert last.code == 0, last.err
@@ -479,7 +493,7 @@ def test_wrong_tables_are_told_and_nothing_is_lost(lfkit, asked):
         (good + f"{other},,,,left\n", f"names image '{other}', which was not asked"),
         (good + f"{mine},,,,left\n{mine},,,,right\n", f"image '{mine}' two labels"),
         (good.replace("label", "name"), "has no column label; it has image_id, path"),
-        ("", "has no column image_id; it has none"),
+        ("", "cannot be read as a table"),
     ):  # fmt: skip
         sheet.write_text(text)
         done = lfkit(*ask)
@@ -621,7 +635,10 @@ def test_answers_of_no_form_at_all_are_none(tmp_path, annotations):
     ("content", "sentence"),
     [
         ("image_id,label\na,grün".encode("cp1252"), "save it as CSV in UTF-8"),
-        (b'image_id,label\na,"left\n' + b"b,right\n" * 20_000, "a quote left open"),
+        (
+            b'image_id,label\na,"left\n' + b"b,right\n" * 20_000,
+            "with every quote closed",
+        ),
     ],
 )
 def test_tables_that_are_none_are_told(tmp_path, content, sentence):
@@ -687,14 +704,14 @@ def test_wrong_inquiries_are_told(lfkit, run, arguments, sentence):
 
 def test_a_folder_that_is_no_run_is_told(lfkit, tmp_path):
     done = lfkit("active", tmp_path, "--budget", 4)
-    assert (done.code, "is no run folder; make one" in said(done.err)) == (2, True)
+    assert (done.code, "is not a finished run" in said(done.err)) == (2, True)
 
 
 def test_several_processes_are_refused(lfkit, run, monkeypatch):
     class Two:
         count, is_first = 2, True
 
-    monkeypatch.setattr("lfkit.nn.ranks", Two)
+    monkeypatch.setattr("lfkit.commands.active.session.distributed", Two)
     done = lfkit("active", run, "--budget", 4)
     assert "lfkit active runs in one process" in said(done.err)
 

@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from helpers import assert_refused
+from assertions import assert_refused
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse

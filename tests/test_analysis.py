@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 import pytest
-from helpers import assert_refused
+from assertions import assert_refused
 
 from lfkit.data.votes import Votes
 from lfkit.errors import VotesError

@@ -1,11 +1,10 @@
 import subprocess
 import sys
 import threading
-import time
 
 import numpy as np
 import pytest
-from helpers import assert_refused
+from assertions import assert_refused
 
 from lfkit import ABSTAIN, LFApplier, NearestMean, Quantile, feature, labeling_function
 from lfkit.errors import DataError, DeclarationError, FaultError
@@ -628,12 +627,10 @@ def test_scripts_without_a_main_guard_may_use_workers(tmp_path):
     assert (done.stdout, done.stderr) == ("0\n", "")
 
 
-def test_importing_lfkit_is_quick_and_loads_no_torch():
+def test_importing_lfkit_loads_no_torch():
     code = "import sys, lfkit; sys.exit('torch' in sys.modules)"
-    started = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", code], timeout=60)
     assert done.returncode == 0
-    assert time.perf_counter() - started < 30  # the figure itself is in benchmarks/
 
 
 def test_torch_keeps_its_number_of_threads():

@@ -1,4 +1,7 @@
-"""docs/architecture.md says what the code is."""
+"""Pages and settings for contributors say what the code is."""
+
+import re
+import tomllib
 
 from benchmarks import walk
 
@@ -37,11 +40,33 @@ def test_a_call_of_what_was_passed_down_goes_up():
 
 
 def test_pages_name_files_and_tables_that_exist():
-    import re
-
     for name in ("CONTRIBUTING.md", "docs/architecture.md"):
         page = (walk.ROOT / name).read_text()
         for path in re.findall(r"\]\((?!http)([^)#]+)\)", page):
             assert (walk.ROOT / name).parent.joinpath(path).exists(), path
         for path in re.findall(r"`((?:lfkit|tests|templates)/[\w/.]+)`", page):
             assert (walk.ROOT / path).exists(), path
+
+
+def test_pre_commit_runs_what_make_check_runs():
+    makefile = (walk.ROOT / "Makefile").read_text()
+    recipe = re.search(r"^check:.*\n((?:\t.*\n)+)", makefile, re.MULTILINE)[1]
+    hooks = (walk.ROOT / ".pre-commit-config.yaml").read_text()
+    entries = re.findall(r"entry: \.venv/bin/(.*)", hooks)
+    assert entries == re.findall(r"\$\(RUN\)/(.*)", recipe)
+
+
+def test_a_wheel_has_every_file_of_the_package():
+    project = tomllib.loads((walk.ROOT / "pyproject.toml").read_text())
+    patterns = project["tool"]["setuptools"]["package-data"]["lfkit"]
+    package = walk.ROOT / "lfkit"
+    packed = {path for pattern in patterns for path in package.glob(pattern)}
+    others = {
+        path
+        for path in package.rglob("*")
+        if path.is_file() and path.suffix not in (".py", ".pyc")
+    }
+    assert others
+    assert others <= packed
+    modules = {path.parent for path in package.rglob("*.py")}
+    assert all((folder / "__init__.py").exists() for folder in modules)

@@ -8,7 +8,6 @@ import torch
 from lf_library import fashion
 from lfkit import LFApplier, feature, labeling_function
 from lfkit.data.datasets import ArraySource
-from lfkit.features.feature import ancestors
 
 pytest.importorskip("snorkel")
 
@@ -27,7 +26,6 @@ from benchmarks.peers_rules import (
     skimage_first,
     ten_of,
 )
-from benchmarks.stand_ins import PAIRS, stand_in_table
 
 N = 40
 SEEDS = 3  # per class: few folds to fit again for
@@ -137,24 +135,6 @@ def test_a_function_of_one_image_has_no_device():
 
     with pytest.raises(ValueError, match="bright_is_one takes one image at a time"):
         OnDevice([bright_is_one], "cpu", batch=1)
-
-
-def test_shares_of_the_library_sum_to_one(lfs, read, costs):
-    voting = costs.votes(lfs)
-    assert voting > 0
-    busy = costs.all_features + voting + 1e-3
-    table = features.share_table(read, costs, voting, busy, 2 * busy)
-    shares = [float(x.split("|")[3][:-2]) for x in table.split("\n") if "% |" in x]
-    assert len(shares) == len(ancestors(read)) + 2
-    assert "50% of the cores' time went elsewhere" in table
-    assert sum(shares) == pytest.approx(100, abs=len(shares) * 0.05)
-
-
-def test_stand_ins_are_compared_pair_by_pair(source):
-    table = stand_in_table(source, n_draws=1, n_per_class=SEEDS)
-    rows = table.strip().split("\n")[2:]
-    assert [row.split("|")[1].strip() for row in rows] == [a.name for a, _ in PAIRS]
-    assert all(0.2 < float(row.split("|")[3].split()[0]) <= 1 for row in rows)
 
 
 def test_gray_images_of_another_size_are_made_28_pixels_wide(digits):

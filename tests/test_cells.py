@@ -10,12 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lfkit.aggregators.aggregate import aggregate
-from lfkit.commands.active.annotation_files import (
+from lfkit.commands.active.annotations import (
+    Answers,
     Questions,
+    read_answers,
     read_guesses,
+    write_answers,
     write_guesses,
 )
-from lfkit.commands.active.answers import Answers, read_answers, write_answers
 from lfkit.data.cells import from_cell, table_from_cells, table_to_cells, to_cell
 from lfkit.data.datasets.manifest import open_manifest
 from lfkit.data.seed_labels import read_labels

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from helpers import assert_refused
+from assertions import assert_refused
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 

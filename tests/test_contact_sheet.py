@@ -7,9 +7,9 @@ from PIL import Image
 from lfkit.data.datasets.array_source import ArraySource
 from lfkit.report.contact_sheet import contact_sheet
 
-RED, GREEN, GRAY, WHITE = (218, 54, 51), (46, 160, 67), (200, 200, 205), (255,) * 3
-# Where the first tile of the first class lies, and the steps to its neighbours.
-LEFT, TOP, RIGHT_HALF, STEP, ROW = 144, 48, 654, 62, 68
+BLUE, ORANGE, GRAY, WHITE = (0, 114, 178), (213, 94, 0), (165, 165, 172), (255,) * 3
+# Where the first tile of the first class lies, its size, the steps to its neighbours.
+LEFT, TOP, TILE, RIGHT_HALF, STEP, ROW = 162, 82, 64, 722, 68, 100
 
 
 def draw(tmp_path, images, labels, k=2, *, names=None, proba=None, **options):
@@ -26,8 +26,9 @@ def draw(tmp_path, images, labels, k=2, *, names=None, proba=None, **options):
 
 def pixel(sheet, half=0, position=0, row=0, inside=False):
     """A frame's corner, or the middle of its image."""
-    y = TOP + row * ROW + (28 if inside else 1)
-    x = LEFT + half * (RIGHT_HALF - LEFT) + position * STEP + (28 if inside else 1)
+    y = TOP + row * ROW + (TILE // 2 if inside else 1)
+    x = LEFT + half * (RIGHT_HALF - LEFT) + position * STEP
+    x += TILE // 2 if inside else 1
     return tuple(int(value) for value in sheet[y, x])
 
 
@@ -37,12 +38,12 @@ def flat(*levels):
     ).copy()
 
 
-def test_frames_are_green_where_right_and_red_where_wrong(tmp_path):
+def test_frames_differ_where_right_and_where_wrong(tmp_path):
     truth = np.array([0, 0, -1])
     sheet = draw(tmp_path, flat(10, 20, 30), [0, 1, 1], truth=truth)
-    assert pixel(sheet) == GREEN
-    assert pixel(sheet, row=1, position=1) == RED
-    assert pixel(sheet, row=1, position=0) == GRAY  # ties: the later image first
+    assert pixel(sheet) == BLUE
+    assert pixel(sheet, row=1, position=0) == ORANGE
+    assert pixel(sheet, row=1, position=1) == GRAY
 
 
 def test_frames_are_gray_without_truth(tmp_path):
@@ -60,22 +61,22 @@ def test_gray_and_colored_images_are_drawn_as_they_are(tmp_path):
 def test_images_keep_their_shape_inside_the_frame(tmp_path, size):
     images = np.full((1, *size, 1), 77, np.uint8)
     sheet = draw(tmp_path, images, [0])
-    tile = sheet[TOP : TOP + 56, LEFT : LEFT + 56]
+    tile = sheet[TOP : TOP + TILE, LEFT : LEFT + TILE]
     drawn = (tile == 77).all(axis=2)
     height, width = drawn.any(axis=1).sum(), drawn.any(axis=0).sum()
-    assert max(height, width) == 50
+    assert max(height, width) == 56
     assert abs(height / width - size[0] / size[1]) <= 0.1 * max(1, size[0] / size[1])
 
 
-def test_the_surest_stand_left_the_most_disputed_right(tmp_path):
-    # Image i is sure of class 0 by its number; each is as bright as it is sure.
+def test_the_most_confident_stand_left_the_least_confident_right(tmp_path):
+    # Image i has class 0, the brighter the more confident.
     sure = np.linspace(0.5, 1, 20)
     proba = np.stack([sure, 1 - sure], axis=1)
     sheet = draw(tmp_path, flat(*range(100, 120)), [0] * 20, proba=proba)
-    surest = [pixel(sheet, 0, i, inside=True)[0] for i in range(8)]
-    disputed = [pixel(sheet, 1, i, inside=True)[0] for i in range(8)]
-    assert surest == list(range(119, 111, -1))
-    assert disputed == list(range(100, 108))
+    most = [pixel(sheet, 0, i, inside=True)[0] for i in range(8)]
+    least = [pixel(sheet, 1, i, inside=True)[0] for i in range(8)]
+    assert most == list(range(119, 111, -1))
+    assert least == list(range(100, 108))
 
 
 def test_few_images_are_shown_once(tmp_path):
@@ -103,7 +104,7 @@ def test_a_row_per_class_sets_the_height(tmp_path):
     two = draw(tmp_path, flat(10), [0], k=2)
     five = draw(tmp_path, flat(10), [0], k=5)
     assert five.shape == (two.shape[0] + 3 * ROW, two.shape[1], 3)
-    assert two.shape[1] == 3 * 14 + 130 + 2 * 8 * STEP
+    assert two.shape[1] == LEFT + 2 * (8 * STEP + 16) - 4
 
 
 def test_hundreds_of_classes_show_the_first_forty(tmp_path):

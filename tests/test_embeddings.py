@@ -8,7 +8,7 @@ import pytest
 import skimage.data
 import skimage.transform
 import torch
-from helpers import assert_refused
+from assertions import assert_refused
 from torch import nn
 
 from lfkit.errors import DeclarationError

@@ -6,7 +6,7 @@ import urllib.error
 import numpy as np
 import pytest
 import torch
-from helpers import assert_refused
+from assertions import assert_refused
 from sklearn.exceptions import NotFittedError
 
 from lfkit.data.datasets import ArraySource

@@ -54,7 +54,7 @@ FAMILIES = {
             "metric",
             "trained_classifiers",
         },
-        {"evaluation", "score_table"},
+        {"evaluator", "score_table", "scores_file"},
     ),
     "metrics.extractors": Family({"extractor"}),
     "generators": Family(

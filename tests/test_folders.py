@@ -358,10 +358,9 @@ def test_the_folder_that_generate_writes_is_read(tmp_path):
 
     images = np.arange(3 * 64, dtype=np.uint8).reshape(3, 8, 8, 1)
     proba = np.eye(2, dtype=np.float32)[[1, 0, 1]]
-    writer = FolderWriter(tmp_path, 3, (8, 8, 1), ("cat", "dog"))
-    writer.parts.mkdir()
-    writer.write(0, 0, Samples(images, proba, np.array([0.9, 0.8, np.nan])))
-    writer.finish()
+    with FolderWriter(tmp_path, 3, (8, 8, 1), ("cat", "dog")) as writer:
+        writer.write(Samples(images, proba, np.array([0.9, 0.8, np.nan])))
+        writer.finish()
     (tmp_path / "manifest.json").write_text("{}")
     for data in (tmp_path, tmp_path / "metadata.csv"):
         source = open_images(data)

@@ -99,7 +99,8 @@ def from_elsewhere(project, tmp_path):
         shutil.copy(project / name, theirs)
     path = theirs / "run.json"
     told = json.loads(path.read_text())
-    path.write_text(json.dumps(told | {"specs": [str(theirs / "functions.py")]}))
+    told["options"]["lfs"] = [str(theirs / "functions.py")]
+    path.write_text(json.dumps(told))
     return theirs
 
 
@@ -157,7 +158,9 @@ def test_modules_that_were_never_run_are_strange(
     (project / "own" / "__init__.py").write_text("open('ran', 'w').close()")
     (project / "own" / "code.py").write_text("")
     path = project / "run" / "run.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"specs": [spec]}))
+    told = json.loads(path.read_text())
+    told["options"]["lfs"] = [spec]
+    path.write_text(json.dumps(told))
     done = lfkit(*arguments("train", "run", tmp_path))
     assert (done.code, (project / "ran").exists()) == (2, False)
     assert spec in done.err

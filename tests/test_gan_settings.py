@@ -13,7 +13,7 @@ from lfkit.generators import GENERATORS
 from lfkit.generators.gan import PairGan, RealImages, StepHooks
 from lfkit.generators.gan.config import GanConfig
 from lfkit.generators.gan.cutmix import cutmix_penalty, mixing_mask
-from lfkit.generators.gan.discriminator import Discriminator, Judged
+from lfkit.generators.gan.discriminator import Discriminator, DiscriminatorScores
 from lfkit.generators.gan.label_losses import (
     d_pair_loss,
     g_pair_loss,
@@ -138,7 +138,7 @@ class Linear:
 
     def __call__(self, images):
         alone = self.score(images)
-        return Judged(alone, alone, images.flatten(1))
+        return DiscriminatorScores(alone, alone, images.flatten(1))
 
     def score(self, images):
         return images.flatten(1) @ self.weights
@@ -164,7 +164,9 @@ class Pixels:
     """A discriminator that says of a pixel what it is."""
 
     def __call__(self, images):
-        return Judged(images[:, 0], images.mean(dim=(1, 2, 3)), images.flatten(1))
+        return DiscriminatorScores(
+            images[:, 0], images.mean(dim=(1, 2, 3)), images.flatten(1)
+        )
 
 
 @pytest.mark.parametrize(

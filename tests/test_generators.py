@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from helpers import assert_refused
+from assertions import assert_refused
 from sklearn.exceptions import NotFittedError
 
 from lfkit import ABSTAIN, Votes, feature, labeling_function
@@ -63,9 +63,17 @@ def fitted(name, **kept):
     return make(name).fit(images, votes, proba=np.eye(2)[truth], lfs=LFS, **kept)
 
 
+class Trained(dict):
+    """A trained generator of each name, trained when it is first asked for."""
+
+    def __missing__(self, name):
+        self[name] = fitted(name)
+        return self[name]
+
+
 @pytest.fixture(scope="module")
 def trained():
-    return {name: fitted(name) for name in GENERATORS}
+    return Trained()
 
 
 class Notes:

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
-from helpers import assert_refused
+from assertions import assert_refused
 from PIL import Image
 
 from lfkit.data.datasets import open_images

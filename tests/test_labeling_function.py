@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 import pytest
-from helpers import assert_refused
+from assertions import assert_refused
 from snorkel.labeling import LabelingFunction as SnorkelFunction
 from snorkel.labeling import labeling_function as snorkel_function
 from snorkel.preprocess import preprocessor

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from helpers import assert_refused
+from assertions import assert_refused
 
 from lfkit.aggregators import MajorityVote
 from lfkit.data.datasets import open_images

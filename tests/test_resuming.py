@@ -8,7 +8,7 @@ import time
 
 import numpy as np
 import pytest
-from helpers import assert_refused
+from assertions import assert_refused
 
 from lfkit import ABSTAIN, LFApplier, NearestMean, feature, labeling_function
 from lfkit.data.datasets import ArraySource
@@ -25,20 +25,22 @@ def dark_is_zero(image):
     return 0 if image.mean() < 50 else ABSTAIN
 
 
-@labeling_function(classes=[0])
-def slow_on_black(image):
-    if image.max() == 0:
-        time.sleep(0.8)
-    return 0
-
-
 def test_calls_that_were_killed_are_made_again_when_they_have_more_time(tmp_path):
-    store = RunStore(tmp_path)
+    may_end = tmp_path / "may-end"
+
+    @labeling_function(classes=[0])
+    def slow_on_black(image):
+        while image.max() == 0 and not may_end.exists():
+            pass
+        return 0
+
+    store = RunStore(tmp_path / "run")
     hurried = LFApplier([slow_on_black], n_workers=1, lf_timeout=0.3)
     assert hurried.apply(IMAGES, store=store).hard[0, 0] == -1
     again = LFApplier([slow_on_black], n_workers=1, lf_timeout=0.3)
     assert again.apply(IMAGES, store=store).hard[0, 0] == -1
     assert again.report_.n_calls == 0
+    may_end.touch()
     patient = LFApplier([slow_on_black], n_workers=1, lf_timeout=20)
     assert (patient.apply(IMAGES, store=store).hard[:, 0] == 0).all()
     assert not patient.report_.faults
@@ -59,9 +61,7 @@ def test_a_function_that_was_given_up_is_not_called_again(tmp_path):
         assert votes.names == ("dark_is_zero",)
         reason = "had to be killed 20 times and was given up"
         assert applier.report_.left_out == {"hangs_below_200": reason}
-        started = time.perf_counter()
         assert bool(applier.report_.n_calls) == calls
-    assert time.perf_counter() - started < 5
 
 
 def test_kills_of_an_interrupted_run_count_towards_giving_up(tmp_path):
@@ -95,13 +95,15 @@ def test_a_feature_that_is_given_up_takes_its_functions_with_it(tmp_path):
 
 
 def test_a_feature_that_was_killed_is_computed_again_when_it_has_more_time(tmp_path):
+    may_end = tmp_path / "may-end"
+
     @feature
-    def naps_on_black(image):
-        if image.max() == 0:
-            time.sleep(0.8)
+    def slow_on_black(image):
+        while image.max() == 0 and not may_end.exists():
+            pass
         return 1.0
 
-    @feature(of=[naps_on_black])
+    @feature(of=[slow_on_black])
     def doubled(value):
         return 2 * value
 
@@ -112,10 +114,11 @@ def test_a_feature_that_was_killed_is_computed_again_when_it_has_more_time(tmp_p
     store = RunStore(tmp_path)
     hurried = LFApplier([trusts, dark_is_zero], n_workers=1, lf_timeout=0.3)
     assert hurried.apply(IMAGES, store=store).hard[0, 0] == -1
-    assert dict(hurried.report_.faults["naps_on_black"].counts) == {"timed out": 1}
+    assert dict(hurried.report_.faults["slow_on_black"].counts) == {"timed out": 1}
     again = LFApplier([trusts, dark_is_zero], n_workers=1, lf_timeout=0.3)
     assert again.apply(IMAGES, store=store).hard[0, 0] == -1
     assert again.report_.n_calls == again.report_.n_feature_values == 0
+    may_end.touch()
     patient = LFApplier([trusts, dark_is_zero], n_workers=1, lf_timeout=20)
     assert (patient.apply(IMAGES, store=store).hard[:, 0] == 0).all()
     assert not patient.report_.faults

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from helpers import assert_refused
+from assertions import assert_refused
 
 from lfkit.data.datasets.array_source import ArraySource
 from lfkit.data.seed_labels import draw_seeds, read_labels

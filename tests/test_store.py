@@ -8,7 +8,7 @@ import shutil
 
 import numpy as np
 import pytest
-from helpers import assert_refused
+from assertions import assert_refused
 
 from lfkit.data.image_source import KEY_BYTES
 from lfkit.errors import RunError

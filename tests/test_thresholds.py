@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from helpers import assert_refused
+from assertions import assert_refused
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 

@@ -4,25 +4,24 @@ import csv
 import io
 import json
 import os
-import random
 import runpy
 import shutil
 import signal
 import subprocess
 import sys
 import tarfile
-import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from assertions import kill_when, signal_when
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from safetensors.numpy import load_file
 
-from lfkit.commands.generate import evenly
+from lfkit.commands.requested_classes import evenly
 from lfkit.generators import GENERATORS
 
 FUNCTIONS = """
@@ -134,7 +133,7 @@ def test_every_format_holds_the_same_images(lfkit, trained_run, tmp_path):
         done = lfkit("generate", trained_run, "-n", 2100, "--format", form, "--out",
                      tmp_path / form)  # fmt: skip
         assert done.code == 0, done.err
-        assert not (tmp_path / form / ".parts").exists()
+        assert not [*tmp_path.glob(".*")]
     with np.load(tmp_path / "npz" / "generated.npz") as arrays:
         images, proba = arrays["images"], arrays["proba"]
         assert images.shape == (2100, 8, 8, 1)
@@ -190,7 +189,7 @@ def test_confidence_by_the_functions_vote_on_each_image(lfkit, trained_run, tmp_
         (["-n", 5, "--class", "up"], "there is no class 'up'; choose from left, right"),
         (["-n", 5, "--shares", "1,2,3"], "--shares has 3 numbers for 2 classes"),
         (["-n", 5, "--shares", "0,0"], "--shares must be numbers from 0 on"),
-        (["-n", 5, "--shares", "a"], "--shares 'a' is no list of shares"),
+        (["-n", 5, "--shares", "a"], "--shares is 'a'; give one number per class"),
         (["-n", 5, "--with", "vote"], "has no trained 'vote'; run `lfkit train"),
         (["-n", 5, "--with", "gan"], "there is no generator 'gan'; choose from adp"),
         (["-n", 5, "--min-confidence", "1.5"], "--min-confidence is 1.5; give a share"),
@@ -330,13 +329,20 @@ def test_what_is_damaged_or_deleted_is_made_again(lfkit, trained_run, tmp_path):
         assert done.code == 0, done.err
         return (tmp_path / "a" / "generated.npz").read_bytes()
 
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    left = tmp_path / f".a.{ended.pid}.partial"  # by a killed process
+    left.mkdir()
+    (left / "generated.npz").write_bytes(b"PK no archive")
+    of_another = tmp_path / f".b.{ended.pid}.partial"
+    of_another.mkdir()
     (tmp_path / "a").mkdir()
-    (tmp_path / "a" / ".manifest.json.77.partial").write_text("{")
     whole = made()
+    assert (left.exists(), of_another.exists()) == (False, True)
     (tmp_path / "a" / "generated.npz").unlink()
-    (tmp_path / "a" / ".parts").mkdir()
-    (tmp_path / "a" / ".parts" / "0000001.npz").write_bytes(b"PK no archive")
+    (tmp_path / "a" / "mine.txt").write_text("mine")
     assert made() == whole
+    assert (tmp_path / "a" / "mine.txt").read_text() == "mine"
 
 
 def test_confidence_nobody_knows_is_left_empty(lfkit, run, tmp_path):
@@ -429,22 +435,24 @@ def test_function_given_anew_must_be_what_voted(lfkit, run, made_run, tmp_path):
     )
 
 
-def killed_until_done(command, begun, n_kills):
-    """Kill a command at random moments after its work has begun, and let it end."""
-    rng = random.Random(0)
+def killed_until_done(command, n_done, moments):
+    """Kill a command whenever so much of its work is done, and let it end."""
     kills = 0
-    for _ in range(n_kills):
+    for moment in moments:
         process = subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        while process.poll() is None and not begun():
-            time.sleep(0.05)
-        time.sleep(2 * rng.random() if kills else 0.2)
-        kills += process.poll() is None
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        kills += kill_when(process, lambda moment=moment: n_done() >= moment)
     subprocess.run(command, check=True, capture_output=True)
     return kills
+
+
+def n_lines(path):
+    return len(path.read_text().splitlines()) if path.exists() else 0
+
+
+def n_files(folder):
+    return len(list(folder.rglob("*"))) if folder.exists() else 0
 
 
 def test_killed_training_ends_with_the_same_files(made_run, tmp_path):
@@ -457,7 +465,7 @@ def test_killed_training_ends_with_the_same_files(made_run, tmp_path):
         shutil.copytree(made_run, folder)
     subprocess.run(command(whole), check=True, capture_output=True)
     state = broken / "models" / "adp" / "log.jsonl"
-    assert killed_until_done(command(broken), state.exists, 3) > 0
+    assert killed_until_done(command(broken), lambda: n_lines(state), [1, 12]) > 0
     one, other = content(whole / "models"), content(broken / "models")
     assert one.keys() == other.keys()
     for name in one:
@@ -476,11 +484,16 @@ def test_killed_generation_ends_with_the_same_files(trained_run, tmp_path):
 
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     subprocess.run(command(whole), check=True, capture_output=True)
-    parts = broken / ".parts"
-    assert killed_until_done(command(broken), parts.exists, 2) > 0
-    for name in ("metadata.csv", "images/0000000.png", "images/0007999.png"):
-        assert (whole / name).read_bytes() == (broken / name).read_bytes()
-    assert len(list((broken / "images").iterdir())) == 8000
+
+    def begun():
+        return [*tmp_path.glob(".broken.*.partial/images/*")]
+
+    assert killed_until_done(command(broken), lambda: len(begun()), [1, 1000]) > 0
+    one, other = content(whole), content(broken)
+    assert len(one) == 8002
+    assert one.keys() == other.keys()
+    assert {name for name in one if one[name] != other[name]} == {"manifest.json"}
+    assert not begun()
 
 
 def in_two_processes(made_run, run, *more):
@@ -542,11 +555,8 @@ def test_ctrl_c_says_how_to_go_on(run):
         stderr=subprocess.PIPE, text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
-    deadline = time.monotonic() + 60
-    while not list((run / "models" / "adp").glob("state/*")):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    state = run / "models" / "adp" / "state"
+    assert signal_when(process, lambda: n_files(state), signal.SIGINT)
     _, told = process.communicate(timeout=30)
     assert process.returncode == 130
     assert "Stopped. What is trained is kept in" in told
@@ -590,21 +600,6 @@ def test_a_generator_is_one_file_and_one_line(lfkit, made_run, tmp_path, monkeyp
     left, right = images[:, :, :4], images[:, :, 4:]
     sides = left.mean(axis=(1, 2, 3)) < right.mean(axis=(1, 2, 3))
     assert np.mean(sides == labels) > 0.9
-
-
-def test_what_failed_before_an_image_was_made_leaves_its_folder(
-    lfkit, trained_run, tmp_path
-):
-    made, failed = tmp_path / "made", tmp_path / "failed"
-    assert lfkit("generate", trained_run, "-n", 3, "--out", made).code == 0
-    failed.mkdir()
-    left = json.loads((made / "manifest.json").read_text())
-    del left["written"]
-    (failed / "manifest.json").write_text(json.dumps(left))
-    done = lfkit("generate", trained_run, "-n", 4, "--out", failed)
-    assert done.code == 0, done.err
-    done = lfkit("generate", trained_run, "-n", 5, "--out", failed)
-    assert "holds images made with other options" in done.err
 
 
 def test_without_labels_the_runs_own_name_the_codes(lfkit, run):

@@ -72,7 +72,7 @@ def _labels(
 ) -> Labels:
     """Ask an aggregator, or a generator that was trained in the run."""
     if stored.run is not None and options.aggregator not in AGGREGATORS:
-        from lfkit.commands.generate import relabel  # loads torch
+        from lfkit.commands.relabel import relabel  # loads torch
         from lfkit.generators import GENERATORS
 
         if options.aggregator in GENERATORS:

@@ -10,6 +10,16 @@ from lfkit.errors import InputError
 from lfkit.runs.options import Option, as_declared, check_seed, shares_of, split_list
 
 RunFolder = Annotated[Path, Option("A run folder of `lfkit apply`.", is_argument=True)]
+GivenLFs = Annotated[
+    tuple[str, ...],
+    Option(
+        "The run's functions, given anew, if they are not yours. May be repeated.",
+        metavar="SPEC",
+    ),
+]
+TrustCode = Annotated[
+    bool, Option("Run the code that the run names, whoever wrote it.")
+]
 LabelsFile = Annotated[
     Path | None,
     Option("True labels: a CSV with image_id and label.", metavar="FILE"),

@@ -89,7 +89,8 @@ def with_code(
             "--lfs out."
         )
     if specs:
-        config = config.model_copy(update={"specs": tuple(specs)})
+        given = replace(config.options, lfs=tuple(specs))
+        config = config.model_copy(update={"options": given})
         return replace(loaded, config=config, may_import=True)
     if trust_code or loaded.may_import:
         return replace(loaded, may_import=True)

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lfkit.data.class_names import number
 from lfkit.data.image_source import ImageSource
+from lfkit.data.label_cells import number
 from lfkit.data.labels import given_images
 from lfkit.data.progress import Progress
 from lfkit.data.seed_labels import GivenLabels

@@ -1,51 +1,30 @@
-"""Class names and labels as people and programs write them: one reader for all files.
+"""Class names, and what labels mean: matched with known names, or discovered.
 
-Numbers are in numeric order, other names in alphabetical order; 1.0 is 1; spaces around
-a name do not count, nor how its accents are composed; -1, nothing, NaN and None are no
-label. What can be read in two ways is refused.
+Numbers are in numeric order, other names in alphabetical order. What can be read in two
+ways is refused.
 """
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
+from lfkit.data.label_cells import (
+    MAYBE_NOTHING,
+    NOTHING,
+    Cells,
+    number,
+    spelling,
+)
 from lfkit.errors import DataError
 
 MOST_CLASSES = np.iinfo(np.int16).max  # votes are int16
-_NUMBER = re.compile(r"[+-]?[0-9]{1,300}(\.[0-9]{0,300})?")
-_WHOLE = re.compile(r"([+-]?[0-9]{1,300})\.0*")
-# As np.savetxt writes 1; "1e5" may be a name.
-_SCIENTIFIC = re.compile(r"[+-]?[0-9]\.[0-9]{1,30}[eE][+-][0-9]{1,2}")
-# What Python, pandas, SQL and spreadsheets write where there is nothing.
-_NOTHING = {"", "nan", "NaN", "NAN", "-nan", "None", "<NA>", "NaT", "null", "NULL"}
-_NOTHING |= {"N/A", "n/a", "#N/A"}
-# May be classes ("none of these", Namibia): nothing only where they are no class.
-_MAYBE_NOTHING = {"NA", "none", "NONE"}
-_EXACT = 2**53  # beyond it, not every whole number is a float
 _SHOWN = 5
-
-
-@dataclass(frozen=True, eq=False)
-class Cells:
-    """Labels as they are written, each spelling once.
-
-    Attributes
-    ----------
-    codes : of any shape: positions in `spellings`; -1 where there is nothing.
-    spellings : u different texts.
-    """
-
-    codes: NDArray[np.signedinteger[Any]]
-    spellings: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,32 +47,6 @@ class Reading:
     def labels(self) -> NDArray[np.int64]:
         """The classes, in the shape of the cells; -1 where there is none."""
         return self.numbers[self.cells.codes]
-
-
-def spelling(value: object) -> str:
-    """Write a name or a label in the one way in which they are compared.
-
-    >>> spelling(" cat "), spelling(3.0), spelling("3.0"), spelling("03")
-    ('cat', '3', '3', '03')
-    """
-    if isinstance(value, bytes):
-        value = value.decode("utf-8", "backslashreplace")
-    if isinstance(value, (float, np.floating)) and float(value).is_integer():
-        value = int(value)
-    text = unicodedata.normalize("NFC", str(value)).strip().strip("\ufeff").strip()
-    if _SCIENTIFIC.fullmatch(text) and float(text).is_integer():
-        return str(int(float(text)))
-    whole = _WHOLE.fullmatch(text)
-    return whole[1] if whole else text
-
-
-def number(text: str) -> Decimal | None:
-    """Give a spelling's value; None if it is no number.
-
-    >>> number("010"), number("ten")
-    (Decimal('10'), None)
-    """
-    return Decimal(text) if _NUMBER.fullmatch(text) else None
 
 
 def in_order(names: Iterable[str]) -> tuple[str, ...]:
@@ -150,58 +103,6 @@ def same_but_for_case(names: Sequence[str]) -> tuple[str, ...]:
         return ()
     one, other = twins[0]
     return (f"the classes {one!r} and {other!r} differ only in capitals: they are two",)
-
-
-def read_cells(values: Any, where: str) -> Cells:
-    """Read a column or matrix of labels: numbers, text, or both, with gaps.
-
-    Parameters
-    ----------
-    values : a NumPy array of any shape, an Arrow array, or a list.
-    where : what has these labels, to begin an error with.
-    """
-    shape = values.shape if isinstance(values, np.ndarray) else (len(values),)
-    if isinstance(values, np.ndarray):
-        if (found := _small_numbers(values)) is not None:
-            return found
-        values = values.reshape(-1)
-        if values.dtype == np.float16:
-            values = values.astype(np.float32)
-    codes, distinct = _encoded(values, where)
-    spelled = [_spelled(value, where) for value in distinct]
-    position = {text: i for i, text in enumerate(dict.fromkeys(filter(None, spelled)))}
-    own = [position.get(text or "", -1) for text in spelled]
-    renumbered = np.asarray([*own, -1], np.int32)
-    return Cells(renumbered[codes].reshape(shape), tuple(position))
-
-
-def unified(parts: Sequence[Cells]) -> list[Cells]:
-    """Bring cells to one list of spellings."""
-    if len(parts) == 1:
-        return [*parts]
-    position: dict[str, int] = {}
-    for part in parts:
-        for text in part.spellings:
-            position.setdefault(text, len(position))
-    found = []
-    for part in parts:
-        own = np.asarray([*(position[text] for text in part.spellings), -1], np.int32)
-        found.append(Cells(own[part.codes], tuple(position)))
-    return found
-
-
-def joined(columns: Sequence[Cells], n_rows: int) -> Cells:
-    """Put columns, (n,) each, side by side: (n, m)."""
-    parts = unified(columns)
-    codes = np.empty((n_rows, len(parts)), np.int32)
-    for column, part in enumerate(parts):
-        codes[:, column] = part.codes
-    return Cells(codes, parts[0].spellings if parts else ())
-
-
-def means_nothing(text: str) -> bool:
-    """Tell whether a spelling may say that there is no label."""
-    return text in _NOTHING or text in _MAYBE_NOTHING
 
 
 def match(
@@ -267,9 +168,9 @@ def discover(
     """
     texts = cells.spellings
     values = {text: number(text) for text in texts}
-    kept = [t for t in texts if t not in _NOTHING and values[t] != -1]
-    told = [t for t in texts if t in _NOTHING]
-    sure = [t for t in kept if t not in _MAYBE_NOTHING]
+    kept = [t for t in texts if t not in NOTHING and values[t] != -1]
+    told = [t for t in texts if t in NOTHING]
+    sure = [t for t in kept if t not in MAYBE_NOTHING]
     if sure and all(values[text] is not None for text in sure):
         told += [text for text in kept if text not in sure]
         kept = sure
@@ -292,7 +193,7 @@ def discover(
     notes += tuple(
         f"{name!r} in {where} is read as a class; empty cells are read as no label"
         for name in names
-        if name in _MAYBE_NOTHING
+        if name in MAYBE_NOTHING
     )
     notes += same_but_for_case(names)
     return Reading(cells, np.asarray([*numbers, -1], np.int64), names, notes)
@@ -316,7 +217,7 @@ def number_names(
     different = sorted({name for name in written if name is not None})
     spelled = {name: spelling(name) for name in different}
     nothing = [
-        name for name, text in spelled.items() if text in _NOTHING or number(text) == -1
+        name for name, text in spelled.items() if text in NOTHING or number(text) == -1
     ]
     kept = [name for name in different if name not in nothing]
     notes = _told_nothing(nothing, where)
@@ -368,7 +269,7 @@ class _Matched:
                 numbers[i] = by_name[text]
             elif value == -1:
                 continue
-            elif text in _NOTHING:
+            elif text in NOTHING:
                 self.nothing.append(text)
             elif value is not None and value in by_value:
                 numbers[i] = by_value[value]
@@ -379,7 +280,7 @@ class _Matched:
             elif text.casefold() in by_case:
                 numbers[i] = by_case[text.casefold()]
                 self.alike.append((text, names[numbers[i]]))
-            elif text in _MAYBE_NOTHING:
+            elif text in MAYBE_NOTHING:
                 self.nothing.append(text)
             else:
                 self.unknown.append(text)
@@ -477,65 +378,6 @@ def _told_nothing(texts: Sequence[str], where: str) -> tuple[str, ...]:
         return ()
     shown = _listed([repr(text) for text in texts])
     return (f"{shown} in {where} is read as no label",)
-
-
-def _small_numbers(values: NDArray[Any]) -> Cells | None:
-    """Encode whole numbers of a small range by a table, in two passes."""
-    if values.dtype.kind not in "iu" or not values.size:
-        return None
-    low, high = int(values.min()), int(values.max())
-    if high - low >= 2**16 or high >= 2**31 or low <= -(2**31):
-        return None
-    # Of a hundred million votes, four bytes each would be many copies of 400 MB.
-    kind = np.int16 if high - low < 2**15 and abs(low) < 2**15 else np.int32
-    offsets = np.subtract(values, low, dtype=kind, casting="unsafe")
-    seen = np.zeros(high - low + 1, bool)
-    seen[offsets] = True
-    held = np.flatnonzero(seen)
-    table = np.full(len(seen), -1, kind)
-    table[held] = np.arange(len(held))
-    return Cells(table[offsets], tuple(str(low + v) for v in held.tolist()))
-
-
-def _encoded(values: Any, where: str) -> tuple[NDArray[np.int64], list[Any]]:
-    """Give each value's position among the different ones, -1 for gaps; and these."""
-    if not isinstance(values, (pa.Array, pa.ChunkedArray)):
-        try:
-            values = pa.array(values, from_pandas=True)
-        except (pa.ArrowException, OverflowError):  # numbers and text side by side
-            values = pa.array(
-                [None if value is None else spelling(value) for value in values],
-                pa.string(),
-            )
-    try:
-        if not pa.types.is_dictionary(values.type):
-            values = values.dictionary_encode()
-    except pa.ArrowException as error:
-        raise DataError(
-            f"{where} is of type {values.type}; give class numbers or names."
-        ) from error
-    if isinstance(values, pa.ChunkedArray):
-        values = values.unify_dictionaries().combine_chunks()
-        if isinstance(values, pa.ChunkedArray):  # of no chunk, in older versions
-            values = pa.concat_arrays(values.chunks)
-    codes = values.indices.fill_null(-1).to_numpy().astype(np.int64)
-    return codes, values.dictionary.to_pylist()
-
-
-def _spelled(value: object, where: str) -> str | None:
-    """Spell one of the different values; None and NaN are nothing."""
-    if value is None or (isinstance(value, float) and value != value):
-        return None
-    if isinstance(value, float) and (
-        not value.is_integer() or abs(value) >= _EXACT
-    ):  # inf among them
-        raise DataError(
-            f"{where} has the label {value:g}, of a type with fractions; give class "
-            "numbers or names."
-        )
-    if isinstance(value, (list, dict)):
-        raise DataError(f"{where} has lists or records; give class numbers or names.")
-    return spelling(value)
 
 
 def _listed(names: Sequence[str], most: int = _SHOWN) -> str:

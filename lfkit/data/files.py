@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from lfkit.errors import RunError, storage_error
+from lfkit.errors import RunError, StorageError, storage_error
 
 _LONGEST_NAME = 160  # bytes of a name that the name of its partial file repeats
 
@@ -39,6 +39,60 @@ def written_whole(path: Path, *, private: bool = False) -> Iterator[Path]:
             of_another = error.filename not in (None, os.fspath(partial), partial)
             raise storage_error(error, None if of_another else path) from error
         raise
+
+
+@contextlib.contextmanager
+def folder_written_whole(folder: Path) -> Iterator[Path]:
+    """Fill the folder this gives; its files take their place when nothing failed.
+
+    When something did, nothing is left. What a killed process has left is removed.
+    """
+    place = Path(os.path.realpath(folder))
+    short = os.fsencode(place.name)[:_LONGEST_NAME].decode(errors="ignore")
+    partial = place.with_name(f".{short}.{os.getpid()}.partial")
+    made = make_folder(folder)
+    try:
+        _remove_dead(place.parent, short)
+        partial.mkdir()
+        yield partial
+        if any(place.iterdir()):
+            _move_files(partial, place)
+        else:
+            place.rmdir()
+            os.replace(partial, place)
+    except BaseException as error:  # Ctrl-C too
+        shutil.rmtree(partial, ignore_errors=True)
+        remove_empty(made)
+        cause = error.__cause__ if isinstance(error, StorageError) else error
+        if isinstance(cause, OSError):
+            named = os.fsdecode(cause.filename or partial)
+            is_ours = named.startswith(os.fspath(partial))
+            raise storage_error(cause, folder if is_ours else None) from cause
+        raise
+
+
+def _move_files(partial: Path, folder: Path) -> None:
+    """Put files in the place of those of the same name."""
+    refuse_links(folder)
+    for path in partial.iterdir():
+        place = folder / path.name
+        if place.is_dir():
+            shutil.rmtree(place)
+        os.replace(path, place)
+    partial.rmdir()
+
+
+def _remove_dead(parent: Path, name: str) -> None:
+    """Remove the partial folders of processes that no longer run."""
+    for path in parent.glob("*.partial"):
+        match = re.fullmatch(rf"\.{re.escape(name)}\.(\d+)\.partial", path.name)
+        if match:
+            try:
+                os.kill(int(match[1]), 0)
+            except ProcessLookupError:
+                shutil.rmtree(path, ignore_errors=True)
+            except OSError:
+                continue  # it runs, for another user
 
 
 def write_atomically(path: Path, data: bytes, *, private: bool = False) -> None:

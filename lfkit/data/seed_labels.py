@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lfkit.data.class_names import match, read_cells
+from lfkit.data.class_names import match
 from lfkit.data.image_source import ImageSource
+from lfkit.data.label_cells import read_cells
 from lfkit.data.tables import column_names, read_table, texts
 from lfkit.errors import DataError
 

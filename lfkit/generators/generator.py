@@ -64,6 +64,8 @@ class JointGenerator(BaseEstimator, ABC):
     )
     functions: ClassVar[Literal["never", "may", "must"]] = "never"  # vote on its images
 
+    real_labels: str = "model"  # the labels of real images that it learns from
+
     plan: GanConfig
     random_state: int
     device: str

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import io
-import itertools
 import json
-import shutil
 import tarfile
 import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -23,22 +22,19 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lfkit.data.cells import to_cell
-from lfkit.data.files import write_atomically, written_whole
-from lfkit.errors import RunError
-from lfkit.generators.samples import Samples
-from lfkit.labeling.engine.evaluator import cpu_count
-from lfkit.runs.reading import reading
+from lfkit.generators.generator import BLOCK
+from lfkit.generators.samples import Samples, joined
+from lfkit.labeling.engine.function_evaluator import cpu_count
 
-_PARTS = ".parts"
 _PER_SHARD = 8  # blocks of 256 images
 
 
 class Writer(ABC):
-    """Writes blocks of images; what was written before a kill is not written again.
+    """Writes images, a block of 256 at a time.
 
     Parameters
     ----------
-    out : a folder.
+    out : a folder that holds nothing else.
     n : images in all.
     shape : (h, w, c).
     """
@@ -48,55 +44,29 @@ class Writer(ABC):
     ) -> None:
         self.out, self.n, self.shape = out, n, tuple(shape)
         self.class_names = tuple(class_names)
-        self.parts = out / _PARTS
+        self.n_written = 0
+        self._open = ExitStack()
 
-    def written(self, number: int) -> NDArray[np.int64] | None:
-        """Give the labels of a block that was written before, or None."""
-        path = self._part(number)
-        if not path.exists():
-            return None
-        # What is damaged is made again.
-        with contextlib.suppress(RunError), reading(path, "delete it"):
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                whole = {name: arrays[name] for name in arrays.files}
-            labels: NDArray[np.int64] = whole["proba"].argmax(axis=1)
-            if whole["proba"].ndim == 2 and "confidence" in whole:
-                return labels
-        return None
+    def __enter__(self) -> Self:
+        return self
 
-    def write(self, number: int, start: int, made: Samples) -> None:
-        """Write a block; its first image is number `start`."""
-        self._keep(
-            number,
-            images=made.images,
-            proba=made.proba,
-            confidence=made.confidence,
-        )
+    def __exit__(self, *error: object) -> None:
+        self._open.close()
 
-    def finish(self) -> list[Path]:
-        """Put the blocks together; returns the files a user wants to know of."""
-        files = self._join(self._blocks())
-        shutil.rmtree(self.parts)
-        return files
+    def write(self, samples: Samples) -> None:
+        """Write the next block."""
+        self._write(samples, self.n_written)
+        self.n_written += len(samples)
 
     # What members write.
 
     @abstractmethod
-    def _join(self, blocks: Iterator[dict[str, NDArray[Any]]]) -> list[Path]:
-        """Make the final files of the blocks, in order."""
+    def _write(self, samples: Samples, start: int) -> None:
+        """Write a block; its first image is number `start`."""
 
-    def _keep(self, number: int, **arrays: NDArray[Any]) -> None:
-        buffer = io.BytesIO()
-        np.savez(buffer, allow_pickle=False, **arrays)
-        write_atomically(self._part(number), buffer.getvalue())
-
-    def _part(self, number: int) -> Path:
-        return self.parts / f"{number:07d}.npz"
-
-    def _blocks(self) -> Iterator[dict[str, NDArray[Any]]]:
-        for path in sorted(self.parts.glob("*.npz")):
-            with np.load(path, allow_pickle=False) as arrays:
-                yield {name: arrays[name] for name in arrays.files}
+    @abstractmethod
+    def finish(self) -> list[str]:
+        """Complete the files; returns the names of those to show to a user."""
 
     def _name(self, proba: NDArray[Any]) -> str:
         return self.class_names[int(proba.argmax())]
@@ -105,127 +75,115 @@ class Writer(ABC):
 class FolderWriter(Writer):
     """PNG files and metadata.csv, the layout of Hugging Face's imagefolder."""
 
-    def write(self, number: int, start: int, made: Samples) -> None:
-        """Write a block; its first image is number `start`."""
-        for offset, png in enumerate(_pngs(made.images)):
-            write_atomically(self.out / self._path(start + offset), png)
-        self._keep(number, proba=made.proba, confidence=made.confidence)
+    _rows: list[list[str]]
 
-    def _join(self, blocks: Iterator[dict[str, NDArray[Any]]]) -> list[Path]:
-        table = io.StringIO()
-        rows = csv.writer(table, lineterminator="\n")
-        rows.writerow(["file_name", "label", "confidence"])
-        number = 0
-        for block in blocks:
-            for proba, sure in zip(block["proba"], block["confidence"], strict=True):
-                told = "" if np.isnan(sure) else f"{sure:.4f}"
-                rows.writerow([self._path(number), to_cell(self._name(proba)), told])
-                number += 1
-        path = self.out / "metadata.csv"
-        write_atomically(path, table.getvalue().encode())
-        return [path, self.out / "images"]
+    def _write(self, samples: Samples, start: int) -> None:
+        if not start:
+            (self.out / "images").mkdir()
+            self._rows = [["file_name", "label", "confidence"]]
+        for number, (png, proba, sure) in enumerate(_with_pngs(samples), start):
+            name = f"images/{number:07d}.png"
+            (self.out / name).write_bytes(png)
+            confidence = "" if np.isnan(sure) else f"{sure:.4f}"
+            self._rows.append([name, to_cell(self._name(proba)), confidence])
 
-    @staticmethod
-    def _path(number: int) -> str:
-        return f"images/{number:07d}.png"
+    def finish(self) -> list[str]:
+        """Write the table."""
+        with (self.out / "metadata.csv").open(
+            "w", newline="", encoding="utf-8"
+        ) as file:
+            csv.writer(file, lineterminator="\n").writerows(self._rows)
+        return ["metadata.csv", "images"]
 
 
 class NpzWriter(Writer):
     """One .npz: images (n, h, w, c) uint8, proba (n, k), confidence (n,)."""
 
-    def _join(self, blocks: Iterator[dict[str, NDArray[Any]]]) -> list[Path]:
-        k = len(self.class_names)
-        arrays: dict[str, tuple[tuple[int, ...], str]] = {
-            "images": ((self.n, *self.shape), "|u1"),
-            "proba": ((self.n, k), "<f4"),
-            "confidence": ((self.n,), "<f4"),
-        }
-        path = self.out / "generated.npz"
-        with (
-            written_whole(path) as partial,
-            zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive,
-        ):
-            for name, (shape, kind) in arrays.items():
-                # A block at a time: memory does not grow with n.
-                with archive.open(_entry(f"{name}.npy"), "w", force_zip64=True) as file:
-                    np.lib.format.write_array_header_1_0(
-                        file,
-                        {"descr": kind, "fortran_order": False, "shape": shape},
-                    )
-                    for block in self._blocks():
-                        file.write(block[name].astype(kind).tobytes())
-        return [path]
+    def _write(self, samples: Samples, start: int) -> None:
+        if not start:
+            path = self.out / "generated.npz"
+            self._archive = self._open.enter_context(zipfile.ZipFile(path, "w"))
+            images = self._begin("images", "|u1", (self.n, *self.shape))
+            self._file = self._open.enter_context(images)
+            self._labels: list[Samples] = []
+        # Memory grows with the labels only.
+        self._file.write(samples.images.tobytes())
+        self._labels.append(replace(samples, images=samples.images[:0]))
+
+    def finish(self) -> list[str]:
+        """Write the labels after the images."""
+        self._file.close()
+        labels = joined(self._labels)
+        for name, rows in (("proba", labels.proba), ("confidence", labels.confidence)):
+            with self._begin(name, "<f4", rows.shape) as file:
+                file.write(rows.astype("<f4").tobytes())
+        return ["generated.npz"]
+
+    def _begin(self, name: str, kind: str, shape: tuple[int, ...]) -> IO[bytes]:
+        entry = zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0))  # always the same
+        file = self._archive.open(entry, "w", force_zip64=True)
+        header = {"descr": kind, "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        return file
 
 
 class ParquetWriter(Writer):
     """One Parquet file: image (PNG bytes and path), label, confidence, p_<class>."""
 
-    def _join(self, blocks: Iterator[dict[str, NDArray[Any]]]) -> list[Path]:
-
-        path = self.out / "generated.parquet"
+    def _write(self, samples: Samples, start: int) -> None:
         kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-        fields = [
-            ("image", kind),
-            ("label", pa.string()),
-            ("confidence", pa.float32()),
-            *((f"p_{name}", pa.float32()) for name in self.class_names),
+        images = [
+            {"bytes": png, "path": f"{number:07d}.png"}
+            for number, png in enumerate(_pngs(samples.images), start)
         ]
-        start = 0
-        with (
-            written_whole(path) as partial,
-            pq.ParquetWriter(partial, pa.schema(fields)) as file,
-        ):
-            for block in blocks:
-                images = [
-                    {"bytes": png, "path": f"{start + i:07d}.png"}
-                    for i, png in enumerate(_pngs(block["images"]))
-                ]
-                columns = [
-                    pa.array(images, kind),
-                    pa.array([self._name(row) for row in block["proba"]]),
-                    pa.array(block["confidence"]),
-                    *(pa.array(column) for column in block["proba"].T),
-                ]
-                file.write_table(pa.table(columns, schema=pa.schema(fields)))
-                start += len(images)
-        return [path]
+        columns = {
+            "image": pa.array(images, kind),
+            "label": pa.array([self._name(row) for row in samples.proba]),
+            "confidence": pa.array(samples.confidence),
+        }
+        for name, column in zip(self.class_names, samples.proba.T, strict=True):
+            columns[f"p_{name}"] = pa.array(column)
+        table = pa.table(columns)
+        if not start:
+            file = pq.ParquetWriter(self.out / "generated.parquet", table.schema)
+            self._file = self._open.enter_context(file)
+        self._file.write_table(table)
+
+    def finish(self) -> list[str]:
+        """Name the file."""
+        return ["generated.parquet"]
 
 
 class WebDatasetWriter(Writer):
     """Tar shards of 2,048 images: .png, .cls (the class's number) and .json."""
 
-    def _join(self, blocks: Iterator[dict[str, NDArray[Any]]]) -> list[Path]:
-        paths: list[Path] = []
-        number = 0
-        for blocks_of_shard in _batches(blocks, _PER_SHARD):
-            buffer = io.BytesIO()
-            with tarfile.open(fileobj=buffer, mode="w") as shard:
-                for block in blocks_of_shard:
-                    for i, png in enumerate(_pngs(block["images"])):
-                        self._add(shard, number, png, block, i)
-                        number += 1
-            paths.append(self.out / f"shard-{len(paths):06d}.tar")
-            write_atomically(paths[-1], buffer.getvalue())
-        return paths
+    def _write(self, samples: Samples, start: int) -> None:
+        shard = start // (_PER_SHARD * BLOCK)
+        path = self.out / f"shard-{shard:06d}.tar"
+        with tarfile.open(path, "a") as file:
+            for number, row in enumerate(_with_pngs(samples), start):
+                self._add(file, number, *row)
+
+    def finish(self) -> list[str]:
+        """Name the shards."""
+        return sorted(path.name for path in self.out.glob("shard-*.tar"))
 
     def _add(
         self,
         shard: tarfile.TarFile,
         number: int,
         png: bytes,
-        block: dict[str, NDArray[Any]],
-        i: int,
+        proba: NDArray[Any],
+        confidence: float,
     ) -> None:
-        proba = block["proba"][i]
-        sure = float(block["confidence"][i])
-        told = {
+        label = {
             "label": self._name(proba),
-            "confidence": None if np.isnan(sure) else round(sure, 4),
+            "confidence": None if np.isnan(confidence) else round(confidence, 4),
         }
         contents = {
             "png": png,
             "cls": str(int(proba.argmax())).encode(),
-            "json": json.dumps(told).encode(),
+            "json": json.dumps(label).encode(),
         }
         for ending, data in contents.items():
             entry = tarfile.TarInfo(f"{number:07d}.{ending}")
@@ -241,9 +199,10 @@ FORMATS: dict[str, type[Writer]] = {
 }
 
 
-def _batches(found: Iterator[Any], size: int) -> Iterator[list[Any]]:
-    while batch := list(itertools.islice(found, size)):
-        yield batch
+def _with_pngs(samples: Samples) -> Iterator[tuple[bytes, NDArray[Any], float]]:
+    """Give each image as a PNG, its posterior and its confidence."""
+    sure = map(float, samples.confidence)
+    return zip(_pngs(samples.images), samples.proba, sure, strict=True)
 
 
 def _pngs(images: NDArray[np.uint8]) -> list[bytes]:
@@ -258,7 +217,3 @@ def _png(pixels: NDArray[np.uint8]) -> bytes:
         buffer, "PNG"
     )
     return buffer.getvalue()
-
-
-def _entry(name: str) -> zipfile.ZipInfo:
-    return zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))  # the same bytes each time

@@ -28,9 +28,9 @@ from lfkit.labeling.engine.blocks import (
     given_up,
     is_per_image,
 )
-from lfkit.labeling.engine.evaluator import Evaluator, cpu_count
 from lfkit.labeling.engine.failures import Failure, Report, first_failure
 from lfkit.labeling.engine.file_reads import WatchedStore, note_named_files, remarks
+from lfkit.labeling.engine.function_evaluator import FunctionEvaluator, cpu_count
 from lfkit.labeling.engine.seed_fitting import Fitter, Watch, is_fixed
 from lfkit.labeling.engine.worker_pool import MOST_KILLS
 from lfkit.labeling.labeling_function import LabelingFunction
@@ -131,7 +131,7 @@ class LFApplier:
         self.seed_block_: str | None = None
         with (
             unchanging(),
-            Evaluator(
+            FunctionEvaluator(
                 self.n_classes,
                 device=self.device or _device_for(self.lfs),
                 n_workers=self._workers(len(source)),
@@ -199,7 +199,7 @@ class LFApplier:
     def _apply(
         self,
         source: ImageSource,
-        evaluator: Evaluator,
+        evaluator: FunctionEvaluator,
         store: WatchedStore,
         progress: Progress | None,
     ) -> Votes:

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from lfkit.data.class_names import (
     counts_from_zero,
     match_names,
-    number,
     plausible_class_numbers,
 )
 from lfkit.data.image_source import ImageSource
+from lfkit.data.label_cells import number
 from lfkit.errors import DeclarationError
 from lfkit.labeling.loading import LoadedLFs
 

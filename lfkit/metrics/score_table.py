@@ -27,7 +27,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Block:
+class ScoreBlock:
     """One score, or those of all classes.
 
     Attributes
@@ -42,7 +42,7 @@ class Block:
     note: str = ""
 
 
-def score_blocks(sets: Mapping[str, Sequence[Score]]) -> list[Block]:
+def score_blocks(sets: Mapping[str, Sequence[Score]]) -> list[ScoreBlock]:
     """Lay out the scores of sets of images, by the sets' names, in their order."""
     cells: dict[str, dict[str, Score]] = {}
     for name, scores in sets.items():
@@ -57,12 +57,12 @@ def score_blocks(sets: Mapping[str, Sequence[Score]]) -> list[Block]:
     return [_block(part_of, rows) for (part_of, _), rows in blocks.items()]
 
 
-def _block(part_of: str, rows: Sequence[Row]) -> Block:
+def _block(part_of: str, rows: Sequence[Row]) -> ScoreBlock:
     if len(rows) <= _MOST_CLASSES:
-        return Block(rows)
+        return ScoreBlock(rows)
     ordered = sorted(rows, key=_badness, reverse=True)
     note = f"{part_of}: {len(rows) - _WORST} more classes, the worst are above"
-    return Block(ordered[:_WORST], ordered[_WORST:], note)
+    return ScoreBlock(ordered[:_WORST], ordered[_WORST:], note)
 
 
 def _badness(row: Row) -> float:

@@ -83,96 +83,81 @@ class Finished:
 
 
 class RefinementPipeline:
-    """One pass through the stages."""
+    """One pass through the stages.
+
+    Parameters
+    ----------
+    features_key : hashes of the features.
+    truth : (n,) classes for scoring, -1 where unknown.
+    started : when the time of `max_minutes` began.
+    """
 
     def __init__(
         self,
         problem: RefinementProblem,
         stages: Sequence[Stage],
         kept: StoredResults,
+        *,
+        features_key: Sequence[str],
+        truth: ArrayLike | None,
         started: float,
         max_minutes: float | None,
     ) -> None:
         self.problem, self.stages, self.kept = problem, stages, kept
         self.started, self.max_minutes = started, max_minutes
+        self._key = _key(problem, features_key)
+        self._wanted = _scored(truth, problem)
+        self._trial = HeldOutSeeds(problem)
+        self._is_judged = problem.has_judges and self._trial.is_possible
+        # What the stages kept so far gave, and the last of it that seeds could judge:
+        # (n, k), of which stage, and (j, k) on held-out seeds.
+        self._known: dict[str, Any] = {"proba": problem.proba}
+        self._judged, self._of = problem.proba, gate.VOTES
+        self._best = problem.proba[problem.judge_rows] if self._is_judged else None
+        self._posteriors = {gate.VOTES: problem.clamped(problem.proba)}
+        self._reports: list[StageReport] = []
+        self._report(gate.VOTES, 0.0, problem.proba, self._best, "")
 
-    def all(self, features_key: Sequence[str], truth: ArrayLike | None) -> Finished:
+    def all(self) -> Finished:
         """Run every stage."""
-        problem = self.problem
-        key = fingerprint(
-            (
-                *(
-                    problem.pixels,
-                    features_key,
-                    problem.proba,
-                    problem.said,
-                    problem.voted,
-                    problem.readable,
-                ),
-                *(
-                    problem.seed_rows,
-                    problem.seed_labels,
-                    problem.judges,
-                    problem.possible,
-                ),
-                *(
-                    problem.random_state,
-                    problem.flip,
-                    problem.unseeded,
-                    problem.unjudged,
-                ),
-                None if problem.prior is None else problem.prior.shares,
-                problem.plan,
-            )
-        )
-        trial = HeldOutSeeds(problem)
-        is_judged = problem.has_judges and trial.is_possible
-        best = problem.proba[problem.judge_rows] if is_judged else None
-        judged, of = problem.proba, gate.VOTES
-        wanted = _scored(truth, problem)
-        known: dict[str, Any] = {"proba": problem.proba}
-        posteriors = {gate.VOTES: problem.clamped(problem.proba)}
-        reports = [self._report(gate.VOTES, 0.0, problem.proba, best, wanted, "")]
         for position, stage in enumerate(self.stages):
-            why_not = stage.why_not(problem, known)
+            why_not = stage.why_not(self.problem, self._known)
             if why_not is not None:
                 note = f"skipped: {why_not}"
-                reports.append(
-                    self._report(stage.name, 0.0, known["proba"], None, wanted, note)
-                )
+                self._report(stage.name, 0.0, self._known["proba"], None, note)
                 continue
             self.kept.say(f"refining: {stage.name}", position, len(self.stages))
-            key = fingerprint((key, stage.name, type(stage)))
-            if not stage.cheap:
-                key = fingerprint((key, self.max_minutes))
-            found = self._run(stage, known, key)
-            seconds = float(found.pop("seconds"))
-            proba = found.get("network_proba", found["proba"])
-            now = self._held_out(trial, stage, key) if is_judged else None
-            lost = best is not None and self._lost(stage, proba, now, best)
-            note = "reverted: clearly worse on the seeds" if lost else ""
-            reports.append(self._report(stage.name, seconds, proba, now, wanted, note))
-            posteriors[stage.name] = problem.clamped(proba)
-            key = fingerprint((key, lost))
-            if lost:
-                continue
-            known |= found
-            if now is not None:
-                trial.keep(stage)
-                best, judged, of = now, known["proba"], stage.name
-        held_out = None
-        if best is not None:
-            known["proba"], held_out = self._calibrated(known, judged, best, of)
-        known["proba"] = problem.among_possible(known["proba"])
+            self._try(stage)
+        known, held_out = self._known, None
+        if self._best is not None:
+            known["proba"], held_out = self._calibrated(self._best)
+        known["proba"] = self.problem.among_possible(known["proba"])
         self.kept.say("refining", len(self.stages), len(self.stages))
-        return Finished(known, posteriors, reports, held_out)
+        return Finished(known, self._posteriors, self._reports, held_out)
+
+    def _try(self, stage: Stage) -> None:
+        """Run a stage, and keep what it gives unless the seeds come out worse."""
+        key = fingerprint((self._key, stage.name, type(stage)))
+        if not stage.cheap:
+            key = fingerprint((key, self.max_minutes))
+        found = self._run(stage, key)
+        seconds = float(found.pop("seconds"))
+        proba = found.get("network_proba", found["proba"])
+        now = self._held_out(stage, key) if self._is_judged else None
+        lost = self._best is not None and self._lost(stage, proba, now, self._best)
+        note = "reverted: clearly worse on the seeds" if lost else ""
+        self._report(stage.name, seconds, proba, now, note)
+        self._posteriors[stage.name] = self.problem.clamped(proba)
+        self._key = fingerprint((key, lost))
+        if lost:
+            return
+        self._known |= found
+        if now is not None:
+            self._trial.keep(stage)
+            self._best, self._judged, self._of = now, found["proba"], stage.name
 
     def _calibrated(
-        self,
-        known: Mapping[str, Any],
-        judged: NDArray[np.float64],
-        on_seeds: NDArray[np.float64],
-        of: str,
+        self, on_seeds: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], HeldOut]:
         """Make posteriors as sure as they are right on the seeds, and give these.
 
@@ -181,31 +166,27 @@ class RefinementPipeline:
 
         Parameters
         ----------
-        judged : (n, k) the last posteriors that held-out seeds could judge.
-        on_seeds : (j, k) those of the seeds, held out.
-        of : the stage that made them.
+        on_seeds : (j, k) the last posteriors that seeds could judge, held out.
         """
-        problem = self.problem
+        problem, last = self.problem, self._known["proba"]
         proba, held_out = calibrate(
-            judged,
+            self._judged,
             on_seeds,
             rows=problem.judge_rows,
             labels=problem.judge_labels,
-            of=of,
+            of=self._of,
             random_state=problem.random_state,
         )
-        if of == gate.VOTES:
-            proba = judged
-        elif np.array_equal(known["proba"], judged):
+        if self._of == gate.VOTES:
+            proba = self._judged
+        elif np.array_equal(last, self._judged):
             return proba, held_out
         confidence = float(proba.max(axis=1).mean())
-        return as_sure_as(known["proba"], confidence), replace(
+        return as_sure_as(last, confidence), replace(
             held_out, is_calibrated=False, temperature=None
         )
 
-    def _run(
-        self, stage: Stage, known: Mapping[str, Any], key: str
-    ) -> dict[str, NDArray[Any]]:
+    def _run(self, stage: Stage, key: str) -> dict[str, NDArray[Any]]:
         store = self.kept.store
         tools = StageContext(
             remember=lambda name, compute: self.kept.get(key, name, compute),
@@ -216,7 +197,7 @@ class RefinementPipeline:
 
         def compute() -> dict[str, NDArray[Any]]:
             began = time.perf_counter()
-            found = stage.run(self.problem, known, tools)
+            found = stage.run(self.problem, self._known, tools)
             return {**found, "seconds": np.asarray(time.perf_counter() - began)}
 
         return self.kept.get(key, "stage", compute)
@@ -241,16 +222,14 @@ class RefinementPipeline:
         assert self.max_minutes is not None
         return 60 * self.max_minutes - (time.perf_counter() - self.started)
 
-    def _held_out(
-        self, trial: HeldOutSeeds, stage: Stage, key: str
-    ) -> NDArray[np.float64] | None:
+    def _held_out(self, stage: Stage, key: str) -> NDArray[np.float64] | None:
         """Give the judging seeds' posteriors after a stage; None: it takes too long."""
         if not stage.cheap:
             return None
         return self.kept.get(
             fingerprint((key, HeldOutSeeds)),
             "gate",
-            lambda: {"proba": trial.after(stage)},
+            lambda: {"proba": self._trial.after(stage)},
         )["proba"]
 
     def _report(
@@ -259,10 +238,10 @@ class RefinementPipeline:
         seconds: float,
         proba: NDArray[np.float64],
         on_seeds: NDArray[np.float64] | None,
-        wanted: NDArray[np.int64],
         note: str,
-    ) -> StageReport:
-        problem = self.problem
+    ) -> None:
+        """Add a row to the reports."""
+        problem, wanted = self.problem, self._wanted
         held_out = gain = None
         if on_seeds is not None:
             before = float(
@@ -276,16 +255,23 @@ class RefinementPipeline:
         scored = wanted >= 0
         accuracy = float((labels == wanted)[scored].mean()) if scored.any() else None
         same = proba.argmax(axis=1) == problem.proba.argmax(axis=1)
-        return StageReport(
-            name,
-            seconds,
-            held_out,
-            gain,
-            accuracy,
-            float(same.mean()),
-            float(proba.max(axis=1).mean()),
-            note,
+        sure = float(proba.max(axis=1).mean())
+        agreement = float(same.mean())
+        self._reports.append(
+            StageReport(name, seconds, held_out, gain, accuracy, agreement, sure, note)
         )
+
+
+def _key(problem: RefinementProblem, features_key: Sequence[str]) -> str:
+    """Hash all that the stages depend on."""
+    seen = (
+        *(problem.pixels, features_key, problem.proba, problem.said, problem.voted),
+        *(problem.readable, problem.seed_rows, problem.seed_labels, problem.judges),
+        *(problem.possible, problem.random_state, problem.flip, problem.unseeded),
+        problem.unjudged,
+    )
+    prior = None if problem.prior is None else problem.prior.shares
+    return fingerprint((*seen, prior, problem.plan))
 
 
 def _scored(truth: ArrayLike | None, problem: RefinementProblem) -> NDArray[np.int64]:

@@ -143,9 +143,16 @@ def refine(
         name: type(given) if hasattr(given, "from_pixels") else None
         for name, given in feature_sets.items()
     }
-    run = RefinementPipeline(problem, chosen, kept, started, max_minutes)
-    done = run.all([given.key for given in feature_sets.values()], truth)
-    return _refined(problem, done, unrefined, compactors, makers)
+    pipeline = RefinementPipeline(
+        problem,
+        chosen,
+        kept,
+        features_key=[given.key for given in feature_sets.values()],
+        truth=truth,
+        started=started,
+        max_minutes=max_minutes,
+    )
+    return _refined(problem, pipeline.all(), unrefined, compactors, makers)
 
 
 def _plan_for(feature_sets: Mapping[str, FeatureSet]) -> TrainingPlan:

@@ -66,33 +66,15 @@ class ImageModel:
             )
         n = len(pixels)
         experts, powers = [], []
-        for number, (name, compactor) in enumerate(self.compactors.items()):
-            maker, feature_set = self.makers[name], (features or {}).get(name)
+        for number, name in enumerate(self.compactors):
             if f"lda{number}_weights" not in self.found:
                 continue
+            feature_set, maker = (features or {}).get(name), self.makers[name]
             if feature_set is None and maker is not None and n:
                 feature_set = maker(pixels)
-            if feature_set is None:
-                continue
-            if (
-                sum(feature_set.widths) != len(compactor.center)
-                or len(feature_set) != n
-            ):
-                raise InputError(
-                    f"{name!r} of new images are {len(feature_set)} rows of "
-                    f"{sum(feature_set.widths)} numbers; expected {n} rows of "
-                    f"{len(compactor.center)}, as fitted."
-                )
-            lda = Discriminant(
-                self.found[f"lda{number}_weights"],
-                self.found[f"lda{number}_bias"],
-                self.found[f"lda{number}_unknown"],
-            )
-            scores = np.zeros((n, self.n_classes))
-            for rows, values in feature_set.chunks():
-                scores[rows] = lda(compactor(values))
-            experts.append(scores)
-            powers.append(float(self.found[f"lda{number}_power"]))
+            if feature_set is not None:
+                experts.append(self._lda_scores(number, name, feature_set, n))
+                powers.append(float(self.found[f"lda{number}_power"]))
         if votes_proba is not None:
             prior = logs(self.found.get("vote_prior", np.full(self.n_classes, 1.0)))
             experts.append(logs(votes_proba) - prior)
@@ -109,6 +91,27 @@ class ImageModel:
         if before is None:
             before = np.tile(self.found["shares"], (n, 1))
         return np.where(readable[:, None], before, self.found["shares"])
+
+    def _lda_scores(
+        self, number: int, name: str, features: FeatureSet, n: int
+    ) -> NDArray[np.float64]:
+        """Score new images by what LDA has learned of one feature set, (n, k)."""
+        compactor = self.compactors[name]
+        if sum(features.widths) != len(compactor.center) or len(features) != n:
+            raise InputError(
+                f"{name!r} of new images are {len(features)} rows of "
+                f"{sum(features.widths)} numbers; expected {n} rows of "
+                f"{len(compactor.center)}, as fitted."
+            )
+        lda = Discriminant(
+            self.found[f"lda{number}_weights"],
+            self.found[f"lda{number}_bias"],
+            self.found[f"lda{number}_unknown"],
+        )
+        scores = np.zeros((n, self.n_classes))
+        for rows, values in features.chunks():
+            scores[rows] = lda(compactor(values))
+        return scores
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ from lfkit.runs.store import write_atomically
 
 
 def write_report(
-    material: ReportData,
+    data: ReportData,
     path: Path,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> list[str]:
@@ -30,14 +30,14 @@ def write_report(
         if progress is not None:
             progress("drawing the report", place, len(SECTIONS))
         section = kind()
-        content = section.content(material)
+        content = section.content(data)
         if content is None:
             continue
         body = templates.from_string(section.template).render(content)
         shown.append({"name": section.name, "title": section.title, "body": body})
     if progress is not None:
         progress("drawing the report", len(SECTIONS), len(SECTIONS))
-    run = material.run
+    run = data.run
     page = templates.get_template("page.html").render(
         title=f"{run.folder.resolve().name}: {run.config.options.data}",
         sections=shown,

@@ -1,57 +1,84 @@
-"""What `lfkit active` was asked for."""
+"""Options of `lfkit active`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from lfkit.commands.active.query_strategies import QUERIES
+from lfkit.commands.options import GivenLFs, RunFolder, TrustCode
+from lfkit.commands.train_options import training_settings
 from lfkit.errors import InputError
+from lfkit.runs.options import Option
 
 ORACLES = ("data", "csv", "label-studio")
 
 
 @dataclass(frozen=True)
 class ActiveOptions:
-    """What `lfkit active` was asked for.
+    """Options of `lfkit active`: of the command line and of Python.
 
-    Attributes
-    ----------
-    name : of the generator.
-    budget : labels to ask for, in all.
-    per_round : labels to ask for before the next training; None: a quarter of them.
-    query : a name of QUERIES.
-    oracle : who answers: "data", "csv" or "label-studio".
-    quota : no predicted class gives more than its share of a round.
-    answers : what was exported from Label Studio.
-    settings : of the generator and its plan, by name.
-    restart : begin anew; answers of people are kept under another name.
-    lfs : where the run's functions are taken from; empty: where it says itself.
-    trust_code : run what the run names, whoever wrote it.
+    Raises
+    ------
+    InputError : a value is out of range, or two exclude each other.
     """
 
-    name: str
-    budget: int
-    per_round: int | None = None
-    query: str = "uncertainty"
-    oracle: str = "data"
-    quota: bool = True
-    answers: Path | None = None
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    restart: bool = False
-    lfs: tuple[str, ...] = ()
-    trust_code: bool = False
+    run: RunFolder
+    budget: Annotated[int, Option("Labels to ask for, in all.", metavar="N")]
+    generator: Annotated[
+        str,
+        Option("The generator (lfkit list generators).", name="--with", metavar="NAME"),
+    ] = "acgan"
+    query: Annotated[
+        str,
+        Option(
+            "Which images: the most confident ones (most-confidence, large-margin, "
+            "least-entropy: three measures), uncertainty (the least confident), or "
+            "random.",
+            metavar="RULE",
+        ),
+    ] = "uncertainty"
+    per_round: Annotated[
+        int | None,
+        Option(
+            "Labels asked for before it is trained again; by default a quarter.",
+            metavar="K",
+        ),
+    ] = None
+    quota: Annotated[
+        bool,
+        Option(
+            "Every predicted class gives at most its even share of a round, while "
+            "others have images left."
+        ),
+    ] = True
+    oracle: Annotated[
+        str,
+        Option(
+            "Who answers: data (a simulation, by the data's own labels), csv (you fill "
+            "in a table) or label-studio (tasks to import).",
+            metavar="WHO",
+        ),
+    ] = "data"
+    answers: Annotated[
+        Path | None, Option("A JSON export of Label Studio.", metavar="FILE")
+    ] = None
+    steps: Annotated[
+        int | None, Option("Updates of the networks, each round.", metavar="N")
+    ] = None
+    settings: Annotated[
+        tuple[str, ...],
+        Option("A setting. May be repeated.", name="--set", metavar="KEY=VALUE"),
+    ] = ()
+    seed: Annotated[int, Option("For every random choice.")] = 0
+    restart: Annotated[
+        bool, Option("Start anew; people's answers are kept under another name.")
+    ] = False
+    lfs: GivenLFs = ()
+    trust_code: TrustCode = False
 
-    def sizes(self) -> list[int]:
-        """Count the images of each round."""
-        each = self.per_round or -(-self.budget // 4)
-        whole, rest = divmod(self.budget, each)
-        return [each] * whole + [rest] * (rest > 0)
-
-    def check(self) -> None:
-        """Refuse what makes no sense, before anything is begun."""
+    def __post_init__(self) -> None:
         if self.budget < 1:
             raise InputError(f"--budget is {self.budget}; give 1 or more.")
         if self.per_round is not None and not 1 <= self.per_round <= self.budget:
@@ -73,3 +100,14 @@ class ActiveOptions:
             )
         if self.answers is not None and not self.answers.is_file():
             raise InputError(f"there is no file {self.answers} with answers.")
+
+    @property
+    def round_sizes(self) -> list[int]:
+        """The number of images of each round."""
+        each = self.per_round or -(-self.budget // 4)
+        whole, rest = divmod(self.budget, each)
+        return [each] * whole + [rest] * (rest > 0)
+
+    def generator_settings(self) -> dict[str, Any]:
+        """Read the settings of the generator."""
+        return training_settings(None, self.settings, self.steps, self.seed)

@@ -9,8 +9,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lfkit.commands.active import annotation_files as files
-from lfkit.commands.active.annotation_files import Questions
+from lfkit.commands.active.annotations import (
+    SHEET,
+    TASKS,
+    Questions,
+    checked,
+    read_sheet,
+    write_sheet,
+)
+from lfkit.commands.active.label_studio import read_export, write_tasks
 from lfkit.commands.active.options import ActiveOptions
 from lfkit.data.image_source import ImageSource
 
@@ -50,7 +57,7 @@ class QueryBatch:
 
 
 def collect_answers(
-    inquiry: ActiveOptions,
+    options: ActiveOptions,
     folder: Path,
     images: QueryBatch,
     class_names: Sequence[str],
@@ -69,29 +76,34 @@ def collect_answers(
     DataError : an answer is no class, or of an image that was not asked about.
     """
     questions, n = images.questions, len(images.rows)
-    if inquiry.oracle == "csv":
-        path = sheet = folder / files.SHEET
+    if options.oracle == "csv":
+        path = sheet = folder / SHEET
         if not sheet.exists():
-            files.write_sheet(sheet, questions, images.source, images.rows)
-        said = files.read_sheet(sheet)
+            write_sheet(sheet, questions, images.source, images.rows)
+        said = read_sheet(sheet)
         what = (
             f"Fill in the column label of {sheet} ({n} images, classes "
             f"{', '.join(class_names)}), and give the same command again."
         )
     else:
-        sheet, given = folder / files.TASKS, inquiry.answers
+        sheet, given = folder / TASKS, options.answers
         if not sheet.exists():
-            files.write_tasks(
-                sheet, questions, images.source, images.rows, class_names, inquiry.name
+            write_tasks(
+                sheet,
+                questions,
+                images.source,
+                images.rows,
+                class_names,
+                options.generator,
             )
         path = given or sheet
-        said = [] if given is None else files.read_export(given)
+        said = [] if given is None else read_export(given)
         what = (
             f"Import {sheet} ({n} images) into a Label Studio project with the "
             f"interface {folder / 'labeling_config.xml'}, label them, export as JSON, "
             "and give the same command with --answers FILE."
         )
-    found = files.checked(
+    found = checked(
         said,
         path,
         asked=questions.ids,
@@ -102,7 +114,7 @@ def collect_answers(
     )
     n_missing = n - len(found)
     if n_missing:
-        if inquiry.answers is not None and not found:
+        if options.answers is not None and not found:
             what = f"{path} has no answers to round {images.number}. " + what
         if found:
             what = (

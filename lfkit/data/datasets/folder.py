@@ -10,17 +10,12 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from lfkit.data.class_names import (
-    discover,
-    means_nothing,
-    number_names,
-    read_cells,
-    spelling,
-)
+from lfkit.data.class_names import discover, number_names
 from lfkit.data.datasets.decoding import EXTENSIONS, format_of
 from lfkit.data.datasets.folder_layout import find_layout
 from lfkit.data.datasets.image_files import Files
 from lfkit.data.datasets.metadata_files import NAMES, Metadata, read_metadata
+from lfkit.data.label_cells import means_nothing, read_cells, spelling
 from lfkit.errors import DataError
 
 _RUN_FILES = {b"run.json", b"blocks.npz", b".lock"}

@@ -13,8 +13,9 @@ import pyarrow.compute as pc
 import pyarrow.json as arrow_json
 from numpy.typing import NDArray
 
-from lfkit.data.class_names import discover, read_cells
+from lfkit.data.class_names import discover
 from lfkit.data.datasets.image_files import Files
+from lfkit.data.label_cells import read_cells
 from lfkit.data.tables import column_names, read_table
 from lfkit.errors import DataError
 

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from lfkit.data.class_names import number, read_cells
 from lfkit.data.datasets.manifest import Listing, read_listing, slashes
+from lfkit.data.label_cells import number, read_cells
 from lfkit.errors import DataError
 
 NAMES = (b"metadata.csv", b"metadata.jsonl", b"metadata.parquet")

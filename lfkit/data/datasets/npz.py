@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfkit.data.arrays import check_unpacked, read_header, read_member
-from lfkit.data.class_names import checked_names, discover, match, read_cells
+from lfkit.data.class_names import checked_names, discover, match
 from lfkit.data.datasets.array_source import Arrays, check_dtype
 from lfkit.data.datasets.disk_cache import chunks, damage_named, map_bytes, spill
+from lfkit.data.label_cells import read_cells
 from lfkit.errors import DataError
 
 _IMAGES = ("images", "x", "X", "x_train", "arr_0")

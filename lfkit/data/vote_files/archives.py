@@ -17,9 +17,9 @@ from lfkit.data.class_names import (
     checked_names,
     counts_from_zero,
     plausible_class_numbers,
-    read_cells,
 )
 from lfkit.data.files import written_whole
+from lfkit.data.label_cells import read_cells
 from lfkit.data.sparse_votes import dense_votes, sparse_cells
 from lfkit.data.vote_files.vote_file import (
     VoteFile,

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfkit.data.cells import to_cells
-from lfkit.data.class_names import Reading, discover, match, read_cells
+from lfkit.data.class_names import Reading, discover, match
 from lfkit.data.files import written_whole
+from lfkit.data.label_cells import read_cells
 from lfkit.data.tables import column_names, read_table
 from lfkit.data.vote_files.vote_file import VoteFile
 from lfkit.data.votes import ABSTAIN, Votes

@@ -10,15 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lfkit.data.class_names import (
-    Cells,
-    Reading,
-    discover,
-    match,
-    means_nothing,
-    number,
-    unified,
-)
+from lfkit.data.class_names import Reading, discover, match
+from lfkit.data.label_cells import Cells, means_nothing, number, unified
 from lfkit.data.votes import Votes
 from lfkit.errors import VotesError
 

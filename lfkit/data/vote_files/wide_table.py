@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfkit.data.cells import table_to_cells
-from lfkit.data.class_names import joined, read_cells
 from lfkit.data.files import written_whole
+from lfkit.data.label_cells import joined, read_cells
 from lfkit.data.tables import index_columns, names_rows, read_table, texts
 from lfkit.data.vote_files.vote_file import VoteFile, numbered
 from lfkit.errors import VotesError

@@ -13,14 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from lfkit.data.class_names import (
-    Cells,
-    checked_names,
-    counts_from_zero,
-    number,
-    read_cells,
-)
+from lfkit.data.class_names import checked_names, counts_from_zero
 from lfkit.data.files import written_whole
+from lfkit.data.label_cells import Cells, number, read_cells
 from lfkit.data.vote_files.vote_file import VoteFile, default_names, numbered
 from lfkit.data.votes import ABSTAIN
 from lfkit.errors import DataError, VotesError

@@ -14,7 +14,7 @@ from lfkit.nn.layers import drawn_linear
 from lfkit.nn.spectral_norm import spectral
 
 
-class Judged(NamedTuple):
+class DiscriminatorScores(NamedTuple):
     """What a discriminator says.
 
     Attributes
@@ -90,7 +90,7 @@ class Discriminator(nn.Module):
 
     def forward(
         self, images: torch.Tensor, labels: torch.Tensor | None = None
-    ) -> Judged:
+    ) -> DiscriminatorScores:
         """Judge images and pairs.
 
         Parameters
@@ -101,17 +101,17 @@ class Discriminator(nn.Module):
         seen, pixels = self.body.look(images)
         alone = self.alone(seen)[:, 0] if pixels is None else pixels
         if self.join in ("classifier", "multi-hinge"):
-            return Judged(alone, self.named(seen), seen)
+            return DiscriminatorScores(alone, self.named(seen), seen)
         whole = alone if pixels is None else alone.mean(dim=(1, 2))
         if labels is None or self.join == "none":
-            return Judged(alone, whole, seen)
+            return DiscriminatorScores(alone, whole, seen)
         labels = labels.to(seen.dtype)
         if self.join == "projection":
             pairs = whole + (seen * self.classes(labels)).sum(dim=1)
-            return Judged(alone, pairs, seen)
+            return DiscriminatorScores(alone, pairs, seen)
         pair = self.together(torch.cat([seen, self.of_label(labels)], dim=1))[:, 0]
         pairs = torch.where(labels.abs().sum(dim=1) > 0, pair, whole)
-        return Judged(alone, pairs, seen)
+        return DiscriminatorScores(alone, pairs, seen)
 
     def score(self, images: torch.Tensor) -> torch.Tensor:
         """Judge images alone, (n,)."""

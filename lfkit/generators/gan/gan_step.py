@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from lfkit.generators.gan.batches import MadeBatch, RealBatch, StepHooks
 from lfkit.generators.gan.config import GanConfig
 from lfkit.generators.gan.diffaugment import diffaugment
-from lfkit.generators.gan.discriminator import Discriminator, Judged
+from lfkit.generators.gan.discriminator import Discriminator, DiscriminatorScores
 from lfkit.generators.gan.generator_network import (
     GeneratorNetwork,
     autocast,
@@ -264,7 +264,7 @@ class PairGan:
         if plan.augment:
             images = diffaugment(images, plan.augment, now.generator)
         with autocast(self.device):
-            told: Judged = self.judge(images, made.shown)
+            told: DiscriminatorScores = self.judge(images, made.shown)
         loss = g_loss(told.alone.float(), plan.loss)
         if paired:
             assert made.shown is not None

@@ -29,7 +29,7 @@ from lfkit.features.user_code.sealed_inputs import (
     is_own,
     sealed_values,
 )
-from lfkit.labeling.engine.evaluator import cpu_count
+from lfkit.labeling.engine.function_evaluator import cpu_count
 from lfkit.labeling.engine.worker import Step, run_step
 from lfkit.labeling.labeling_function import LabelingFunction
 from lfkit.labeling.vote_checks import checked_answer

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from lfkit.data.image_source import ImageSource
 from lfkit.features.feature import Feature, ancestors, image
-from lfkit.labeling.engine.evaluator import Evaluated, Evaluator, result_key
 from lfkit.labeling.engine.failures import (
     GAVE_UP,
     KILLED,
@@ -23,6 +22,11 @@ from lfkit.labeling.engine.failures import (
     unpack,
 )
 from lfkit.labeling.engine.file_reads import WatchedStore, names_behind
+from lfkit.labeling.engine.function_evaluator import (
+    FunctionEvaluator,
+    FunctionResults,
+    result_key,
+)
 from lfkit.labeling.engine.worker_pool import MOST_KILLS
 from lfkit.labeling.labeling_function import LabelingFunction
 from lfkit.runs.store import Block, join_blocks
@@ -83,7 +87,7 @@ class BlockRunner:
     def __init__(
         self,
         source: ImageSource,
-        evaluator: Evaluator,
+        evaluator: FunctionEvaluator,
         store: WatchedStore,
         lfs: Sequence[LabelingFunction],
         blocks: Sequence[Block],
@@ -286,7 +290,7 @@ class BlockRunner:
         block: Block,
         features: Sequence[Feature],
         lfs: Sequence[LabelingFunction],
-        done: Evaluated,
+        done: FunctionResults,
     ) -> None:
         """Store what a block gave; a feature's faults first, then its values."""
         store = self._store

@@ -12,8 +12,12 @@ from lfkit.data.image_source import ImageSource
 from lfkit.data.image_tensors import to_unit_range
 from lfkit.errors import DataError, DeclarationError
 from lfkit.features.feature import Feature, ancestors, finite_rows, image
-from lfkit.labeling.engine.evaluator import Evaluated, Evaluator, result_key
 from lfkit.labeling.engine.file_reads import WatchedStore
+from lfkit.labeling.engine.function_evaluator import (
+    FunctionEvaluator,
+    FunctionResults,
+    result_key,
+)
 
 
 class FeatureValues:
@@ -34,7 +38,7 @@ class FeatureValues:
     def __init__(
         self,
         source: ImageSource,
-        evaluator: Evaluator,
+        evaluator: FunctionEvaluator,
         rows: NDArray[np.int64],
         what: str,
         *,
@@ -144,7 +148,7 @@ def _as_input(node: Feature, values: Any) -> Any:
     return torch.from_numpy(values)
 
 
-def _why_on_all(node: Feature, done: Evaluated, what: str) -> str | None:
+def _why_on_all(node: Feature, done: FunctionResults, what: str) -> str | None:
     """Explain why a feature failed on every one of some images; None if it did not."""
     if finite_rows(done.raw[node]).any():
         return None

@@ -23,9 +23,9 @@ from lfkit.errors import DataError, StorageError
 from lfkit.features.feature import Feature, ancestors, image
 from lfkit.features.user_code.calling import Calling, call_apart, text_of, traceback_of
 from lfkit.features.user_code.sealed_inputs import is_own
-from lfkit.labeling.engine.evaluator import Evaluator, result_key
 from lfkit.labeling.engine.feature_values import FeatureValues, require_lasting
 from lfkit.labeling.engine.file_reads import WatchedStore, names_behind
+from lfkit.labeling.engine.function_evaluator import FunctionEvaluator, result_key
 from lfkit.labeling.engine.unlabeled_sample import draw_unlabeled
 from lfkit.labeling.labeling_function import LabelingFunction
 from lfkit.labeling.thresholds.threshold import Threshold
@@ -74,7 +74,7 @@ class Fitter:
         self,
         source: ImageSource,
         seeds: Seeds,
-        evaluator: Evaluator,
+        evaluator: FunctionEvaluator,
         store: WatchedStore,
         *,
         n_classes: int,

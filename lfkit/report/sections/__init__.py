@@ -7,7 +7,7 @@ from lfkit.report.sections.functions import Functions
 from lfkit.report.sections.generators import Generators
 from lfkit.report.sections.human import HumanTest
 from lfkit.report.sections.label_models import LabelModels
-from lfkit.report.sections.labels import LabelsShown
+from lfkit.report.sections.labels import LabelExamples
 from lfkit.report.sections.overview import Overview
 from lfkit.report.sections.refinement import RefinementStages
 from lfkit.report.sections.scores import Scores
@@ -18,7 +18,7 @@ from lfkit.report.sections.trust import Trust
 SECTIONS: tuple[type[Section], ...] = (
     Overview,
     Data,
-    LabelsShown,
+    LabelExamples,
     Errors,
     Confidence,
     RefinementStages,

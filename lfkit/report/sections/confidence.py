@@ -35,9 +35,9 @@ class Confidence(Section):
 </div>
 """  # noqa: E501
 
-    def content(self, material: ReportData) -> dict[str, Any] | None:
+    def content(self, data: ReportData) -> dict[str, Any] | None:
         """Give the plot, ECE and Brier score, and a table of thresholds."""
-        labels, truth = material.run.labels, material.reference
+        labels, truth = data.run.labels, data.reference
         rows = np.flatnonzero((truth >= 0) & (labels.labels >= 0))
         found = measure(labels.proba[rows], truth[rows])
         if found is None:

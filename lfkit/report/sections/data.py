@@ -35,39 +35,38 @@ Drawn at random from each label{% if left_out %}; {{ left_out }} more classes ar
 </div>
 """  # noqa: E501
 
-    def content(self, material: ReportData) -> dict[str, Any] | None:
+    def content(self, data: ReportData) -> dict[str, Any] | None:
         """Give a row per class."""
-        labels = material.run.labels.labels
+        labels = data.run.labels.labels
         rng = np.random.default_rng(0)
         drawn = []
-        for label in range(min(len(material.class_names), _MOST_CLASSES)):
+        for label in range(min(len(data.class_names), _MOST_CLASSES)):
             rows = np.flatnonzero(labels == label)
             drawn.append(rng.permutation(rows)[:_PER_CLASS])
-        material.album.read(np.concatenate(drawn))
+        data.album.read(np.concatenate(drawn))
         n = max(1, len(labels))
-        counts = np.bincount(labels[labels >= 0], minlength=len(material.class_names))
-        truth = material.reference
-        known = np.bincount(truth[truth >= 0], minlength=len(material.class_names))
+        counts = np.bincount(labels[labels >= 0], minlength=len(data.class_names))
+        truth = data.reference
+        known = np.bincount(truth[truth >= 0], minlength=len(data.class_names))
         rows_shown = [
             {
-                "name": material.class_names[label],
+                "name": data.class_names[label],
                 "count": int(counts[label]),
                 "share": counts[label] / n,
                 "bar": counts[label] / max(1, counts.max()),
                 "true_share": known[label] / known.sum() if known.sum() else None,
                 "tiles": [
-                    material.tile(row, int(labels[row]))
-                    for row in drawn[label].tolist()
+                    data.tile(row, int(labels[row])) for row in drawn[label].tolist()
                 ],
             }
             for label in range(len(drawn))
         ]
-        h, w, c = material.run.config.shape
+        h, w, c = data.run.config.shape
         return {
             "rows": rows_shown,
             "without": int((labels < 0).sum()),
-            "unreadable": material.run.stored.unreadable,
-            "left_out": len(material.class_names) - len(drawn),
+            "unreadable": data.run.stored.unreadable,
+            "left_out": len(data.class_names) - len(drawn),
             "shape": f"{h} x {w}, {'color' if c == 3 else 'gray'}",
-            "data": material.run.config.options.data,
+            "data": data.run.config.options.data,
         }

@@ -49,12 +49,12 @@ class Errors(Section):
 </div>
 """  # noqa: E501
 
-    def content(self, material: ReportData) -> dict[str, Any] | None:
+    def content(self, data: ReportData) -> dict[str, Any] | None:
         """Give the matrix in shares of the true class."""
-        k = len(material.class_names)
-        if not material.has_truth or k > _MOST_CLASSES:
+        k = len(data.class_names)
+        if not data.has_truth or k > _MOST_CLASSES:
             return None
-        labels, truth = material.run.labels, material.reference
+        labels, truth = data.run.labels, data.reference
         known = truth >= 0
         counts = np.zeros((k, k + 1), np.int64)  # the last column: no label
         np.add.at(counts, (truth[known], labels.labels[known]), 1)
@@ -73,20 +73,20 @@ class Errors(Section):
             rows = buckets[real, said]
             sure = labels.proba[rows].max(axis=1)
             rows = rows[np.argsort(-sure, kind="stable")][:_PER_CONFUSION]
-            material.album.read(rows)
+            data.album.read(rows)
             examples.append(
                 {
-                    "true": material.class_names[real],
-                    "said": material.class_names[said],
+                    "true": data.class_names[real],
+                    "said": data.class_names[said],
                     "count": -count,
                     "tiles": [
-                        material.tile(row, said, f"{labels.proba[row].max():.0%}")
+                        data.tile(row, said, f"{labels.proba[row].max():.0%}")
                         for row in rows.tolist()
                     ],
                 }
             )
         return {
-            "names": material.class_names,
+            "names": data.class_names,
             "counts": counts.tolist(),
             "shares": shares.tolist(),
             "has_unlabeled": bool(counts[:, -1].any()),

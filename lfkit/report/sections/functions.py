@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfkit.data.votes import ABSTAIN
+from lfkit.report.examples import vote_examples
 from lfkit.report.sections.section import ReportData, Section
 
 _PER_SIDE = 8
@@ -45,65 +46,46 @@ class Functions(Section):
 </div>
 """  # noqa: E501
 
-    def content(self, material: ReportData) -> dict[str, Any] | None:
+    def content(self, data: ReportData) -> dict[str, Any] | None:
         """Give figures and images; right and wrong ones apart where that is known."""
-        table, lfs = material.summary.functions, material.run.config.lfs
+        table, lfs = data.summary.functions, data.run.config.lfs
         if not table:
             return None
-        votes = material.run.votes
+        votes = data.run.votes
         docs = {lf.name: lf.doc for lf in lfs}
-        key = "accuracy" if material.has_truth else "seed_accuracy"
-        shown = []
-        for j, row in enumerate(table[:_MOST_FUNCTIONS]):
-            hard = votes.hard[:, j]
-            good, bad = self._examples(material, hard, j)
-            shown.append((row, good, bad))
-            material.album.read(np.concatenate([good, bad]))
-        functions = []
-        for j, (row, good, bad) in enumerate(shown):
-            hard = votes.hard[:, j]
-            functions.append(
-                {
-                    **asdict(row),
-                    "doc": docs.get(row.name, ""),
-                    "score": getattr(row, key),
-                    "named": [material.class_names[c] for c in row.classes],
-                    "good": [material.tile(r, int(hard[r])) for r in good.tolist()],
-                    "bad": [material.tile(r, int(hard[r])) for r in bad.tolist()],
-                }
-            )
+        key = "accuracy" if data.has_truth else "seed_accuracy"
+        shown = table[:_MOST_FUNCTIONS]
+        examples = [_examples(data, j) for j in range(len(shown))]
+        data.album.read(np.concatenate([rows for pair in examples for rows in pair]))
+
+        def tiles(rows: NDArray[np.int64], j: int) -> list[dict[str, str]]:
+            return [data.tile(r, int(votes.hard[r, j])) for r in rows.tolist()]
+
+        functions = [
+            {
+                **asdict(row),
+                "doc": docs.get(row.name, ""),
+                "score": getattr(row, key),
+                "named": [data.class_names[c] for c in row.classes],
+                "good": tiles(examples[j][0], j),
+                "bad": tiles(examples[j][1], j),
+            }
+            for j, row in enumerate(shown)
+        ]
         return {
             "functions": functions,
             "more": len(table) - len(shown),
-            "score_title": "right" if material.has_truth else "right on seeds",
-            "has_truth": material.has_truth,
+            "score_title": "right" if data.has_truth else "right on seeds",
+            "has_truth": data.has_truth,
             "has_kinds": any(row.kind for row in table),
         }
 
-    def _examples(
-        self, material: ReportData, hard: NDArray[np.int16], j: int
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Choose rows spread over the classes that it names, and wrong ones."""
-        voted = (hard != ABSTAIN) & ~material.run.given
-        truth = material.reference
-        wrong = voted & (truth >= 0) & (hard != truth)
-        soft = material.run.votes.soft
-        chosen = []
-        for part in (voted & ~wrong, wrong):
-            rows = np.flatnonzero(part)
-            if soft is not None and len(rows):
-                sure = soft[rows, j].max(axis=1)
-                rows = rows[np.argsort(-sure, kind="stable")]
-            chosen.append(_spread(rows, hard[rows])[:_PER_SIDE])
-        return chosen[0], chosen[1]
 
-
-def _spread(
-    rows: NDArray[np.int64], labels: NDArray[np.integer[Any]]
-) -> NDArray[np.int64]:
-    """Order rows: the first of every class, then the second of every class."""
-    order = np.argsort(labels, kind="stable")
-    _, starts, counts = np.unique(labels[order], return_index=True, return_counts=True)
-    turn = np.empty(len(rows), np.int64)
-    turn[order] = np.arange(len(rows)) - np.repeat(starts, counts)
-    return rows[np.lexsort((labels, turn))]
+def _examples(data: ReportData, j: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Choose images that a function voted on: wrong votes, and others before them."""
+    votes, truth = data.run.votes, data.reference
+    hard = votes.hard[:, j]
+    voted = (hard != ABSTAIN) & ~data.run.given
+    wrong = voted & (truth >= 0) & (hard != truth)
+    good = vote_examples(votes, j, voted & ~wrong, _PER_SIDE)
+    return good, vote_examples(votes, j, wrong, _PER_SIDE)

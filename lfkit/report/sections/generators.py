@@ -58,25 +58,25 @@ class Generators(Section):
 {% endfor %}
 """  # noqa: E501
 
-    def content(self, material: ReportData) -> dict[str, Any] | None:
+    def content(self, data: ReportData) -> dict[str, Any] | None:
         """Give a part per set of generated images."""
-        if not material.generated:
+        if not data.generated:
             return None
-        return {"sets": [_part(material, found) for found in material.generated]}
+        return {"sets": [_part(data, found) for found in data.generated]}
 
 
-def _part(material: ReportData, found: Generated) -> dict[str, Any]:
+def _part(data: ReportData, found: Generated) -> dict[str, Any]:
     labels = found.images.labels
     rng = np.random.default_rng(0)
     rows = []
-    for label in range(min(len(material.class_names), _MOST_CLASSES)):
+    for label in range(min(len(data.class_names), _MOST_CLASSES)):
         own = np.flatnonzero(labels == label)
         drawn = np.sort(rng.permutation(own)[:_PER_CLASS])
         rows.append(
             {
-                "name": material.class_names[label],
+                "name": data.class_names[label],
                 "share": len(own) / max(1, len(labels)),
-                "tiles": _tiles(found, drawn, material.class_names[label]),
+                "tiles": _tiles(found, drawn, data.class_names[label]),
             }
         )
     return {
@@ -86,7 +86,7 @@ def _part(material: ReportData, found: Generated) -> dict[str, Any]:
         "rows": rows,
         "curves": _curves(found.log),
         "trust": _trust(found.trust),
-        "neighbors": _neighbors(material, found, rng),
+        "neighbors": _neighbors(data, found, rng),
     }
 
 
@@ -165,13 +165,13 @@ def _is_number(value: Any) -> bool:
 
 
 def _neighbors(
-    material: ReportData, found: Generated, rng: np.random.Generator
+    data: ReportData, found: Generated, rng: np.random.Generator
 ) -> list[dict[str, Any]]:
     """Find the real image closest to each of some generated ones, pixel by pixel.
 
     A generator that only remembers shows pairs of twins.
     """
-    source = material.album.source
+    source = data.album.source
     if found.images.shape != source.shape:
         return []
     rows = np.sort(rng.permutation(len(found.images))[:_N_NEIGHBORS])
@@ -190,11 +190,11 @@ def _neighbors(
         value = squared[np.arange(len(flat)), place]
         closer = value < best
         nearest[closer], best[closer] = part[place[closer]], value[closer]
-    material.album.read(nearest)
+    data.album.read(nearest)
     return [
         {
             "src": data_uri(image),
-            "real": material.album(int(row)),
+            "real": data.album(int(row)),
             "distance": f"{np.sqrt(max(gap, 0) / flat.shape[1]):.3f}",
         }
         for image, row, gap in zip(pixels, nearest, best, strict=True)

@@ -32,25 +32,25 @@ class HumanTest(Section):
 </div>
 """  # noqa: E501
 
-    def content(self, material: ReportData) -> dict[str, Any] | None:
+    def content(self, data: ReportData) -> dict[str, Any] | None:
         """Give images in a random order, the same on every call."""
-        if not material.generated:
+        if not data.generated:
             return None
         rng = np.random.default_rng(1)
         items = []
-        labels = np.where(material.run.given, -1, material.run.labels.labels)
+        labels = np.where(data.run.given, -1, data.run.labels.labels)
         real = rng.permutation(np.flatnonzero(labels >= 0))[:_PER_SOURCE]
-        material.album.read(real)
+        data.album.read(real)
         for row in real.tolist():
-            named = material.class_names[labels[row]]
-            items.append(("real", f"real-{row}", material.album(row), named))
-        for found in material.generated:
+            named = data.class_names[labels[row]]
+            items.append(("real", f"real-{row}", data.album(row), named))
+        for found in data.generated:
             said = found.images.labels
             rows = rng.permutation(np.flatnonzero(said >= 0))[:_PER_SOURCE]
             for row, pixels in zip(
                 rows.tolist(), found.images.pixels(rows), strict=True
             ):
-                named = material.class_names[said[row]]
+                named = data.class_names[said[row]]
                 item = (found.name, f"{found.name}-{row}", data_uri(pixels), named)
                 items.append(item)
         if not items:

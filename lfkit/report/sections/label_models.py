@@ -33,9 +33,9 @@ class LabelModels(Section):
 </div>
 """  # noqa: E501
 
-    def content(self, material: ReportData) -> dict[str, Any] | None:
+    def content(self, data: ReportData) -> dict[str, Any] | None:
         """Give a row per model; best figures are marked."""
-        rows = material.scores.labels
+        rows = data.scores.labels
         if not rows:
             return None
         best = {}
@@ -50,7 +50,7 @@ class LabelModels(Section):
             known = [value for value in values if value is not None]
             best[key] = pick(known) if known else None
         ordered = sorted(rows, key=lambda row: -(row.accuracy or 0))
-        chosen = material.summary.chosen
+        chosen = data.summary.chosen
         return {
             "rows": ordered,
             "best": best,

@@ -49,13 +49,13 @@ class Overview(Section):
 </ul>
 """  # noqa: E501
 
-    def content(self, material: ReportData) -> dict[str, Any]:
+    def content(self, data: ReportData) -> dict[str, Any]:
         """Give tiles, verdict and findings."""
-        summary, config = material.summary, material.run.config
+        summary, config = data.summary, data.run.config
         tiles = [
             (f"{summary.images:,}", "images"),
-            (f"{len(material.class_names)}", "classes"),
-            (f"{material.run.votes.n_functions}", "labeling functions"),
+            (f"{len(data.class_names)}", "classes"),
+            (f"{data.run.votes.n_functions}", "labeling functions"),
             (f"{summary.seeds:,}", "seed labels given"),
             (_percent(summary.coverage), "have a vote"),
         ]
@@ -78,7 +78,7 @@ class Overview(Section):
         chosen, asked = summary.chosen, summary.aggregator
         how = chosen if chosen == asked else f"{chosen}, chosen by {asked}"
         notes = list(summary.notes)
-        if not material.run.own_truth and material.run.stored.baselines:
+        if not data.run.own_truth and data.run.stored.baselines:
             notes.append(
                 "Baselines are left out: these classifiers were not scored by the true "
                 "labels given here"

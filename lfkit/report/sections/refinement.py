@@ -26,9 +26,9 @@ class RefinementStages(Section):
 </div>
 """  # noqa: E501
 
-    def content(self, material: ReportData) -> dict[str, Any] | None:
+    def content(self, data: ReportData) -> dict[str, Any] | None:
         """Give the stages and a chart."""
-        report = material.stored.refinement
+        report = data.stored.refinement
         if report is None:
             return None
         stages = report.stages
@@ -61,5 +61,5 @@ class RefinementStages(Section):
             "stages": stages,
             "note": report.note,
             "chart": chart,
-            "own_truth": material.run.own_truth,
+            "own_truth": data.run.own_truth,
         }

@@ -44,9 +44,9 @@ class Scores(Section):
 {% endif %}
 """  # noqa: E501
 
-    def content(self, material: ReportData) -> dict[str, Any] | None:
+    def content(self, data: ReportData) -> dict[str, Any] | None:
         """Give a row per score; the best of each is marked, many classes are folded."""
-        sets, human = material.scores.generated, material.scores.human
+        sets, human = data.scores.generated, data.scores.human
         if not sets and not human:
             return None
         blocks = [

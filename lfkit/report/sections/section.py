@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from lfkit.metrics.generated_images import Generated
 from lfkit.metrics.labels.summarize import summary_of
 from lfkit.metrics.scores_file import RunScores
+from lfkit.report.examples import mark
 from lfkit.report.image_tiles import Album
 from lfkit.runs.run import Run
 from lfkit.runs.run_summary import RunSummary
@@ -66,8 +67,7 @@ class ReportData:
 
     def mark(self, row: int, label: int) -> str:
         """Say how a label of an image is to be framed: "right", "wrong" or ""."""
-        truth = int(self.reference[row])
-        return "" if truth < 0 else "right" if truth == label else "wrong"
+        return mark(int(self.reference[row]), (label,))
 
     def tile(self, row: int, label: int, text: str = "") -> dict[str, str]:
         """Give what the template needs to show an image under a label."""
@@ -101,5 +101,5 @@ class Section(ABC):
     template: ClassVar[str]
 
     @abstractmethod
-    def content(self, material: ReportData) -> dict[str, Any] | None:
+    def content(self, data: ReportData) -> dict[str, Any] | None:
         """Give what the template shows; None: the section is left out."""

@@ -53,13 +53,13 @@ class Trust(Section):
 </div>
 """  # noqa: E501
 
-    def content(self, material: ReportData) -> dict[str, Any] | None:
+    def content(self, data: ReportData) -> dict[str, Any] | None:
         """Give both matrices; names in an order that puts alike functions together."""
-        votes, k = material.run.votes, len(material.class_names)
+        votes, k = data.run.votes, len(data.class_names)
         m = votes.n_functions
         if not 1 < m <= _MOST_FUNCTIONS or k > _MOST_CLASSES:
             return None
-        labels = np.where(material.run.given, -1, material.run.labels.labels)
+        labels = np.where(data.run.given, -1, data.run.labels.labels)
         if not (labels >= 0).any():
             return None
         theta = _confirmed(votes.hard, labels, k)
@@ -70,7 +70,7 @@ class Trust(Section):
         by_trust = np.argsort(-value, kind="stable")
         names = np.asarray(votes.names)
         return {
-            "classes": material.class_names,
+            "classes": data.class_names,
             "theta": [
                 {"name": names[j], "cells": theta[j].tolist()}
                 for j in by_trust.tolist()

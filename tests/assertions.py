@@ -1,13 +1,15 @@
-"""Three assertions on what lfkit says: they pin facts, not sentences.
+"""Three assertions on what lfkit says, and signals sent once something has happened.
 
-A fact is the name of what is meant, the value that was given, or what would be right.
-How a sentence is built around them is free to change.
+The assertions pin facts, not sentences: the name of what is meant, the value that was
+given, or what would be right. How a sentence is built around them is free to change.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+import signal
+import subprocess
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 import pytest
@@ -110,3 +112,25 @@ def _as_words(fact: str) -> str:
     first = r"(?<!\w)" if re.match(r"\w", fact) else ""
     last = r"(?!\w)" if re.search(r"\w$", fact) else ""
     return first + re.escape(fact) + last
+
+
+def signal_when(
+    process: subprocess.Popen[str],
+    happened: Callable[[], object],
+    number: signal.Signals,
+) -> bool:
+    """Send a process a signal once something has happened; False: it ended before."""
+    while not happened():
+        try:
+            process.wait(0.02)
+        except subprocess.TimeoutExpired:
+            continue
+        return False
+    process.send_signal(number)
+    return True
+
+
+def kill_when(process: subprocess.Popen[str], happened: Callable[[], object]) -> bool:
+    """Kill a process once something has happened; False: it ended before."""
+    alive = signal_when(process, happened, signal.SIGKILL)
+    return process.wait() == -signal.SIGKILL and alive

@@ -1,32 +1,32 @@
-"""Questions about single images, and their answers, as files: CSV and Label Studio."""
+"""Questions about single images and their answers, and the tables that hold them."""
 
 from __future__ import annotations
 
-import base64
 import csv
 import io
-import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from xml.sax.saxutils import quoteattr
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
 from lfkit.data.cells import from_cell, to_cell
-from lfkit.data.class_names import match, read_cells
+from lfkit.data.class_names import match
 from lfkit.data.image_source import ImageSource
-from lfkit.errors import DataError
-from lfkit.runs.json_text import to_json
+from lfkit.data.label_cells import read_cells
+from lfkit.errors import DataError, RunError
 from lfkit.runs.store import write_atomically
 
 SHEET, TASKS = "ask.csv", "tasks.json"  # what people are given
+ANSWERS = "answers.csv"
+_HEADER = ("image_id", "label", "round")
 _LEAST_SIDE = 128  # px: smaller images are enlarged for people to see
 
-Said = list[tuple[str, str]]  # image ids, and the labels given to them
+GivenAnswers = list[tuple[str, str]]  # image ids, and the labels given to them
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +67,62 @@ def read_guesses(path: Path) -> Questions | None:
     return Questions(tuple(ids), tuple(guesses), sure)
 
 
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """All answers so far: rows (a,), their classes (a,), the rounds (a,), from 1 on."""
+
+    rows: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    rounds: NDArray[np.int64]
+
+    @classmethod
+    def none(cls) -> Answers:
+        """Nobody was asked yet."""
+        nothing = np.zeros(0, np.int64)
+        return cls(nothing, nothing, nothing)
+
+    def where(self, kept: NDArray[np.bool_]) -> Answers:
+        """Take some of them, (a,)."""
+        return Answers(self.rows[kept], self.labels[kept], self.rounds[kept])
+
+    def joined(self, others: Answers) -> Answers:
+        """Add others after these."""
+        return Answers(
+            np.concatenate([self.rows, others.rows]),
+            np.concatenate([self.labels, others.labels]),
+            np.concatenate([self.rounds, others.rounds]),
+        )
+
+
+def write_answers(
+    path: Path, answers: Answers, ids: Sequence[str], class_names: Sequence[str]
+) -> None:
+    """Write them as a table: image_id, label, round."""
+    each = zip(answers.rows, answers.labels, answers.rounds, strict=True)
+    lines = [(ids[row], class_names[label], count) for row, label, count in each]
+    write_csv(path, _HEADER, lines)
+
+
+def read_answers(path: Path, ids: Sequence[str], class_names: Sequence[str]) -> Answers:
+    """Read what `write_answers` wrote; none where there is no file."""
+    if not path.exists():
+        return Answers.none()
+    lines = read_csv(path, _HEADER)
+    row_of = {name: row for row, name in enumerate(ids)}
+    label_of = {name: label for label, name in enumerate(class_names)}
+    try:
+        found = [
+            (row_of[line["image_id"]], label_of[line["label"]], int(line["round"]))
+            for line in lines
+        ]
+    except (KeyError, ValueError) as error:
+        raise RunError(
+            f"{path} cannot be read: {error} is no image, class or round of this run; "
+            "mend it, or give --restart: it is kept under another name."
+        ) from error
+    return Answers(*np.asarray(found, np.int64).reshape(-1, 3).T)
+
+
 def write_sheet(
     path: Path, questions: Questions, source: ImageSource, rows: NDArray[np.int64]
 ) -> None:
@@ -84,99 +140,21 @@ def write_sheet(
         file = source.path(row)
         if file is None:
             picture = path.parent / "images" / f"{row}.png"
-            write_atomically(picture, _png(source.read(np.asarray([row])).pixels[0]))
+            write_atomically(picture, png(source.read(np.asarray([row])).pixels[0]))
             file = str(picture)
         lines.append((name, file, guess, f"{sure:.4f}", ""))
     write_csv(path, ("image_id", "path", "guess", "confidence", "label"), lines)
 
 
-def read_sheet(path: Path) -> Said:
+def read_sheet(path: Path) -> GivenAnswers:
     """Read the labels that were filled in; rows without one are left out."""
     rows = read_csv(path, ("image_id", "label"))
     said = [(row["image_id"].strip(), row["label"].strip()) for row in rows]
     return [(name, label) for name, label in said if label]
 
 
-def write_tasks(
-    path: Path,
-    questions: Questions,
-    source: ImageSource,
-    rows: NDArray[np.int64],
-    class_names: Sequence[str],
-    model: str,
-) -> None:
-    """Write tasks for Label Studio, the guesses as predictions, and its interface.
-
-    Every task holds its picture, so no file has to be served.
-
-    Parameters
-    ----------
-    model : what the predictions are called.
-    """
-    tasks = []
-    each = zip(questions.guesses, questions.confidences, rows.tolist(), strict=True)
-    for name, (guess, sure, row) in zip(questions.ids, each, strict=True):
-        png = _png(source.read(np.asarray([row])).pixels[0])
-        picture = f"data:image/png;base64,{base64.b64encode(png).decode()}"
-        choice = {
-            "from_name": "label",
-            "to_name": "image",
-            "type": "choices",
-            "value": {"choices": [guess]},
-        }
-        prediction = {"model_version": model, "score": sure, "result": [choice]}
-        tasks.append(
-            {
-                "data": {"image": picture, "image_id": name},
-                "predictions": [prediction],
-            }
-        )
-    choices = "\n".join(
-        f"    <Choice value={quoteattr(name)}/>" for name in class_names
-    )
-    interface = (
-        '<View>\n  <Image name="image" value="$image"/>\n'
-        '  <Choices name="label" toName="image" choice="single" showInLine="true">\n'
-        f"{choices}\n  </Choices>\n</View>\n"
-    )
-    write_atomically(path.parent / "labeling_config.xml", interface.encode())
-    write_atomically(path, to_json(tasks, indent=1).encode())
-
-
-def read_export(path: Path) -> Said:
-    """Read what Label Studio exports, as JSON or JSON-MIN; skipped tasks are left out.
-
-    Tasks are known by the `image_id` that `write_tasks` gave them.
-    """
-    if not path.is_file():
-        raise DataError(f"there is no file {path} with answers.")
-    try:
-        tasks = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
-        raise DataError(
-            f"{path} cannot be read ({error}); export as JSON or JSON-MIN."
-        ) from error
-    if not isinstance(tasks, list):
-        raise DataError(
-            f"{path} holds no list of tasks; export from Label Studio as JSON or "
-            "JSON-MIN."
-        )
-    said: Said = []
-    for place, task in enumerate(tasks, start=1):
-        held = task if isinstance(task, dict) else {}
-        data = held.get("data", held)
-        name = data.get("image_id") if isinstance(data, dict) else None
-        if name is None:
-            raise DataError(
-                f"task {place} of {path} has no image_id; import the tasks.json that "
-                "lfkit wrote, and export all of its data."
-            )
-        said += [(str(name), label) for label in _choices(held)]
-    return said
-
-
 def checked(
-    said: Said,
+    said: GivenAnswers,
     path: Path,
     *,
     asked: Sequence[str],
@@ -241,78 +219,35 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) 
 
 
 def read_csv(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
-    """Read a CSV with at least these columns, as spreadsheets write it."""
+    """Read columns of a CSV, as spreadsheets write it; rows without text are left out.
+
+    Short rows end with empty cells.
+    """
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, ValueError) as error:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            # Spreadsheets set to many European languages part cells by semicolons.
+            separator = max(",;\t", key=file.readline().count)
+            file.seek(0)
+            table = pd.read_csv(
+                file, sep=separator, header=None, dtype=str, keep_default_na=False
+            )
+    except (OSError, ValueError) as error:  # all that pandas raises are ValueErrors
         raise DataError(
-            f"{path} cannot be read as a table ({error}); save it as CSV in UTF-8."
+            f"{path} cannot be read as a table ({error}); save it as CSV in UTF-8, "
+            "with every quote closed."
         ) from error
-    first = text.split("\n", 1)[0]
-    # Spreadsheets set to many European languages part cells by semicolons.
-    delimiter = max(",;\t", key=first.count)
-    reader = csv.DictReader(
-        io.StringIO(text, newline=""), restval="", delimiter=delimiter
-    )
-    try:
-        held = [name.strip() for name in reader.fieldnames or ()]
-        reader.fieldnames = held
-    except csv.Error as error:
-        raise _no_table(path, error) from error
+    held = [name.strip() for name in table.iloc[0].fillna("")]
     for name in columns:
         if name not in held:
-            raise DataError(
-                f"{path} has no column {name}; it has {', '.join(held) or 'none'}."
-            )
+            raise DataError(f"{path} has no column {name}; it has {', '.join(held)}.")
         if held.count(name) > 1:
             raise DataError(f"{path} has two columns named {name!r}; keep one of them.")
-    try:
-        return [
-            {name: from_cell(cell) for name, cell in row.items() if name is not None}
-            for row in reader
-            if any(row.values())
-        ]
-    except csv.Error as error:
-        raise _no_table(path, error) from error
+    cells = table.iloc[1:, [held.index(name) for name in columns]].fillna("")
+    rows = cells.map(from_cell).to_numpy().tolist()
+    return [dict(zip(columns, row, strict=True)) for row in rows if any(row)]
 
 
-def _no_table(path: Path, error: csv.Error) -> DataError:
-    return DataError(
-        f"{path} cannot be read as a table ({error}); is a quote left open?"
-    )
-
-
-def _choices(task: dict[str, Any]) -> list[str]:
-    """List the labels that people gave to a task, in either form of export."""
-    if "annotations" not in task and "completions" not in task:
-        if task.get("was_cancelled"):
-            return []
-        return _names(task.get("label"))
-    found = []
-    for annotation in _dicts(task.get("annotations", task.get("completions"))):
-        if annotation.get("was_cancelled"):
-            continue
-        for result in _dicts(annotation.get("result")):
-            if result.get("from_name") == "label":
-                found += _names(result.get("value"))
-    return found
-
-
-def _dicts(value: Any) -> list[dict[str, Any]]:
-    """Give those of a list; none where it is no list."""
-    held = value if isinstance(value, list) else []
-    return [each for each in held if isinstance(each, dict)]
-
-
-def _names(value: Any) -> list[str]:
-    if isinstance(value, dict):
-        value = value.get("choices")
-    if value is None or value == "":
-        return []
-    return [str(each) for each in (value if isinstance(value, list) else [value])]
-
-
-def _png(pixels: NDArray[np.uint8]) -> bytes:
+def png(pixels: NDArray[np.uint8]) -> bytes:
     """Encode (h, w, c), small ones enlarged by a whole number."""
     times = max(1, -(-_LEAST_SIDE // min(pixels.shape[:2])))
     large = pixels.repeat(times, axis=0).repeat(times, axis=1)

@@ -49,7 +49,7 @@ Values = dict[Feature, NDArray[Any]]
 
 
 @dataclass
-class Evaluated:
+class FunctionResults:
     """What a block gave.
 
     Attributes
@@ -70,7 +70,7 @@ class Evaluated:
     is_transient: bool = False
 
 
-class Evaluator:
+class FunctionEvaluator:
     """Holds the workers, threads and device that blocks are evaluated on.
 
     Parameters
@@ -104,7 +104,7 @@ class Evaluator:
         self._programs: dict[Any, tuple[str, Program, list[tuple[Feature, bool]]]] = {}
         self._programs_lock = threading.Lock()
 
-    def __enter__(self) -> Evaluator:
+    def __enter__(self) -> FunctionEvaluator:
         return self
 
     def __exit__(
@@ -138,7 +138,7 @@ class Evaluator:
         features: Iterable[Feature],
         lfs: Sequence[LabelingFunction],
         known: Mapping[Feature, NDArray[Any]] | None = None,
-    ) -> Evaluated:
+    ) -> FunctionResults:
         """Compute features and votes of some rows of a source.
 
         Parameters
@@ -173,10 +173,10 @@ class Evaluator:
         features: Iterable[Feature],
         lfs: Sequence[LabelingFunction],
         known: Mapping[Feature, NDArray[Any]],
-    ) -> Evaluated:
+    ) -> FunctionResults:
         wanted = [node for node in dict.fromkeys(features) if node is not image]
         order = ancestors(wanted)
-        done = Evaluated(stored=dict(known))
+        done = FunctionResults(stored=dict(known))
         n = len(rows)
         bad = np.zeros(n, bool)
         pixels = np.zeros((n, 0, 0, 0), np.uint8)
@@ -222,7 +222,7 @@ class Evaluator:
         crossing: set[Feature],
         pixels: NDArray[np.uint8],
         bad: NDArray[np.bool_],
-        done: Evaluated,
+        done: FunctionResults,
     ) -> None:
         if not nodes:
             return
@@ -258,7 +258,7 @@ class Evaluator:
         crossing: set[Feature],
         pixels: NDArray[np.uint8],
         bad: NDArray[np.bool_],
-        done: Evaluated,
+        done: FunctionResults,
     ) -> Callable[[], None]:
         """Send per-image functions to the workers; the result waits for them."""
         if not nodes and not voters:
@@ -328,7 +328,7 @@ class Evaluator:
             return self._programs[signature]
 
     def _keep(
-        self, node: Feature, values: NDArray[np.float32], done: Evaluated
+        self, node: Feature, values: NDArray[np.float32], done: FunctionResults
     ) -> None:
         """Note a finished feature, and its rows that are not finite."""
         stored = as_stored(values)
@@ -373,7 +373,7 @@ def cpu_count() -> int:
     return os.cpu_count() or 1
 
 
-def _silence(lf: LabelingFunction, done: Evaluated) -> None:
+def _silence(lf: LabelingFunction, done: FunctionResults) -> None:
     """Take back votes on features that turned out, beside other rows, to be wrong."""
     for source in lf.features:
         if source in done.stored:
@@ -406,8 +406,8 @@ def join_rows(parts: Sequence[NDArray[Any]], failures: list[Failure]) -> NDArray
     return np.concatenate(joined)
 
 
-def _joined(parts: Sequence[Evaluated], size: int) -> Evaluated:
-    whole = Evaluated()
+def _joined(parts: Sequence[FunctionResults], size: int) -> FunctionResults:
+    whole = FunctionResults()
     for node in parts[0].stored:
         whole.stored[node] = join_rows([part.stored[node] for part in parts], [])
     for node in parts[0].raw:
