@@ -104,9 +104,9 @@ def long(folder):
 def generated(folder):
     images = np.zeros((10, 4, 4, 1), np.uint8)
     writer = FolderWriter(folder, 10, (4, 4, 1), NAMES)
-    writer.write(0, 0, Samples(images, np.eye(10, dtype=np.float32), np.ones(10)))
-    path, _ = writer.finish()
-    return path
+    writer.write(Samples(images, np.eye(10, dtype=np.float32), np.ones(10)))
+    name, _ = writer.finish()
+    return folder / name
 
 
 @pytest.mark.parametrize("write", [guesses, answers, labels, wide, long, generated])

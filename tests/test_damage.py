@@ -111,7 +111,16 @@ def test_a_damaged_file_is_named(lfkit, run, name, spoil, command):
 
 
 def edited(path, **values):
-    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+    found = json.loads(path.read_text())
+    path.write_text(
+        json.dumps(
+            found
+            | {
+                name: found[name] | value if isinstance(value, dict) else value
+                for name, value in values.items()
+            }
+        )
+    )
 
 
 @pytest.mark.parametrize(
@@ -124,8 +133,8 @@ def edited(path, **values):
         ({"class_names": ["left", "left"]}, "are no 2 names"),
         ({"shape": [8, 0, 1]}, "shape"),
         ({"lfs": 3}, "lfs"),
-        ({"seed": -1}, "seed"),
-        ({"format": 2}, "has format 2"),
+        ({"options": {"seed": -1}}, "seed"),
+        ({"format": 1}, "has format 1"),
         ({"format": None}, "has format None"),
     ],
 )

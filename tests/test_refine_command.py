@@ -1,6 +1,7 @@
 """`lfkit apply --refine` and `--target-precision`, as a user calls them."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -8,6 +9,7 @@ import pytest
 from PIL import Image
 
 from lfkit.metrics.labels.summarize import verdict
+from lfkit.runs.run_summary import load_summary
 
 STAGES = "lda,align,diffuse,metric"
 WEAK_LFS = """
@@ -241,7 +243,12 @@ def test_without_truth_all_speaks_of_the_refined_labels(lfkit, sides):
     stages = {stage["name"]: stage for stage in found["refinement"]["stages"]}
     assert votes["seed_accuracy"] < 0.9
     assert found["seed_accuracy"] == stages["metric"]["held_out"] > 0.9
-    assert found["judged"] == {"after": "metric", "seeds": 40, "is_calibrated": True}
+    assert found["judged"] == {
+        "after": "metric",
+        "seeds": 40,
+        "is_calibrated": True,
+        "too_few": "",
+    }
     on_seeds = found["calibration"]["on_seeds"]
     assert on_seeds["accuracy"] == found["seed_accuracy"]
     table = labels_of(out)
@@ -289,7 +296,12 @@ def test_a_network_that_has_seen_the_seeds_leaves_confidence_uncalibrated(
     folder, _ = sides
     options = ("--refine", "--stages", "lda,cnn,joint", "--target-precision", ".9")
     found, out = run_of(lfkit, folder, "--no-baselines", *options)
-    assert found["judged"] == {"after": "lda", "seeds": 40, "is_calibrated": False}
+    assert found["judged"] == {
+        "after": "lda",
+        "seeds": 40,
+        "is_calibrated": False,
+        "too_few": "",
+    }
     assert "leave out the stages cnn and joint" in found["notes"][0]
     lfkit("report", out)
     page = (folder / "run" / "report.html").read_text()
@@ -298,13 +310,13 @@ def test_a_network_that_has_seen_the_seeds_leaves_confidence_uncalibrated(
 
 def test_the_baseline_is_the_strongest_plain_thing_and_can_be_used(lfkit, sides):
     folder, truth = sides
-    found, _ = run_of(lfkit, folder)
+    found, run = run_of(lfkit, folder)
     baselines = {
         baseline["name"]: baseline["seed_cv_accuracy"]
         for baseline in found["baselines"]
     }
     assert baselines[found["baseline"]] == max(baselines.values()) > 0.9
-    said = verdict(found)
+    said = verdict(load_summary(Path(run)))
     assert not said.wins
     assert found["baseline"] in said.sentence
     assert "--with baseline" in said.sentence

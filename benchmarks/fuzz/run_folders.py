@@ -71,7 +71,8 @@ def _same_or_named(case: Case, code: int, output: str) -> str:
     if "--json" in case.command and path.name not in _FREE:
         home = prepared(run.parents[2])
         expected = _undamaged(home, _commands(home, run).index(case.command))
-        same = output.replace(str(run), "RUN") == expected
+        # The summary names the folder that the copied run was made in.
+        same = _without_paths(output, home, run) == expected
         return "" if same else "another answer than without damage"
     return ""
 
@@ -79,4 +80,8 @@ def _same_or_named(case: Case, code: int, output: str) -> str:
 @cache
 def _undamaged(home: Path, place: int) -> str:
     run = home / "run"
-    return call(*_commands(home, run)[place])[1].replace(str(run), "RUN")
+    return _without_paths(call(*_commands(home, run)[place])[1], home, run)
+
+
+def _without_paths(output: str, home: Path, run: Path) -> str:
+    return output.replace(str(run), "RUN").replace(str(home / "run"), "RUN")

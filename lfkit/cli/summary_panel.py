@@ -118,7 +118,7 @@ def _figures(summary: RunSummary) -> Table:
     table.add_row(
         "coverage",
         _percent(summary.coverage),
-        f"share of the images with a vote of {_count(m, 'function')}",
+        f"with a vote of any of {_count(m, 'function')}",
     )
     accuracy = summary.accuracy
     if accuracy is not None:
@@ -155,7 +155,7 @@ def _how_judged(summary: RunSummary) -> str:
     """Say what the labels' accuracy on the seeds is of."""
     judged = summary.judged
     assert judged is not None, "it has an accuracy on the seeds"
-    remark = f"of {judged.seeds}, held out from what labels them"
+    remark = f"of {judged.seeds} held-out seeds"
     if summary.kept:
         remark += ", before labels were taken back"
     refined, refinement = summary.refined_stages, summary.refinement

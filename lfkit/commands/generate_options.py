@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from lfkit.commands.options import GivenLFs, RunFolder, TrustCode
 from lfkit.errors import InputError
-from lfkit.runs.options import Option, check_seed, shares_of
+from lfkit.runs.options import Option, as_declared, check_seed, shares_of
 
 _CHANGES_NO_IMAGE = ("run", "out", "traverse", "lfs", "trust_code")
 
@@ -67,6 +67,7 @@ class GenerateOptions:
     trust_code: TrustCode = False
 
     def __post_init__(self) -> None:
+        as_declared(self)
         check_seed(self.seed)
         if self.traverse is not None:
             self._check_traverse()

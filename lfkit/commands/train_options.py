@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from lfkit.commands.options import GivenLFs, RunFolder, TrustCode
 from lfkit.errors import InputError
-from lfkit.runs.options import Option, check_seed
+from lfkit.runs.options import Option, as_declared, check_seed
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,7 @@ class TrainOptions:
     trust_code: TrustCode = False
 
     def __post_init__(self) -> None:
+        as_declared(self)
         if self.resume and self.restart:
             raise InputError("give --resume or --restart, not both.")
         if self.steps is not None and self.max_minutes is not None:

@@ -265,7 +265,7 @@ def load_summary(folder: Path) -> RunSummary:
         return TypeAdapter(RunSummary).validate_python(dict(found))
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
+        where = ".".join(map(str, first["loc"])) or "all"
         raise RunError(
             f"{path} cannot be read: {where}: {first['msg']}; {AGAIN}."
         ) from error

@@ -10,7 +10,7 @@ from lfkit.commands.active.query_strategies import QUERIES
 from lfkit.commands.options import GivenLFs, RunFolder, TrustCode
 from lfkit.commands.train_options import training_settings
 from lfkit.errors import InputError
-from lfkit.runs.options import Option
+from lfkit.runs.options import Option, as_declared
 
 ORACLES = ("data", "csv", "label-studio")
 
@@ -79,6 +79,7 @@ class ActiveOptions:
     trust_code: TrustCode = False
 
     def __post_init__(self) -> None:
+        as_declared(self)
         if self.budget < 1:
             raise InputError(f"--budget is {self.budget}; give 1 or more.")
         if self.per_round is not None and not 1 <= self.per_round <= self.budget:

@@ -39,8 +39,8 @@ class Adp(GanGenerator):
     ----------
     plan : how generator and discriminator are trained.
     noise : what is done about wrong labels of real images. "gate": of each class only
-        the surest pairs are shown, a share of `gate`; "confusion": the discriminator
-        sees the generated class through the same noise; "none".
+        the most confident pairs are shown, a share of `gate`; "confusion": the
+        discriminator sees the generated class through the same noise; "none".
     trust : whether Θ and Φ take part.
     lf_every, lf_batch : the functions vote on so many of the generated images, every
         so many steps.

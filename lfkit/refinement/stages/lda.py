@@ -93,7 +93,7 @@ def _from_seeds(problem: RefinementProblem) -> dict[str, NDArray[Any]]:
 def _powers(
     scores: list[NDArray[np.float64]], problem: RefinementProblem
 ) -> NDArray[np.float64]:
-    """Weigh the experts, the votes last, by seeds that none of them has seen.
+    """Weigh the experts, the votes last, by held-out seeds.
 
     Where the votes have learned from too many of them, only features are so weighed.
     """

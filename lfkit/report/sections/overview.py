@@ -51,7 +51,7 @@ class Overview(Section):
 
     def content(self, data: ReportData) -> dict[str, Any]:
         """Give tiles, verdict and findings."""
-        summary, config = data.summary, data.run.config
+        summary = data.summary
         tiles = [
             (f"{summary.images:,}", "images"),
             (f"{len(data.class_names)}", "classes"),
@@ -96,14 +96,13 @@ class Overview(Section):
             "baselines": summary.baselines,
             "baseline": None if baseline is None else baseline.name,
             "calibrated": summary.is_calibrated,
-            "specs": config.options.lfs,
         }
 
 
 def _after(summary: RunSummary) -> str:
     """Say up to which stage seeds judge the labels."""
     after = "votes" if summary.judged is None else summary.judged.after
-    return "as voted" if after == "votes" else f"after {after}"
+    return "by the votes" if after == "votes" else f"after {after}"
 
 
 def _percent(share: float | None) -> str:
