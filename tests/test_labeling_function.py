@@ -1,6 +1,7 @@
 """Declaring labeling functions, and calling them on one image."""
 
 import functools
+import sys
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from lfkit import (
     feature,
     labeling_function,
 )
-from lfkit.errors import DeclarationError, FaultError
+from lfkit.errors import DataError, DeclarationError, FaultError
 from lfkit.labeling.labeling_function import KINDS
 
 DARK, BRIGHT = np.zeros((4, 4, 1), np.uint8), np.full((4, 4, 1), 200, np.uint8)
@@ -27,6 +28,11 @@ BOTH = np.stack([DARK, BRIGHT])
 @feature
 def brightness(image):
     return image.mean()
+
+
+@feature
+def corner(image):
+    return image[0, 0].astype(float)
 
 
 @feature(batched=True)
@@ -103,6 +109,43 @@ def test_called_on_one_image_it_raises_what_went_wrong():
         FaultError, names="broken", values=["image '0'", "no such thing"]
     ):
         broken(DARK)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [BRIGHT / 255, BRIGHT.tolist(), BRIGHT[None], np.zeros((4, 4, 5), np.uint8)],
+)
+def test_called_on_what_is_no_image_it_refuses_to_vote(image):
+    with pytest.raises(DataError):
+        declare(lambda image: 1, name="f")(image)
+
+
+def test_called_on_one_image_it_reads_features_as_in_a_run():
+    seen = []
+
+    @labeling_function(classes=[1], features=[brightness, corner])
+    def sees(mean, pixel):
+        seen.append((type(mean), type(pixel), pixel.flags.writeable))
+        return 1
+
+    in_a_run = LFApplier([sees], n_workers=0).apply(BRIGHT[None])
+    assert sees(BRIGHT) == in_a_run.hard[0, 0]
+    assert seen == [(float, np.ndarray, False)] * 2
+
+
+def test_called_on_one_image_it_abstains_where_a_feature_is_not_finite():
+    @feature
+    def nowhere(image):
+        return float("nan")
+
+    assert declare(lambda value: 1, name="f", features=[nowhere])(DARK) == ABSTAIN
+    soft = declare(lambda value: [1, 0], name="g", features=[nowhere], soft=True)
+    assert soft(DARK).tolist() == [0, 0]
+
+
+def test_called_on_one_image_it_may_not_end_the_program():
+    with assert_refused(FaultError, names="f", values=["image '0'", 3]):
+        declare(lambda image: sys.exit(3), name="f")(DARK)
 
 
 def test_a_vote_for_an_undeclared_class_names_the_declared_ones():

@@ -2,13 +2,21 @@
 
 import importlib.metadata
 import json
+import os
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from lfkit.commands.apply import apply
 from lfkit.errors import RunError
+from lfkit.runs.apply_options import ApplyOptions
+from lfkit.runs.json_text import to_json
+from lfkit.runs.run import load_run
 from lfkit.runs.run_config import load_config, save_config, versions
 from lfkit.runs.run_files import load_images, load_votes, not_scored, save_images
+from lfkit.runs.run_summary import load_summary
 from lfkit.runs.store import locked
 
 LFS = """
@@ -58,6 +66,42 @@ def test_reading_a_run_writes_nothing(run):
     bright = votes.hard[:, votes.names.index("high_is_bright")]
     assert bright.tolist() == [-1, 1, -1, 1, -1, 1]
     assert contents(run) == before
+
+
+def test_python_users_pass_text_and_lists(run):
+    folder = run.with_name("again")
+    found = apply(
+        ApplyOptions(
+            data=run.parent / "data.npz",
+            lfs=[run.parent / "lfs.py"],
+            seed_labels=str(run.parent / "seeds.csv"),
+            out=str(folder),
+            seed=np.int64(0),
+        )
+    )
+    stored = load_summary(run)
+    same = replace(found, out=stored.out, files=stored.files, seconds=stored.seconds)
+    assert to_json(same.to_dict()) == to_json(stored.to_dict())
+    assert load_run(folder).config.options == replace(
+        load_run(run).config.options, out=folder
+    )
+    assert ApplyOptions(data="digits", lfs="lfs.py").lfs == ("lfs.py",)
+
+
+def test_a_folder_may_have_a_name_that_is_not_utf_8(run, lfkit):
+    strange = Path(os.fsdecode(os.fsencode(run.parent) + b"/\xff"))
+    data, lfs = run.parent / "data.npz", run.parent / "lfs.py"
+    done = lfkit("apply", data, "--lfs", lfs, "--out", strange)
+    assert done.code == 0, done.err
+    assert load_summary(strange).labeled == 6
+
+
+def test_options_that_exclude_each_other_are_damage(run):
+    found = json.loads((run / "run.json").read_text())
+    found["options"]["votes"] = "votes.npy"
+    (run / "run.json").write_text(json.dumps(found))
+    with pytest.raises(RunError, match=r"run\.json cannot be read: .* --votes FILE; "):
+        load_config(run)
 
 
 def test_lost_blocks_are_not_made_anew(lfkit, run):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 from lfkit.errors import InputError
-from lfkit.runs.options import Option, check_seed, shares_of, split_list
+from lfkit.runs.options import Option, as_declared, check_seed, shares_of, split_list
 
 RunFolder = Annotated[Path, Option("A run folder of `lfkit apply`.", is_argument=True)]
 GivenLFs = Annotated[
@@ -74,6 +74,7 @@ class AggregateOptions:
     ] = None
 
     def __post_init__(self) -> None:
+        as_declared(self)
         check_seed(self.seed or 0)
 
 
@@ -100,6 +101,9 @@ class ExportOptions:
         ),
     ] = None
     n_classes: NClasses = None
+
+    def __post_init__(self) -> None:
+        as_declared(self)
 
 
 @dataclass(frozen=True)
@@ -140,6 +144,7 @@ class EvaluateOptions:
     seed: Annotated[int, Option("For every random choice.")] = 0
 
     def __post_init__(self) -> None:
+        as_declared(self)
         check_seed(self.seed)
         if self.judge_steps is not None and self.judge_steps < 1:
             raise InputError(
@@ -158,6 +163,9 @@ class ReportOptions:
         None
     )
 
+    def __post_init__(self) -> None:
+        as_declared(self)
+
 
 @dataclass(frozen=True)
 class AnalyzeOptions:
@@ -173,6 +181,7 @@ class AnalyzeOptions:
     ] = 0
 
     def __post_init__(self) -> None:
+        as_declared(self)
         if self.bootstrap < 0:
             raise InputError(
                 f"--bootstrap is {self.bootstrap}; give a number of draws, or 0."
@@ -185,6 +194,9 @@ class DiagnoseOptions:
 
     run: RunFolder
     labels: LabelsFile = None
+
+    def __post_init__(self) -> None:
+        as_declared(self)
 
 
 @dataclass(frozen=True)
@@ -207,6 +219,7 @@ class SheetOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        as_declared(self)
         check_seed(self.seed)
         if self.out is not None and self.out.is_dir():
             raise InputError(f"{self.out} is a folder; --out takes a file.")

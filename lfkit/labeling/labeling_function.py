@@ -19,12 +19,13 @@ from lfkit.features.feature import (
     as_features,
     check_arity,
     extract,
+    finite_rows,
     image,
     name_of,
 )
 from lfkit.features.user_code.calling import Calling, text_of
 from lfkit.features.user_code.files import contents_of, declared_files
-from lfkit.features.user_code.sealed_inputs import sealed
+from lfkit.features.user_code.sealed_inputs import Rows, sealed_values
 from lfkit.labeling.thresholds.threshold import Threshold
 from lfkit.labeling.vote_checks import check_of, checked_answer
 
@@ -101,47 +102,55 @@ class LabelingFunction:
 
     def __call__(self, pixels: NDArray[np.uint8]) -> int | NDArray[np.float32]:
         """Vote on one (h, w, c) uint8 image."""
-        pixels = np.asarray(pixels)
-        if pixels.ndim == 2:
-            pixels = pixels[:, :, None]
+        # Loads pyarrow, which worker processes need not.
+        from lfkit.data.datasets.array_source import as_source
+
         if self.needs_seeds:
             raise DeclarationError(
                 f"labeling function {self.name!r} needs seed labels to fit what it "
                 "reads; apply it with LFApplier and seeds first."
             )
+        checked = as_source(np.asarray(pixels)[None])
         try:
             with Calling():
-                return self._vote(pixels)
-        except Exception as error:
+                return self._vote(checked.read(np.zeros(1, np.int64)).pixels)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a user's function may raise anything
             raise FaultError(
                 f"labeling function {self.name!r} failed on image '0': {text_of(error)}"
             ) from error
 
     def _vote(self, pixels: NDArray[np.uint8]) -> int | NDArray[np.float32]:
+        """Vote on (1, h, w, c) pixels, given to the function as a run gives them."""
         read = [source for source in self.features if source is not image]
-        values = extract(read, pixels[None]) if read else {}
-        if self.batched:
-            import torch
-
-            tensors = [
-                to_unit_range(pixels[None])
-                if source is image
-                else torch.from_numpy(values[source])
-                for source in self.features
-            ]
-            with torch.no_grad():
-                found = self.fn(*tensors, **self.keywords)
-            row = checked_answer(self.soft, self.classes, found, 1, "cpu")[0].numpy()
-            answer = row if self.soft else int(row)
-        else:
-            given = [
-                sealed(pixels) if source is image else values[source][0]
-                for source in self.features
-            ]
-            answer = self.fn(*given, **self.keywords)
+        values: dict[Feature, NDArray[Any]] = {image: pixels}
+        values |= extract(read, pixels) if read else {}
         check = check_of(self.soft, self.classes, np.iinfo(np.int16).max)
-        vote: int | NDArray[np.float32] = check(answer)
+        vote: int | NDArray[np.float32]
+        if not all(finite_rows(values[source]).all() for source in read):
+            vote = check(np.zeros(len(self.classes or ())) if self.soft else ABSTAIN)
+        elif self.batched:
+            vote = check(self._batched_answer(values))
+        else:
+            rows = [Rows(values[source], np.ones(1, bool)) for source in self.features]
+            given = [each.rows[0] for each in rows]
+            vote = check(self.fn(*given, **sealed_values(self.keywords)))
         return vote
+
+    def _batched_answer(self, values: Mapping[Feature, NDArray[Any]]) -> Any:
+        import torch
+
+        tensors = [
+            to_unit_range(values[source])
+            if source is image
+            else torch.from_numpy(np.array(values[source]))
+            for source in self.features
+        ]
+        with torch.no_grad():
+            found = self.fn(*tensors, **self.keywords)
+        row = checked_answer(self.soft, self.classes, found, 1, "cpu")[0].numpy()
+        return row if self.soft else int(row)
 
     def identity(self) -> tuple[object, ...]:
         """Give what its votes depend on; neither name nor kind is part of it."""

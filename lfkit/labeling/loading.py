@@ -135,7 +135,7 @@ def _load_file(where: str) -> ModuleType:
     path = Path(os.path.expanduser(where)).resolve()
     if not path.is_file():
         raise DeclarationError(f"there is no file {where}; --lfs takes {_FORMS}.")
-    digest = hashlib.blake2b(str(path).encode(), digest_size=4).hexdigest()
+    digest = hashlib.blake2b(os.fsencode(path), digest_size=4).hexdigest()
     name = f"lfs_{path.stem}_{digest}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:

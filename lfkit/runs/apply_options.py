@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import Annotated
 
 from lfkit.errors import DeclarationError, InputError
-from lfkit.runs.options import Option, check_seed, parse_size, shares_of, split_list
+from lfkit.runs.options import (
+    Option,
+    as_declared,
+    check_seed,
+    parse_size,
+    shares_of,
+    split_list,
+)
 
 BASELINE = "baseline"  # instead of an aggregator: the best plain classifier
 
@@ -132,6 +139,7 @@ class ApplyOptions:
     sheet: Annotated[bool, Option("Draw the contact sheet of the labels.")] = True
 
     def __post_init__(self) -> None:
+        as_declared(self)
         if bool(self.lfs) == (self.votes is not None):
             raise DeclarationError(
                 "give labeling functions with --lfs SPEC, or votes made elsewhere with "

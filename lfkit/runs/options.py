@@ -6,9 +6,13 @@ Each field is `Annotated[type, Option(...)]`; the command line is made of them b
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from numbers import Integral
+from pathlib import Path
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 from lfkit.errors import InputError
 
@@ -72,3 +76,28 @@ def check_seed(seed: int) -> None:
     """Refuse a negative --seed."""
     if seed < 0:
         raise InputError(f"--seed is {seed}; give a whole number from 0 on.")
+
+
+def as_declared(options: Any) -> None:
+    """Turn lists, texts and numpy's numbers into what the fields of options hold.
+
+    For `__post_init__`: Python users may pass out="run" or lfs=["my_lfs.py"].
+    """
+    for name, hint in get_type_hints(type(options)).items():
+        object.__setattr__(options, name, _as(hint, getattr(options, name)))
+
+
+def _as(hint: Any, value: Any) -> Any:
+    kinds = get_args(hint) if get_origin(hint) is UnionType else (hint,)
+    several = next((kind for kind in kinds if get_origin(kind) is tuple), None)
+    if several is not None:
+        if isinstance(value, (str, os.PathLike)):
+            value = (value,)  # not its letters
+        if isinstance(value, Iterable):
+            return tuple(_as(get_args(several)[0], each) for each in value)
+    if Path in kinds and isinstance(value, str):
+        return Path(value)
+    if str in kinds and isinstance(value, os.PathLike):
+        return os.fspath(value)
+    is_number = isinstance(value, Integral) and not isinstance(value, int)
+    return int(value) if is_number else value

@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from lfkit.errors import RunError
 from lfkit.runs.apply_options import ApplyOptions
+from lfkit.runs.json_text import to_json
 from lfkit.runs.reading import read_object, reading
 from lfkit.runs.store import write_atomically
 
@@ -99,7 +100,8 @@ def versions() -> dict[str, str]:
 def save_config(folder: Path, config: RunConfig) -> None:
     """Write run.json; images.parquet must be there already."""
     config = config.model_copy(update={"images": hash_of_images(folder)})
-    write_atomically(folder / "run.json", config.model_dump_json(indent=1).encode())
+    content = to_json(config.model_dump(mode="json"), indent=1)
+    write_atomically(folder / "run.json", content.encode())
 
 
 def load_config(folder: Path) -> RunConfig:
@@ -123,7 +125,8 @@ def load_config(folder: Path) -> RunConfig:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise RunError(
-            f"{path} cannot be read: {where or 'all'}: {first['msg']}; {AGAIN}."
+            f"{path} cannot be read: {where or 'all'}: "
+            f"{first['msg'].rstrip('.')}; {AGAIN}."
         ) from error
 
 
