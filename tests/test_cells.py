@@ -103,9 +103,9 @@ def long(folder):
 
 def generated(folder):
     images = np.zeros((10, 4, 4, 1), np.uint8)
-    writer = FolderWriter(folder, 10, (4, 4, 1), NAMES)
-    writer.write(0, 0, Samples(images, np.eye(10, dtype=np.float32), np.ones(10)))
-    path, _ = writer.finish()
+    with FolderWriter(folder, 10, (4, 4, 1), NAMES) as writer:
+        writer.write(Samples(images, np.eye(10, dtype=np.float32), np.ones(10)))
+        path = folder / writer.finish()[0]
     return path
 
 
