@@ -103,10 +103,10 @@ def long(folder):
 
 def generated(folder):
     images = np.zeros((10, 4, 4, 1), np.uint8)
-    writer = FolderWriter(folder, 10, (4, 4, 1), NAMES)
-    writer.write(Samples(images, np.eye(10, dtype=np.float32), np.ones(10)))
-    name, _ = writer.finish()
-    return folder / name
+    with FolderWriter(folder, 10, (4, 4, 1), NAMES) as writer:
+        writer.write(Samples(images, np.eye(10, dtype=np.float32), np.ones(10)))
+        path = folder / writer.finish()[0]
+    return path
 
 
 @pytest.mark.parametrize("write", [guesses, answers, labels, wide, long, generated])

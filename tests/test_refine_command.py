@@ -258,7 +258,7 @@ def test_without_truth_all_speaks_of_the_refined_labels(lfkit, sides):
     said = lfkit("report", out)
     assert said.code == 0, said.err
     page = (folder / "run" / "report.html").read_text()
-    assert f"<b>{share}</b><span>right on held-out seeds, after metric" in page
+    assert f"<b>{share}</b><span>accuracy on held-out seeds, after metric" in page
     told = json.loads(lfkit("analyze", out, "--json").out)
     assert told["seed_accuracy"] == found["seed_accuracy"]
     assert told["class_counts"] == written

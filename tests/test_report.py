@@ -108,7 +108,7 @@ def test_a_page_needs_no_network_and_escapes_what_users_wrote(lfkit, run):
 def test_figures_are_those_of_the_run(lfkit, run):
     _, page = reported(lfkit, run)
     accuracy = json.loads((run / "summary.json").read_text())["accuracy"]["of_all"]
-    assert f"<b>{100 * accuracy:.1f} %</b><span>labels right</span>" in page
+    assert f"<b>{100 * accuracy:.1f} %</b><span>accuracy of the labels</span>" in page
     cells = re.findall(r'title="0 labeled as ([^:]+): ([\d,]+)"', page)
     assert sum(int(count.replace(",", "")) for _, count in cells) == 168  # 178 zeros
 

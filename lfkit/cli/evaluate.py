@@ -45,7 +45,7 @@ def _print_labels(console: Console, result: Evaluated) -> None:
     rows = result.scores.labels
     table = Table(title="labels", title_justify="left", box=None, pad_edge=False)
     table.add_column("model")
-    for title in ("right", "mean of classes", "ECE", "Brier", "log loss", "seconds"):
+    for title in ("accuracy", "mean of classes", "ECE", "Brier", "log loss", "seconds"):
         table.add_column(title, justify="right")
     for row in sorted(rows, key=lambda row: -(row.accuracy or 0)):
         table.add_row(

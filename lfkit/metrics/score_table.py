@@ -13,7 +13,7 @@ _WORST = 5
 
 
 @dataclass(frozen=True)
-class Row:
+class ScoreRow:
     """One score of every set that has it.
 
     Attributes
@@ -37,8 +37,8 @@ class ScoreBlock:
     note : what is folded, or "".
     """
 
-    shown: Sequence[Row]
-    folded: Sequence[Row] = ()
+    shown: Sequence[ScoreRow]
+    folded: Sequence[ScoreRow] = ()
     note: str = ""
 
 
@@ -48,16 +48,16 @@ def score_blocks(sets: Mapping[str, Sequence[Score]]) -> list[ScoreBlock]:
     for name, scores in sets.items():
         for score in scores:
             cells.setdefault(score.title, {})[name] = score
-    blocks: dict[tuple[str, str], list[Row]] = {}
+    blocks: dict[tuple[str, str], list[ScoreRow]] = {}
     for title, found in cells.items():
         score = next(iter(found.values()))
         part_of = score.part_of
         key = (part_of, score.protocol.extractor if part_of else title)
-        blocks.setdefault(key, []).append(Row(title, score.better, found))
+        blocks.setdefault(key, []).append(ScoreRow(title, score.better, found))
     return [_block(part_of, rows) for (part_of, _), rows in blocks.items()]
 
 
-def _block(part_of: str, rows: Sequence[Row]) -> ScoreBlock:
+def _block(part_of: str, rows: Sequence[ScoreRow]) -> ScoreBlock:
     if len(rows) <= _MOST_CLASSES:
         return ScoreBlock(rows)
     ordered = sorted(rows, key=_badness, reverse=True)
@@ -65,7 +65,7 @@ def _block(part_of: str, rows: Sequence[Row]) -> ScoreBlock:
     return ScoreBlock(ordered[:_WORST], ordered[_WORST:], note)
 
 
-def _badness(row: Row) -> float:
+def _badness(row: ScoreRow) -> float:
     """Say how bad the worst score of a row is; -inf if none could be computed."""
     found = [-math.inf]
     for score in row.cells.values():

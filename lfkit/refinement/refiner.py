@@ -80,8 +80,8 @@ def refine(
     ----------
     images : (n, h, w) or (n, h, w, c) uint8, or a source of them.
     proba : (n, k) what the votes say; None: `aggregator` is asked.
-    seed_proba : (s, k) what the votes say of their seeds, held out, else made as `proba`
-        was; None: `aggregator` is asked, if the votes have been.
+    seed_proba : (s, k) what the votes say of their seeds, held out, else made
+        as `proba` was; None: `aggregator` is asked, if the votes have been.
     seed_predicted : (s,) the class that these give each seed, -1 = none; None: the most
         probable one, if there is one and there are votes.
     y : (n,) more given classes, -1 where none is. Functions may have learned from them:

@@ -27,7 +27,7 @@ _HEAD = 74
 _CAPTION = 16
 _GAP = 14
 _BATCH = 16
-# Okabe & Ito's blue and vermilion: told apart by color-blind readers.
+# Okabe & Ito's blue and vermilion: color-blind readers tell them apart.
 _COLORS = {"right": (0, 114, 178), "wrong": (213, 94, 0), "": (165, 165, 172)}
 _INK, _FAINT, _MAT, _RULE = (30, 30, 35), (100, 100, 108), (240, 240, 242), (225,) * 3
 
@@ -38,13 +38,13 @@ _Line = tuple[str, int, _Color, _Font]  # text, step to the next, color, font
 
 @dataclass(frozen=True)
 class Tile:
-    """An image with what is said of it.
+    """An image under a label or a vote.
 
     Attributes
     ----------
     row : of the source.
     caption : below it.
-    named : the classes that it is said to have.
+    named : the classes of that label or vote.
     truth : its class; -1 if unknown.
     """
 
@@ -55,7 +55,7 @@ class Tile:
 
     @property
     def mark(self) -> str:
-        """Whether what is said is "right" or "wrong"; "" if that is not known."""
+        """How it compares with the truth: "right", "wrong" or "" if not known."""
         return mark(self.truth, self.named)
 
 

@@ -3,6 +3,7 @@
 from lfkit.report.sections.confidence import Confidence
 from lfkit.report.sections.data import Data
 from lfkit.report.sections.errors import Errors
+from lfkit.report.sections.function_weights import FunctionWeights
 from lfkit.report.sections.functions import Functions
 from lfkit.report.sections.generators import Generators
 from lfkit.report.sections.human import HumanTest
@@ -13,7 +14,6 @@ from lfkit.report.sections.refinement import RefinementStages
 from lfkit.report.sections.scores import Scores
 from lfkit.report.sections.section import ReportData as ReportData
 from lfkit.report.sections.section import Section as Section
-from lfkit.report.sections.trust import Trust
 
 SECTIONS: tuple[type[Section], ...] = (
     Overview,
@@ -24,7 +24,7 @@ SECTIONS: tuple[type[Section], ...] = (
     RefinementStages,
     LabelModels,
     Functions,
-    Trust,
+    FunctionWeights,
     Generators,
     Scores,
     HumanTest,

@@ -25,7 +25,7 @@ class Confidence(Section):
 <div>
 <div class="tiles">
   <div class="figure"><b>{{ found.confidence | percent }}</b><span>mean confidence</span></div>
-  <div class="figure"><b>{{ found.accuracy | percent }}</b><span>right</span></div>
+  <div class="figure"><b>{{ found.accuracy | percent }}</b><span>accuracy when labeled</span></div>
   <div class="figure"><b>{{ "%.3f" | format(found.ece) }}</b><span>calibration error</span></div>
   <div class="figure"><b>{{ "%.3f" | format(found.brier) }}</b><span>Brier score</span></div>
 </div>

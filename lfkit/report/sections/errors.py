@@ -39,7 +39,7 @@ class Errors(Section):
 </div>
 {% if examples %}
 <div>
-<h3>The most frequent errors, most confident first</h3>
+<h3>The most frequent errors, the most confident first</h3>
 {% for found in examples %}
 <p class="pair"><b>{{ found.true }}</b> labeled as <b>{{ found.said }}</b> <span class="faint">{{ "{:,}".format(found.count) }} image{{ "" if found.count == 1 else "s" }}</span></p>
 {{ strip(found.tiles) }}

@@ -75,7 +75,7 @@ class Functions(Section):
         return {
             "functions": functions,
             "more": len(table) - len(shown),
-            "score_title": "right" if data.has_truth else "right on seeds",
+            "score_title": "accuracy" if data.has_truth else "accuracy on seeds",
             "has_truth": data.has_truth,
             "has_kinds": any(row.kind for row in table),
         }

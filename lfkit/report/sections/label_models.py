@@ -18,7 +18,7 @@ class LabelModels(Section):
 {% endmacro %}
 <p class="faint">The same votes, every model{% if has_truth %}; scored on {{ "{:,}".format(n) }} images of known class, seeds left out{% endif %}. Best figures are bold. Confidence is that of the model itself; only the labels of the run may be calibrated or refined.</p>
 <div class="scroll">
-<table class="plain sortable"><thead><tr><th>model</th>{% if has_truth %}<th>right</th><th>mean of classes</th><th>calibration error</th><th>Brier</th><th>log loss</th>{% endif %}<th>labeled</th><th>seconds</th></tr></thead>
+<table class="plain sortable"><thead><tr><th>model</th>{% if has_truth %}<th>accuracy</th><th>mean of classes</th><th>calibration error</th><th>Brier</th><th>log loss</th>{% endif %}<th>labeled</th><th>seconds</th></tr></thead>
 <tbody>
 {% for row in rows %}
 <tr class="{{ 'mine' if row.name == 'labels of the run' else '' }}"><td>{{ row.name }}{% if row.name == chosen %} <span class="chip">chosen</span>{% endif %}{% if row.note %}<div class="faint">{{ row.note }}</div>{% endif %}</td>

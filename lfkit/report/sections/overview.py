@@ -32,7 +32,7 @@ class Overview(Section):
 </p>
 {% if baselines | length > 1 %}
 <details><summary>All {{ baselines | length }} plain classifiers trained on the seeds</summary>
-<table class="plain"><thead><tr><th>classifier</th><th>cross-validated on the seeds</th><th>of known class</th></tr></thead>
+<table class="plain"><thead><tr><th>classifier</th><th>cross-validated on the seeds</th><th>accuracy</th></tr></thead>
 <tbody>
 {% for one in baselines %}
 <tr><td>{{ one.name }}{{ ": the baseline" if one.name == baseline else "" }}</td><td>{{ one.seed_cv_accuracy | percent }}</td><td>{{ one.accuracy | percent }}</td></tr>
@@ -51,23 +51,25 @@ class Overview(Section):
 
     def content(self, data: ReportData) -> dict[str, Any]:
         """Give tiles, verdict and findings."""
-        summary = data.summary
+        summary, config = data.summary, data.run.config
         tiles = [
             (f"{summary.images:,}", "images"),
             (f"{len(data.class_names)}", "classes"),
             (f"{data.run.votes.n_functions}", "labeling functions"),
             (f"{summary.seeds:,}", "seed labels given"),
-            (_percent(summary.coverage), "have a vote"),
+            (_percent(summary.coverage), "coverage of the votes"),
         ]
         figures = []
         if summary.accuracy is not None:
-            figures.append((_percent(summary.accuracy.of_all), "labels right"))
+            figures.append(
+                (_percent(summary.accuracy.of_all), "accuracy of the labels")
+            )
             assert summary.majority_vote_accuracy is not None, "of the same images"
             majority = summary.majority_vote_accuracy.of_all
-            figures.append((_percent(majority), "majority vote right"))
+            figures.append((_percent(majority), "accuracy of the majority vote"))
         if summary.accuracy is None and summary.seed_accuracy is not None:
             share = _percent(summary.seed_accuracy)
-            figures.append((share, f"right on held-out seeds, {_after(summary)}"))
+            figures.append((share, f"accuracy on held-out seeds, {_after(summary)}"))
         baseline = summary.best_baseline
         if baseline is not None:
             value = baseline.accuracy
@@ -96,13 +98,14 @@ class Overview(Section):
             "baselines": summary.baselines,
             "baseline": None if baseline is None else baseline.name,
             "calibrated": summary.is_calibrated,
+            "specs": config.options.lfs,
         }
 
 
 def _after(summary: RunSummary) -> str:
-    """Say up to which stage seeds judge the labels."""
+    """Name the last stage whose labels the held-out seeds evaluate."""
     after = "votes" if summary.judged is None else summary.judged.after
-    return "by the votes" if after == "votes" else f"after {after}"
+    return f"after {after}"
 
 
 def _percent(share: float | None) -> str:

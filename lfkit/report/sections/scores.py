@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import isnan
 from typing import Any, ClassVar
 
-from lfkit.metrics.score_table import Row, score_blocks
+from lfkit.metrics.score_table import ScoreRow, score_blocks
 from lfkit.report.sections.section import ReportData, Section
 
 
@@ -60,7 +60,7 @@ class Scores(Section):
         return {"names": list(sets), "blocks": blocks, "human": human}
 
 
-def _with_best(row: Row) -> dict[str, Any]:
+def _with_best(row: ScoreRow) -> dict[str, Any]:
     """Give a row with the name of the set that is best in it, or None."""
     cells, best = row.cells, None
     values = {n: s.value for n, s in cells.items() if not isnan(s.value)}

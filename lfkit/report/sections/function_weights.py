@@ -17,7 +17,7 @@ _MOST_FUNCTIONS, _MOST_CLASSES = 120, 40
 _LEAST_DRAWN, _N_PAIRS = 0.03, 12
 
 
-class Trust(Section):
+class FunctionWeights(Section):
     """Two heat maps: functions by classes, and functions by functions.
 
     They are measured against the labels of the run: what a Labeling Function Block
