@@ -231,14 +231,7 @@ def edited(source, labels):
             source, seed_rows=seeds, seed_labels=labels[seeds], store=RunStore(folder)
         )
         found = aggregate(votes, "majority-vote")
-        save_labels(
-            folder,
-            source.ids,
-            found.labels,
-            found.proba,
-            fashion.CLASSES,
-            found.is_seed,
-        )
+        save_labels(folder, source.ids, found, class_names=fashion.CLASSES)
         return applier.report_.n_calls
 
     def sharper(values, *, rule):
