@@ -14,15 +14,15 @@ from lfkit.nn.layers import drawn_linear
 from lfkit.nn.spectral_norm import spectral
 
 
-class Judged(NamedTuple):
-    """What a discriminator says.
+class Scores(NamedTuple):
+    """The scores of a discriminator.
 
     Attributes
     ----------
     alone : (n,) logits of the images, or (n, h, w) of their pixels.
     pairs : (n,) logits of the pairs, as of the images where there is no label; or
         (n, k) scores of classes; or (n, 2k), of real and of generated ones.
-    seen : (n, d) what it saw in the images.
+    seen : (n, d) features of the images.
     """
 
     alone: torch.Tensor
@@ -31,7 +31,7 @@ class Judged(NamedTuple):
 
 
 class Discriminator(nn.Module):
-    """A body that looks at images, and a join with labels.
+    """Features of images, combined with labels.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ class Discriminator(nn.Module):
         check_choice("join", join, (*JOINS, "none"))
         self.body, self.join = body, join
         width = body.n_features
-        if not body.judges_pixels:
+        if not body.scores_pixels:
             self.alone = spectral(drawn_linear(width, 1, generator), generator)
         if join == "projection":
             rows = skip_init(  # type: ignore[no-untyped-call]
@@ -90,8 +90,8 @@ class Discriminator(nn.Module):
 
     def forward(
         self, images: torch.Tensor, labels: torch.Tensor | None = None
-    ) -> Judged:
-        """Judge images and pairs.
+    ) -> Scores:
+        """Score images and pairs.
 
         Parameters
         ----------
@@ -101,19 +101,19 @@ class Discriminator(nn.Module):
         seen, pixels = self.body.look(images)
         alone = self.alone(seen)[:, 0] if pixels is None else pixels
         if self.join in ("classifier", "multi-hinge"):
-            return Judged(alone, self.named(seen), seen)
+            return Scores(alone, self.named(seen), seen)
         whole = alone if pixels is None else alone.mean(dim=(1, 2))
         if labels is None or self.join == "none":
-            return Judged(alone, whole, seen)
+            return Scores(alone, whole, seen)
         labels = labels.to(seen.dtype)
         if self.join == "projection":
             pairs = whole + (seen * self.classes(labels)).sum(dim=1)
-            return Judged(alone, pairs, seen)
+            return Scores(alone, pairs, seen)
         pair = self.together(torch.cat([seen, self.of_label(labels)], dim=1))[:, 0]
         pairs = torch.where(labels.abs().sum(dim=1) > 0, pair, whole)
-        return Judged(alone, pairs, seen)
+        return Scores(alone, pairs, seen)
 
     def score(self, images: torch.Tensor) -> torch.Tensor:
-        """Judge images alone, (n,)."""
+        """Score images alone, (n,)."""
         alone = self(images).alone
         return alone.flatten(1).mean(dim=1) if alone.ndim > 1 else alone
