@@ -66,7 +66,7 @@ def compared(run, n, formats, folder):
     def bare():
         for _ in range(-(-n // BLOCK)):
             z = torch.randn(BLOCK, made.plan.z_dim, generator=generator)
-            make_images(made.made_.maker, z, classes)
+            make_images(made.gan_.maker, z, classes)
 
     bare()
     _, alone = timed(bare)

@@ -164,7 +164,7 @@ class Bench:
                 **given,
                 seed_proba=m.seed_proba,
                 checkpoints=CheckpointFolder(folder / "state"),
-                journal=doctor,
+                monitor=doctor,
             )
         )
         last = [json.loads(text) for text in doctor.path.read_text().splitlines()][-50:]

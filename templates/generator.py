@@ -51,17 +51,17 @@ class Conditional(GanGenerator):
         real.set_pairs(task.proba, task.is_labeled.astype(np.float64))
         return PairGan(real, task.shape, self.plan, self.random_state, self.device)
 
-    # Keep what samples are drawn from, in `made_`: it is saved and loaded.
+    # Keep what samples are drawn from, in `gan_`: it is saved and loaded.
     def _finish(
         self, trained: PairGan, task: TrainingSet, progress: Progress | None
     ) -> None:
-        self.made_ = self._new_made(task.shape, task.n_classes)
-        self.made_.maker.load_state_dict(trained.average.module.state_dict())
-        self.made_.fit_label_classifier(task, self.random_state, progress)
+        self.gan_ = self._new_gan(task.shape, task.n_classes)
+        self.gan_.maker.load_state_dict(trained.average.module.state_dict())
+        self.gan_.fit_label_classifier(task, self.random_state, progress)
 
     # Images of these classes, their label distributions (n, k), and confidence (n,).
     def _draw(
         self, classes: NDArray[np.int64], generator: torch.Generator
     ) -> tuple[torch.Tensor, NDArray[np.float64], NDArray[np.float64]]:
-        images, labels = self.made_.draw(classes, generator)
+        images, labels = self.gan_.draw(classes, generator)
         return images, labels, np.full(len(classes), np.nan)  # it does not know

@@ -57,13 +57,13 @@ def test_without_a_label_a_pair_is_judged_as_its_image(name, join):
     body = GAN_NETWORKS[name].make_body(
         (8, 8, 1), width=WIDTHS.get(name, 8), generator=drawn()
     )
-    judge = Discriminator(body, 3, join=join, generator=drawn()).eval()
+    discriminator = Discriminator(body, 3, join=join, generator=drawn()).eval()
     images = torch.rand(3, 1, 8, 8, generator=drawn())
     labels = torch.tensor([[0.0, 0, 0], [1, 0, 0], [0.2, 0.5, 0.3]])
-    pairs, alone = judge(images, labels).pairs, judge.score(images)
+    pairs, alone = discriminator(images, labels).pairs, discriminator.score(images)
     assert torch.equal(alone[0], pairs[0])
     assert torch.equal(alone[1:], pairs[1:]) == (join == "none")
-    assert torch.equal(judge(images).pairs, alone)
+    assert torch.equal(discriminator(images).pairs, alone)
 
 
 @pytest.mark.parametrize("in_half", [False, True])
@@ -77,13 +77,13 @@ def test_gradients_reach_every_weight_also_where_layers_run_in_half(
         (17, 30, 3), n_classes=2, width=width, generator=drawn()
     )
     body = network.make_body((17, 30, 3), width=width, generator=drawn())
-    judge = Discriminator(body, 2, join=join, generator=drawn())
+    discriminator = Discriminator(body, 2, join=join, generator=drawn())
     labels = torch.tensor([[1.0, 0.0], [0.3, 0.7], [0.0, 1.0], [0.5, 0.5]])
     z = torch.randn(4, maker.z_dim, generator=drawn())
     with torch.autocast("cpu", torch.bfloat16, enabled=in_half):
-        alone, pairs, _ = judge(maker(z, labels)[0], labels)
+        alone, pairs, _ = discriminator(maker(z, labels)[0], labels)
     (alone.float().square().sum() + pairs.float().square().sum()).backward()
-    for part in (maker, judge):
+    for part in (maker, discriminator):
         for of, weight in part.named_parameters():
             assert weight.grad is not None, of
             assert torch.isfinite(weight.grad).all(), of

@@ -65,7 +65,7 @@ def test_a_classifier_learns_from_real_images_unless_nobody_else_can_teach_it():
     for both, expected in ((False, math.log(2)), (True, 2 * math.log(2))):
         found = d_pair_loss(
             scores, scores, labels, labels, torch.ones(1),
-            join="classifier", kind="hinge", learns_from_made=both,
+            join="classifier", kind="hinge", learns_from_fake=both,
         )  # fmt: skip
         assert found.item() == pytest.approx(expected)
 
@@ -101,26 +101,26 @@ def test_a_mixed_image_is_judged_as_the_images_it_is_made_of():
     of_real, of_fake = torch.full((1, 2, 2), 3.0), torch.full((1, 2, 2), -1.0)
     seen = []
 
-    def judge(images):
+    def discriminator(images):
         seen.append(images)
         return torch.tensor([[[3.0, 3], [1, 3]]])  # wrong by 2 in one of four pixels
 
-    found = cutmix_penalty(judge, real, fake, of_real, of_fake, mask)
+    found = cutmix_penalty(discriminator, real, fake, of_real, of_fake, mask)
     torch.testing.assert_close(seen[0][0, 0], torch.tensor([[0.8, 0.8], [0.2, 0.8]]))
     assert found.item() == pytest.approx(1.0)
 
 
 def test_penalties_have_their_weights():
-    judge = Linear()  # its slope has norm 5
+    discriminator = Linear()  # its slope has norm 5
     real, made = torch.full((4, 1, 2, 2), 0.5), torch.zeros(4, 1, 2, 2)
     sides = {
-        name: (images, images, judge(images).alone)
-        for name, images in (("real", real), ("made", made))
+        name: (images, images, discriminator(images).alone)
+        for name, images in (("real", real), ("fake", made))
     }
 
     def found(step, **settings):
         now = StepContext(step, drawn())
-        given = weighted_penalties(judge, GanConfig(**settings), now, **sides)
+        given = weighted_penalties(discriminator, GanConfig(**settings), now, **sides)
         return {name: value.item() for name, value in given.items()}
 
     assert found(0) == {}
@@ -147,14 +147,14 @@ class Linear:
 @pytest.mark.parametrize("weight", [1.0, 3.0])
 def test_cutmix_costs_its_weight(weight):
     # Its judgement of each pixel is the pixel: that of a mixed image is the mixture.
-    judge = Pixels()
+    discriminator = Pixels()
     real, made = torch.full((4, 1, 6, 6), 0.5), torch.zeros(4, 1, 6, 6)
     plan = GanConfig(network="biggan", cutmix=weight)
 
-    def cost(of_real, of_made):
-        sides = {"real": (real, real, of_real), "made": (made, made, of_made)}
+    def cost(of_real, of_fake):
+        sides = {"real": (real, real, of_real), "fake": (made, made, of_fake)}
         now = StepContext(0, drawn())
-        return weighted_penalties(judge, plan, now, **sides)["cutmix"].item()
+        return weighted_penalties(discriminator, plan, now, **sides)["cutmix"].item()
 
     assert cost(real[:, 0], made[:, 0]) == pytest.approx(0)
     assert cost(real[:, 0] + 2, made[:, 0] + 2) == pytest.approx(4 * weight)
@@ -172,10 +172,10 @@ class Pixels:
 @pytest.mark.parametrize(
     ("settings", "changed"),
     [
-        ({"r1_gamma": 10.0, "r1_every": 1}, "judge"),
-        ({"gp_weight": 10.0}, "judge"),
-        ({"network": "biggan", "cutmix": 10.0}, "judge"),
-        ({"augment": ("cutout",)}, "judge"),
+        ({"r1_gamma": 10.0, "r1_every": 1}, "discriminator"),
+        ({"gp_weight": 10.0}, "discriminator"),
+        ({"network": "biggan", "cutmix": 10.0}, "discriminator"),
+        ({"augment": ("cutout",)}, "discriminator"),
         ({"draw_factor": 2}, "maker"),
         ({"labels": "head", "rate_head": 0.01}, "maker"),
     ],
@@ -207,8 +207,8 @@ def test_the_generated_images_that_are_kept_convince_more():
     for factor in (1, 8):
         gan = PairGan(real, (8, 8, 1), GanConfig(**plan, draw_factor=factor), 0, "cpu")
         gan.step(StepContext(0, drawn()))
-        gan.judge.eval()
-        means.append(gan.judge.score(gan.made.images).mean().item())
+        gan.discriminator.eval()
+        means.append(gan.discriminator.score(gan.fake.images).mean().item())
     assert means[1] > means[0]
 
 
@@ -238,12 +238,12 @@ def test_randaugment_changes_images_only_when_told_to(shape):
 
 def test_without_spectral_norm_the_same_weights_are_as_large_as_they_were():
     body = GAN_NETWORKS["dcgan"].make_body((8, 8, 1), width=24, generator=drawn())
-    judge = Discriminator(body, 3, join="projection", generator=drawn())
-    n_layers = sum(isinstance(part, Spectral) for part in judge.modules())
-    without_spectral(judge)
+    discriminator = Discriminator(body, 3, join="projection", generator=drawn())
+    n_layers = sum(isinstance(part, Spectral) for part in discriminator.modules())
+    without_spectral(discriminator)
     assert n_layers > 3
-    assert not any(isinstance(part, Spectral) for part in judge.modules())
-    alone, pairs, _ = judge(torch.rand(2, 1, 8, 8), torch.eye(3)[:2])
+    assert not any(isinstance(part, Spectral) for part in discriminator.modules())
+    alone, pairs, _ = discriminator(torch.rand(2, 1, 8, 8), torch.eye(3)[:2])
     assert (alone.shape, pairs.shape) == ((2,), (2,))
 
 
@@ -275,8 +275,8 @@ def test_adversarial_sampling_draws_more_and_keeps_the_batch():
     gan.maker.register_forward_hook(lambda *told: seen.append(len(told[1][0])))
     gan.step(StepContext(0, drawn()))
     assert seen == [32]
-    assert len(gan.made.images) == 8
-    assert gan.made.meant.shape == (8, 2)
+    assert len(gan.fake.images) == 8
+    assert gan.fake.target.shape == (8, 2)
 
 
 def test_codes_are_found_again_and_move_the_image():

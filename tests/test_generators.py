@@ -150,7 +150,7 @@ def test_stopped_training_ends_in_the_same_bits(name, trained, tmp_path):
         fitted(name, checkpoints=Stopping(tmp_path, every=10))
     notes = Notes()
     folder = CheckpointFolder(tmp_path, every=10)
-    resumed = fitted(name, checkpoints=folder, journal=notes)
+    resumed = fitted(name, checkpoints=folder, monitor=notes)
     assert notes.steps == [30, 40]  # what was done before is not done again
     assert equal(resumed.sample(50), trained[name].sample(50))
     for key, value in trained[name]._modules().items():
@@ -182,7 +182,7 @@ def test_pairs_chosen_anew_outlive_a_stop(tmp_path):
         )  # fmt: skip
 
     whole = fit()
-    assert whole.trust_.mixture > 0
+    assert whole.lf_weights_.mixture > 0
     with pytest.raises(KeyboardInterrupt):
         fit(Stopping(tmp_path, every=10))
     assert equal(fit(CheckpointFolder(tmp_path, every=10)).sample(50), whole.sample(50))
@@ -198,7 +198,7 @@ def test_damaged_checkpoint_falls_back_to_the_one_before(trained, tmp_path):
     paths[-1].write_bytes(paths[-1].read_bytes()[:1000])
     notes = Notes()
     folder = CheckpointFolder(tmp_path, every=10)
-    resumed = fitted("adp", checkpoints=folder, journal=notes)
+    resumed = fitted("adp", checkpoints=folder, monitor=notes)
     assert notes.steps == [40]
     assert equal(resumed.sample(50), trained["adp"].sample(50))
 
@@ -300,7 +300,7 @@ def test_surrogate_foresees_votes_and_teaches_the_generator(labels, tmp_path):
         notes = Notes()
         made = make("adp", labels=labels, n_steps=200, batch=16)
         made.set_params(surrogate=True, surrogate_every=10, **settings)
-        made.fit(images, votes, journal=notes, **given)
+        made.fit(images, votes, monitor=notes, **given)
         return made, notes.figures
 
     made, figures = trained_with()
@@ -382,7 +382,7 @@ def test_labels_alone_tell_nothing_where_classes_are_drawn_as_they_are():
     images, truth, votes = toys(n=400)
     notes = Notes()
     made = make("two-stage", n_steps=200, batch=32)
-    made.fit(images, votes, proba=np.eye(2)[truth], journal=notes)
+    made.fit(images, votes, proba=np.eye(2)[truth], monitor=notes)
     assert 0.5 <= notes.figures[-1]["labels_only_accuracy"] < 0.55
 
 
@@ -459,14 +459,14 @@ def test_killed_right_after_a_checkpoint_no_line_is_lost(tmp_path):
     doctor = TrainingMonitor(tmp_path, ("left", "right"), 40)
     with pytest.raises(KeyboardInterrupt):
         make("two-stage").fit(
-            images, votes, **given, journal=doctor,
+            images, votes, **given, monitor=doctor,
             checkpoints=Killed(tmp_path / "state", every=10),
         )  # fmt: skip
     make("two-stage").fit(
         images,
         votes,
         **given,
-        journal=TrainingMonitor(tmp_path, ("left", "right"), 40),
+        monitor=TrainingMonitor(tmp_path, ("left", "right"), 40),
         checkpoints=CheckpointFolder(tmp_path / "state", every=10),
     )
     assert log(tmp_path / "log.jsonl") == [10, 20, 30, 40]

@@ -6,7 +6,7 @@ import torch
 
 from lfkit import ABSTAIN, LFApplier, Votes, feature, labeling_function
 from lfkit.generators.adp.lf_weights import LFWeights
-from lfkit.generators.adp_paper.heads import DependencyJudge, ParameterHeads
+from lfkit.generators.adp_paper.heads import DependencyDiscriminator, ParameterHeads
 from lfkit.generators.lf_votes.batch_votes import BatchVotes
 from lfkit.generators.lf_votes.dependency_matrix import (
     agreement,
@@ -88,7 +88,7 @@ def test_heads_and_their_judge_speak_of_the_same_matrices(literal):
     torch.testing.assert_close(theta.sum(dim=1), torch.ones(6))
     assert torch.equal(phi, phi.transpose(1, 2))
     assert (torch.diagonal(phi, dim1=1, dim2=2) == 1).all()
-    judge = DependencyJudge(4, drawn, literal=literal)
+    judge = DependencyDiscriminator(4, drawn, literal=literal)
     scores = judge(phi)
     assert scores.shape == (6,)
     order = [2, 0, 3, 1]

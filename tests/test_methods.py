@@ -139,14 +139,14 @@ def test_labels_of_another_kind_are_decoded(targets, tmp_path):
     made = generator.sample(200)
     np.testing.assert_allclose(made.proba.sum(axis=1), 1, atol=1e-5)
     width = {"votes": 2 * 3, "features": 20}[targets]
-    assert generator.made_.n_labels == width
+    assert generator.gan_.n_labels == width
     generator.save(tmp_path)
     loaded = JGan.load(tmp_path)
     np.testing.assert_array_equal(loaded.sample(200).proba, made.proba)
     # What a label says is read as the run's labels are.
     rows, group = generator._label_rows(checked_task(*task_of_toys()))
     assert group == (3 if targets == "votes" else 0)
-    decoded = generator.made_.decoded(torch.from_numpy(rows)).argmax(dim=1).numpy()
+    decoded = generator.gan_.decoded(torch.from_numpy(rows)).argmax(dim=1).numpy()
     assert np.mean(decoded == toys()[1]) > 0.9
 
 
@@ -157,7 +157,7 @@ def task_of_toys():
 
 def test_votes_of_a_label_head_are_distributions_with_silence():
     generator = fit(make(JGan, n_steps=5, targets="votes"))
-    maker = generator.made_.maker.eval()
+    maker = generator.gan_.maker.eval()
     _, labels = maker(torch.randn(4, 8), None)
     sums = labels.view(4, 2, 3).sum(dim=2)
     torch.testing.assert_close(sums, torch.ones(4, 2))
@@ -259,12 +259,12 @@ def test_an_averaged_discriminator_keeps_layers_at_norm_1():
     real = RealImages(images, 2, "cpu")
     real.set_pairs(np.eye(2)[truth], np.ones(len(images)))
     plan = make(Acgan).plan
-    gan = PairGan(real, (8, 8, 1), plan, 0, "cpu", StepHooks(keeps_judge=True))
+    gan = PairGan(real, (8, 8, 1), plan, 0, "cpu", StepHooks(keeps_discriminator=True))
     drawn = torch.Generator().manual_seed(0)
     for step in range(60):
         gan.step(StepContext(step, drawn))
-    judge = gan.judge_average.module
-    layers = [layer for layer in judge.modules() if isinstance(layer, Spectral)]
+    discriminator = gan.discriminator_average.module
+    layers = [layer for layer in discriminator.modules() if isinstance(layer, Spectral)]
     assert layers
     for layer in layers:
         true = torch.linalg.matrix_norm(layer.layer.weight.flatten(1), 2)
@@ -277,7 +277,7 @@ def test_teachers_scores_are_of_real_images_when_it_reads_them():
     images = toys(seed=1)[0]
     with torch.no_grad():
         shown = torch.from_numpy(images).permute(0, 3, 1, 2) / 255
-        scores = generator.made_.reader.eval()(shown)
+        scores = generator.gan_.label_classifier.eval()(shown)
     np.testing.assert_allclose(
         generator.predict_proba(images), F.softmax(scores, dim=1), atol=1e-5
     )

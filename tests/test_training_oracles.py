@@ -269,7 +269,7 @@ class Notes:
 
 def test_the_loop_takes_every_step_once_and_notes_means_of_ten():
     walk, notes = Walk(), Notes()
-    run_steps(walk, 24, random_state=0, journal=notes)
+    run_steps(walk, 24, random_state=0, monitor=notes)
     assert walk.steps == [(step, 1.0) for step in range(24)]
     places = np.cumsum(np.arange(24))
     assert notes.said == [
@@ -282,7 +282,7 @@ def test_the_loop_takes_every_step_once_and_notes_means_of_ten():
 
 def test_a_broken_stretch_is_taken_again_with_half_the_rate():
     walk, kept, notes = Walk(broken=[13]), Kept(), Notes()
-    run_steps(walk, 20, random_state=0, checkpoints=kept, journal=notes)
+    run_steps(walk, 20, random_state=0, checkpoints=kept, monitor=notes)
     first = [(step, 1.0) for step in range(20)]
     assert walk.steps == first + [(step, 0.5) for step in range(10, 20)]
     assert walk.place == sum(range(10)) + 0.5 * sum(range(10, 20))

@@ -25,7 +25,7 @@ from lfkit.generators.training.final_check import BROKEN, advice, why_broken
 from lfkit.generators.training.monitor import TrainingMonitor
 from lfkit.generators.training.sample_grid import write_grid
 from lfkit.generators.training.tensorboard import TensorBoard
-from lfkit.nn import Journal, distributed
+from lfkit.nn import Monitor, distributed
 from lfkit.nn.compute import best_device
 from lfkit.runs.reading import sealed
 from lfkit.runs.resume import check_same_settings, save_settings
@@ -174,9 +174,9 @@ def _fit(
     is_first, folder = distributed().is_first, monitor.folder
     with ExitStack() as opened:
         board: TensorBoard | None = None
-        journal: Journal = monitor
+        log: Monitor = monitor
         if tensorboard:
-            journal = board = TensorBoard(folder / "tensorboard", monitor)
+            log = board = TensorBoard(folder / "tensorboard", monitor)
             opened.callback(board.close)
 
         def show(step: int, samples: Samples) -> None:
@@ -192,7 +192,7 @@ def _fit(
             lfs=data.lfs,
             seed_proba=data.seed_proba,
             checkpoints=CheckpointFolder(folder / "state"),
-            journal=journal if is_first else None,
+            monitor=log if is_first else None,
             preview=show if is_first else None,
             progress=_stage(progress, f"training {name}"),
             reading=_stage(progress, "learning to name real images"),

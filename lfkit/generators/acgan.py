@@ -1,8 +1,8 @@
-"""A discriminator that names classes, and generated images chosen to fool it."""
+"""AC-GAN: a discriminator that also classifies; adversarial sampling."""
 
 from __future__ import annotations
 
-from lfkit.generators.classifier_gan import JudgedGenerator
+from lfkit.generators.classifier_gan import ClassifierGan
 from lfkit.generators.gan import PairGan, StepHooks
 from lfkit.generators.gan.config import GanConfig
 from lfkit.generators.training_set import TrainingSet
@@ -10,7 +10,7 @@ from lfkit.generators.training_set import TrainingSet
 _PLAN = GanConfig(images_first=0.0, join="classifier")
 
 
-class Acgan(JudgedGenerator):
+class Acgan(ClassifierGan):
     """Learns classes from labeled images, and images from all of them.
 
     Odena et al. 2017, arXiv:1610.09585, without the classifier's loss on generated
@@ -51,5 +51,5 @@ class Acgan(JudgedGenerator):
             self.plan,
             self.random_state,
             self.device,
-            StepHooks(keeps_judge=True),
+            StepHooks(keeps_discriminator=True),
         )

@@ -1,4 +1,4 @@
-"""What the generators share that are told a class and learn to name classes."""
+"""Class-conditional generators that also learn to classify images."""
 
 from __future__ import annotations
 
@@ -24,12 +24,14 @@ _MATCHED = 10_000  # images
 class ClassifiedGenerator(GanGenerator):
     """A `GanGenerator` with a network that learned to name classes beside it.
 
-    It labels real images, and how sure it is of a generated one is its confidence.
+    It labels real images, and its probability of a generated image's class is the
+    confidence.
 
     Attributes
     ----------
-    code_of_class_ : (k,) what the generator is told to make each class: its number, or,
-        where it learned without labels, the code that the run's labels fit best.
+    code_of_class_ : (k,) what the generator is conditioned on for each class: its
+        number, or, where it learned without labels, the code that the run's labels fit
+        best.
     """
 
     label_kinds: ClassVar[tuple[str, ...]] = ("condition",)
@@ -39,45 +41,45 @@ class ClassifiedGenerator(GanGenerator):
 
     @property
     def is_conditional(self) -> bool:
-        """True: it is told the class."""
+        """True: it is class-conditional."""
         return True
 
     def _check_settings(self, has_functions: bool) -> None:
         check_choice("real_labels", self.real_labels, self.real_label_kinds)
 
     def _real(self, task: TrainingSet) -> RealImages:
-        """Put real images and the labels that it may learn from on the device."""
+        """Put real images, and the labels it may learn from, on the device."""
         real = RealImages(task.images, task.n_classes, self.device, fixed=True)
         used = task.is_labeled & (self.real_labels != "none")
         real.set_pairs(task.proba * used[:, None], used.astype(np.float64))
         return real
 
     def _name_codes(self, task: TrainingSet) -> None:
-        """Find what each class is called by the generator."""
+        """Match codes of the generator to classes."""
         self.code_of_class_ = np.arange(task.n_classes)
         if self.real_labels != "none":
             return
         labeled = np.flatnonzero(task.is_labeled)
         rng = np.random.default_rng([self.random_state, 6])
         rows = np.sort(rng.permutation(labeled)[:_MATCHED])
-        both = task.proba[rows].T @ self.made_.read(task.images[rows])  # class, code
+        both = task.proba[rows].T @ self.gan_.read(task.images[rows])  # class, code
         _, self.code_of_class_ = linear_sum_assignment(-both)
 
     def _draw(
         self, classes: NDArray[np.int64], generator: torch.Generator
     ) -> tuple[torch.Tensor, NDArray[np.float64], NDArray[np.float64]]:
-        images, _ = self.made_.draw(self._told(classes), generator)
+        images, _ = self.gan_.draw(self._condition(classes), generator)
         sure = self._predict_proba(to_pixels(images), None)
         each = np.arange(len(classes))
         return images, np.eye(len(self.prior_))[classes], sure[each, classes]
 
-    def _told(self, classes: NDArray[np.int64]) -> NDArray[np.int64]:
+    def _condition(self, classes: NDArray[np.int64]) -> NDArray[np.int64]:
         return np.asarray(self.code_of_class_[classes])
 
     def _predict_proba(
         self, images: NDArray[np.uint8], votes: Votes | None
     ) -> NDArray[np.float64]:
-        return self.made_.read(images)[:, self.code_of_class_]
+        return self.gan_.read(images)[:, self.code_of_class_]
 
     def _settings(self) -> dict[str, Any]:
         return super()._settings() | {"code_of_class": self.code_of_class_.tolist()}
@@ -89,22 +91,24 @@ class ClassifiedGenerator(GanGenerator):
             raise ValueError(f"code_of_class is {settings['code_of_class']}")
 
 
-class JudgedGenerator(ClassifiedGenerator):
+class ClassifierGan(ClassifiedGenerator):
     """A `ClassifiedGenerator` whose discriminator names the classes."""
 
     joins: ClassVar[tuple[str, ...]] = ("classifier", "multi-hinge")
 
-    def _new_made(self, shape: tuple[int, int, int], n_classes: int) -> Any:
+    def _new_gan(self, shape: tuple[int, int, int], n_classes: int) -> Any:
 
-        reader = LabelClassifier(shape, n_classes, self.plan)
-        return TrainedGan(shape, n_classes, self.plan, self.device, reader=reader)
+        label_classifier = LabelClassifier(shape, n_classes, self.plan)
+        return TrainedGan(
+            shape, n_classes, self.plan, self.device, label_classifier=label_classifier
+        )
 
     def _finish(
         self, trained: Any, task: TrainingSet, progress: Progress | None
     ) -> None:
 
-        self.made_ = self._new_made(task.shape, task.n_classes)
-        self.made_.maker.load_state_dict(trained.average.module.state_dict())
-        assert isinstance(self.made_.reader, LabelClassifier)
-        self.made_.reader.take(trained.judge_average.module)
+        self.gan_ = self._new_gan(task.shape, task.n_classes)
+        self.gan_.maker.load_state_dict(trained.average.module.state_dict())
+        assert isinstance(self.gan_.label_classifier, LabelClassifier)
+        self.gan_.label_classifier.take(trained.discriminator_average.module)
         self._name_codes(task)

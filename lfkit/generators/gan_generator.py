@@ -1,4 +1,4 @@
-"""What the generators share that end as a maker of images and a reader of them."""
+"""What the generators share whose result is a `TrainedGan`."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _SHOWN = 12  # images of each class
 
 
 class GanGenerator(JointGenerator):
-    """A `JointGenerator` around a `TrainedGan`; members say how it is trained."""
+    """A `JointGenerator` around a `TrainedGan`; members train it."""
 
-    made_: TrainedGan
+    gan_: TrainedGan
     _block: BatchVotes | None = None
 
     def bind(self, lfs: Sequence[LabelingFunction], votes: Votes) -> None:
@@ -60,7 +60,7 @@ class GanGenerator(JointGenerator):
         Returns
         -------
         Twelve images of each class, of the same noise; the other codes are 0. Where
-        classes are not asked for, as many rows without a label.
+        classes cannot be requested, as many rows without a label.
         """
         self._check_fitted()
         n = self.plan.n_codes
@@ -81,18 +81,18 @@ class GanGenerator(JointGenerator):
         ).repeat_interleave(_SHOWN, dim=0)
         codes = z.new_zeros(len(z), n)
         codes[:, code] = torch.linspace(-1, 1, _SHOWN).repeat(len(known)).to(z)
-        images, _ = self.made_.make(self._told(classes), z, codes)
+        images, _ = self.gan_.make(self._condition(classes), z, codes)
         nobody = np.full(len(classes), np.nan, np.float32)
         labels = np.eye(len(self.prior_), dtype=np.float32)[classes]
         if not self.is_conditional:
             labels[:] = 0
         return Samples(to_pixels(images), labels, nobody)
 
-    def _told(self, classes: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Give what the generator is told to make classes, (b,)."""
+    def _condition(self, classes: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Give what the generator is conditioned on for classes, (b,)."""
         return classes
 
-    def _new_made(self, shape: tuple[int, int, int], n_classes: int) -> TrainedGan:
+    def _new_gan(self, shape: tuple[int, int, int], n_classes: int) -> TrainedGan:
 
         return TrainedGan(shape, n_classes, self.plan, self.device)
 
@@ -113,20 +113,20 @@ class GanGenerator(JointGenerator):
         return Samples(to_pixels(images), proba, nobody)
 
     def _named(self, labels: torch.Tensor) -> torch.Tensor:
-        """Give classes (n, k) of what the generator tells (n, d)."""
+        """Turn the generator's labels, (n, d), into classes, (n, k)."""
         return labels
 
     def _predict_proba(
         self, images: NDArray[np.uint8], votes: Votes | None
     ) -> NDArray[np.float64]:
-        return self.made_.read(images)
+        return self.gan_.read(images)
 
     def _modules(self) -> Mapping[str, torch.nn.Module]:
-        return self.made_.modules()
+        return self.gan_.modules()
 
     def _settings(self) -> dict[str, Any]:
-        return self.made_.settings()
+        return self.gan_.settings()
 
     def _restore(self, settings: Mapping[str, Any]) -> None:
-        self.made_ = self._new_made(self.shape_, len(self.prior_))
-        self.made_.restore(settings)
+        self.gan_ = self._new_gan(self.shape_, len(self.prior_))
+        self.gan_.restore(settings)

@@ -1,4 +1,4 @@
-"""Images and labels of one noise: labels are made, never told."""
+"""Images and labels from one noise vector: labels are generated, not requested."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class JGan(GanGenerator):
 
     @property
     def is_conditional(self) -> bool:
-        """False: a class is waited for."""
+        """False: images are drawn until the class comes up."""
         return False
 
     def _check_settings(self, has_functions: bool) -> None:
@@ -109,14 +109,14 @@ class JGan(GanGenerator):
     def _finish(
         self, trained: PairGan, task: TrainingSet, progress: Progress | None
     ) -> None:
-        self.made_ = self._new_made(task.shape, task.n_classes)
-        self.made_.maker.load_state_dict(trained.average.module.state_dict())
-        self.made_.fit_label_classifier(task, self.random_state, progress)
+        self.gan_ = self._new_gan(task.shape, task.n_classes)
+        self.gan_.maker.load_state_dict(trained.average.module.state_dict())
+        self.gan_.fit_label_classifier(task, self.random_state, progress)
 
     def _draw(
         self, classes: NDArray[np.int64], generator: torch.Generator
     ) -> tuple[torch.Tensor, NDArray[np.float64], NDArray[np.float64]]:
-        images, labels = self.made_.draw(classes, generator)
+        images, labels = self.gan_.draw(classes, generator)
         return images, labels, labels.max(axis=1)
 
     def _named(self, labels: torch.Tensor) -> torch.Tensor:
@@ -143,7 +143,7 @@ class JGan(GanGenerator):
         return named * task.is_labeled[:, None], k
 
     def _decoder(self, rows: NDArray[np.float32], task: TrainingSet) -> torch.nn.Linear:
-        """Fit what tells the class of a label that is none."""
+        """Fit a linear classifier from labels of another kind to classes."""
         rng = np.random.default_rng([self.random_state, 8])
         known = rng.permutation(np.flatnonzero(task.is_labeled))[:_MOST_DECODED]
         model = ShrinkageLDA().fit(rows[known], task.proba[known])
@@ -154,16 +154,16 @@ class JGan(GanGenerator):
             found.bias.copy_(torch.from_numpy(constants))
         return found
 
-    def _new_made(self, shape: tuple[int, int, int], n_classes: int) -> TrainedGan:
+    def _new_gan(self, shape: tuple[int, int, int], n_classes: int) -> TrainedGan:
 
         n_labels, group = self._width
-        made = TrainedGan(
+        gan = TrainedGan(
             shape, n_classes, self.plan, self.device, n_labels=n_labels, group=group
         )
         decoder = self._decoder_
         if decoder is not None:
-            made.decoded = lambda labels: _classes(decoder, labels)
-        return made
+            gan.decoded = lambda labels: _classes(decoder, labels)
+        return gan
 
     def _modules(self) -> Mapping[str, torch.nn.Module]:
         found = dict(super()._modules())

@@ -76,19 +76,19 @@ class Wanted:
         of_label = self.classes == label
         return label, int(self._filled[of_label].sum()), int(of_label.sum())
 
-    def take(self, made: Samples) -> None:
+    def take(self, samples: Samples) -> None:
         """Put images in the places that are still free, in their order."""
-        self.n_seen += len(made)
-        fit = np.ones(len(made), bool)
+        self.n_seen += len(samples)
+        fit = np.ones(len(samples), bool)
         if self.min_confidence:
-            fit = made.confidence >= self.min_confidence
+            fit = samples.confidence >= self.min_confidence
         places, rows = [], []
         for label in [None] if self.classes is None else np.unique(self.classes):
             free = ~self._filled
             right = fit
             if self.classes is not None:
                 free = free & (self.classes == label)
-                right = fit & (made.labels == label)
+                right = fit & (samples.labels == label)
             found = np.flatnonzero(right)
             place = np.flatnonzero(free)[: len(found)]
             places.append(place)
@@ -96,7 +96,7 @@ class Wanted:
         chosen = np.concatenate(places)
         self._filled[chosen] = True
         self._places.append(chosen)
-        self._rows.append(made.rows(np.concatenate(rows)))
+        self._rows.append(samples.rows(np.concatenate(rows)))
 
 
 def joined(parts: Sequence[Samples]) -> Samples:

@@ -14,7 +14,7 @@ from lfkit.generators.gan import PairGan, RealImages, StepHooks
 from lfkit.generators.gan.config import GanConfig, check_number
 from lfkit.generators.gan.diffaugment import diffaugment
 from lfkit.generators.gan.optimizers import backward
-from lfkit.generators.trained_gan import READER_WIDTH
+from lfkit.generators.trained_gan import CLASSIFIER_WIDTH
 from lfkit.generators.training_set import Progress, TrainingSet
 from lfkit.nn import SmallConvNet, StepContext
 from lfkit.nn.distributed import distributed
@@ -36,12 +36,12 @@ _PLAN = GanConfig(
 
 
 class SelfLabeling(ClassifiedGenerator):
-    """Learns with any share of labels: what is missing, it makes itself.
+    """Learns with any share of labels: what is missing, it predicts itself.
 
     Watanabe & Favaro 2021, arXiv:2106.09914. A teacher learns classes from generated
-    images only, whose class is known, and labels real ones. What it is sure of, and
-    what weak labels and it agree on, the discriminator learns from. Without labels
-    (`real_labels=none`) classes are whatever the generator finds easy to tell apart.
+    images only, whose class is known, and labels real ones. The discriminator learns
+    from its confident predictions and from those that weak labels agree with. Without
+    labels (`real_labels=none`) classes are whatever the generator separates easily.
 
     Parameters
     ----------
@@ -49,8 +49,8 @@ class SelfLabeling(ClassifiedGenerator):
         a GPU and many more steps: in 600 on digits it cost 70 points of fidelity.
     real_labels : "model": the run's, soft; "seeds": only theirs; "true"; "none".
     self_label : whether the teacher's labels are used at all.
-    threshold : how sure a label must be, of the teacher or of both; 0 = any is used.
-    artificial_on_labeled : the teacher's label is shown beside one that is certain.
+    threshold : least probability of a label, of the teacher or of both; 0: any is used.
+    artificial_on_labeled : the teacher's label is used beside one that is certain.
     teacher_rate, teacher_average : of its gradient descent, and of its moving average.
     """
 
@@ -99,9 +99,9 @@ class SelfLabeling(ClassifiedGenerator):
     def _finish(
         self, trained: Any, task: TrainingSet, progress: Progress | None
     ) -> None:
-        self.made_ = self._new_made(task.shape, task.n_classes)
-        self.made_.maker.load_state_dict(trained.gan.average.module.state_dict())
-        self.made_.reader.load_state_dict(trained.average.module.state_dict())
+        self.gan_ = self._new_gan(task.shape, task.n_classes)
+        self.gan_.maker.load_state_dict(trained.gan.average.module.state_dict())
+        self.gan_.label_classifier.load_state_dict(trained.average.module.state_dict())
         self._name_codes(task)
 
 
@@ -120,7 +120,7 @@ class SelfLabelingStep:
         self.real, self.settings = real, settings
         drawn = torch.Generator().manual_seed(mixed_seed(settings.random_state, 7))
         self.teacher = SmallConvNet(
-            task.shape, task.n_classes, width=READER_WIDTH, generator=drawn
+            task.shape, task.n_classes, width=CLASSIFIER_WIDTH, generator=drawn
         ).to(settings.device)
         self.average = Average(self.teacher, settings.teacher_average)
         self.optimizer = torch.optim.SGD(
@@ -196,8 +196,8 @@ class SelfLabelingStep:
 
     def _teach(self, now: StepContext) -> dict[str, torch.Tensor]:
         """Let the teacher learn from what was just generated."""
-        made, settings = self.gan.made, self.settings
-        if made.meant is None:  # images alone are judged so far
+        fake, settings = self.gan.fake, self.settings
+        if fake.target is None:  # images alone are scored so far
             return {}
         done = now.step / max(settings.plan.n_steps, 1)
         for group in self.optimizer.param_groups:
@@ -208,12 +208,12 @@ class SelfLabelingStep:
                 / 2
             )
         self.teacher.train()
-        scores = self.teacher(randaugment(made.images, now.generator))
-        loss = -(made.meant * F.log_softmax(scores, dim=1)).sum(dim=1).mean()
+        scores = self.teacher(randaugment(fake.images, now.generator))
+        loss = -(fake.target * F.log_softmax(scores, dim=1)).sum(dim=1).mean()
         self.optimizer.zero_grad(set_to_none=True)
         backward(loss, self.teacher)
         self.optimizer.step()
         distributed().average_statistics(self.teacher)
         self.average.update(self.teacher, now.step)
-        right = scores.argmax(dim=1) == made.meant.argmax(dim=1)
+        right = scores.argmax(dim=1) == fake.target.argmax(dim=1)
         return {"teacher_loss": loss, "teacher_accuracy": right.float().mean()}

@@ -1,4 +1,4 @@
-"""Codes that mean classes after a few labels, and what else images differ in."""
+"""ss-InfoGAN: codes that become classes with a few labels, and continuous codes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from lfkit.errors import InputError
-from lfkit.generators.classifier_gan import JudgedGenerator
+from lfkit.generators.classifier_gan import ClassifierGan
 from lfkit.generators.gan import PairGan, StepHooks
 from lfkit.generators.gan.config import GanConfig, check_number
 from lfkit.generators.training_set import TrainingSet
@@ -22,7 +22,7 @@ _PLAN = GanConfig(
 )
 
 
-class SsInfoGan(JudgedGenerator):
+class SsInfoGan(ClassifierGan):
     """Finds classes and continuous codes in images, guided by some labels.
 
     Spurr et al. 2017, arXiv:1707.04487. Which code a generated image was made of, the
@@ -78,9 +78,9 @@ class SsInfoGan(JudgedGenerator):
             self.device,
             StepHooks(
                 rows=LabeledRows(labeled, self),
-                keeps_judge=True,
+                keeps_discriminator=True,
                 # Nobody else can teach it: the codes would mean nothing.
-                learns_from_made=not labeled.any(),
+                learns_from_fake=not labeled.any(),
             ),
         )
 
@@ -106,7 +106,7 @@ class LabeledRows:
         return torch.from_numpy(rng.choice(pool, batch)).to(self.device)
 
     def share(self, number: int) -> float:
-        """Tell how probable a batch without labels is by then."""
+        """Give the probability of a batch without labels by then."""
         most = len(self.others) / (len(self.others) + len(self.labeled))
         if not len(self.labeled):
             return 1.0

@@ -1,4 +1,4 @@
-"""What a finished adversarial training leaves: the maker of images and a reader."""
+"""The result of an adversarial training: a generator network and a label classifier."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from lfkit.generators.training_set import Progress, TrainingSet
 from lfkit.nn import SmallConvNet, TrainingPlan, look, train
 from lfkit.nn.training_loop import mixed_seed
 
-READER_WIDTH = 24
-# Images the reader learns from; as many real ones as generated ones.
+CLASSIFIER_WIDTH = 24
+# Images that the label classifier learns from; as many real ones as generated ones.
 _MOST_READ = 20_000
 _MOST_BYTES = 500_000_000
 _CHECKED_BLOCKS = 8  # of 256 images: how sure a label of each class is
@@ -33,14 +33,15 @@ class TrainedGan:
     ----------
     shape : (h, w, c).
     n_labels, group : width and kind of a label, of `GeneratorNetwork`; None: classes.
-    reader : names the class of real images; None: a network of its own.
+    label_classifier : names the class of real images; None: a network of its own.
 
     Attributes
     ----------
     maker : makes images.
     decoded : turns labels that it makes, (n, n_labels), into classes, (n, k).
-    reader : names the class of a real image, or None before `fit_label_classifier`.
-    agreement : (k,) how often the functions' vote is what an image was made to be.
+    label_classifier : names the class of real images.
+    agreement : (k,) how often the functions vote for the class that an image was
+        generated for.
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class TrainedGan:
         *,
         n_labels: int | None = None,
         group: int | None = None,
-        reader: LabelClassifier | None = None,
+        label_classifier: LabelClassifier | None = None,
     ) -> None:
         self.shape, self.n_classes = shape, n_classes
         self.plan, self.device = plan, device
@@ -65,9 +66,11 @@ class TrainedGan:
             nothing,
             group=self.n_labels if group is None else group,
         ).to(device)
-        own = SmallConvNet(shape, n_classes, width=READER_WIDTH, generator=nothing)
-        self.reader: SmallConvNet | LabelClassifier = own if reader is None else reader
-        self.reader.to(device)
+        own = SmallConvNet(shape, n_classes, width=CLASSIFIER_WIDTH, generator=nothing)
+        self.label_classifier: SmallConvNet | LabelClassifier = (
+            own if label_classifier is None else label_classifier
+        )
+        self.label_classifier.to(device)
         self.decoded: Callable[[torch.Tensor], torch.Tensor] = lambda labels: labels
         self.agreement = np.full(n_classes, np.nan)
 
@@ -91,10 +94,10 @@ class TrainedGan:
         if self.plan.labels == "condition":
             rows = torch.from_numpy(classes).to(self.device)
             condition = F.one_hot(rows, self.n_classes).float()
-        images, made = make_images(self.maker, z, condition, codes)
-        if made is None:
+        images, labels = make_images(self.maker, z, condition, codes)
+        if labels is None:
             return images, np.zeros((len(classes), self.n_classes))
-        return images, self.decoded(made).double().cpu().numpy()
+        return images, self.decoded(labels).double().cpu().numpy()
 
     def fit_label_classifier(
         self, task: TrainingSet, random_state: int, progress: Progress | None = None
@@ -105,32 +108,32 @@ class TrainedGan:
         most = max(BLOCK, min(_MOST_READ, _MOST_BYTES // task.images[0].size))
         rows = np.sort(rng.permutation(labeled)[:most])
         blocks = range(-(-len(rows) // BLOCK))
-        pixels, labels = [task.images[rows]], [task.proba[rows]]
+        pixels, proba = [task.images[rows]], [task.proba[rows]]
         for number in blocks:
-            images, made = self._drawn(task, random_state, 4, number)
-            if made.any():
+            images, labels = self._drawn(task, random_state, 4, number)
+            if labels.any():
                 pixels.append(to_pixels(images))
-                labels.append(made)
+                proba.append(labels)
         found = train(
             np.concatenate(pixels),
-            np.concatenate(labels),
-            plan=TrainingPlan(n_steps=self.plan.reader_steps, width=READER_WIDTH),
+            np.concatenate(proba),
+            plan=TrainingPlan(n_steps=self.plan.reader_steps, width=CLASSIFIER_WIDTH),
             random_state=random_state,
             device=self.device,
             progress=progress,
         )
         assert isinstance(found, SmallConvNet)
-        self.reader = found
+        self.label_classifier = found
 
     def read(self, images: NDArray[np.uint8]) -> NDArray[np.float64]:
-        """Label real images by their looks, (n, h, w, c) → (n, k)."""
-        parts = [np.exp(logs) for _, logs, _ in look(self.reader, images)]
+        """Label real images, (n, h, w, c) → (n, k)."""
+        parts = [np.exp(logs) for _, logs, _ in look(self.label_classifier, images)]
         return np.concatenate(parts) if parts else np.zeros((0, self.n_classes))
 
     def check_agreement(
         self, block: BatchVotes, label: Any, task: TrainingSet, random_state: int
     ) -> None:
-        """Ask the functions about some generated images.
+        """Compare the functions' votes on some generated images with their labels.
 
         Parameters
         ----------
@@ -138,12 +141,12 @@ class TrainedGan:
         """
         right, seen = np.zeros(self.n_classes), np.zeros(self.n_classes)
         for number in range(_CHECKED_BLOCKS):
-            images, made = self._drawn(task, random_state, 5, number)
+            images, labels = self._drawn(task, random_state, 5, number)
             with torch.no_grad():
                 voted = label(block(images)).argmax(dim=1).cpu().numpy()
-            meant = made.argmax(axis=1)
-            np.add.at(seen, meant, 1)
-            np.add.at(right, meant, voted == meant)
+            target = labels.argmax(axis=1)
+            np.add.at(seen, target, 1)
+            np.add.at(right, target, voted == target)
         # A class that was seen never or once has the agreement of all.
         overall = right.sum() / max(seen.sum(), 1)
         self.agreement = (right + overall) / (seen + 1)
@@ -159,7 +162,7 @@ class TrainedGan:
 
     def modules(self) -> dict[str, torch.nn.Module]:
         """Name what has weights."""
-        return {"maker": self.maker, "reader": self.reader}
+        return {"maker": self.maker, "reader": self.label_classifier}
 
     def settings(self) -> dict[str, Any]:
         """Give what is no weight, JSON-ready."""
@@ -173,8 +176,5 @@ class TrainedGan:
             raise ValueError(f"agreement has the shape {self.agreement.shape}")
 
     def confidence(self, labels: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Say how often images of these classes are what they should be, (n,).
-
-        NaN where no function was asked.
-        """
+        """Give the agreement of these classes, (n,); NaN where no function voted."""
         return self.agreement[labels]

@@ -1,4 +1,4 @@
-"""The label model first, then a generator that is told the class."""
+"""The label model first, then a class-conditional generator."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class TwoStage(GanGenerator):
     """Takes the labels as they are and learns images from them.
 
     A conditional generator against a projection discriminator (Miyato & Koyama 2018,
-    arXiv:1802.05637): what a joint model has to beat. How sure a label is, it does not
-    know.
+    arXiv:1802.05637): what a joint model has to beat. It gives no
+    confidence of its own.
 
     Parameters
     ----------
-    plan : how it is trained; pairs are judged from the first step on.
+    plan : how it is trained; pairs are scored from the first step on.
     """
 
     paper = "projection GAN (Miyato & Koyama 2018)"
@@ -46,7 +46,7 @@ class TwoStage(GanGenerator):
 
     @property
     def is_conditional(self) -> bool:
-        """True: it is told the class."""
+        """True: it is class-conditional."""
         return True
 
     def _begin(self, task: TrainingSet) -> PairGan:
@@ -60,12 +60,12 @@ class TwoStage(GanGenerator):
     def _finish(
         self, trained: PairGan, task: TrainingSet, progress: Progress | None
     ) -> None:
-        self.made_ = self._new_made(task.shape, task.n_classes)
-        self.made_.maker.load_state_dict(trained.average.module.state_dict())
-        self.made_.fit_label_classifier(task, self.random_state, progress)
+        self.gan_ = self._new_gan(task.shape, task.n_classes)
+        self.gan_.maker.load_state_dict(trained.average.module.state_dict())
+        self.gan_.fit_label_classifier(task, self.random_state, progress)
 
     def _draw(
         self, classes: NDArray[np.int64], generator: torch.Generator
     ) -> tuple[torch.Tensor, NDArray[np.float64], NDArray[np.float64]]:
-        images, labels = self.made_.draw(classes, generator)
-        return images, labels, self.made_.confidence(classes)
+        images, labels = self.gan_.draw(classes, generator)
+        return images, labels, self.gan_.confidence(classes)

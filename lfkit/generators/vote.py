@@ -52,7 +52,7 @@ class Vote(GanGenerator):
 
     @property
     def is_conditional(self) -> bool:
-        """False: a class is waited for."""
+        """False: images are drawn until the class comes up."""
         return False
 
     def bind(self, lfs: Sequence[LabelingFunction], votes: Votes) -> None:
@@ -71,16 +71,16 @@ class Vote(GanGenerator):
     def _finish(
         self, trained: PairGan, task: TrainingSet, progress: Progress | None
     ) -> None:
-        self.made_ = self._new_made(task.shape, task.n_classes)
-        self.made_.maker.load_state_dict(trained.average.module.state_dict())
-        self.made_.fit_label_classifier(task, self.random_state, progress)
+        self.gan_ = self._new_gan(task.shape, task.n_classes)
+        self.gan_.maker.load_state_dict(trained.average.module.state_dict())
+        self.gan_.fit_label_classifier(task, self.random_state, progress)
         self.bind(task.lfs, task.votes)
 
     def _draw(
         self, classes: NDArray[np.int64], generator: torch.Generator
     ) -> tuple[torch.Tensor, NDArray[np.float64], NDArray[np.float64]]:
         block = self.bound
-        images, _ = self.made_.draw(classes, generator)
+        images, _ = self.gan_.draw(classes, generator)
         weights = block(images).cpu().numpy()
         silent = weights.sum(axis=2) == 0
         votes = Votes(
@@ -97,4 +97,4 @@ class Vote(GanGenerator):
     ) -> NDArray[np.float64]:
         if votes is not None and hasattr(self, "_by_votes"):
             return self._by_votes.predict_proba(votes)
-        return self.made_.read(images)
+        return self.gan_.read(images)

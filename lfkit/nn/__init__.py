@@ -21,7 +21,7 @@ from lfkit.nn.train_classifier import steps_within as steps_within
 from lfkit.nn.train_classifier import train as train
 from lfkit.nn.train_classifier import training_step as training_step
 from lfkit.nn.training_loop import Checkpoints as Checkpoints
-from lfkit.nn.training_loop import Journal as Journal
+from lfkit.nn.training_loop import Monitor as Monitor
 from lfkit.nn.training_loop import StepContext as StepContext
 from lfkit.nn.training_loop import Trainable as Trainable
 from lfkit.nn.training_loop import run_steps as run_steps

@@ -69,8 +69,8 @@ class Checkpoints(Protocol):
         """Keep this in the place of what was saved before."""
 
 
-class Journal(Protocol):
-    """What is told of a training while it runs."""
+class Monitor(Protocol):
+    """Gets the figures of a training while it runs."""
 
     def note(self, step: int, figures: Mapping[str, float]) -> None:
         """Take the means of the figures since the last note; `step` are done."""
@@ -86,7 +86,7 @@ def run_steps(
     random_state: int,
     device: str = "cpu",
     checkpoints: Checkpoints | None = None,
-    journal: Journal | None = None,
+    monitor: Monitor | None = None,
     progress: Callable[[int, int], None] | None = None,
     watch: Callable[[int], None] | None = None,
 ) -> None:
@@ -107,8 +107,8 @@ def run_steps(
     """
     course = _Course(trained, checkpoints)
     done = course.begin()
-    if journal is not None:
-        journal.rewind(done)
+    if monitor is not None:
+        monitor.rewind(done)
     shown = time.monotonic()
     sums: dict[str, list[torch.Tensor]] = {}
     while done < n_steps:
@@ -129,8 +129,8 @@ def run_steps(
         is_good = all(map(np.isfinite, figures.values()))
         # Noted before it is kept: killed in between, the note is taken back and made
         # again; the other way round it would be lost.
-        if is_good and journal is not None:
-            journal.note(done, figures)
+        if is_good and monitor is not None:
+            monitor.note(done, figures)
         if is_good and watch is not None:
             watch(done)
         if is_good and course.keep(done, n_steps):
@@ -139,8 +139,8 @@ def run_steps(
                 shown = time.monotonic()
             continue
         done = course.undo(done, n_steps)
-        if journal is not None:
-            journal.rewind(done)
+        if monitor is not None:
+            monitor.rewind(done)
 
 
 def seconds_per_step(

@@ -28,25 +28,25 @@ NOISE = ("gate", "confusion", "none")
 class Adp(GanGenerator):
     """Learns pairs of images and labels from weak labels alone, in two stages.
 
-    First images, without labels; then pairs, of a generator that is told the class and
-    a projection discriminator that also goes on judging images alone, so that images
-    without a sure label are never lost. The Labeling Function Block (Θ, Φ) begins at
-    the label model, learns from the functions' votes on generated images, whose class
-    is known, decides which real pairs are shown, and tells how far a generated label
-    can be trusted. Transcribed as printed the method does not work: `docs/adp.md`.
+    First images, without labels; then pairs, of a class-conditional generator
+    and a projection discriminator that also goes on scoring images alone, so that
+    images without a confident label are never lost. The Labeling Function Block (Θ, Φ)
+    begins at the label model, learns from the functions' votes on generated images,
+    whose class is known, chooses which real pairs are used, and gives the confidence
+    of a generated label. As printed the method does not work: `docs/adp.md`.
 
     Parameters
     ----------
     plan : how generator and discriminator are trained.
     noise : what is done about wrong labels of real images. "gate": of each class only
-        the most confident pairs are shown, a share of `gate`; "confusion": the
+        the most confident pairs are used, a share of `gate`; "confusion": the
         discriminator sees the generated class through the same noise; "none".
     trust : whether Θ and Φ take part.
     lf_every, lf_batch : the functions vote on so many of the generated images, every
         so many steps.
     surrogate : distil the functions into a small network while training: they then
-        vote only every `surrogate_every` steps, to keep it honest, and what it says
-        they would say of an image, `consistency` times, adds to the generator's loss.
+        vote only every `surrogate_every` steps, and the votes it predicts for an image,
+        `consistency` times, add to the generator's loss.
     image_gradient : that loss reaches the image, not the label head alone.
     anchor : the price of moving Θ and Φ away from the label model.
     refresh_every : steps after which the real pairs are chosen anew.
@@ -93,7 +93,7 @@ class Adp(GanGenerator):
 
     @property
     def is_conditional(self) -> bool:
-        """True if it is told the class; with a label head it tells it itself."""
+        """Whether it is class-conditional; otherwise a label head gives the class."""
         return self.plan.labels == "condition"
 
     def faults(self) -> Mapping[str, tuple[int, str]]:
@@ -121,7 +121,7 @@ class Adp(GanGenerator):
         useless = self.consistency and not self.image_gradient
         if self.surrogate and useless and self.is_conditional:
             raise InputError(
-                "image_gradient is false and the generator is told the class, so the "
+                "image_gradient is false and the generator knows the class, so the "
                 "consistency loss changes nothing; set consistency to 0, or "
                 "image_gradient to true, or plan.labels to 'head'."
             )
@@ -137,27 +137,29 @@ class Adp(GanGenerator):
     def _finish(
         self, trained: AdpStep, task: TrainingSet, progress: Progress | None
     ) -> None:
-        made = self._new_made(task.shape, task.n_classes)
-        made.maker.load_state_dict(trained.gan.average.module.state_dict())
-        trained.judge_mixture()
-        made.fit_label_classifier(trained.mixed_task(), self.random_state, progress)
+        gan = self._new_gan(task.shape, task.n_classes)
+        gan.maker.load_state_dict(trained.gan.average.module.state_dict())
+        trained.choose_mixture()
+        gan.fit_label_classifier(trained.mixed_task(), self.random_state, progress)
         self._faults: dict[str, tuple[int, str]] = {}
         if trained.block is not None:
-            made.check_agreement(trained.block, trained.trust, task, self.random_state)
+            gan.check_agreement(
+                trained.block, trained.lf_weights, task, self.random_state
+            )
             self._faults = trained.block.failures()
-        self.made_ = made
-        self.trust_: LFWeights = trained.trust
+        self.gan_ = gan
+        self.lf_weights_: LFWeights = trained.lf_weights
         self.lf_names_ = task.votes.names
 
     @property
     def theta_(self) -> NDArray[np.float64]:
         """(m,) Θ̄: the trust in each function, summing to 1."""
-        return self.trust_.theta.detach().double().cpu().numpy()
+        return self.lf_weights_.theta.detach().double().cpu().numpy()
 
     @property
     def phi_(self) -> NDArray[np.float64]:
         """(m, m) Φ̄: how far functions vary together."""
-        return self.trust_.phi.detach().double().cpu().numpy()
+        return self.lf_weights_.phi.detach().double().cpu().numpy()
 
     def relabel(
         self,
@@ -165,43 +167,43 @@ class Adp(GanGenerator):
         votes: Votes,
         proba: NDArray[np.float64],
     ) -> tuple[NDArray[np.float64], str]:
-        """Mix the word of Θ and Φ into the labels, as far as seeds bear it out."""
-        share = float(self.trust_.mixture)
+        """Mix the vote of Θ and Φ into the labels; held-out seeds chose its weight."""
+        share = float(self.lf_weights_.mixture)
         if not share:
             return proba, (
                 "the labels it learned from, unchanged: no held-out seeds bear out "
                 "what Θ and Φ would add"
             )
-        mixed = self.trust_.mixed(proba, self.trust_.evidence(votes))
+        mixed = self.lf_weights_.mixed(proba, self.lf_weights_.evidence(votes))
         return mixed, f"Θ and Φ, with a weight of {share:g} that held-out seeds chose"
 
     def _draw(
         self, classes: NDArray[np.int64], generator: torch.Generator
     ) -> tuple[torch.Tensor, NDArray[np.float64], NDArray[np.float64]]:
 
-        images, proba = self.made_.draw(classes, generator)
+        images, proba = self.gan_.draw(classes, generator)
         labels = proba.argmax(axis=1)
         if self._block is None:
-            return images, proba, self.made_.confidence(labels)
+            return images, proba, self.gan_.confidence(labels)
         with torch.no_grad():
-            voted = self.trust_(self._block(images)).double().cpu().numpy()
+            voted = self.lf_weights_(self._block(images)).double().cpu().numpy()
         return images, proba, voted[np.arange(len(labels)), labels]
 
     def _predict_proba(
         self, images: NDArray[np.uint8], votes: Votes | None
     ) -> NDArray[np.float64]:
         if votes is None:
-            return self.made_.read(images)
+            return self.gan_.read(images)
         if votes.names != self.lf_names_:
             raise InputError(
                 f"these are votes of {len(votes.names)} functions, "
                 f"{', '.join(votes.names[:3])}, …; it was trained with "
                 f"{len(self.lf_names_)}, {', '.join(self.lf_names_[:3])}, …"
             )
-        return self.trust_.labels(votes)
+        return self.lf_weights_.labels(votes)
 
     def _modules(self) -> Mapping[str, torch.nn.Module]:
-        return {**super()._modules(), "trust": self.trust_}
+        return {**super()._modules(), "trust": self.lf_weights_}
 
     def _settings(self) -> dict[str, Any]:
         return super()._settings() | {"lfs": list(self.lf_names_)}
@@ -212,6 +214,6 @@ class Adp(GanGenerator):
         self.lf_names_ = tuple(settings["lfs"])
         k, m = len(self.prior_), len(self.lf_names_)
         silent = np.full((1, m), -1, np.int16)
-        self.trust_ = LFWeights(
+        self.lf_weights_ = LFWeights(
             Votes(silent, self.lf_names_, k), np.full((1, k), 1 / k)
         ).to(self.device)

@@ -1,4 +1,4 @@
-"""One step of ADP as it works: pairs, and trust that begins at the label model."""
+"""One step of ADP: pairs of images and labels, and weights of functions (Θ, Φ)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class AdpStep:
     Attributes
     ----------
     block : votes on generated images; None without functions.
-    trust : Θ̄ and Φ̄.
+    lf_weights : Θ̄ and Φ̄.
     """
 
     def __init__(self, task: TrainingSet, settings: AdpSettings) -> None:
@@ -44,11 +44,11 @@ class AdpStep:
         others = rows if seeds is None else np.setdiff1d(rows, seeds)
         self.seeds_can_judge = len(others) > 0
         self.others = others if len(others) else rows
-        self.trust = LFWeights(
+        self.lf_weights = LFWeights(
             task.votes.rows(self.others), task.proba[self.others]
         ).to(device)
         self.optimizer = torch.optim.Adam(
-            self.trust.parameters(), lr=_TRUST_RATE, fused=True
+            self.lf_weights.parameters(), lr=_TRUST_RATE, fused=True
         )
         begin_state(self.optimizer)
         self.block = (
@@ -59,7 +59,7 @@ class AdpStep:
         self.surrogate: SurrogateStep | None = None
         regularizer: Regularizer | None = None
         if self.block is not None and settings.surrogate:
-            self.surrogate = SurrogateStep(task, settings, self.real, self.trust)
+            self.surrogate = SurrogateStep(task, settings, self.real, self.lf_weights)
             if settings.consistency:
                 regularizer = self.surrogate.disagreement
         self.gan = PairGan(
@@ -86,7 +86,7 @@ class AdpStep:
             and now.step > first
             and now.step % settings.refresh_every == 0
         ):
-            self.judge_mixture()
+            self.choose_mixture()
             self._choose_pairs()
             self.gan.pairs_changed()
         return figures
@@ -100,18 +100,18 @@ class AdpStep:
     def tensors(self) -> dict[str, torch.Tensor]:
         """Give all that the next step depends on."""
         found = self.gan.tensors() | named_tensors(
-            {"trust": self.trust}, {"trust_optimizer": self.optimizer}
+            {"trust": self.lf_weights}, {"trust_optimizer": self.optimizer}
         )
         return found if self.surrogate is None else found | self.surrogate.tensors()
 
-    def judge_mixture(self) -> None:
-        """Let the seeds decide how much Θ and Φ add to the label model."""
+    def choose_mixture(self) -> None:
+        """Choose on held-out seeds how much Θ and Φ add to the label model."""
         votes, seeds = self.task.votes.seed_out_of_fold, self.task.votes.seed_labels
         if not (self.settings.trust and self.seeds_can_judge):
             return
         if votes is not None and self.task.seed_proba is not None:
             assert seeds is not None
-            self.trust.choose_mixture(
+            self.lf_weights.choose_mixture(
                 votes, self.task.seed_proba, np.asarray(seeds, np.int64)
             )
 
@@ -122,45 +122,45 @@ class AdpStep:
     def _trust_step(
         self, block: BatchVotes, now: StepContext
     ) -> dict[str, torch.Tensor]:
-        """Learn from votes whose right answer is known, made and real."""
+        """Learn from votes on images of known class, generated and real."""
         n = self.settings.lf_batch
-        made, meant = self.gan.made.images[:n], self.gan.made.meant
-        assert meant is not None
-        meant = meant[:n]
-        votes = block(made)
+        fake, target = self.gan.fake.images[:n], self.gan.fake.target
+        assert target is not None
+        target = target[:n]
+        votes = block(fake)
         figures = {}
         if self.surrogate is not None:
-            figures = self.surrogate.check(made, votes, now)
+            figures = self.surrogate.check(fake, votes, now)
         rng = np.random.default_rng([self.settings.random_state, 6, now.step])
         rows = np.sort(rng.choice(self.others, size=4 * n))
-        real_votes = rows_of(self.task.votes, rows).to(made.device)
+        real_votes = rows_of(self.task.votes, rows).to(fake.device)
         known = torch.from_numpy(self.task.proba[rows].astype(np.float32))
-        loss = self.trust.loss(votes, meant, self.settings.anchor)
-        loss = loss + self.trust.loss(
-            real_votes, known.to(made.device), self.settings.anchor
+        loss = self.lf_weights.loss(votes, target, self.settings.anchor)
+        loss = loss + self.lf_weights.loss(
+            real_votes, known.to(fake.device), self.settings.anchor
         )
         self.optimizer.zero_grad(set_to_none=True)
-        backward(loss, self.trust)
+        backward(loss, self.lf_weights)
         for group in self.optimizer.param_groups:
             group["lr"] = _TRUST_RATE * now.lr_scale
         self.optimizer.step()
         with torch.no_grad():
-            voted = self.trust(votes).argmax(dim=1)
-            agrees = (voted == meant.argmax(dim=1)).float().mean()
-            classes = F.one_hot(voted, meant.shape[1]).float().mean(dim=0)
+            voted = self.lf_weights(votes).argmax(dim=1)
+            agrees = (voted == target.argmax(dim=1)).float().mean()
+            classes = F.one_hot(voted, target.shape[1]).float().mean(dim=0)
         return figures | {
             "trust_loss": loss,
-            "theta_perplexity": self.trust.perplexity,
+            "theta_perplexity": self.lf_weights.perplexity,
             "lfs_agree_with_label": agrees,
             "largest_share_by_vote": classes.max(),
         }
 
     def _posteriors(self) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
-        """Give the label model's posteriors with the block's word, and that word."""
+        """Give the label model's posteriors with the block's vote, and that vote."""
         if not self.settings.trust:
             return self.task.proba, None
-        voted = self.trust.evidence(self.task.votes)
-        mixed = self.trust.mixed(self.task.proba, voted)
+        voted = self.lf_weights.evidence(self.task.votes)
+        mixed = self.lf_weights.mixed(self.task.proba, voted)
         mixed[~self.task.is_labeled] = 0
         return mixed, voted
 
@@ -174,22 +174,20 @@ class AdpStep:
         known = self.task.is_labeled
         named = np.eye(proba.shape[1])[labels] * known[:, None]
         if self.settings.noise == "gate":
-            self.real.set_pairs(
-                named, most_confident(sure, labels, known, self.settings.gate)
-            )
+            self.real.set_pairs(named, surest(sure, labels, known, self.settings.gate))
         elif self.settings.noise == "confusion":
             self.real.set_pairs(named, known * 1.0, confusion(proba[known]))
         else:
             self.real.set_pairs(named, known * 1.0)
 
 
-def most_confident(
+def surest(
     sure: NDArray[np.float64],
     labels: NDArray[np.int64],
     known: NDArray[np.bool_],
     share: float,
 ) -> NDArray[np.float64]:
-    """Mark the most confident share of the images of each class: (n,) of 0 and 1."""
+    """Mark the most confident share of images of each class, (n,) of 0 and 1."""
     kept = np.zeros(len(labels))
     for label in np.unique(labels[known]):
         rows = np.flatnonzero(known & (labels == label))

@@ -25,7 +25,7 @@ class LFWeights(nn.Module):
 
     They begin at the label model: Θ at the log odds with which each function agrees
     with its labels, Φ at the agreements on real images. Training moves them, on
-    images whose class is known because they were made for it, and on real ones; a
+    images whose class is known because they were generated for it, and on real ones; a
     penalty holds them near where they began. What they say is mixed into the label
     model's posteriors only as far as held-out seeds bear it out, `choose_mixture`: not
     at all where there are none.

@@ -1,4 +1,4 @@
-"""The surrogate of the functions while a generator learns: taught, checked, heeded."""
+"""The surrogate of the functions while a generator learns."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _BATCH = 32  # real images, and as many generated ones
 _TAUGHT_EVERY = 2  # steps at first, and on images alone; then every `_TAUGHT_LATER`
 _TAUGHT_LATER = 8
 _REMEMBERED = 8  # batches of generated images that the functions voted on
-_HELD_OUT = 0.05  # of the real images, never shown: how well it does is measured there
+_HELD_OUT = 0.05  # of the real images, held out: how well it does is measured there
 
 
 class SurrogateStep:
-    """Learns the functions' votes beside a generator, and says what they would say."""
+    """Learns the functions' votes beside a generator, and predicts them."""
 
     def __init__(
         self,
@@ -36,7 +36,12 @@ class SurrogateStep:
         real: RealImages,
         trust: LFWeights,
     ) -> None:
-        self.task, self.settings, self.real, self.trust = task, settings, real, trust
+        self.task, self.settings, self.real, self.lf_weights = (
+            task,
+            settings,
+            real,
+            trust,
+        )
         drawn = torch.Generator().manual_seed(mixed_seed(settings.random_state, 7))
         self.network = Surrogate(
             task.shape,
@@ -65,7 +70,7 @@ class SurrogateStep:
         )
 
     def is_due(self, now: StepContext) -> bool:
-        """Tell whether it learns in this step."""
+        """Whether it learns in this step."""
         plan = self.settings.plan
         is_early = now.step < max(plan.first_pair, plan.n_steps // 4)
         return now.step % (_TAUGHT_EVERY if is_early else _TAUGHT_LATER) == 0
@@ -73,9 +78,9 @@ class SurrogateStep:
     def learn(self, now: StepContext) -> dict[str, torch.Tensor]:
         """Take one step on real images, and on generated ones that were voted on."""
         images, votes = self._real(self._shown, _BATCH, now)
-        made, said = self.network.remembered(_BATCH, now.generator)
+        fake, said = self.network.remembered(_BATCH, now.generator)
         self.network.train()
-        loss = self.network.loss(torch.cat([images, made]), torch.cat([votes, said]))
+        loss = self.network.loss(torch.cat([images, fake]), torch.cat([votes, said]))
         self.optimizer.zero_grad(set_to_none=True)
         backward(loss, self.network)
         for group in self.optimizer.param_groups:
@@ -85,15 +90,15 @@ class SurrogateStep:
         return {"surrogate_loss": loss}
 
     def check(
-        self, made: torch.Tensor, votes: torch.Tensor, now: StepContext
+        self, fake: torch.Tensor, votes: torch.Tensor, now: StepContext
     ) -> dict[str, torch.Tensor]:
         """Compare with the functions' own votes, and remember these."""
-        images, said = self._real(self._held, len(made), now)
+        images, said = self._real(self._held, len(fake), now)
         figures = {
             "surrogate_agrees_on_real": self.network.agreement(images, said),
-            "surrogate_agrees_on_made": self.network.agreement(made, votes),
+            "surrogate_agrees_on_made": self.network.agreement(fake, votes),
         }
-        self.network.remember(distributed().whole(made), distributed().whole(votes))
+        self.network.remember(distributed().whole(fake), distributed().whole(votes))
         return figures
 
     def disagreement(
@@ -109,7 +114,7 @@ class SurrogateStep:
         """
         self.network.eval().requires_grad_(False)
         seen = images if self.settings.image_gradient else images.detach()
-        voted = self.trust(self.network(seen), fixed=True)
+        voted = self.lf_weights(self.network(seen), fixed=True)
         self.network.requires_grad_(True)
         # A label head learns what the votes say; a class that was settings for is made
         # so that the votes say it.

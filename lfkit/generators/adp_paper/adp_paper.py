@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from lfkit.data.votes import Votes
 from lfkit.generators.adp_paper.paper_step import (
-    LiteralMaker,
     PaperAdpStep,
+    PaperGenerator,
     PaperSettings,
 )
 from lfkit.generators.gan.config import GanConfig, check_choice, check_number
@@ -49,7 +49,7 @@ class AdpPaper(GanGenerator):
     ----------
     real_labels : whose labels `lfkit train` pairs real images with: "true", as in the
         paper, of a data set that has them; "seeds", only theirs; "model", the run's.
-    fresh_batch : G is judged on a batch of its own, for which functions vote again.
+    fresh_batch : G is scored on a batch of its own, for which functions vote again.
     soft_labels : real labels as the label model's posteriors, not one-hot: the labels
         of both sides are then of one kind.
     image_term : D also judges images alone.
@@ -67,7 +67,7 @@ class AdpPaper(GanGenerator):
     gives = "images labeled by the functions, Θ and Φ"
     joins = ("projection", "concat")
     unused = ("augment", "r1_gamma", "gp_weight", "cutmix", "draw_factor", "n_codes")
-    # The label is what the functions say: the networks are told none.
+    # The functions' votes are the label: the networks are conditioned on none.
     label_kinds: ClassVar[tuple[str, ...]] = ("none",)
     functions: ClassVar[Literal["never", "may", "must"]] = "must"
 
@@ -104,7 +104,7 @@ class AdpPaper(GanGenerator):
 
     @property
     def is_conditional(self) -> bool:
-        """False: the functions tell what was made."""
+        """False: the functions' votes are the label."""
         return False
 
     def faults(self) -> Mapping[str, tuple[int, str]]:
@@ -128,11 +128,11 @@ class AdpPaper(GanGenerator):
     ) -> None:
 
         averaged = trained.average.module
-        assert isinstance(averaged, LiteralMaker)
-        self.maker_: LiteralMaker = averaged
-        self.made_ = self._new_made(task.shape, task.n_classes)
-        self.made_.maker.images.load_state_dict(self.maker_.images.state_dict())
-        self.made_.fit_label_classifier(task, self.random_state, progress)
+        assert isinstance(averaged, PaperGenerator)
+        self.maker_: PaperGenerator = averaged
+        self.gan_ = self._new_gan(task.shape, task.n_classes)
+        self.gan_.maker.images.load_state_dict(self.maker_.images.state_dict())
+        self.gan_.fit_label_classifier(task, self.random_state, progress)
         self.lf_names_ = task.votes.names
         self.theta_ = trained.mean_theta.double().cpu().numpy()
         self.phi_ = trained.mean_phi.double().cpu().numpy()
@@ -160,7 +160,7 @@ class AdpPaper(GanGenerator):
     ) -> NDArray[np.float64]:
 
         if votes is None:
-            return self.made_.read(images)
+            return self.gan_.read(images)
         theta, phi, prior = (
             torch.from_numpy(np.asarray(part, np.float32))
             for part in (self.theta_, self.phi_, self.prior_)
@@ -172,7 +172,7 @@ class AdpPaper(GanGenerator):
         return torch.cat(parts).double().numpy()
 
     def _modules(self) -> Mapping[str, torch.nn.Module]:
-        return {"literal": self.maker_, "reader": self.made_.reader}
+        return {"literal": self.maker_, "reader": self.gan_.label_classifier}
 
     def _settings(self) -> dict[str, Any]:
         return super()._settings() | {
@@ -191,4 +191,4 @@ class AdpPaper(GanGenerator):
         if self.theta_.shape != (m,) or self.phi_.shape != (m, m):
             raise ValueError(f"theta and phi are not those of {m} functions")
         nothing = torch.Generator().manual_seed(0)
-        self.maker_ = LiteralMaker(self.shape_, m, self.plan, nothing).to(self.device)
+        self.maker_ = PaperGenerator(self.shape_, m, self.plan, nothing).to(self.device)

@@ -1,4 +1,4 @@
-"""G_parameter and D_LFB: Θ and Φ made from noise, and their discriminator."""
+"""G_parameter and D_LFB: Θ and Φ from noise, and their discriminator."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lfkit.nn.layers import drawn_convolution, drawn_linear
 
 
 class ParameterHeads(nn.Module):
-    """What the generator says of its functions: Θ and Φ for each image (figure 2a).
+    """The generator's Θ and Φ for each image (figure 2a).
 
     Parameters
     ----------
@@ -42,8 +42,8 @@ class ParameterHeads(nn.Module):
         return theta, even.masked_fill(itself, 1.0)
 
 
-class DependencyJudge(nn.Module):
-    """D_LFB: tells measured dependencies from made ones.
+class DependencyDiscriminator(nn.Module):
+    """D_LFB: distinguishes measured dependencies from generated ones.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ class DependencyJudge(nn.Module):
             self.last = drawn_linear(32, 1, generator)
 
     def forward(self, phi: torch.Tensor) -> torch.Tensor:
-        """Judge matrices, (n, m, m) → (n,) logits."""
+        """Score matrices, (n, m, m) → (n,) logits."""
         if self.literal:
             return self.last(self.convolutions(phi[:, None]).flatten(1))[:, 0]
         rows = self.entry(phi[..., None]).mean(dim=2)  # (n, m, 32)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from lfkit.generators.adp_paper.heads import DependencyJudge, ParameterHeads
+from lfkit.generators.adp_paper.heads import DependencyDiscriminator, ParameterHeads
 from lfkit.generators.gan import RealImages
 from lfkit.generators.gan.config import GanConfig
 from lfkit.generators.gan.discriminator import Discriminator
@@ -54,7 +54,7 @@ class PaperSettings:
     device: str
 
 
-class LiteralMaker(nn.Module):
+class PaperGenerator(nn.Module):
     """G: the common block, G_image and G_parameter (figure 2a)."""
 
     def __init__(
@@ -88,19 +88,25 @@ class PaperAdpStep:
         check_batch(plan.batch)
         drawn = torch.Generator().manual_seed(mixed_seed(settings.random_state, 0))
         m = len(task.lfs)
-        self.maker = LiteralMaker(task.shape, m, plan, drawn).to(device)
+        self.maker = PaperGenerator(task.shape, m, plan, drawn).to(device)
         body = GAN_NETWORKS[plan.network].make_body(
             task.shape, width=plan.width, generator=drawn
         )
-        self.judge = Discriminator(body, k, join=plan.join, generator=drawn).to(device)
+        self.discriminator = Discriminator(body, k, join=plan.join, generator=drawn).to(
+            device
+        )
         if not plan.spectral_norm:
-            without_spectral(self.judge)
+            without_spectral(self.discriminator)
         literal = settings.dependencies == "algorithm-1"
-        self.dependency_judge = DependencyJudge(m, drawn, literal=literal).to(device)
+        self.dependency_discriminator = DependencyDiscriminator(
+            m, drawn, literal=literal
+        ).to(device)
         self.average = Average(self.maker, plan.average)
         self.g_optimizer = adam(self.maker.parameters(), plan.rate_g, plan)
-        self.d_optimizer = adam(self.judge.parameters(), plan.rate_d, plan)
-        self.phi_optimizer = adam(self.dependency_judge.parameters(), plan.rate_d, plan)
+        self.d_optimizer = adam(self.discriminator.parameters(), plan.rate_d, plan)
+        self.phi_optimizer = adam(
+            self.dependency_discriminator.parameters(), plan.rate_d, plan
+        )
         self.block = BatchVotes(task.lfs, k, device)
         self.real = RealImages(task.images, k, device)
         known = task.is_labeled
@@ -121,16 +127,16 @@ class PaperAdpStep:
                 group["lr"] = group["rate"] * now.lr_scale
         self.maker.train()
         figures: dict[str, torch.Tensor] = {}
-        made = None
+        fake = None
         for turn in range(settings.plan.n_discriminator):
-            made = self._made(now)
-            figures = self._judge_step(now, turn, made)
-        if settings.fresh_batch or made is None:
-            made = self._made(now)
-        figures |= self._maker_step(made)
+            fake = self._fake(now)
+            figures = self._discriminator_step(now, turn, fake)
+        if settings.fresh_batch or fake is None:
+            fake = self._fake(now)
+        figures |= self._generator_step(fake)
         distributed().average_statistics(self.maker)
         self.average.update(self.maker, now.step)
-        images, theta, phi, votes, label = made
+        images, theta, phi, votes, label = fake
         with torch.no_grad():
             means = theta.mean(dim=0), phi.mean(dim=0)
             distributed().average(means)
@@ -172,8 +178,8 @@ class PaperAdpStep:
         } | named_tensors(
             {
                 "maker": self.maker,
-                "judge": self.judge,
-                "dependency_judge": self.dependency_judge,
+                "judge": self.discriminator,
+                "dependency_judge": self.dependency_discriminator,
                 "average": self.average.module,
             },
             {
@@ -183,7 +189,7 @@ class PaperAdpStep:
             },
         )
 
-    def _made(self, now: StepContext) -> tuple[torch.Tensor, ...]:
+    def _fake(self, now: StepContext) -> tuple[torch.Tensor, ...]:
         """Generate a batch: images, Θ, Φ, votes Λ, label ỹ."""
         plan = self.settings.plan
         z = torch.randn(
@@ -194,16 +200,16 @@ class PaperAdpStep:
         used = row_stochastic(phi) if self.settings.equation == 9 else None
         return images, theta, phi, votes, aggregated(votes, theta, used, self.prior)
 
-    def _judge_step(
-        self, now: StepContext, turn: int, made: tuple[torch.Tensor, ...]
+    def _discriminator_step(
+        self, now: StepContext, turn: int, fake: tuple[torch.Tensor, ...]
     ) -> dict[str, torch.Tensor]:
-        images, _, phi, votes, label = (part.detach() for part in made)
+        images, _, phi, votes, label = (part.detach() for part in fake)
         plan, settings = self.settings.plan, self.settings
-        self.judge.train().requires_grad_(True)
+        self.discriminator.train().requires_grad_(True)
         rows = self._rows(now, turn)
         real = self.real.pixels[rows].float().div_(255)
         weights = self.real.weights[rows]
-        alone, pairs, _ = self.judge(
+        alone, pairs, _ = self.discriminator(
             torch.cat([real, images]), torch.cat([self.real.labels[rows], label])
         )
         n = len(rows)
@@ -211,7 +217,7 @@ class PaperAdpStep:
         if settings.image_term:
             loss = (loss + d_loss(alone[:n], alone[n:], plan.loss)) / 2
         self.d_optimizer.zero_grad(set_to_none=True)
-        backward(loss, self.judge)
+        backward(loss, self.discriminator)
         self.d_optimizer.step()
         figures = {
             "d_loss": loss,
@@ -222,26 +228,28 @@ class PaperAdpStep:
             if settings.dependencies_of == "real":
                 votes = rows_of(self.task.votes, rows.cpu().numpy()).to(votes.device)
             seen = self._matrices(votes)
-            made_phi = _grouped(phi)
-            scores = self.dependency_judge(torch.cat([seen, made_phi]))
+            fake_phi = _grouped(phi)
+            scores = self.dependency_discriminator(torch.cat([seen, fake_phi]))
             loss = d_loss(scores[: len(seen)], scores[len(seen) :], plan.loss)
             self.phi_optimizer.zero_grad(set_to_none=True)
-            backward(loss, self.dependency_judge)
+            backward(loss, self.dependency_discriminator)
             self.phi_optimizer.step()
             figures["dependency_loss"] = loss
         return figures
 
-    def _maker_step(self, made: tuple[torch.Tensor, ...]) -> dict[str, torch.Tensor]:
-        images, theta, phi, _, label = made
+    def _generator_step(
+        self, fake: tuple[torch.Tensor, ...]
+    ) -> dict[str, torch.Tensor]:
+        images, theta, phi, _, label = fake
         plan, settings = self.settings.plan, self.settings
-        self.judge.eval().requires_grad_(False)
-        self.dependency_judge.requires_grad_(False)
-        alone, pairs, _ = self.judge(images, label)
+        self.discriminator.eval().requires_grad_(False)
+        self.dependency_discriminator.requires_grad_(False)
+        alone, pairs, _ = self.discriminator(images, label)
         loss = g_loss(pairs, plan.loss)
         if settings.image_term:
             loss = (loss + g_loss(alone, plan.loss)) / 2
         if settings.judge_dependencies:
-            scores = self.dependency_judge(_grouped(phi))
+            scores = self.dependency_discriminator(_grouped(phi))
             loss = loss + g_loss(scores, plan.loss)
         if settings.theta_anchor:
             even = torch.full_like(theta, 1 / theta.shape[1])
@@ -254,7 +262,7 @@ class PaperAdpStep:
         self.g_optimizer.zero_grad(set_to_none=True)
         backward(loss, self.maker)
         self.g_optimizer.step()
-        self.dependency_judge.requires_grad_(True)
+        self.dependency_discriminator.requires_grad_(True)
         return {"g_loss": loss}
 
     def _matrices(self, votes: torch.Tensor) -> torch.Tensor:

@@ -21,12 +21,13 @@ class StepHooks:
 
     Attributes
     ----------
-    regularizer : adds to the generator's loss where pairs are judged.
-    rows : draws which real images are shown: a number, and how many → (batch,).
+    regularizer : adds to the generator's loss where pairs are scored.
+    rows : draws which real images the discriminator sees: a number, and how many →
+        (batch,).
     labels : gives labels (n, k) and weights (n,) of real images, of their rows and
         pixels (n, c, h, w), and figures; None: those of `RealImages`.
-    keeps_judge : the discriminator is averaged, too, and kept.
-    learns_from_made : a classifier learns the classes of generated images, too.
+    keeps_discriminator : the discriminator is averaged, too, and kept.
+    learns_from_fake : a classifier learns the classes of generated images, too.
     """
 
     regularizer: Regularizer | None = None
@@ -38,36 +39,36 @@ class StepHooks:
         ]
         | None
     ) = None
-    keeps_judge: bool = False
-    learns_from_made: bool = False
+    keeps_discriminator: bool = False
+    learns_from_fake: bool = False
 
 
 @dataclass(frozen=True)
-class MadeBatch:
+class FakeBatch:
     """Generated images.
 
     Attributes
     ----------
     images : (n, c, h, w) in [0, 1].
-    meant : (n, k) labels they were made to have; None before pairs are judged.
-    shown : (n, k) the same as the discriminator sees them.
+    target : (n, k) labels they were generated for; None before pairs are scored.
+    visible_labels : (n, k) the same as the discriminator sees them.
     codes : (n, n_codes), or None.
     """
 
     images: torch.Tensor
-    meant: torch.Tensor | None
-    shown: torch.Tensor | None
+    target: torch.Tensor | None
+    visible_labels: torch.Tensor | None
     codes: torch.Tensor | None
 
-    def rows(self, rows: torch.Tensor) -> MadeBatch:
+    def rows(self, rows: torch.Tensor) -> FakeBatch:
         """Take some of them."""
-        parts = (self.images, self.meant, self.shown, self.codes)
-        return MadeBatch(*(None if part is None else part[rows] for part in parts))  # type: ignore[arg-type]
+        parts = (self.images, self.target, self.visible_labels, self.codes)
+        return FakeBatch(*(None if part is None else part[rows] for part in parts))  # type: ignore[arg-type]
 
-    def detached(self) -> MadeBatch:
+    def detached(self) -> FakeBatch:
         """Take them as they are: no gradient passes."""
-        parts = (self.images, self.meant, self.shown, self.codes)
-        return MadeBatch(*(None if part is None else part.detach() for part in parts))  # type: ignore[arg-type]
+        parts = (self.images, self.target, self.visible_labels, self.codes)
+        return FakeBatch(*(None if part is None else part.detach() for part in parts))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)

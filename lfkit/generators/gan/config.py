@@ -175,7 +175,7 @@ class GanConfig:
                 "above 0, or set n_codes to 0.",
             ),
             (
-                self.cutmix > 0 and not GAN_NETWORKS[self.network].body.judges_pixels,
+                self.cutmix > 0 and not GAN_NETWORKS[self.network].body.scores_pixels,
                 f"cutmix is {self.cutmix:g} and network {self.network!r}, whose "
                 "discriminator does not judge pixels. Set network to "
                 "'biggan', or cutmix to 0.",

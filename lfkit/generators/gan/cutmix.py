@@ -1,4 +1,4 @@
-"""Judging the pixels of a mixed image as those of the two that it is made of."""
+"""CutMix: scores of a mixed image's pixels are to match those of its two images."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def mixing_mask(
 
 
 def cutmix_penalty(
-    judge_pixels: Callable[[torch.Tensor], torch.Tensor],
+    score_pixels: Callable[[torch.Tensor], torch.Tensor],
     real: torch.Tensor,
     fake: torch.Tensor,
     of_real: torch.Tensor,
     of_fake: torch.Tensor,
     mask: torch.Tensor,
 ) -> torch.Tensor:
-    """Give the mean squared difference of judgements, ().
+    """Give the mean squared difference of scores, ().
 
     Schönfeld et al. 2020, arXiv:2002.12655, equation 8.
 
@@ -43,6 +43,6 @@ def cutmix_penalty(
     of_real, of_fake : (n, h, w) logits of their pixels.
     mask : (n, h, w), 1 where a mixed image is real.
     """
-    shown = mask[:, None]
-    mixed = judge_pixels(shown * real + (1 - shown) * fake)
+    is_real = mask[:, None]
+    mixed = score_pixels(is_real * real + (1 - is_real) * fake)
     return (mixed - (mask * of_real + (1 - mask) * of_fake)).square().mean()

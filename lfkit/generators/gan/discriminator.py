@@ -15,14 +15,14 @@ from lfkit.nn.spectral_norm import spectral
 
 
 class DiscriminatorScores(NamedTuple):
-    """What a discriminator says.
+    """The scores of a discriminator.
 
     Attributes
     ----------
     alone : (n,) logits of the images, or (n, h, w) of their pixels.
     pairs : (n,) logits of the pairs, as of the images where there is no label; or
         (n, k) scores of classes; or (n, 2k), of real and of generated ones.
-    seen : (n, d) what it saw in the images.
+    seen : (n, d) features of the images.
     """
 
     alone: torch.Tensor
@@ -31,7 +31,7 @@ class DiscriminatorScores(NamedTuple):
 
 
 class Discriminator(nn.Module):
-    """A body that looks at images, and a join with labels.
+    """Features of images, combined with labels.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ class Discriminator(nn.Module):
         check_choice("join", join, (*JOINS, "none"))
         self.body, self.join = body, join
         width = body.n_features
-        if not body.judges_pixels:
+        if not body.scores_pixels:
             self.alone = spectral(drawn_linear(width, 1, generator), generator)
         if join == "projection":
             rows = skip_init(  # type: ignore[no-untyped-call]
@@ -91,7 +91,7 @@ class Discriminator(nn.Module):
     def forward(
         self, images: torch.Tensor, labels: torch.Tensor | None = None
     ) -> DiscriminatorScores:
-        """Judge images and pairs.
+        """Score images and pairs.
 
         Parameters
         ----------
@@ -114,6 +114,6 @@ class Discriminator(nn.Module):
         return DiscriminatorScores(alone, pairs, seen)
 
     def score(self, images: torch.Tensor) -> torch.Tensor:
-        """Judge images alone, (n,)."""
+        """Score images alone, (n,)."""
         alone = self(images).alone
         return alone.flatten(1).mean(dim=1) if alone.ndim > 1 else alone

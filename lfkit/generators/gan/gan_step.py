@@ -8,7 +8,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from lfkit.generators.gan.batches import MadeBatch, RealBatch, StepHooks
+from lfkit.generators.gan.batches import FakeBatch, RealBatch, StepHooks
 from lfkit.generators.gan.config import GanConfig
 from lfkit.generators.gan.diffaugment import diffaugment
 from lfkit.generators.gan.discriminator import Discriminator, DiscriminatorScores
@@ -36,11 +36,11 @@ class PairGan:
 
     Attributes
     ----------
-    made : the generated batch of the last step, detached.
-    judge_average : the averaged discriminator, if it is kept.
+    fake : the generated batch of the last step, detached.
+    discriminator_average : the averaged discriminator, if it is kept.
     """
 
-    made: MadeBatch
+    fake: FakeBatch
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class PairGan:
             shape, width=plan.width, generator=drawn
         )
         join = "none" if plan.labels == "none" else plan.join
-        self.judge = Discriminator(
+        self.discriminator = Discriminator(
             body,
             n_labels,
             join=join,
@@ -71,22 +71,22 @@ class PairGan:
             is_bounded=plan.spectral_norm,
         )
         if not plan.spectral_norm:
-            without_spectral(self.judge)
-        for network in (self.maker, self.judge):
+            without_spectral(self.discriminator)
+        for network in (self.maker, self.discriminator):
             # mypy knows no overload of `to` with a memory format.
             network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = Average(self.maker, plan.average)
-        self.judge_average: Average | None = None
-        if extras.keeps_judge:
-            self.judge_average = Average(self.judge, plan.average)
+        self.discriminator_average: Average | None = None
+        if extras.keeps_discriminator:
+            self.discriminator_average = Average(self.discriminator, plan.average)
         groups = [{"params": [*self.maker.images.parameters()], "rate": plan.rate_g}]
         if self.maker.head is not None:
             heads = [*self.maker.head.parameters()]
             groups.append({"params": heads, "rate": plan.rate_head})
         self.g_optimizer = adam(groups, plan.rate_g, plan)
-        self.d_optimizer = adam(self.judge.parameters(), plan.rate_d, plan)
+        self.d_optimizer = adam(self.discriminator.parameters(), plan.rate_d, plan)
         self.shares = real.shares()
-        self.made_shares = self.shares.clone()
+        self.fake_shares = self.shares.clone()
         self._epoch, self._order = -1, torch.zeros(0, dtype=torch.int64)
 
     def pairs_changed(self) -> None:
@@ -102,19 +102,19 @@ class PairGan:
         for turn in range(plan.n_discriminator):
             # The generator learns from the last batch only.
             with torch.set_grad_enabled(turn == plan.n_discriminator - 1):
-                made = self._make(now, paired)
+                fake = self._make(now, paired)
             real, figures = self._show(now, turn, paired)
-            figures |= self._judge_step(real, made.detached(), paired, now)
-        figures |= self._maker_step(made, paired, now)
-        figures |= self._looks(real, made.detached())
+            figures |= self._discriminator_step(real, fake.detached(), paired, now)
+        figures |= self._generator_step(fake, paired, now)
+        figures |= self._looks(real, fake.detached())
         of_all.average_statistics(self.maker)
         self.average.update(self.maker, now.step)
-        if self.judge_average is not None:
-            self.judge_average.update(self.judge, now.step)
-        self.made = made.detached()
+        if self.discriminator_average is not None:
+            self.discriminator_average.update(self.discriminator, now.step)
+        self.fake = fake.detached()
         return figures
 
-    def _make(self, now: StepContext, paired: bool) -> MadeBatch:
+    def _make(self, now: StepContext, paired: bool) -> FakeBatch:
         """Generate a batch: drawn anew, of the classes that real pairs have."""
         plan, of_all = self.plan, distributed()
         z = of_all.part(self._normal(plan.batch * plan.draw_factor, now.generator))
@@ -133,27 +133,27 @@ class PairGan:
             )
             codes = of_all.part(drawn * 2 - 1)
         with autocast(self.device):
-            images, made = self.maker(z, classes, codes, now.generator)
+            images, fake = self.maker(z, classes, codes, now.generator)
         images = images.float()
-        batch = MadeBatch(images, None, None, codes)
+        batch = FakeBatch(images, None, None, codes)
         if paired:
             if self.maker.head is None:
                 assert classes is not None
-                shown = self._seen(classes, now)
-                batch = MadeBatch(images, classes, shown, codes)
+                visible_labels = self._seen(classes, now)
+                batch = FakeBatch(images, classes, visible_labels, codes)
             else:
-                assert made is not None
-                batch = MadeBatch(images, made.float(), made.float(), codes)
+                assert fake is not None
+                batch = FakeBatch(images, fake.float(), fake.float(), codes)
         return batch if plan.draw_factor == 1 else self._best(batch)
 
-    def _best(self, batch: MadeBatch) -> MadeBatch:
+    def _best(self, batch: FakeBatch) -> FakeBatch:
         """Keep what fools the discriminator best, one in `draw_factor`."""
-        self.judge.eval()
+        self.discriminator.eval()
         with torch.no_grad(), autocast(self.device):
-            scores = self.judge.score(batch.images.detach()).float()
+            scores = self.discriminator.score(batch.images.detach()).float()
         classes = None
-        if self.plan.stratify and batch.meant is not None:
-            classes = batch.meant.argmax(dim=1)
+        if self.plan.stratify and batch.target is not None:
+            classes = batch.target.argmax(dim=1)
         return batch.rows(top_scoring(scores, self.plan.draw_factor, classes))
 
     def _show(
@@ -185,103 +185,109 @@ class PairGan:
             asked = F.one_hot(classes, self.maker.n_labels).float()
         codes = z.new_zeros(len(z), self.plan.n_codes) if self.plan.n_codes else None
         maker = cast(GeneratorNetwork, self.average.module)
-        images, made = make_images(maker, z, asked, codes)
-        return images, made if paired else None
+        images, fake = make_images(maker, z, asked, codes)
+        return images, fake if paired else None
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """Give all that the next step depends on."""
-        shares = {"shares": self.shares, "made_shares": self.made_shares}
+        shares = {"shares": self.shares, "made_shares": self.fake_shares}
         modules = {
             "maker": self.maker,
-            "judge": self.judge,
+            "judge": self.discriminator,
             "average": self.average.module,
             "real": self.real,
         }
-        if self.judge_average is not None:
-            modules["judge_average"] = self.judge_average.module
+        if self.discriminator_average is not None:
+            modules["judge_average"] = self.discriminator_average.module
         return shares | named_tensors(
             modules, {"g_optimizer": self.g_optimizer, "d_optimizer": self.d_optimizer}
         )
 
-    def _judge_step(
-        self, real: RealBatch, made: MadeBatch, paired: bool, now: StepContext
+    def _discriminator_step(
+        self, real: RealBatch, fake: FakeBatch, paired: bool, now: StepContext
     ) -> dict[str, torch.Tensor]:
         plan, n = self.plan, len(real.images)
-        self.judge.train().requires_grad_(True)
-        images = torch.cat([real.images, made.images])
+        self.discriminator.train().requires_grad_(True)
+        images = torch.cat([real.images, fake.images])
         if plan.augment:
             images = diffaugment(images, plan.augment, now.generator)
         labels = None
         if paired:
-            assert made.shown is not None
-            labels = torch.cat([real.labels, made.shown])
+            assert fake.visible_labels is not None
+            labels = torch.cat([real.labels, fake.visible_labels])
         with autocast(self.device):
-            told = self.judge(images, labels)
-        alone, pairs = told.alone.float(), told.pairs.float()
+            scores = self.discriminator(images, labels)
+        alone, pairs = scores.alone.float(), scores.pairs.float()
         loss = d_loss(alone[:n], alone[n:], plan.loss)
         figures = {
             "real_score": torch.sigmoid(alone[:n]).mean(),
             "fake_score": torch.sigmoid(alone[n:]).mean(),
         }
         if paired:
-            assert made.shown is not None
+            assert fake.visible_labels is not None
             of_pairs = d_pair_loss(
                 pairs[:n],
                 pairs[n:],
                 real.labels,
-                made.shown,
+                fake.visible_labels,
                 real.weights,
                 join=plan.join,
                 kind=plan.loss,
-                learns_from_made=self.extras.learns_from_made,
+                learns_from_fake=self.extras.learns_from_fake,
             )
             loss = (1 - plan.pair_weight) * loss + plan.pair_weight * of_pairs
             figures["pair_loss"] = of_pairs
         if plan.n_codes:
-            lost = self._lost_codes(told.seen[n:], made)
+            lost = self._lost_codes(scores.seen[n:], fake)
             loss = loss + plan.code_weight * lost
             figures["code_loss"] = lost
         penalties = weighted_penalties(
-            self.judge,
+            self.discriminator,
             plan,
             now,
             real=(real.images, images[:n], alone[:n]),
-            made=(made.images, images[n:], alone[n:]),
+            fake=(fake.images, images[n:], alone[n:]),
         )
         loss = loss + sum(penalties.values())
         self.d_optimizer.zero_grad(set_to_none=True)
-        backward(loss, self.judge)
+        backward(loss, self.discriminator)
         self.d_optimizer.step()
         return {"d_loss": loss, **figures, **penalties}
 
-    def _maker_step(
-        self, made: MadeBatch, paired: bool, now: StepContext
+    def _generator_step(
+        self, fake: FakeBatch, paired: bool, now: StepContext
     ) -> dict[str, torch.Tensor]:
         plan = self.plan
         # No weight of the discriminator needs a gradient here, nor its vectors a turn.
-        self.judge.eval().requires_grad_(False)
-        images = made.images
+        self.discriminator.eval().requires_grad_(False)
+        images = fake.images
         if plan.augment:
             images = diffaugment(images, plan.augment, now.generator)
         with autocast(self.device):
-            told: DiscriminatorScores = self.judge(images, made.shown)
-        loss = g_loss(told.alone.float(), plan.loss)
+            scores: DiscriminatorScores = self.discriminator(
+                images, fake.visible_labels
+            )
+        loss = g_loss(scores.alone.float(), plan.loss)
         if paired:
-            assert made.shown is not None
+            assert fake.visible_labels is not None
             of_pairs = g_pair_loss(
-                told.pairs.float(), made.shown, join=plan.join, kind=plan.loss
+                scores.pairs.float(),
+                fake.visible_labels,
+                join=plan.join,
+                kind=plan.loss,
             )
             loss = (1 - plan.pair_weight) * loss + plan.pair_weight * of_pairs
         if plan.n_codes:
-            loss = loss + plan.code_weight * self._lost_codes(told.seen, made)
+            loss = loss + plan.code_weight * self._lost_codes(scores.seen, fake)
         figures = {"g_loss": loss}
         if paired and plan.join == "classifier":
-            assert made.shown is not None
-            scores, shown = told.pairs.detach().float(), made.shown.detach()
-            figures["class_information"] = information(scores, shown)
+            assert fake.visible_labels is not None
+            figures["class_information"] = information(
+                scores.pairs.detach().float(), fake.visible_labels.detach()
+            )
         if paired and self.extras.regularizer is not None:
-            assert made.meant is not None
-            term, others = self.extras.regularizer(made.images, made.meant)
+            assert fake.target is not None
+            term, others = self.extras.regularizer(fake.images, fake.target)
             loss = loss + term
             figures |= others
         self.g_optimizer.zero_grad(set_to_none=True)
@@ -289,39 +295,41 @@ class PairGan:
         self.g_optimizer.step()
         return figures
 
-    def _lost_codes(self, seen: torch.Tensor, made: MadeBatch) -> torch.Tensor:
+    def _lost_codes(self, seen: torch.Tensor, fake: FakeBatch) -> torch.Tensor:
         """Give the mean squared error of codes found in generated images, ()."""
-        assert self.judge.of_codes is not None
-        assert made.codes is not None
-        found: torch.Tensor = self.judge.of_codes(seen.float())
-        return (found - made.codes).square().mean()
+        assert self.discriminator.of_codes is not None
+        assert fake.codes is not None
+        found: torch.Tensor = self.discriminator.of_codes(seen.float())
+        return (found - fake.codes).square().mean()
 
     @torch.no_grad()
-    def _looks(self, real: RealBatch, made: MadeBatch) -> dict[str, torch.Tensor]:
-        """Tell what a doctor wants to know: variety, and labels on their own."""
+    def _looks(self, real: RealBatch, fake: FakeBatch) -> dict[str, torch.Tensor]:
+        """Give figures for the monitor: variety, and what labels alone tell."""
         figures = {
             "real_spread": real.images.std(dim=0).mean(),
-            "made_spread": made.images.std(dim=0).mean(),
+            "made_spread": fake.images.std(dim=0).mean(),
         }
-        label = made.shown
+        label = fake.visible_labels
         if label is None or not self.real.are_classes:
             return figures
         mean = label.mean(dim=0)
         distributed().average([mean])
-        self.made_shares.lerp_(mean, 0.02)
+        self.fake_shares.lerp_(mean, 0.02)
         # Half of the total variation above chance is what labels alone can tell.
-        far = (self.made_shares - self.shares @ self.real.noise).abs().sum() / 2
-        shown = real.weights
-        peaks = (real.labels.amax(dim=1) * shown).sum()
-        of_made = label.amax(dim=1).mean()
+        far = (self.fake_shares - self.shares @ self.real.noise).abs().sum() / 2
+        weights = real.weights
+        peaks = (real.labels.amax(dim=1) * weights).sum()
+        of_fake = label.amax(dim=1).mean()
         # A batch in which no real image has a label tells of no difference.
         of_real = torch.where(
-            shown.sum() > 0, peaks / shown.sum().clamp_min(1e-6), of_made
+            weights.sum() > 0,
+            peaks / weights.sum().clamp_min(1e-6),
+            of_fake,
         )
         return figures | {
             "labels_only_accuracy": 0.5 + far / 2,
             "real_label_peak": of_real,
-            "made_label_peak": of_made,
+            "made_label_peak": of_fake,
         }
 
     def _classes(self, now: StepContext) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""What makes images, and perhaps their labels, of noise."""
+"""The generator network: images, and perhaps their labels, from noise."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ class GeneratorNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self.n_labels, self.group, self.head_on = n_labels, group, plan.head_on
-        self.n_told = n_labels if plan.labels == "condition" else 0
+        self.n_inputs = n_labels if plan.labels == "condition" else 0
         self.images = GAN_NETWORKS[plan.network].make_generator(
             shape,
-            n_classes=self.n_told + plan.n_codes,
+            n_classes=self.n_inputs + plan.n_codes,
             z_dim=plan.z_dim,
             width=plan.width,
             generator=generator,
@@ -62,34 +62,36 @@ class GeneratorNetwork(nn.Module):
         Parameters
         ----------
         z : (n, z_dim).
-        condition : (n, k) classes that are asked for, or None.
-        codes : (n, n_codes) in [-1, 1], if it is told any.
-        dropped : draws what the head does not see, in training.
+        condition : (n, k) requested classes, or None.
+        codes : (n, n_codes) in [-1, 1], if it is conditioned on any.
+        dropped : draws the inputs that dropout hides from the head, in training.
         """
-        told = condition
+        inputs = condition
         if codes is not None:
-            if told is None:
-                told = codes.new_zeros(len(codes), self.n_told)
-            told = torch.cat([told, codes], dim=1)
-        maps, common = self.images.maps(z, told)
+            if inputs is None:
+                inputs = codes.new_zeros(len(codes), self.n_inputs)
+            inputs = torch.cat([inputs, codes], dim=1)
+        maps, common = self.images.maps(z, inputs)
         images = self.images.paint(maps)
         if self.head is None:
             return images, condition
         seen = common
         if self.head_on == "maps":
             seen = F.adaptive_avg_pool2d(maps, _SIDE).flatten(1)
-        made: torch.Tensor = self.head(seen, dropped)
+        labels: torch.Tensor = self.head(seen, dropped)
         if self.group:
-            shape = made.shape
-            made = F.softmax(made.view(len(made), -1, self.group), dim=2).view(shape)
-        return images, made
+            shape = labels.shape
+            labels = F.softmax(labels.view(len(labels), -1, self.group), dim=2).view(
+                shape
+            )
+        return images, labels
 
 
 _SIDE = 4  # px: what the label head sees of the last maps
 
 
 class Head(nn.Module):
-    """Layers from what the generator knows of an image to its label.
+    """Layers from the generator's features of an image to its label.
 
     Parameters
     ----------
@@ -132,8 +134,8 @@ def make_images(
     """Make images without learning from it: (n, c, h, w) in [0, 1] and labels."""
     maker.eval()
     with torch.no_grad(), autocast(z.device.type):
-        images, made = maker(z, condition, codes)
-    return images.float(), made
+        images, labels = maker(z, condition, codes)
+    return images.float(), labels
 
 
 def autocast(device: str) -> torch.autocast:

@@ -35,13 +35,13 @@ class LabelClassifier(nn.Module):
         )
 
     @torch.no_grad()
-    def take(self, judge: Discriminator) -> None:
-        """Become what a discriminator with a classifier has learned."""
-        self.body.load_state_dict(judge.body.state_dict())
+    def take(self, discriminator: Discriminator) -> None:
+        """Copy the weights of a discriminator with a classifier."""
+        self.body.load_state_dict(discriminator.body.state_dict())
         k = self.head.out_features  # scores of generated classes come after the real
-        self.head.weight.copy_(judge.named.weight[:k])
-        self.head.bias.copy_(judge.named.bias[:k])
+        self.head.weight.copy_(discriminator.named.weight[:k])
+        self.head.bias.copy_(discriminator.named.bias[:k])
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
-        """Return what the last layer reads, (n, d), of (n, c, h, w) in [0, 1]."""
+        """Return the last layer's inputs, (n, d), of (n, c, h, w) in [0, 1]."""
         return self.body(images)

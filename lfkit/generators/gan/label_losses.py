@@ -17,21 +17,21 @@ def d_pair_loss(
     *,
     join: str,
     kind: str,
-    learns_from_made: bool = False,
+    learns_from_fake: bool = False,
 ) -> torch.Tensor:
     """Give the discriminator's loss by labels, ().
 
     Parameters
     ----------
-    real, fake : what `Discriminator` says of pairs.
+    real, fake : the `Discriminator`'s scores of pairs.
     real_labels, fake_labels : (n, k).
     weight : (n,) of the real ones; where all are 0 they cost nothing.
     join, kind : of the discriminator; one of LOSSES.
-    learns_from_made : a classifier learns from generated images, too.
+    learns_from_fake : a classifier learns from generated images, too.
     """
     if join == "classifier":
         loss = _mean(_entropy(real, real_labels), weight)
-        return loss + _entropy(fake, fake_labels).mean() if learns_from_made else loss
+        return loss + _entropy(fake, fake_labels).mean() if learns_from_fake else loss
     if join == "multi-hinge":
         none = torch.zeros_like(real_labels)
         of_real = multi_hinge(real, torch.cat([real_labels, none], dim=1))
@@ -43,7 +43,7 @@ def d_pair_loss(
 def g_pair_loss(
     fake: torch.Tensor, labels: torch.Tensor, *, join: str, kind: str
 ) -> torch.Tensor:
-    """Give the generator's loss by labels, (), of what is said of its pairs."""
+    """Give the generator's loss by labels, (), of the scores of its pairs."""
     if join == "classifier":
         return _entropy(fake, labels).mean()
     if join == "multi-hinge":

@@ -15,25 +15,30 @@ _Side = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 
 def weighted_penalties(
-    judge: Discriminator, plan: GanConfig, now: StepContext, *, real: _Side, made: _Side
+    discriminator: Discriminator,
+    plan: GanConfig,
+    now: StepContext,
+    *,
+    real: _Side,
+    fake: _Side,
 ) -> dict[str, torch.Tensor]:
     """Give the penalties of a step by name, each ()."""
     found = {}
     if plan.r1_gamma and now.step % plan.r1_every == 0:
-        slope = r1_penalty(judge.score, real[0], plan.r1_gamma)
+        slope = r1_penalty(discriminator.score, real[0], plan.r1_gamma)
         found["r1"] = slope * plan.r1_every
     if plan.gp_weight:
-        slope = gradient_penalty(judge.score, real[0], made[0], now.generator)
+        slope = gradient_penalty(discriminator.score, real[0], fake[0], now.generator)
         found["gradient_penalty"] = plan.gp_weight * slope
     if plan.cutmix:
         n, _, h, w = real[1].shape
         mask = mixing_mask(n, (h, w), now.generator)
         unlike = cutmix_penalty(
-            lambda images: judge(images).alone.float(),
+            lambda images: discriminator(images).alone.float(),
             real[1],
-            made[1],
+            fake[1],
             real[2],
-            made[2],
+            fake[2],
             mask,
         )
         found["cutmix"] = plan.cutmix * unlike

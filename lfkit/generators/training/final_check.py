@@ -49,7 +49,7 @@ class _Looks:
 
 
 def what_is_broken(
-    made: NDArray[np.uint8],
+    fake: NDArray[np.uint8],
     labels: NDArray[np.integer[Any]],
     real: NDArray[np.uint8],
     real_labels: NDArray[np.integer[Any]],
@@ -58,12 +58,12 @@ def what_is_broken(
 ) -> str | None:
     """Say in a clause why generated images cannot be images of the real ones' kind.
 
-    Written for trainings that are plainly broken; poor images are not told from good
-    ones, nor are those of a training that was merely short.
+    Written for trainings that are plainly broken; it does not tell poor images from
+    good ones, nor those of a training that was merely short.
 
     Parameters
     ----------
-    made, real : (n, h, w, c); of many, some are looked at.
+    fake, real : (n, h, w, c); of many, some are compared.
     labels, real_labels : (n,) classes; -1: no class.
     n_steps : of the training.
 
@@ -71,9 +71,9 @@ def what_is_broken(
     -------
     None if nothing is.
     """
-    if not len(made) or not len(real):
+    if not len(fake) or not len(real):
         return None
-    now, wanted = _looks(made, labels), _looks(real, real_labels)
+    now, wanted = _looks(fake, labels), _looks(real, real_labels)
     if wanted.inside > _LEAST and now.inside < _FLAT * wanted.inside:
         return f"every generated image is of one colour, {_colour(now.mean)}"
     if now.extreme > wanted.extreme + _EXTREME * (1 - wanted.extreme):
@@ -81,17 +81,17 @@ def what_is_broken(
             f"{now.extreme:.0%} of the values in generated images are as dark or as "
             f"bright as can be, {wanted.extreme:.0%} in real ones"
         )
-    for kind, of_made, of_real in (
+    for kind, of_fake, of_real in (
         ("", now.across, wanted.across),
         (" of a class", now.within, wanted.within),
     ):
-        if of_real > _LEAST and of_made < _ALIKE * of_real:
+        if of_real > _LEAST and of_fake < _ALIKE * of_real:
             return (
                 f"generated images{kind} are nearly all alike: they differ by "
-                f"{of_made:.3f}, real ones by {of_real:.3f}"
+                f"{of_fake:.3f}, real ones by {of_real:.3f}"
             )
     if now.distinct < _COPIES and wanted.distinct > 0.5:
-        n = len(_rows(made))
+        n = len(_rows(fake))
         return f"{n} generated images are {round(now.distinct * n)} different ones"
     far = np.abs(now.mean - wanted.mean).max()
     if n_steps >= _LEARNED and far > _FAR:

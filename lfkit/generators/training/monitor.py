@@ -31,7 +31,7 @@ _LAST = 3  # notes that tell how a training has ended
 
 
 class TrainingMonitor:
-    """The journal of a training: log.jsonl, curves.png, and warnings.
+    """Watches a training: log.jsonl, curves.png, and warnings.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ class TrainingMonitor:
         line = {"step": step} | {k: float(f"{v:.6g}") for k, v in figures.items()}
         append_line(self.path, json.dumps(line))
         self._remember(line)
-        self._judge(step)
+        self._check(step)
         if step % _DRAW_EVERY == 0 or step == self.n_steps:
             draw_curves(read_log(self.path), self.folder / "curves.png")
 
@@ -116,7 +116,7 @@ class TrainingMonitor:
             self._warn("faults", f"{more} more functions failed on generated images.")
 
     def exploded(self, advice: str) -> str | None:
-        """Say which losses have exploded by the end of the training, and once aloud."""
+        """Name the losses that have exploded by the end of the training; warn once."""
         large = [
             f"{name.replace('_', ' ')} {ending:.3g}"
             for name, values in self._last.items()
@@ -126,8 +126,8 @@ class TrainingMonitor:
         ]
         if not large:
             return None
-        told = f"the training is broken: losses have exploded ({_listed(large)})"
-        self._warn("exploded", f"{told}; {advice}.")
+        broken = f"the training is broken: losses have exploded ({_listed(large)})"
+        self._warn("exploded", f"{broken}; {advice}.")
         return self.warnings["exploded"]
 
     def record(self, broken: str) -> None:
@@ -150,7 +150,7 @@ class TrainingMonitor:
         for line in kept:
             self._remember(line)
 
-    def _judge(self, step: int) -> None:
+    def _check(self, step: int) -> None:
         mean = self._mean
         made, real = mean("made_spread"), mean("real_spread")
         if step >= 500 and made < _FLAT * real:
@@ -184,12 +184,12 @@ class TrainingMonitor:
                 f"({peaks[0]:.2f} and {peaks[1]:.2f}): the discriminator can tell them "
                 "apart by that alone. Use labels of one kind on both sides.",
             )
-        told = mean("labels_only_accuracy")
-        if told > 0.7:
+        by_labels = mean("labels_only_accuracy")
+        if by_labels > 0.7:
             self._warn(
                 "labels",
-                f"labels alone tell real pairs from generated ones in {told:.0%} of "
-                "cases: the discriminator need not look at the images.",
+                f"labels alone tell real pairs from generated ones in {by_labels:.0%} "
+                "of cases: the discriminator need not look at the images.",
             )
         foreseen = mean("surrogate_agrees_on_made")
         if foreseen < _POOR_STAND_IN:

@@ -9,19 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfkit.errors import InputError
-from lfkit.nn import Journal
+from lfkit.nn import Monitor
 
 
 class TensorBoard:
-    """A journal that also writes event files.
+    """A monitor that also writes event files.
 
     Parameters
     ----------
     folder : of the event files.
-    journal : is told everything too.
+    monitor : gets everything, too.
     """
 
-    def __init__(self, folder: Path, journal: Journal) -> None:
+    def __init__(self, folder: Path, monitor: Monitor) -> None:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
@@ -30,19 +30,19 @@ class TensorBoard:
                 "install 'lfkit[tensorboard]'`, or train without --tensorboard."
             ) from error
         self._make = SummaryWriter
-        self._folder, self._journal = folder, journal
+        self._folder, self._monitor = folder, monitor
         self._writer: SummaryWriter | None = None
 
     def note(self, step: int, figures: Mapping[str, float]) -> None:
         """Write every figure as a curve."""
-        self._journal.note(step, figures)
+        self._monitor.note(step, figures)
         assert self._writer is not None, "a training begins with a rewind"
         for name, value in figures.items():
             self._writer.add_scalar(name, value, step)
 
     def rewind(self, step: int) -> None:
         """Hide what was written after a step, by an earlier process too."""
-        self._journal.rewind(step)
+        self._monitor.rewind(step)
         self.close()
         self._writer = self._make(
             str(self._folder), purge_step=step + 1 if step else None

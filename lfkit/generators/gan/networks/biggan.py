@@ -62,11 +62,11 @@ class BigganGenerator(ImageGenerator):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Make the last maps, as large as the image, and the common block's."""
         common = self.common(z, condition)
-        told = torch.cat([common, z], dim=1)
-        maps = self.first(told).view(-1, self.widest, *self.start)
+        condition = torch.cat([common, z], dim=1)
+        maps = self.first(condition).view(-1, self.widest, *self.start)
         maps = maps.contiguous(memory_format=torch.channels_last)
         for block in self.blocks:
-            maps = block(maps, told)
+            maps = block(maps, condition)
         return F.relu(self.end(maps)), common
 
 
@@ -76,7 +76,7 @@ class UnetBody(Body):
     Schönfeld et al. 2020, arXiv:2002.12655: the decoder sees the encoder's maps too.
     """
 
-    judges_pixels = True
+    scores_pixels = True
 
     def __init__(
         self, shape: Shape, width: int | None, generator: torch.Generator
@@ -133,18 +133,18 @@ _SCALE = 64.0  # of the mean over places: a sum, as over 8x8 of them
 
 class _BigganUp(nn.Module):
     def __init__(
-        self, inside: int, outside: int, n_told: int, generator: torch.Generator
+        self, inside: int, outside: int, n_inputs: int, generator: torch.Generator
     ) -> None:
         super().__init__()
-        self.before = _Told(inside, n_told, generator)
-        self.between = _Told(outside, n_told, generator)
+        self.before = _Told(inside, n_inputs, generator)
+        self.between = _Told(outside, n_inputs, generator)
         self.one = drawn_convolution(inside, outside, 3, generator)
         self.two = drawn_convolution(outside, outside, 3, generator)
         self.short = drawn_convolution(inside, outside, 1, generator)
 
-    def forward(self, maps: torch.Tensor, told: torch.Tensor) -> torch.Tensor:
-        found = self.one(_doubled(F.relu(self.before(maps, told))))
-        found = self.two(F.relu(self.between(found, told)))
+    def forward(self, maps: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
+        found = self.one(_doubled(F.relu(self.before(maps, condition))))
+        found = self.two(F.relu(self.between(found, condition)))
         # The small map is cheaper to convolve, and gives the same.
         return found + _doubled(self.short(maps))
 
@@ -152,15 +152,15 @@ class _BigganUp(nn.Module):
 class _Told(nn.Module):
     """A batch norm whose scale and shift are told."""
 
-    def __init__(self, width: int, n_told: int, generator: torch.Generator) -> None:
+    def __init__(self, width: int, n_inputs: int, generator: torch.Generator) -> None:
         super().__init__()
         self.norm = nn.BatchNorm2d(width, affine=False)
-        self.scale = drawn_linear(n_told, width, generator, scale=0.02)
-        self.shift = drawn_linear(n_told, width, generator, scale=0.02)
+        self.scale = drawn_linear(n_inputs, width, generator, scale=0.02)
+        self.shift = drawn_linear(n_inputs, width, generator, scale=0.02)
 
-    def forward(self, maps: torch.Tensor, told: torch.Tensor) -> torch.Tensor:
+    def forward(self, maps: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
         scale, shift = (
-            layer(told)[:, :, None, None] for layer in (self.scale, self.shift)
+            layer(condition)[:, :, None, None] for layer in (self.scale, self.shift)
         )
         return self.norm(maps) * (1 + scale) + shift
 

@@ -104,7 +104,7 @@ class Body(nn.Module, ABC):
     """
 
     n_features: int
-    judges_pixels: bool = False
+    scores_pixels: bool = False
 
     @abstractmethod
     def forward(self, images: torch.Tensor) -> torch.Tensor:
