@@ -174,14 +174,16 @@ class AdpStep:
         known = self.task.is_labeled
         named = np.eye(proba.shape[1])[labels] * known[:, None]
         if self.settings.noise == "gate":
-            self.real.set_pairs(named, surest(sure, labels, known, self.settings.gate))
+            self.real.set_pairs(
+                named, most_confident(sure, labels, known, self.settings.gate)
+            )
         elif self.settings.noise == "confusion":
             self.real.set_pairs(named, known * 1.0, confusion(proba[known]))
         else:
             self.real.set_pairs(named, known * 1.0)
 
 
-def surest(
+def most_confident(
     sure: NDArray[np.float64],
     labels: NDArray[np.int64],
     known: NDArray[np.bool_],
