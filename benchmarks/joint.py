@@ -43,13 +43,13 @@ REPAIRED = {
     "theta_anchor": 0.3,
     "prior_weight": 1.0,
 }
-_AT_ONCE = {"images_first": 0.0}
+_AT_ONCE = {"unconditional_fraction": 0.0}
 ROWS = {
     "adp": ("adp", {}),
     "adp, no Θ and Φ": ("adp", {"trust": False}),
     "two-stage": ("two-stage", {}),
     "vote": ("vote", {}),
-    "adp, label head": ("adp", {"labels": "head", "noise": "none"}),
+    "adp, label head": ("adp", {"label_mode": "head", "noise": "none"}),
     "adp, surrogate": ("adp", {"surrogate": True}),
     "adp, surrogate, no gate": ("adp", {"surrogate": True, "noise": "none"}),
     "adp, pairs at once": ("adp", _AT_ONCE),

@@ -19,7 +19,7 @@ from lfkit.generators.gan.config import GanConfig
 from lfkit.generators.gan_generator import GanGenerator
 from lfkit.generators.training_set import Progress, TrainingSet
 
-_PLAN = GanConfig(images_first=0.0, join="concat")
+_PLAN = GanConfig(unconditional_fraction=0.0, conditioning="concat")
 
 
 class Conditional(GanGenerator):
@@ -35,7 +35,7 @@ class Conditional(GanGenerator):
     # The line of `lfkit list generators`.
     paper, needs, gives = "CGAN (Mirza & Osindero 2014)", "labels", "images of a class"
     # The values of the setting `labels` that it can be trained with.
-    label_kinds: ClassVar[tuple[str, ...]] = ("condition",)
+    label_modes: ClassVar[tuple[str, ...]] = ("condition",)
     is_conditional = True
 
     def __init__(

@@ -238,7 +238,7 @@ def test_a_checkpoint_with_nan_is_passed_over(left, with_checkpoints, tmp_path):
         ({"rate_d": 0.0}, "rate_d is 0: nothing would be learned"),
         ({"rate_g": -1}, "rate_g is -1; give"),
         ({"rate_d": 1.5}, "rate_d is 1.5; give"),
-        ({"labels": "head", "rate_head": 0}, "rate_head is 0"),
+        ({"label_mode": "head", "rate_head": 0}, "rate_head is 0"),
         ({"pair_weight": 0}, "labels would teach nothing"),
         ({"n_codes": 2, "code_weight": 0}, "would not follow the codes"),
     ],

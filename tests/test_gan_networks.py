@@ -7,7 +7,7 @@ import torch
 from lfkit.errors import InputError
 from lfkit.generators.gan import PairGan, RealImages
 from lfkit.generators.gan.config import GanConfig
-from lfkit.generators.gan.discriminator import JOINS, Discriminator
+from lfkit.generators.gan.discriminator import CONDITIONINGS, Discriminator
 from lfkit.generators.gan.networks import GAN_NETWORKS
 from lfkit.nn.training_loop import StepContext
 
@@ -52,32 +52,34 @@ def test_class_changes_the_image(name):
 
 
 @pytest.mark.parametrize("name", GAN_NETWORKS)
-@pytest.mark.parametrize("join", ["projection", "concat", "none"])
-def test_without_a_label_a_pair_is_judged_as_its_image(name, join):
+@pytest.mark.parametrize("conditioning", ["projection", "concat", "none"])
+def test_without_a_label_a_pair_is_judged_as_its_image(name, conditioning):
     body = GAN_NETWORKS[name].make_body(
         (8, 8, 1), width=WIDTHS.get(name, 8), generator=drawn()
     )
-    discriminator = Discriminator(body, 3, join=join, generator=drawn()).eval()
+    discriminator = Discriminator(
+        body, 3, conditioning=conditioning, generator=drawn()
+    ).eval()
     images = torch.rand(3, 1, 8, 8, generator=drawn())
     labels = torch.tensor([[0.0, 0, 0], [1, 0, 0], [0.2, 0.5, 0.3]])
     pairs, alone = discriminator(images, labels).pairs, discriminator.score(images)
     assert torch.equal(alone[0], pairs[0])
-    assert torch.equal(alone[1:], pairs[1:]) == (join == "none")
+    assert torch.equal(alone[1:], pairs[1:]) == (conditioning == "none")
     assert torch.equal(discriminator(images).pairs, alone)
 
 
 @pytest.mark.parametrize("in_half", [False, True])
-@pytest.mark.parametrize("join", JOINS)
+@pytest.mark.parametrize("conditioning", CONDITIONINGS)
 @pytest.mark.parametrize("name", GAN_NETWORKS)
 def test_gradients_reach_every_weight_also_where_layers_run_in_half(
-    name, join, in_half
+    name, conditioning, in_half
 ):
     network, width = GAN_NETWORKS[name], WIDTHS.get(name, 8)
     maker = network.make_generator(
         (17, 30, 3), n_classes=2, width=width, generator=drawn()
     )
     body = network.make_body((17, 30, 3), width=width, generator=drawn())
-    discriminator = Discriminator(body, 2, join=join, generator=drawn())
+    discriminator = Discriminator(body, 2, conditioning=conditioning, generator=drawn())
     labels = torch.tensor([[1.0, 0.0], [0.3, 0.7], [0.0, 1.0], [0.5, 0.5]])
     z = torch.randn(4, maker.z_dim, generator=drawn())
     with torch.autocast("cpu", torch.bfloat16, enabled=in_half):
@@ -96,7 +98,9 @@ def test_one_step_moves_every_weight(labels):
     rng = np.random.default_rng(0)
     real = RealImages(rng.integers(256, size=(20, 8, 8, 1)).astype(np.uint8), 2, "cpu")
     real.set_pairs(np.eye(2)[rng.integers(2, size=20)], np.ones(20))
-    plan = GanConfig(labels=labels, images_first=0.0, batch=8, width=24, n_steps=3)
+    plan = GanConfig(
+        label_mode=labels, unconditional_fraction=0.0, batch=8, width=24, n_steps=3
+    )
     gan = PairGan(real, (8, 8, 1), plan, 0, "cpu")
     before = {k: v.clone() for k, v in gan.tensors().items()}
     figures = gan.step(StepContext(0, drawn()))
@@ -118,7 +122,7 @@ def test_images_too_small_or_of_other_channels_are_refused(shape):
         )
 
 
-def test_unknown_join_is_named():
+def test_unknown_conditioning_is_named():
     body = GAN_NETWORKS["dcgan"].make_body((8, 8, 1), generator=drawn())
-    with pytest.raises(InputError, match=r"join is 'sum'; choose from projection"):
-        Discriminator(body, 3, join="sum", generator=drawn())
+    with pytest.raises(InputError, match=r"conditioning is 'sum'; choose from"):
+        Discriminator(body, 3, conditioning="sum", generator=drawn())

@@ -52,7 +52,7 @@ def test_multi_hinge_pairs_keep_real_and_generated_classes_apart():
     real = torch.tensor([[2.0, 0, 0, 0]])  # surely a real image of class 0
     fake = torch.tensor([[0.0, 0, 0, 2]])  # surely a generated one of class 1
     zero, one = torch.tensor([[1.0, 0]]), torch.tensor([[0.0, 1]])
-    told = {"join": "multi-hinge", "kind": "hinge"}
+    told = {"conditioning": "multi-hinge", "kind": "hinge"}
     weight = torch.ones(1)
     assert d_pair_loss(real, fake, zero, one, weight, **told) == 0
     assert g_pair_loss(fake, one, **told).item() == 3  # it should look real
@@ -65,7 +65,7 @@ def test_a_classifier_learns_from_real_images_unless_nobody_else_can_teach_it():
     for both, expected in ((False, math.log(2)), (True, 2 * math.log(2))):
         found = d_pair_loss(
             scores, scores, labels, labels, torch.ones(1),
-            join="classifier", kind="hinge", learns_from_fake=both,
+            conditioning="classifier", kind="hinge", learns_from_fake=both,
         )  # fmt: skip
         assert found.item() == pytest.approx(expected)
 
@@ -177,7 +177,7 @@ class Pixels:
         ({"network": "biggan", "cutmix": 10.0}, "discriminator"),
         ({"augment": ("cutout",)}, "discriminator"),
         ({"draw_factor": 2}, "maker"),
-        ({"labels": "head", "rate_head": 0.01}, "maker"),
+        ({"label_mode": "head", "rate_head": 0.01}, "maker"),
     ],
 )
 def test_a_setting_changes_what_a_step_learns(settings, changed):
@@ -186,9 +186,11 @@ def test_a_setting_changes_what_a_step_learns(settings, changed):
         pixels = rng.integers(256, size=(16, 8, 8, 1)).astype(np.uint8)
         real = RealImages(pixels, 2, "cpu")
         real.set_pairs(np.eye(2)[rng.integers(2, size=16)], np.ones(16))
-        kept = {key: settings[key] for key in ("network", "labels") if key in settings}
-        plans = ({"batch": 8, "width": 8, "z_dim": 4, "images_first": 0.0} | each
-                 for each in (settings, kept))  # fmt: skip
+        kept = {
+            key: settings[key] for key in ("network", "label_mode") if key in settings
+        }
+        small = {"batch": 8, "width": 8, "z_dim": 4, "unconditional_fraction": 0.0}
+        plans = (small | each for each in (settings, kept))
         for plan in plans:
             gan = PairGan(real, (8, 8, 1), GanConfig(**plan), 0, "cpu")
             gan.step(StepContext(0, drawn()))
@@ -202,7 +204,7 @@ def test_the_generated_images_that_are_kept_convince_more():
     rng = np.random.default_rng(0)
     pixels = rng.integers(256, size=(16, 8, 8, 1)).astype(np.uint8)
     real = RealImages(pixels, 2, "cpu")
-    plan = {"batch": 32, "width": 8, "z_dim": 4, "labels": "none"}
+    plan = {"batch": 32, "width": 8, "z_dim": 4, "label_mode": "none"}
     means = []
     for factor in (1, 8):
         gan = PairGan(real, (8, 8, 1), GanConfig(**plan, draw_factor=factor), 0, "cpu")
@@ -238,7 +240,7 @@ def test_randaugment_changes_images_only_when_told_to(shape):
 
 def test_without_spectral_norm_the_same_weights_are_as_large_as_they_were():
     body = GAN_NETWORKS["dcgan"].make_body((8, 8, 1), width=24, generator=drawn())
-    discriminator = Discriminator(body, 3, join="projection", generator=drawn())
+    discriminator = Discriminator(body, 3, conditioning="projection", generator=drawn())
     n_layers = sum(isinstance(part, Spectral) for part in discriminator.modules())
     without_spectral(discriminator)
     assert n_layers > 3
@@ -261,7 +263,9 @@ def test_real_images_are_new_in_every_turn_of_the_discriminator():
         shown.append(number)
         return torch.arange(batch)
 
-    plan = GanConfig(batch=8, width=24, n_steps=4, n_discriminator=3, images_first=0.0)
+    plan = GanConfig(
+        batch=8, width=24, n_steps=4, n_discriminator=3, unconditional_fraction=0.0
+    )
     gan = toy(plan, rows=rows)
     for step in range(2):
         gan.step(StepContext(step, drawn()))
@@ -269,7 +273,9 @@ def test_real_images_are_new_in_every_turn_of_the_discriminator():
 
 
 def test_adversarial_sampling_draws_more_and_keeps_the_batch():
-    plan = GanConfig(batch=8, width=24, n_steps=4, draw_factor=4, images_first=0.0)
+    plan = GanConfig(
+        batch=8, width=24, n_steps=4, draw_factor=4, unconditional_fraction=0.0
+    )
     gan = toy(plan)
     seen = []
     gan.maker.register_forward_hook(lambda *told: seen.append(len(told[1][0])))
@@ -281,7 +287,12 @@ def test_adversarial_sampling_draws_more_and_keeps_the_batch():
 
 def test_codes_are_found_again_and_move_the_image():
     plan = GanConfig(
-        batch=16, width=24, n_steps=150, n_codes=1, images_first=0.0, code_weight=5.0
+        batch=16,
+        width=24,
+        n_steps=150,
+        n_codes=1,
+        unconditional_fraction=0.0,
+        code_weight=5.0,
     )
     gan = toy(plan)
     lost = [
@@ -303,9 +314,9 @@ def test_codes_are_found_again_and_move_the_image():
             "the critic's scores. Set gp_weight, to 10 as a rule.",
         ),
         (
-            {"loss": "wasserstein", "gp_weight": 10.0, "join": "multi-hinge"},
-            "loss is 'wasserstein' and join 'multi-hinge': a critic has no margin to "
-            "keep. Set join to 'classifier', or loss to 'hinge'.",
+            {"loss": "wasserstein", "gp_weight": 10.0, "conditioning": "multi-hinge"},
+            "loss is 'wasserstein' and conditioning 'multi-hinge': a critic has no "
+            "margin to keep. Set conditioning to 'classifier', or loss to 'hinge'.",
         ),
         (
             {"cutmix": 1.0},
@@ -313,14 +324,14 @@ def test_codes_are_found_again_and_move_the_image():
             "pixels. Set network to 'biggan', or cutmix to 0.",
         ),
         (
-            {"loss": "wasserstein", "gp_weight": 10.0, "join": "concat"},
-            "loss is 'wasserstein' and join 'concat': the penalty bounds the critic of "
-            "images, not that of pairs. Set join to 'classifier'.",
+            {"loss": "wasserstein", "gp_weight": 10.0, "conditioning": "concat"},
+            "loss is 'wasserstein' and conditioning 'concat': the penalty bounds the "
+            "critic of images, not that of pairs. Set conditioning to 'classifier'.",
         ),
         (
-            {"images_first": 1.0},
-            "images_first is 1: no pair would ever be judged. Set it lower, or labels "
-            "to 'none'.",
+            {"unconditional_fraction": 1.0},
+            "unconditional_fraction is 1: no pair would ever be judged. Set it lower, "
+            "or label_mode to 'none'.",
         ),
         ({"head_on": "top"}, "head_on is 'top'; choose from common, maps."),
         ({"draw_factor": 0}, "draw_factor is 0; give 1 or more."),
@@ -336,9 +347,9 @@ def test_settings_that_make_no_sense_are_refused_with_the_reason(settings, messa
 AXES = {
     "generator": [*GENERATORS],
     "loss": ["non-saturating", "saturating", "hinge", "wasserstein"],
-    "labels": ["condition", "head", "none"],
+    "label_mode": ["condition", "head", "none"],
     "head_on": ["common", "maps"],
-    "join": ["projection", "concat", "classifier", "multi-hinge"],
+    "conditioning": ["projection", "concat", "classifier", "multi-hinge"],
     "network": ["dcgan", "cogan", "sngan", "biggan"],
     "r1_gamma": [0.0, 1.0],
     "gp_weight": [0.0, 10.0],
@@ -357,8 +368,8 @@ def made(combination):
     name = settings.pop("generator")
     try:
         plan = GanConfig(
-            **settings, n_steps=3, images_first=0.34, batch=8, z_dim=4, reader_steps=2,
-            width=8,
+            **settings, n_steps=3, unconditional_fraction=0.34, batch=8, z_dim=4,
+            reader_steps=2, width=8,
         )  # fmt: skip
         generator = GENERATORS[name](plan)
         generator.check(has_functions=True)

@@ -174,7 +174,7 @@ def test_pairs_chosen_anew_outlive_a_stop(tmp_path):
                 raise KeyboardInterrupt
 
     def fit(checkpoints=None):
-        made = make("adp", n_steps=60, images_first=0.0)
+        made = make("adp", n_steps=60, unconditional_fraction=0.0)
         made.set_params(refresh_every=7, lf_every=2, anchor=0.0)
         return made.fit(
             images, votes, proba=unsure, lfs=LFS, seed_proba=unsure[:20],
@@ -283,7 +283,9 @@ def test_trust_is_told(trained):
 @pytest.mark.parametrize("labels", ["condition", "head"])
 def test_adp_trains_with_every_kind_of_noise_and_label(noise, labels):
     images, truth, votes = toys()
-    made = make("adp", labels=labels, n_steps=20).set_params(noise=noise, lf_every=2)
+    made = make("adp", label_mode=labels, n_steps=20).set_params(
+        noise=noise, lf_every=2
+    )
     made.fit(images, votes, proba=0.8 * np.eye(2)[truth] + 0.1, lfs=LFS)
     assert made.is_conditional == (labels == "condition")
     assert len(made.sample(10)) == 10
@@ -298,7 +300,7 @@ def test_surrogate_foresees_votes_and_teaches_the_generator(labels, tmp_path):
 
     def trained_with(**settings):
         notes = Notes()
-        made = make("adp", labels=labels, n_steps=200, batch=16)
+        made = make("adp", label_mode=labels, n_steps=200, batch=16)
         made.set_params(surrogate=True, surrogate_every=10, **settings)
         made.fit(images, votes, monitor=notes, **given)
         return made, notes.figures
@@ -503,7 +505,7 @@ def test_wrong_input_is_told_in_one_sentence(change, facts):
     [
         ({"noise": "loud"}, {}, ["noise", "loud"]),
         ({"gate": 0.0}, {}, ["gate", 0]),
-        ({}, {"labels": "none"}, ["plan.labels", "none"]),
+        ({}, {"label_mode": "none"}, ["plan.label_mode", "none"]),
         ({"lf_every": 0}, {}, ["lf_every", 0, 1]),
         ({"refresh_every": 0}, {}, ["refresh_every", 0, 1]),
         ({"anchor": -1.0}, {}, ["anchor", -1, 0]),
@@ -515,7 +517,7 @@ def test_wrong_input_is_told_in_one_sentence(change, facts):
         (
             {"surrogate": True, "image_gradient": False},
             {},
-            ["image_gradient", "consistency", "plan.labels"],
+            ["image_gradient", "consistency", "plan.label_mode"],
         ),
     ],
 )
@@ -531,8 +533,14 @@ def test_wrong_settings_of_adp_are_told(settings, plan, facts):
     ("settings", "sentence"),
     [
         ({"network": "sgan"}, "network is 'sgan'; choose from dcgan, cogan, sngan"),
-        ({"labels": "soft"}, "labels is 'soft'; choose from condition, head, none"),
-        ({"join": "sum"}, "join is 'sum'; choose from projection, concat"),
+        (
+            {"label_mode": "soft"},
+            "label_mode is 'soft'; choose from condition, head, none",
+        ),
+        (
+            {"conditioning": "sum"},
+            "conditioning is 'sum'; choose from projection",
+        ),
         ({"augment": ("flip",)}, "augment is 'flip'; choose from color, translation"),
         ({"batch": 1}, "batch is 1; give 2 or more"),
         ({"n_steps": 0}, "n_steps is 0; give 1 or more"),
@@ -540,7 +548,7 @@ def test_wrong_settings_of_adp_are_told(settings, plan, facts):
         ({"width": 0}, "width is 0; give 4 or more"),
         ({"r1_every": 0}, "r1_every is 0; give 1 or more"),
         ({"r1_gamma": float("nan")}, "r1_gamma is nan; give 0 or more"),
-        ({"images_first": 1.5}, "images_first is 1.5; give 0 to 1"),
+        ({"unconditional_fraction": 1.5}, "unconditional_fraction is 1.5; give 0 to 1"),
     ],
 )
 def test_plan_that_makes_no_sense_is_refused(settings, sentence):
@@ -562,8 +570,10 @@ def test_networks_of_a_plan_are_those_of_the_table():
 )
 def test_labels_that_a_generator_cannot_use_are_refused(name, labels):
     images, truth, votes = toys()
-    with assert_refused(names="plan.labels", values=labels):
-        make(name, labels=labels).fit(images, votes, proba=np.eye(2)[truth], lfs=LFS)
+    with assert_refused(names="plan.label_mode", values=labels):
+        make(name, label_mode=labels).fit(
+            images, votes, proba=np.eye(2)[truth], lfs=LFS
+        )
 
 
 def test_confidence_is_not_asked_of_who_cannot_tell(trained):

@@ -189,8 +189,9 @@ def test_a_code_moves_the_image_and_nothing_else(tmp_path):
     ("generator", "message"),
     [
         (
-            lambda: make(Acgan, plan={"join": "projection"}),
-            "plan.join of Acgan is 'projection'; choose from classifier, multi-hinge.",
+            lambda: make(Acgan, plan={"conditioning": "projection"}),
+            "plan.conditioning of Acgan is 'projection'; choose from classifier, "
+            "multi-hinge.",
         ),
         (
             lambda: make(AdpPaper, plan={"n_codes": 2}),
@@ -205,15 +206,17 @@ def test_a_code_moves_the_image_and_nothing_else(tmp_path):
             "real_labels is 'none'; choose from model, true, seeds.",
         ),
         (
-            lambda: make(SsInfoGan, real_labels="none", plan={"join": "multi-hinge"}),
-            "real_labels is 'none' and join 'multi-hinge', whose scores of real "
-            "classes "
-            "only labels of real images teach. Set join to 'classifier'.",
+            lambda: make(
+                SsInfoGan, real_labels="none", plan={"conditioning": "multi-hinge"}
+            ),
+            "real_labels is 'none' and conditioning 'multi-hinge', whose scores of "
+            "real classes only labels of real images teach. Set conditioning to "
+            "'classifier'.",
         ),
         (
-            lambda: make(JGan, targets="votes", plan={"join": "classifier"}),
-            "targets is 'votes' and join 'classifier': there are no classes to name. "
-            "Set join to 'projection' or 'concat'.",
+            lambda: make(JGan, targets="votes", plan={"conditioning": "classifier"}),
+            "targets is 'votes' and conditioning 'classifier': there are no classes to "
+            "name. Set conditioning to 'projection' or 'concat'.",
         ),
         (
             lambda: make(JGan, targets="features", plan={"draw_factor": 2}),

@@ -235,9 +235,13 @@ def test_folders_that_hold_something_else_are_left_alone(lfkit, trained_run, tmp
         (["--seed", -1], "--seed is -1; give a whole number"),
         (["--set", "loss=wrong", *TOY], "loss is 'wrong'; choose from"),
         (["--set", "network=sgan"], "network is 'sgan'; choose from dcgan, cogan"),
+        (["--set", "join=concat"], "'join' is now called 'conditioning'"),
         (["--set", "random_state=3"], "random_state is set by --seed"),
         (["--set", "n_steps=3", "--steps", 5], "give n_steps, --steps or"),
-        (["--with", "two-stage", "--set", "labels=none"], "plan.labels of TwoStage is"),
+        (
+            ["--with", "two-stage", "--set", "label_mode=none"],
+            "plan.label_mode of TwoStage is",
+        ),
     ],
 )
 def test_wrong_settings_are_told(lfkit, run, arguments, sentence):

@@ -16,6 +16,13 @@ from lfkit.nn.compute import best_device
 ACTIVE = "-active"
 
 
+_RENAMED = {
+    "join": "conditioning",
+    "images_first": "unconditional_fraction",
+    "labels": "label_mode",
+}
+
+
 def make_generator(name: str, settings: Mapping[str, Any]) -> JointGenerator:
     """Make a generator by its name in GENERATORS, with parameters by name.
 
@@ -37,6 +44,8 @@ def make_generator(name: str, settings: Mapping[str, Any]) -> JointGenerator:
             planned[key] = _as_type_of(getattr(generator.plan, key), value, key)
         elif key in own and key not in ("plan", "device"):
             generator.set_params(**{key: _as_type_of(own[key], value, key)})
+        elif key in _RENAMED:
+            raise InputError(f"the setting {key!r} is now called {_RENAMED[key]!r}.")
         else:
             known = sorted({*own, *of_plan} - {"plan", "device"})
             raise InputError(

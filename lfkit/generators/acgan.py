@@ -7,7 +7,7 @@ from lfkit.generators.gan import PairGan, StepHooks
 from lfkit.generators.gan.config import GanConfig
 from lfkit.generators.training_set import TrainingSet
 
-_PLAN = GanConfig(images_first=0.0, join="classifier")
+_PLAN = GanConfig(unconditional_fraction=0.0, conditioning="classifier")
 
 
 class Acgan(ClassifierGan):

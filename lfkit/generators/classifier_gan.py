@@ -34,7 +34,7 @@ class ClassifiedGenerator(GanGenerator):
         best.
     """
 
-    label_kinds: ClassVar[tuple[str, ...]] = ("condition",)
+    label_modes: ClassVar[tuple[str, ...]] = ("condition",)
     real_label_kinds: ClassVar[tuple[str, ...]] = ("model", "true", "seeds", "none")
     has_sample_confidence: ClassVar[bool] = True
     real_labels: str
@@ -94,7 +94,7 @@ class ClassifiedGenerator(GanGenerator):
 class ClassifierGan(ClassifiedGenerator):
     """A `ClassifiedGenerator` whose discriminator names the classes."""
 
-    joins: ClassVar[tuple[str, ...]] = ("classifier", "multi-hinge")
+    conditionings: ClassVar[tuple[str, ...]] = ("classifier", "multi-hinge")
 
     def _new_gan(self, shape: tuple[int, int, int], n_classes: int) -> Any:
 

@@ -18,7 +18,7 @@ from sklearn.exceptions import NotFittedError
 from lfkit.data.image_tensors import to_pixels
 from lfkit.data.votes import ABSTAIN, Votes
 from lfkit.errors import InputError, RunError, TrainingError, TrainingWarning
-from lfkit.generators.gan.config import JOINS, GanConfig, check_choice
+from lfkit.generators.gan.config import CONDITIONINGS, GanConfig, check_choice
 from lfkit.generators.samples import Samples, Wanted, joined, none_of
 from lfkit.generators.training.final_check import advice, what_is_broken
 from lfkit.generators.training_set import Progress, TrainingSet, checked_task
@@ -56,8 +56,10 @@ class JointGenerator(BaseEstimator, ABC):
     paper: ClassVar[str]  # what `lfkit list generators` says of it
     needs: ClassVar[str]
     gives: ClassVar[str]
-    label_kinds: ClassVar[tuple[str, ...]]  # the values of `plan.labels` it can use
-    joins: ClassVar[tuple[str, ...]] = JOINS  # the values of `plan.join` it can use
+    label_modes: ClassVar[tuple[str, ...]]  # the values of `plan.label_mode` it can use
+    conditionings: ClassVar[tuple[str, ...]] = (
+        CONDITIONINGS  # the values of `plan.conditioning` it can use
+    )
     unused: ClassVar[tuple[str, ...]] = ()  # settings of the plan that change nothing
     has_sample_confidence: ClassVar[bool] = (
         False  # knows of every image how sure its label is
@@ -144,8 +146,12 @@ class JointGenerator(BaseEstimator, ABC):
     def check(self, *, has_functions: bool) -> None:
         """Refuse settings that make no sense, before anything is begun."""
         name = type(self).__name__
-        check_choice(f"plan.labels of {name}", self.plan.labels, self.label_kinds)
-        check_choice(f"plan.join of {name}", self.plan.join, self.joins)
+        check_choice(
+            f"plan.label_mode of {name}", self.plan.label_mode, self.label_modes
+        )
+        check_choice(
+            f"plan.conditioning of {name}", self.plan.conditioning, self.conditionings
+        )
         for setting in self.unused:
             if getattr(self.plan, setting) != getattr(GanConfig(), setting):
                 raise InputError(f"{name} makes no use of {setting}; leave it out.")

@@ -24,7 +24,11 @@ from lfkit.generators.training_set import Progress, TrainingSet
 
 # A quicker head makes sure labels before it knows which, and is found out by that.
 _PLAN = GanConfig(
-    images_first=0.0, labels="head", head_on="maps", loss="hinge", rate_head=1e-4
+    unconditional_fraction=0.0,
+    label_mode="head",
+    head_on="maps",
+    loss="hinge",
+    rate_head=1e-4,
 )
 TARGETS = ("classes", "votes", "features")
 _MOST_DECODED = 20_000  # images that a decoder learns from
@@ -51,7 +55,7 @@ class JGan(GanGenerator):
     needs = "labels, or votes"
     gives = "labels it was not asked for, by a label head"
     has_sample_confidence = True
-    label_kinds: ClassVar[tuple[str, ...]] = ("head",)
+    label_modes: ClassVar[tuple[str, ...]] = ("head",)
 
     def __init__(
         self,
@@ -83,10 +87,11 @@ class JGan(GanGenerator):
         check_number("n_components", self.n_components, 1)
         if self.targets == "classes":
             return
-        if self.plan.join in ("classifier", "multi-hinge"):
+        if self.plan.conditioning in ("classifier", "multi-hinge"):
             raise InputError(
-                f"targets is {self.targets!r} and join {self.plan.join!r}: there are "
-                "no classes to name. Set join to 'projection' or 'concat'."
+                f"targets is {self.targets!r} and conditioning "
+                f"{self.plan.conditioning!r}: there are no classes to name. Set "
+                "conditioning to 'projection' or 'concat'."
             )
         if self.plan.draw_factor > 1 and self.plan.stratify:
             raise InputError(

@@ -26,9 +26,9 @@ from lfkit.nn.training_loop import mixed_seed
 _CERTAIN = 0.999
 # R1 costs a step of the discriminator: every sixteenth, 16 times as strong.
 _PLAN = GanConfig(
-    images_first=0.0,
+    unconditional_fraction=0.0,
     network="biggan",
-    join="multi-hinge",
+    conditioning="multi-hinge",
     loss="hinge",
     r1_gamma=10.0,
     cutmix=1.0,

@@ -14,8 +14,8 @@ from lfkit.generators.training_set import TrainingSet
 
 # Image : class : codes as 1 : 2 : .8, as in the authors' code.
 _PLAN = GanConfig(
-    images_first=0.0,
-    join="classifier",
+    unconditional_fraction=0.0,
+    conditioning="classifier",
     pair_weight=2 / 3,
     n_codes=2,
     code_weight=0.8 / 3,
@@ -60,10 +60,11 @@ class SsInfoGan(ClassifierGan):
     def _check_settings(self, has_functions: bool) -> None:
         super()._check_settings(has_functions)
         check_number("anneal", self.anneal, 0, 1)
-        if self.real_labels == "none" and self.plan.join == "multi-hinge":
+        if self.real_labels == "none" and self.plan.conditioning == "multi-hinge":
             raise InputError(
-                "real_labels is 'none' and join 'multi-hinge', whose scores of real "
-                "classes only labels of real images teach. Set join to 'classifier'."
+                "real_labels is 'none' and conditioning 'multi-hinge', whose scores of "
+                "real classes only labels of real images teach. Set conditioning to "
+                "'classifier'."
             )
 
     def _begin(self, task: TrainingSet) -> PairGan:

@@ -91,7 +91,7 @@ class TrainedGan:
     ) -> tuple[torch.Tensor, NDArray[np.float64]]:
         """Make images of classes (b,), noise (b, z_dim) and codes (b, n_codes)."""
         condition = None
-        if self.plan.labels == "condition":
+        if self.plan.label_mode == "condition":
             rows = torch.from_numpy(classes).to(self.device)
             condition = F.one_hot(rows, self.n_classes).float()
         images, labels = make_images(self.maker, z, condition, codes)

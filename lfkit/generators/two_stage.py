@@ -13,7 +13,7 @@ from lfkit.generators.gan.config import GanConfig
 from lfkit.generators.gan_generator import GanGenerator
 from lfkit.generators.training_set import Progress, TrainingSet
 
-_PLAN = GanConfig(images_first=0.0)
+_PLAN = GanConfig(unconditional_fraction=0.0)
 
 
 class TwoStage(GanGenerator):
@@ -31,7 +31,7 @@ class TwoStage(GanGenerator):
     paper = "projection GAN (Miyato & Koyama 2018)"
     needs = "labels"
     gives = "images of the class asked for"
-    label_kinds: ClassVar[tuple[str, ...]] = ("condition",)
+    label_modes: ClassVar[tuple[str, ...]] = ("condition",)
 
     def __init__(
         self,

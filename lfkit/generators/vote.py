@@ -17,7 +17,7 @@ from lfkit.generators.gan_generator import GanGenerator
 from lfkit.generators.training_set import Progress, TrainingSet
 from lfkit.labeling.labeling_function import LabelingFunction
 
-_PLAN = GanConfig(labels="none")
+_PLAN = GanConfig(label_mode="none")
 
 
 class Vote(GanGenerator):
@@ -34,7 +34,7 @@ class Vote(GanGenerator):
     paper = ""
     needs = "functions"
     gives = "images labeled by the functions"
-    label_kinds: ClassVar[tuple[str, ...]] = ("none",)
+    label_modes: ClassVar[tuple[str, ...]] = ("none",)
     functions: ClassVar[Literal["never", "may", "must"]] = "must"
 
     def __init__(

@@ -55,7 +55,7 @@ class Adp(GanGenerator):
     paper = "ADP (Pal & Balasubramanian 2018), as it works"
     needs = "labels, functions or their votes"
     gives = "labeled images, trust in functions (Θ, Φ), labels of real images"
-    label_kinds: ClassVar[tuple[str, ...]] = ("condition", "head")
+    label_modes: ClassVar[tuple[str, ...]] = ("condition", "head")
     functions: ClassVar[Literal["never", "may", "must"]] = "may"
 
     def __init__(
@@ -94,7 +94,7 @@ class Adp(GanGenerator):
     @property
     def is_conditional(self) -> bool:
         """Whether it is class-conditional; otherwise a label head gives the class."""
-        return self.plan.labels == "condition"
+        return self.plan.label_mode == "condition"
 
     def faults(self) -> Mapping[str, tuple[int, str]]:
         """Give function → generated images on which it failed in `fit`, and why."""
@@ -123,7 +123,7 @@ class Adp(GanGenerator):
             raise InputError(
                 "image_gradient is false and the generator knows the class, so the "
                 "consistency loss changes nothing; set consistency to 0, or "
-                "image_gradient to true, or plan.labels to 'head'."
+                "image_gradient to true, or plan.label_mode to 'head'."
             )
 
     @property

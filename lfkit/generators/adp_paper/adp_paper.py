@@ -25,11 +25,11 @@ from lfkit.generators.training_set import Progress, TrainingSet
 # Section 4.3: Adam with rate 1e-4 and β₁ .5, batches of 128, two steps of D for one
 # of G.
 _PLAN = GanConfig(
-    labels="none",
+    label_mode="none",
     network="cogan",
     z_dim=100,
     batch=128,
-    join="concat",
+    conditioning="concat",
     rate_g=1e-4,
     rate_d=1e-4,
     n_discriminator=2,
@@ -65,10 +65,10 @@ class AdpPaper(GanGenerator):
     paper = "ADP (Pal & Balasubramanian 2018), as printed"
     needs = "labels, functions"
     gives = "images labeled by the functions, Θ and Φ"
-    joins = ("projection", "concat")
+    conditionings = ("projection", "concat")
     unused = ("augment", "r1_gamma", "gp_weight", "cutmix", "draw_factor", "n_codes")
     # The functions' votes are the label: the networks are conditioned on none.
-    label_kinds: ClassVar[tuple[str, ...]] = ("none",)
+    label_modes: ClassVar[tuple[str, ...]] = ("none",)
     functions: ClassVar[Literal["never", "may", "must"]] = "must"
 
     def __init__(

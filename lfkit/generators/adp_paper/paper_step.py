@@ -92,9 +92,9 @@ class PaperAdpStep:
         body = GAN_NETWORKS[plan.network].make_body(
             task.shape, width=plan.width, generator=drawn
         )
-        self.discriminator = Discriminator(body, k, join=plan.join, generator=drawn).to(
-            device
-        )
+        self.discriminator = Discriminator(
+            body, k, conditioning=plan.conditioning, generator=drawn
+        ).to(device)
         if not plan.spectral_norm:
             without_spectral(self.discriminator)
         literal = settings.dependencies == "algorithm-1"

@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from lfkit.errors import InputError
 from lfkit.generators.gan.networks import GAN_NETWORKS
 
-LABELS = ("condition", "head", "none")
-JOINS = ("projection", "concat", "classifier", "multi-hinge")
+LABEL_MODES = ("condition", "head", "none")
+CONDITIONINGS = ("projection", "concat", "classifier", "multi-hinge")
 LOSSES = ("non-saturating", "saturating", "hinge", "wasserstein")
 POLICIES = ("color", "translation", "cutout")
 
 _Bounds = tuple[float, float]
 _NUMBERS: dict[str, _Bounds] = {  # both ends are allowed
     "n_steps": (1, math.inf),
-    "images_first": (0, 1),
+    "unconditional_fraction": (0, 1),
     "batch": (2, math.inf),  # normalised over the batch
     "z_dim": (1, math.inf),
     "rate_g": (0, 1),
@@ -49,16 +49,18 @@ class GanConfig:
     Attributes
     ----------
     n_steps : updates of generator and discriminator, one each.
-    images_first : share of the steps in which only images are judged, no pairs.
+    unconditional_fraction : share of the steps, the first ones, in which the
+        discriminator sees images only, no pairs.
     batch : real images per step, and as many generated ones.
     network : a name of GAN_NETWORKS; `width` None is its own default.
-    labels : "condition": the generator is told the class; "head": it tells the class
-        of what it made; "none": images only.
+    label_mode : "condition": the generator is class-conditional; "head": a head of it
+        predicts the class; "none": images only.
     head_on : what a label head sees: "common", the common block; "maps", the last
         maps of the image, through two layers with dropout (JGAN).
-    join : what the discriminator does with labels. "projection", "concat": it judges
-        pairs; "classifier": it names the class, of real images and for generated ones
-        (AC-GAN); "multi-hinge": it has two scores for each class, real and generated.
+    conditioning : what the discriminator does with labels. "projection", "concat": it
+        judges pairs; "classifier": it names the class, of real images and for
+        generated ones (AC-GAN); "multi-hinge": it has two scores for each class, real
+        and generated.
     loss : "non-saturating", "saturating", "hinge" or "wasserstein".
     rate_g, rate_d, rate_head : of Adam; they fall to a tenth after `decay_from`, a
         share of the steps.
@@ -82,14 +84,14 @@ class GanConfig:
     """
 
     n_steps: int = 6000
-    images_first: float = 0.5
+    unconditional_fraction: float = 0.5
     batch: int = 64
     network: str = "dcgan"
     width: int | None = None
     z_dim: int = 64
-    labels: str = "condition"
+    label_mode: str = "condition"
     head_on: str = "common"
-    join: str = "projection"
+    conditioning: str = "projection"
     loss: str = "non-saturating"
     rate_g: float = 2e-4
     rate_d: float = 4e-4
@@ -115,9 +117,9 @@ class GanConfig:
         """Refuse what no training can be done with."""
         for name, allowed in (
             ("network", tuple(GAN_NETWORKS)),
-            ("labels", LABELS),
+            ("label_mode", LABEL_MODES),
             ("head_on", ("common", "maps")),
-            ("join", JOINS),
+            ("conditioning", CONDITIONINGS),
             ("loss", LOSSES),
         ):
             check_choice(name, getattr(self, name), allowed)
@@ -140,21 +142,22 @@ class GanConfig:
                 "bounds the critic's scores. Set gp_weight, to 10 as a rule.",
             ),
             (
-                self.loss == "wasserstein" and self.join == "multi-hinge",
-                "loss is 'wasserstein' and join 'multi-hinge': a critic has no margin "
-                "to keep. Set join to 'classifier', or loss to 'hinge'.",
+                self.loss == "wasserstein" and self.conditioning == "multi-hinge",
+                "loss is 'wasserstein' and conditioning 'multi-hinge': a critic has no "
+                "margin to keep. Set conditioning to 'classifier', or loss to 'hinge'.",
             ),
             (
                 self.loss == "wasserstein"
-                and self.labels != "none"
-                and self.join in ("projection", "concat"),
-                f"loss is 'wasserstein' and join {self.join!r}: the penalty bounds the "
-                "critic of images, not that of pairs. Set join to 'classifier'.",
+                and self.label_mode != "none"
+                and self.conditioning in ("projection", "concat"),
+                f"loss is 'wasserstein' and conditioning {self.conditioning!r}: the "
+                "penalty bounds the critic of images, not that of pairs. Set "
+                "conditioning to 'classifier'.",
             ),
             (
-                self.images_first == 1 and self.labels != "none",
-                "images_first is 1: no pair would ever be judged. Set it lower, or "
-                "labels to 'none'.",
+                self.unconditional_fraction == 1 and self.label_mode != "none",
+                "unconditional_fraction is 1: no pair would ever be judged. Set it "
+                "lower, or label_mode to 'none'.",
             ),
             *(
                 (
@@ -163,10 +166,10 @@ class GanConfig:
                     f"{getattr(GanConfig, name):g} as a rule.",
                 )
                 for name in _RATES
-                if name != "rate_head" or self.labels == "head"
+                if name != "rate_head" or self.label_mode == "head"
             ),
             (
-                self.pair_weight == 0 and self.labels != "none",
+                self.pair_weight == 0 and self.label_mode != "none",
                 "pair_weight is 0: labels would teach nothing. Give a number above 0.",
             ),
             (
@@ -198,10 +201,14 @@ class GanConfig:
         idle = [
             f"{name} changes nothing where {because}."
             for name, because, is_idle in (
-                ("rate_head", "labels is not 'head'", self.labels != "head"),
-                ("head_on", "labels is not 'head'", self.labels != "head"),
-                ("images_first", "labels is 'none'", self.labels == "none"),
-                ("pair_weight", "labels is 'none'", self.labels == "none"),
+                ("rate_head", "label_mode is not 'head'", self.label_mode != "head"),
+                ("head_on", "label_mode is not 'head'", self.label_mode != "head"),
+                (
+                    "unconditional_fraction",
+                    "label_mode is 'none'",
+                    self.label_mode == "none",
+                ),
+                ("pair_weight", "label_mode is 'none'", self.label_mode == "none"),
                 ("r1_every", "r1_gamma is 0", not self.r1_gamma),
                 ("code_weight", "n_codes is 0", not self.n_codes),
                 ("stratify", "draw_factor is 1", self.draw_factor == 1),
@@ -213,7 +220,11 @@ class GanConfig:
     @property
     def first_pair(self) -> int:
         """The step from which pairs are judged."""
-        return 0 if self.labels == "none" else round(self.n_steps * self.images_first)
+        return (
+            0
+            if self.label_mode == "none"
+            else round(self.n_steps * self.unconditional_fraction)
+        )
 
 
 def check_choice(name: str, value: object, allowed: tuple[object, ...]) -> None:

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn.utils import skip_init
 
-from lfkit.generators.gan.config import JOINS, check_choice
+from lfkit.generators.gan.config import CONDITIONINGS, check_choice
 from lfkit.generators.gan.networks.gan_network import Body
 from lfkit.nn.layers import drawn_linear
 from lfkit.nn.spectral_norm import spectral
@@ -36,7 +36,7 @@ class Discriminator(nn.Module):
     Parameters
     ----------
     n_labels : width of a label.
-    join : "projection" (Miyato & Koyama 2018, arXiv:1802.05637, equation 3);
+    conditioning : "projection" (Miyato & Koyama 2018, arXiv:1802.05637, equation 3);
         "concat": the label's own layers, then both together (ADP, section 3.2);
         "classifier" (AC-GAN; Odena et al. 2017, arXiv:1610.09585); "multi-hinge"
         (Kavalerov et al. 2021, arXiv:1912.04216); "none": images only.
@@ -49,18 +49,18 @@ class Discriminator(nn.Module):
         body: Body,
         n_labels: int,
         *,
-        join: str,
+        conditioning: str,
         generator: torch.Generator,
         n_codes: int = 0,
         is_bounded: bool = True,
     ) -> None:
         super().__init__()
-        check_choice("join", join, (*JOINS, "none"))
-        self.body, self.join = body, join
+        check_choice("conditioning", conditioning, (*CONDITIONINGS, "none"))
+        self.body, self.conditioning = body, conditioning
         width = body.n_features
         if not body.scores_pixels:
             self.alone = spectral(drawn_linear(width, 1, generator), generator)
-        if join == "projection":
+        if conditioning == "projection":
             rows = skip_init(  # type: ignore[no-untyped-call]
                 nn.Linear, n_labels, width, bias=False
             )
@@ -68,7 +68,7 @@ class Discriminator(nn.Module):
             size = 1 if is_bounded else width**-0.5
             nn.init.normal_(rows.weight, 0, size, generator=generator)
             self.classes = spectral(rows, generator)
-        elif join == "concat":
+        elif conditioning == "concat":
             self.of_label = nn.Sequential(
                 drawn_linear(n_labels, 128, generator), nn.LeakyReLU(0.2),
                 drawn_linear(128, 128, generator), nn.LeakyReLU(0.2),
@@ -77,8 +77,8 @@ class Discriminator(nn.Module):
                 drawn_linear(width + 128, 500, generator), nn.LeakyReLU(0.2),
                 drawn_linear(500, 1, generator),
             )  # fmt: skip
-        elif join != "none":
-            n_scores = n_labels * (2 if join == "multi-hinge" else 1)
+        elif conditioning != "none":
+            n_scores = n_labels * (2 if conditioning == "multi-hinge" else 1)
             # Not divided by its norm: a certain class needs large scores.
             self.named = drawn_linear(width, n_scores, generator, scale=0.02)
         self.of_codes: nn.Module | None = None
@@ -100,13 +100,13 @@ class Discriminator(nn.Module):
         """
         seen, pixels = self.body.look(images)
         alone = self.alone(seen)[:, 0] if pixels is None else pixels
-        if self.join in ("classifier", "multi-hinge"):
+        if self.conditioning in ("classifier", "multi-hinge"):
             return DiscriminatorScores(alone, self.named(seen), seen)
         whole = alone if pixels is None else alone.mean(dim=(1, 2))
-        if labels is None or self.join == "none":
+        if labels is None or self.conditioning == "none":
             return DiscriminatorScores(alone, whole, seen)
         labels = labels.to(seen.dtype)
-        if self.join == "projection":
+        if self.conditioning == "projection":
             pairs = whole + (seen * self.classes(labels)).sum(dim=1)
             return DiscriminatorScores(alone, pairs, seen)
         pair = self.together(torch.cat([seen, self.of_label(labels)], dim=1))[:, 0]

@@ -61,11 +61,11 @@ class PairGan:
         body = GAN_NETWORKS[plan.network].make_body(
             shape, width=plan.width, generator=drawn
         )
-        join = "none" if plan.labels == "none" else plan.join
+        conditioning = "none" if plan.label_mode == "none" else plan.conditioning
         self.discriminator = Discriminator(
             body,
             n_labels,
-            join=join,
+            conditioning=conditioning,
             generator=drawn,
             n_codes=plan.n_codes,
             is_bounded=plan.spectral_norm,
@@ -96,7 +96,7 @@ class PairGan:
     def step(self, now: StepContext) -> dict[str, torch.Tensor]:
         """Take one step; returns losses and what the discriminator believed."""
         plan, of_all = self.plan, distributed()
-        paired = plan.labels != "none" and now.step >= plan.first_pair
+        paired = plan.label_mode != "none" and now.step >= plan.first_pair
         self._set_rates(now)
         self.maker.train()
         for turn in range(plan.n_discriminator):
@@ -119,7 +119,7 @@ class PairGan:
         plan, of_all = self.plan, distributed()
         z = of_all.part(self._normal(plan.batch * plan.draw_factor, now.generator))
         classes = None
-        if paired and plan.labels == "condition":
+        if paired and plan.label_mode == "condition":
             classes = of_all.part(self._classes(now))
         if classes is not None and plan.draw_factor > 1:
             classes = classes.repeat_interleave(plan.draw_factor, dim=0)
@@ -181,7 +181,7 @@ class PairGan:
         """
         z = self._normal(len(classes), generator)
         asked = None
-        if paired and self.plan.labels == "condition":
+        if paired and self.plan.label_mode == "condition":
             asked = F.one_hot(classes, self.maker.n_labels).float()
         codes = z.new_zeros(len(z), self.plan.n_codes) if self.plan.n_codes else None
         maker = cast(GeneratorNetwork, self.average.module)
@@ -231,7 +231,7 @@ class PairGan:
                 real.labels,
                 fake.visible_labels,
                 real.weights,
-                join=plan.join,
+                conditioning=plan.conditioning,
                 kind=plan.loss,
                 learns_from_fake=self.extras.learns_from_fake,
             )
@@ -273,14 +273,14 @@ class PairGan:
             of_pairs = g_pair_loss(
                 scores.pairs.float(),
                 fake.visible_labels,
-                join=plan.join,
+                conditioning=plan.conditioning,
                 kind=plan.loss,
             )
             loss = (1 - plan.pair_weight) * loss + plan.pair_weight * of_pairs
         if plan.n_codes:
             loss = loss + plan.code_weight * self._lost_codes(scores.seen, fake)
         figures = {"g_loss": loss}
-        if paired and plan.join == "classifier":
+        if paired and plan.conditioning == "classifier":
             assert fake.visible_labels is not None
             figures["class_information"] = information(
                 scores.pairs.detach().float(), fake.visible_labels.detach()

@@ -34,7 +34,7 @@ class GeneratorNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self.n_labels, self.group, self.head_on = n_labels, group, plan.head_on
-        self.n_inputs = n_labels if plan.labels == "condition" else 0
+        self.n_inputs = n_labels if plan.label_mode == "condition" else 0
         self.images = GAN_NETWORKS[plan.network].make_generator(
             shape,
             n_classes=self.n_inputs + plan.n_codes,
@@ -43,7 +43,7 @@ class GeneratorNetwork(nn.Module):
             generator=generator,
         )
         self.head: Head | None = None
-        if plan.labels == "head":
+        if plan.label_mode == "head":
             inside = self.images.n_common
             if plan.head_on == "maps":
                 inside = self.images.n_maps * _SIDE**2

@@ -15,7 +15,7 @@ def d_pair_loss(
     fake_labels: torch.Tensor,
     weight: torch.Tensor,
     *,
-    join: str,
+    conditioning: str,
     kind: str,
     learns_from_fake: bool = False,
 ) -> torch.Tensor:
@@ -26,13 +26,13 @@ def d_pair_loss(
     real, fake : the `Discriminator`'s scores of pairs.
     real_labels, fake_labels : (n, k).
     weight : (n,) of the real ones; where all are 0 they cost nothing.
-    join, kind : of the discriminator; one of LOSSES.
+    conditioning, kind : of the discriminator; one of LOSSES.
     learns_from_fake : a classifier learns from generated images, too.
     """
-    if join == "classifier":
+    if conditioning == "classifier":
         loss = _mean(_entropy(real, real_labels), weight)
         return loss + _entropy(fake, fake_labels).mean() if learns_from_fake else loss
-    if join == "multi-hinge":
+    if conditioning == "multi-hinge":
         none = torch.zeros_like(real_labels)
         of_real = multi_hinge(real, torch.cat([real_labels, none], dim=1))
         of_fake = multi_hinge(fake, torch.cat([none, fake_labels], dim=1))
@@ -41,12 +41,12 @@ def d_pair_loss(
 
 
 def g_pair_loss(
-    fake: torch.Tensor, labels: torch.Tensor, *, join: str, kind: str
+    fake: torch.Tensor, labels: torch.Tensor, *, conditioning: str, kind: str
 ) -> torch.Tensor:
     """Give the generator's loss by labels, (), of the scores of its pairs."""
-    if join == "classifier":
+    if conditioning == "classifier":
         return _entropy(fake, labels).mean()
-    if join == "multi-hinge":
+    if conditioning == "multi-hinge":
         wanted = torch.cat([labels, torch.zeros_like(labels)], dim=1)
         return multi_hinge(fake, wanted).mean()
     return g_loss(fake, kind)
