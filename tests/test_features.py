@@ -11,15 +11,18 @@ import skimage.feature
 import skimage.filters
 import skimage.measure
 import torch
+from assertions import assert_refused
 from sklearn.datasets import load_digits
 
 import lfkit
 from lf_library import _digit_features, _fashion_features, digits, fashion
 from lfkit import features
+from lfkit.errors import DeclarationError
 from lfkit.features import FEATURES, color, edges, gray, shape, texture, topology
 from lfkit.features import image_parts as views
 from lfkit.features.compressive import projection_matrix, random_projections
 from lfkit.features.feature import Feature, ancestors
+from lfkit.features.feature_table import FeatureTable
 from lfkit.features.gist import gist
 from lfkit.features.hog import hog
 from lfkit.features.lenet import (
@@ -467,3 +470,10 @@ def test_lenet_features_are_pooled_and_measured_maps():
 def test_unfitted_lenet_says_that_it_needs_labels():
     with pytest.raises(lfkit.errors.DeclarationError, match="needs seed labels"):
         lenet_features(DIGITS[:1])
+
+
+def test_a_wrong_name_in_the_table_is_one_sentence():
+    table = FeatureTable({"gray": "gray28 grey28"})
+    assert table["gray28"].name == "gray28"
+    with assert_refused(DeclarationError, names=["FEATURES", "grey28"]):
+        table["grey28"]

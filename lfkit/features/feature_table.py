@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 
+from lfkit.errors import DeclarationError
 from lfkit.features.feature import Feature
 
 
@@ -27,8 +28,13 @@ class FeatureTable(Mapping[str, Feature]):
 
     def __getitem__(self, name: str) -> Feature:
         """Return the feature of this name; a factory's with its default arguments."""
-        module = import_module(f"lfkit.features.{self.file_of[name]}")
-        found = getattr(module, name)
+        file = self.file_of[name]
+        found = getattr(import_module(f"lfkit.features.{file}"), name, None)
+        if found is None:
+            raise DeclarationError(
+                f"FEATURES names the feature {name!r} in features/{file}.py, which "
+                "defines no such name; correct the table or the file."
+            )
         return found if isinstance(found, Feature) else found()
 
     def __iter__(self) -> Iterator[str]:
