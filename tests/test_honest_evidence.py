@@ -117,7 +117,6 @@ def test_auto_wants_more_right_seeds_not_only_likelier_ones():
 
 
 def test_trust_begins_and_learns_without_the_seeds_that_judge_it():
-    from lfkit.generators.adp.adp_step import AdpStep
     from lfkit.generators.gan.config import GanConfig
     from lfkit.generators.training_set import checked_task
 
@@ -131,8 +130,8 @@ def test_trust_begins_and_learns_without_the_seeds_that_judge_it():
         hard[:60, 4], known[:60] = labels, np.eye(3)[labels]
         seeded = replace(votes, hard=hard, seed_labels=labels)
         task = checked_task(images, seeded, known, (), None, None)
-        adp = GENERATORS["adp"](GanConfig(labels="condition", width=8, batch=8))
-        found.append(AdpStep(task, adp).trust)
+        adp = GENERATORS["adp"](GanConfig(width=8, batch=8))
+        found.append(adp._begin(task).lf_weights)
     assert found[0].theta_start.equal(found[1].theta_start)
     assert found[0].phi_start.equal(found[1].phi_start)
 
