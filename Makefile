@@ -15,7 +15,7 @@ demo: $(VENV)/installed
 	$(RUN)/lfkit generate demo-run -n 1000 --out demo-run/generated
 
 test: $(VENV)/installed-dev
-	$(RUN)/python -m pytest -n auto --dist loadfile -m "not slow and not gpu and not quality"
+	$(RUN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder -m "not slow and not gpu and not quality"
 
 test-all: $(VENV)/installed-dev
 	$(RUN)/python -m pytest -m "not quality"

@@ -14,6 +14,37 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import pytest
 
+# Files that take longest, so that no worker is alone with one of them at the end.
+LONGEST = [
+    "test_train_command",
+    "test_generators",
+    "test_readme",
+    "test_cli",
+    "test_active",
+    "test_templates",
+    "test_damage",
+    "test_methods",
+    "test_resuming",
+    "test_evaluate",
+    "test_report",
+    "test_gan_settings",
+    "test_features",
+    "test_refine_command",
+    "test_refinement",
+    "test_applier",
+    "test_system_errors",
+    "test_user_code",
+    "test_ending_code",
+    "test_kills",
+    "test_examples",
+]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest."""
+    place = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(place)))
+
 
 @dataclass
 class Finished:
