@@ -25,7 +25,6 @@ from benchmarks.vote_sets import (
     unipolar_vote,
 )
 from lfkit.aggregators import AGGREGATORS
-from lfkit.aggregators.data_programming import DataProgramming
 
 N_FUNCTIONS = 20
 _LIMIT = 300  # seconds of a model
@@ -72,7 +71,7 @@ def large_votes(kind, n):
 
 
 def print_ratios(n=20_000, classes=(2, 10)):
-    """Print how many times faster ours fit than Snorkel and than Gibbs sampling."""
+    """Print how many times faster ours fit than Snorkel."""
     warm_up([name for name in peers() if "Snorkel" in name])
     rows = []
     for k in classes:
@@ -86,55 +85,33 @@ def print_ratios(n=20_000, classes=(2, 10)):
             right = (proba.argmax(axis=1) == found.truth)[covered].mean()
             lines.append([f"k={k}", name, f"{seconds[name]:.3f}", f"{100 * right:.1f}"])
         for line in lines:
-            rows.append([*line, *_times(seconds, line[1])])
+            rows.append([*line, _times(seconds, line[1])])
     print(f"### Ratios: {n:,} images, seconds to fit and predict\n")
     print(
         markdown(
-            [
-                "classes", "model", "seconds", "accuracy", "times faster than Snorkel",
-                "times faster than Gibbs",
-            ],
+            ["classes", "model", "seconds", "accuracy", "times faster than Snorkel"],
             rows,
         )
     )  # fmt: skip
 
 
-GIBBS = "data-programming, gibbs"
-
-
 def _contestants(votes):
-    """Give what is timed: ours, Snorkel's model, Gibbs sampling with its cost."""
+    """Give what is timed: ours and Snorkel's model."""
     found = {
         name: (lambda name=name: AGGREGATORS[name]().fit_predict_proba(votes))
         for name in AGGREGATORS
         if not AGGREGATORS[name].learns_from_seeds or name == "auto"
     }
-    found[GIBBS] = lambda: _gibbs(votes)
     if "Snorkel LabelModel" in peers():
         found["Snorkel LabelModel"] = peers()["Snorkel LabelModel"](votes)
     return found
 
 
-def _gibbs(votes):
-    """Fit Data Programming by sampling, and say what a sample costs."""
-    model = DataProgramming(method="gibbs")
-    proba = model.fit_predict_proba(votes)
-    print(
-        f"Gibbs, {votes.n_functions} functions, {votes.n_classes} classes: "
-        f"{model.n_samples_:,} samples of an image's votes and class, "
-        f"{1e9 * model.seconds_per_sample_:,.0f} ns each\n"
-    )
-    return proba
-
-
 def _times(seconds, name):
-    others = ("Snorkel LabelModel", GIBBS)
-    return [
-        f"{seconds[other] / seconds[name]:.1f}"
-        if other in seconds and other != name
-        else "-"
-        for other in others
-    ]
+    other = "Snorkel LabelModel"
+    if other not in seconds or other == name:
+        return "-"
+    return f"{seconds[other] / seconds[name]:.1f}"
 
 
 def _fresh(name, path):

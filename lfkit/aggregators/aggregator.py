@@ -13,13 +13,26 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from lfkit.aggregators.inference.degenerate import find_degeneracy
 from lfkit.aggregators.inference.em import TIE_TOLERANCE
-from lfkit.aggregators.inference.vote_likelihood import row_chunks, vote_distributions
+from lfkit.aggregators.inference.equal_trust import EqualTrust, fit_equal_trust
+from lfkit.aggregators.inference.pattern_sample import priority_sample
+from lfkit.aggregators.inference.vote_likelihood import (
+    VoteLikelihood,
+    row_chunks,
+    vote_distributions,
+)
+from lfkit.aggregators.inference.vote_structure import VoteStructure, find_structure
 from lfkit.data.folds import FOLDS, deal_folds
 from lfkit.data.votes import ABSTAIN, Patterns, Votes, merge_patterns
 from lfkit.errors import InputError, VotesError
 
 TieBreakPolicy = Literal["abstain", "random", "first"]
+
+# Vote patterns that are enough to see whether a fit can be right.
+_ENOUGH_PATTERNS = 2**11
+# Votes an image has where functions that fall silent for a reason say little.
+_FEW_VOTES = 2.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,9 +79,14 @@ class Aggregator(BaseEstimator, ABC):
     n_classes_ : k.
     columns_ : (m',) the functions kept, as positions in `names_`, sorted by name.
     classes_ : (k',) the classes that votes, seeds or `class_balance` name.
+    warnings_ : sentences on votes that the member is not made for.
+    fell_back_ : why the fit cannot be right, and a plain vote stands in its place; or
+        "". Only for members that learn from the votes themselves who is right.
     """
 
+    made_for: ClassVar[str] = "any votes"
     learns_from_seeds: ClassVar[bool] = False
+    can_degenerate: ClassVar[bool] = False
     class_balance: ArrayLike | None
     random_state: int
     class_prior_: NDArray[np.float64]
@@ -151,7 +169,53 @@ class Aggregator(BaseEstimator, ABC):
             else:
                 self.classes_ = np.arange(votes.n_classes)
                 self._fit(used, seeds)
+            self._doubt(used)
         return patterns
+
+    def _doubt(self, patterns: Patterns) -> None:
+        """Look for votes that the member is not made for, and fits that are wrong."""
+        self.warnings_: tuple[str, ...] = ()
+        self.fell_back_ = ""
+        self._fallback: EqualTrust | None = None
+        if not self.can_degenerate:
+            return
+        sample = priority_sample(patterns, _ENOUGH_PATTERNS)
+        structure = find_structure(VoteLikelihood(sample.votes), sample.counts)
+        unsuited = self._unsuited(structure)
+        within = self if self._within is None else self._within
+        if self._within is not None:
+            known = sample.votes.of_classes(self.classes_)
+            self.fell_back_ = within._degenerate(replace(sample, votes=known))
+        else:
+            self.fell_back_ = self._degenerate(sample)
+        if self.fell_back_:
+            self._fallback = fit_equal_trust(
+                sample,
+                structure,
+                np.zeros((len(self.columns_), len(self.columns_))),
+                self.checked_balance(self.n_classes_),
+            )
+            unsuited = (
+                f"the fit cannot be right: {self.fell_back_}; a plain vote is taken"
+            )
+        self.warnings_ = (f"{type(self).__name__}: {unsuited}.",) if unsuited else ()
+
+    def _unsuited(self, structure: VoteStructure) -> str:
+        """Say why these are not the votes the member is made for; or ""."""
+        n_one, n = structure.n_one_class, len(structure.named)
+        if n_one <= n / 2 or structure.votes_per_image >= _FEW_VOTES:
+            return ""
+        return (
+            f"{n_one} of {n} functions name one class each and an image has "
+            f"{structure.votes_per_image:.1f} votes; it reads silence as evidence, "
+            "which holds only for functions that fall silent independently of each "
+            "other"
+        )
+
+    def _degenerate(self, sample: Patterns) -> str:
+        """Say why the fit cannot be right; or ""."""
+        proba = self._predict_proba(sample.votes)
+        return find_degeneracy(proba, sample.votes, sample.counts)
 
     @property
     def _knows_balance(self) -> bool:
@@ -246,10 +310,14 @@ class Aggregator(BaseEstimator, ABC):
             return self.predict_proba(fold)
         proba = np.zeros((len(labels), votes.n_classes))
         folds = deal_folds(np.asarray(labels), FOLDS, self.random_state)
+        unlabeled = fold
+        if self.can_degenerate:  # it learns from all votes, not from the seeds' alone
+            unlabeled = _unseen(votes, np.ones(len(votes)))[0]
+        unlabeled = replace(unlabeled, seed_rows=None)
         for part in np.unique(folds):
             train, test = np.flatnonzero(folds != part), np.flatnonzero(folds == part)
             known = replace(
-                fold, seed_labels=labels[train], seed_out_of_fold=fold.rows(train)
+                unlabeled, seed_labels=labels[train], seed_out_of_fold=fold.rows(train)
             )
             proba[test] = clone(self).fit(known).predict_proba(fold.rows(test))
         return proba
@@ -270,7 +338,9 @@ class Aggregator(BaseEstimator, ABC):
     def _posterior(self, patterns: Patterns) -> NDArray[np.float64]:
         votes, within = patterns.votes, self._within
         with _one_thread():
-            if within is None:
+            if self._fallback is not None:
+                proba = self._fallback.posterior(votes)
+            elif within is None:
                 proba = self._predict_proba(votes)
             else:
                 proba = np.zeros((len(votes), votes.n_classes))

@@ -1,9 +1,9 @@
-"""The default: a plain vote, unless something better is shown to be better."""
+"""The default: the model that such votes can tell, or a plain vote."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import combinations_with_replacement
 
 import numpy as np
@@ -12,15 +12,13 @@ from sklearn.base import clone
 
 from lfkit.aggregators.aggregator import Aggregator, SeedVotes
 from lfkit.aggregators.calibration import cross_calibrated, log_losses
-from lfkit.aggregators.inference.em import TIE_TOLERANCE, EMFit
-from lfkit.aggregators.inference.held_out_votes import held_out_scores
-from lfkit.aggregators.inference.vote_likelihood import (
-    VoteLikelihood,
-    vote_distributions,
-)
-from lfkit.aggregators.majority_vote import MajorityVote
+from lfkit.aggregators.dawid_skene import DawidSkene, Shares, TablesLearned
+from lfkit.aggregators.inference.agreement import spread_of_agreement
+from lfkit.aggregators.inference.em import TIE_TOLERANCE
+from lfkit.aggregators.inference.pattern_sample import priority_sample
+from lfkit.aggregators.inference.vote_likelihood import VoteLikelihood
+from lfkit.aggregators.inference.vote_structure import VoteStructure, find_structure
 from lfkit.aggregators.seed_weighted import SeedWeightedVote
-from lfkit.aggregators.shrunk import ShrunkDawidSkene
 from lfkit.data.folds import FOLDS, deal_folds
 from lfkit.data.votes import Patterns, Votes
 
@@ -28,40 +26,74 @@ from lfkit.data.votes import Patterns, Votes
 _ENOUGH_SEEDS = 30
 # Standard errors of a lead in log loss: chance alone shows as much in 5 % of cases.
 _ERRORS_ON_SEEDS = 1.645
-# Standard errors that count as shown by votes: they are but a sign of the truth.
-_ERRORS_ON_VOTES = 2.0
-# Log loss per vote that learned labels may lose in predicting others. Where functions
-# are right independently of each other they lost .004 and were still more often right;
-# of real functions, which err together, they lose .01.
-_LEAST_LOSS = 0.006
-_ENOUGH_PATTERNS = 2000
-# Log odds of one vote, for a plain vote to be scored as a posterior.
-_WEIGHTS_OF_A_VOTE = (0.5, 1.0, 2.0, 4.0)
+_ENOUGH_PATTERNS = 2**13
+# How much more unlike images may be, in the agreement of their votes, than accuracies
+# explain. Votes drawn with accuracies, on images of unlike difficulty: 1.0 to 1.5;
+# people who take one class for another: 1.8 to 7.
+_MOST_SPREAD = 1.5
+# Labels of two classes that two explanations of the votes may give otherwise.
+_MOST_DIFFERENT = 0.1
+
+EQUAL = "equal-trust"
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """A size of `DawidSkene`, and why it fits such votes."""
+
+    tables: TablesLearned
+    shares: Shares
+    reason: str
+
+    @property
+    def name(self) -> str:
+        return {
+            "equal": EQUAL,
+            "one-coin": "one-coin",
+            "biased-coin": "biased-coin",
+            "whole": "whole-tables",
+        }[self.tables]
 
 
 class Auto(Aggregator):
-    """Chooses between a plain vote and models that learn, by evidence.
+    """Chooses the model by what the votes are like, and by the seeds if there are any.
 
-    Without seeds the judge is the likelihood of held-out votes. `ShrunkDawidSkene` is
-    taken if it climbs above equal trust or finds copies, unless the functions err
-    together: then the label that some functions give predicts the votes of others
-    worse than that of the majority vote, by two standard errors and by .006 nats.
+    What a label model may believe is told by the structure of the votes, not by their
+    likelihood: likelier tables can be worse labels, since a hidden class may as well
+    be a cluster of images on which functions fall silent, or err, together. So
+
+    - where functions name one class each, or less than three name several: equal trust
+      in all, a plain vote with ties decided by silence. Functions that confirm each
+      other may be right, or alike; votes do not tell which.
+    - where functions agree that classes are unlike frequent: class shares are learned,
+      with an accuracy per function and errors that lean to classes as all functions
+      do. If images are more unlike in the agreement of their votes than accuracies
+      explain, some classes are taken for others, and whole tables are learned. With two
+      classes, unlike shares and unlike errors look much the same: if whole tables
+      disagree on more than a tenth of the labels, equal trust.
+    - where they agree that classes are about equally frequent: whole tables, shrunk to
+      the common one, and flat shares.
+    - where that cannot be told: an accuracy per function, flat shares.
+
+    A fit that cannot be right (see `DawidSkene`) is passed over. No silence is taken
+    for evidence. Seeds are images of known class in every fit.
 
     With 30 seeds or more, and votes on them by functions fitted without them, what
     the votes show counts only if the seeds do not speak against it. Then
-    `SeedWeightedVote` is taken, or `ShrunkDawidSkene`, in this order, if it is better
-    than what is chosen so far, in both ways: more seeds come out right, and the log
-    loss of their classes is less beyond chance, at 5 %. (Where one seed in forty is
-    wrong, hundreds are too few for accuracy alone to show anything; and a model can
-    have the better log loss and the worse labels.) Each posterior is tempered first, by
-    other seeds; `SeedWeightedVote` has learned from other seeds.
+    `SeedWeightedVote` is taken if it is better than what is chosen so far, in both
+    ways: more seeds come out right, and the log loss of their classes is less beyond
+    chance, at 5 %. (Where one seed in forty is wrong, hundreds are too few for accuracy
+    alone to show anything; and a model can have the better log loss and the worse
+    labels.) Each posterior is tempered first, by other seeds; `SeedWeightedVote` has
+    learned from other seeds, and the other models from none.
 
     Attributes
     ----------
-    chosen_ : "majority-vote", "shrunk" or "seed-weighted".
+    chosen_ : "equal-trust", "one-coin", "biased-coin", "whole-tables" or
+        "seed-weighted".
     reason_ : why, in one sentence.
-    scores_ : name → mean log loss on the seeds, or minus the mean log likelihood of a
-        held-out vote; less is better.
+    prior_source_ : how class shares were got: "given", "learned" or "flat".
+    scores_ : name → mean log loss on the seeds; empty where these do not judge.
     model_ : the aggregator chosen, fitted.
     seed_proba_ : (s, k) its held-out posterior of the seeds, to calibrate it by;
         None without.
@@ -69,6 +101,7 @@ class Auto(Aggregator):
         choice, too; None without.
     """
 
+    made_for = "any votes"
     learns_from_seeds = True
     model_: Aggregator
     chosen_: str
@@ -85,37 +118,144 @@ class Auto(Aggregator):
         self.judged_proba_: NDArray[np.float64] | None = None
         self.scores_: dict[str, float] = {}
         votes, counts = patterns.votes, patterns.counts
-        majority = MajorityVote(class_balance=self.class_balance)
-        shrunk = ShrunkDawidSkene(
-            class_balance=self.class_balance, random_state=self.random_state
-        )
-        majority.fit(votes, sample_weight=counts)
-        shrunk.fit(votes, sample_weight=counts)
-        self._judge_by_votes(majority, shrunk)
+        choice = self._told_by_votes(patterns)
+        model = self._fitted(choice, votes, counts)
+        if model.fell_back_:
+            choice = replace(choice, tables="equal", reason=model.fell_back_)
+            model = self._fitted(choice, votes, counts)
+        self._unaware, self.model_ = model, model  # of the seeds
+        self.chosen_, self.reason_ = choice.name, choice.reason
         if seeds is not None and len(seeds.labels) >= _ENOUGH_SEEDS:
-            self._judge_by_seeds(votes, counts, seeds, majority, shrunk)
+            self._judge_by_seeds(votes, counts, seeds, model)
+        if seeds is not None and self.chosen_ != EQUAL:
+            self.model_ = clone(self.model_)
+            known = replace(
+                votes, seed_labels=seeds.labels, seed_out_of_fold=seeds.votes
+            )
+            self.model_.fit(known, sample_weight=counts)
+            if self.model_.fell_back_:
+                self.model_ = self._unaware
+        self.prior_source_ = getattr(self.model_, "prior_source_", "flat")
         self.class_prior_ = self.model_.class_prior_
 
     def out_of_fold_proba(self, votes: Votes) -> NDArray[np.float64] | None:
         """Return held-out posteriors of the seeds, (s, k).
 
-        Where seeds choose, each is labeled by the model that the others would choose.
+        Where seeds choose, each is labeled by the model that the others would choose;
+        else by a model that knows none of them.
         """
         fold = votes.seed_out_of_fold
         if self.judged_proba_ is not None or fold is None:
             return self.judged_proba_
-        return self.predict_proba(fold)
+        aware, self.model_ = self.model_, self._unaware
+        try:
+            return self.predict_proba(fold)
+        finally:
+            self.model_ = aware
 
     def _predict_proba(self, votes: Votes) -> NDArray[np.float64]:
         return self.model_.predict_proba(votes)
+
+    def _model(self, choice: _Choice) -> DawidSkene:
+        return DawidSkene(
+            choice.tables,
+            class_shares=choice.shares,
+            class_balance=self.class_balance,
+            random_state=self.random_state,
+        )
+
+    def _fitted(
+        self, choice: _Choice, votes: Votes, counts: NDArray[np.float64]
+    ) -> DawidSkene:
+        return self._model(choice).fit(votes, sample_weight=counts)
+
+    def _told_by_votes(self, patterns: Patterns) -> _Choice:
+        """Choose by the hard votes of some patterns."""
+        votes = patterns.votes
+        if votes.soft is not None or votes.allowed is not None:
+            votes = Votes(votes.hard, votes.names, votes.n_classes)
+            patterns = votes.patterns(patterns.counts)
+        sample = priority_sample(patterns, _ENOUGH_PATTERNS)
+        structure = find_structure(VoteLikelihood(sample.votes), sample.counts)
+        if not structure.has_tables:
+            return _equal_trust(structure)
+        if structure.shares == "skewed":
+            return self._told_by_skewed_votes(sample, structure)
+        if structure.shares == "flat":
+            choice = _Choice(
+                "whole",
+                "flat",
+                "functions name several classes each, about equally often: each has a "
+                "table, shrunk to that of all",
+            )
+            if not self._fitted(choice, sample.votes, sample.counts).fell_back_:
+                return choice
+        choice = _Choice(
+            "one-coin",
+            "flat",
+            "functions name several classes each, but do not tell how frequent these "
+            "are: each has one accuracy, and classes are taken for equally frequent",
+        )
+        if not self._fitted(choice, sample.votes, sample.counts).fell_back_:
+            return choice
+        return _wrong_fits()
+
+    def _told_by_skewed_votes(
+        self, sample: Patterns, structure: VoteStructure
+    ) -> _Choice:
+        unlike = "functions agree that some classes are more frequent than others"
+        coin = _Choice(
+            "biased-coin",
+            "learned",
+            f"{unlike}: shares are learned, each function has one accuracy, and errors "
+            "lean to classes as those of all functions do",
+        )
+        model = self._fitted(coin, sample.votes, sample.counts)
+        spread = spread_of_agreement(
+            sample, model.confusions_, model.class_prior_, structure.names_several
+        )
+        whole = _Choice(
+            "whole",
+            "learned",
+            f"{unlike}, and some are taken for others (images are {spread:.1f} times "
+            "as unlike in how far their votes agree as accuracies explain): each "
+            "function has a table, shrunk to that of all, and shares are learned",
+        )
+        if spread > _MOST_SPREAD:
+            flat = replace(
+                whole,
+                shares="flat",
+                reason="some classes are taken for others, and no shares of the "
+                "classes explain the votes: each function has a table, shrunk to that "
+                "of all",
+            )
+            for choice in (whole, flat):
+                if not self._fitted(choice, sample.votes, sample.counts).fell_back_:
+                    return choice
+            return _wrong_fits()
+        if model.fell_back_:
+            return _wrong_fits()
+        if self.n_classes_ == 2:
+            other = self._fitted(whole, sample.votes, sample.counts)
+            labels, others = (
+                m.predict_proba(sample.votes).argmax(axis=1) for m in (model, other)
+            )
+            voted = sample.counts * sample.votes.voted.any(axis=1)
+            if voted @ (labels != others) > _MOST_DIFFERENT * voted.sum():
+                return _Choice(
+                    "equal",
+                    "flat",
+                    "votes do not tell whether one class is more frequent or more "
+                    "often missed: all functions count the same",
+                )
+        return coin
 
     def _judge_by_seeds(
         self,
         votes: Votes,
         counts: NDArray[np.float64],
         seeds: SeedVotes,
-        majority: MajorityVote,
-        shrunk: ShrunkDawidSkene,
+        told: DawidSkene,
     ) -> None:
         labels = seeds.labels
         weighted = SeedWeightedVote(
@@ -123,14 +263,17 @@ class Auto(Aggregator):
         )
         folds = deal_folds(labels, FOLDS, self.random_state)
         by_others = _by_other_folds(weighted, seeds, folds)
+        plain = told
+        if self.chosen_ != EQUAL:
+            plain = self._fitted(_Choice("equal", "flat", ""), votes, counts)
         found = {
-            "majority-vote": majority.predict_proba(seeds.votes),
-            "shrunk": shrunk.predict_proba(seeds.votes),
+            EQUAL: plain.predict_proba(seeds.votes),
+            self.chosen_: told.predict_proba(seeds.votes),
             "seed-weighted": by_others[folds, np.arange(len(labels))],
         }
         start, why = self.chosen_, self.reason_
         voted = np.asarray(seeds.votes.voted.any(axis=1))
-        self.judged_proba_ = np.empty_like(found["majority-vote"])
+        self.judged_proba_ = np.empty_like(found[EQUAL])
         for fold in np.unique(folds):
             left = folds != fold
             known = found | {"seed-weighted": by_others[fold]}
@@ -143,56 +286,31 @@ class Auto(Aggregator):
         self.reason_ = judges.reason(self.chosen_, start, why)
         self.scores_ = {name: float(x.mean()) for name, x in judges.losses.items()}
         self.seed_proba_ = found[self.chosen_]
-        self.model_ = majority
-        if self.chosen_ == "shrunk":
-            self.model_ = shrunk
-        elif self.chosen_ == "seed-weighted":
-            known_votes = replace(
-                votes, seed_labels=labels, seed_out_of_fold=seeds.votes
-            )
-            self.model_ = weighted.fit(known_votes, sample_weight=counts)
+        if self.chosen_ == "seed-weighted":
+            self.model_ = weighted
+        elif self.chosen_ == EQUAL:
+            self.model_ = plain
 
-    def _judge_by_votes(self, majority: MajorityVote, shrunk: ShrunkDawidSkene) -> None:
-        self.model_ = majority
-        self.chosen_ = "majority-vote"
-        first, second = shrunk.half_fits_
-        if len(shrunk.columns_) < 3 or not (
-            len(first[0].counts) and len(second[0].counts)
-        ):
-            self.reason_ = "fewer than three functions vote: nothing tells who is right"
-            return
-        parts = [
-            _foretold(shrunk, train, test)
-            for train, test in ((first, second), (second, first))
-        ]
-        plain, learned, counts = (
-            np.concatenate(column) for column in zip(*parts, strict=True)
+
+def _equal_trust(structure: VoteStructure) -> _Choice:
+    n_one, n = structure.n_one_class, len(structure.named)
+    if n_one:
+        reason = (
+            f"{n_one} of {n} functions name one class each: whom to trust cannot be "
+            "told from the votes; ties go to the class whose functions are less silent"
         )
-        n = counts.sum()
-        lead = float(counts @ (learned - plain)) / n
-        error = float(np.sqrt(counts @ (learned - plain - lead) ** 2)) / n
-        self.scores_ = {
-            "majority-vote": float(-(counts @ plain) / n),
-            "shrunk": float(-(counts @ learned) / n),
-        }
-        of_votes = (
-            f"log loss {self.scores_['shrunk']:.4f} per vote, the majority vote's "
-            f"{self.scores_['majority-vote']:.4f}"
-        )
-        trusts_alike = shrunk.rung_ == "equal trust"
-        if trusts_alike and (shrunk.powers_ == 1).all():
-            self.reason_ = "no function is shown to deserve more trust than another"
-        elif lead < -max(_ERRORS_ON_VOTES * error, _LEAST_LOSS):
-            self.reason_ = (
-                "the functions err together: the learned model predicts held-out "
-                f"votes worse ({of_votes})"
-            )
-        else:
-            self.model_, self.chosen_ = shrunk, "shrunk"
-            why = "functions differ in how far they can be trusted"
-            if trusts_alike:
-                why = "copies share one vote, and else functions count the same"
-            self.reason_ = f"{why} ({of_votes}, on images not learned from)"
+    else:
+        reason = "fewer than three functions vote: nothing tells who is right"
+    return _Choice("equal", "flat", reason)
+
+
+def _wrong_fits() -> _Choice:
+    return _Choice(
+        "equal",
+        "flat",
+        "every learned model gives one class the images of another: all functions "
+        "count the same",
+    )
 
 
 class _Judges:
@@ -227,10 +345,9 @@ class _Judges:
         ----------
         start : what the votes speak for.
         """
-        chosen = start if self._agree_with(start) else "majority-vote"
-        for name in ("seed-weighted", "shrunk"):
-            if self._is_better(name, chosen):
-                chosen = name
+        chosen = start if self._agree_with(start) else EQUAL
+        if self._is_better("seed-weighted", chosen):
+            chosen = "seed-weighted"
         return chosen
 
     def reason(self, chosen: str, start: str, why: str) -> str:
@@ -240,30 +357,26 @@ class _Judges:
         ----------
         why : the votes speak for `start`.
         """
-        n = len(self.right[chosen])
-        judged = f"on {n} held-out seeds"
+        judged = f"on {len(self.right[chosen])} held-out seeds"
         right = {name: f"{100 * x.mean():.1f} %" for name, x in self.right.items()}
         loss = {name: f"{x.mean():.3f}" for name, x in self.losses.items()}
-        plain = "majority-vote"
-        if chosen == plain:
+        if chosen == EQUAL:
             return (
-                f"nothing beats its {right[plain]} right and its log loss of "
-                f"{loss[plain]} clearly ({judged})"
+                f"nothing beats its {right[EQUAL]} right and its log loss of "
+                f"{loss[EQUAL]} clearly ({judged})"
             )
-        if chosen == start and not self._is_better(chosen, plain):
+        if chosen == start and not self._is_better(chosen, EQUAL):
             return f"{why}; seeds do not speak against it"
         return (
-            f"it is right on {right[chosen]}, the majority vote on {right[plain]}; its "
-            f"log loss is {loss[chosen]}, that of the majority vote {loss[plain]} "
-            f"({judged})"
+            f"it is right on {right[chosen]}, equal trust on {right[EQUAL]}; its log "
+            f"loss is {loss[chosen]}, that of equal trust {loss[EQUAL]} ({judged})"
         )
 
     def _agree_with(self, name: str) -> bool:
         right, loss = self.right[name], self.losses[name]
-        plain = "majority-vote"
         return bool(
-            right.sum() >= self.right[plain].sum()
-            and loss.sum() <= self.losses[plain].sum()
+            right.sum() >= self.right[EQUAL].sum()
+            and loss.sum() <= self.losses[EQUAL].sum()
         )
 
     def _is_better(self, name: str, other: str) -> bool:
@@ -295,33 +408,3 @@ def _by_other_folds(
         for one, other in ((first, second), (second, first)):
             found[one, test[folds[test] == other]] = proba[folds[test] == other]
     return found
-
-
-def _foretold(
-    shrunk: ShrunkDawidSkene,
-    train: tuple[Patterns, EMFit],
-    test: tuple[Patterns, EMFit],
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Score the majority vote and the model on held-out votes: two (u,), and counts."""
-    fit = train[1]
-    halves = _first(train[0]), _first(test[0])
-    with np.errstate(divide="ignore"):
-        log_prior = np.log(fit.prior)
-    terms = [
-        VoteLikelihood(half.votes).terms(fit.tables, shrunk.powers_) for half in halves
-    ]
-    learned = held_out_scores(*halves, terms[0], terms[1], log_prior, shrunk.related_)
-    shares = [vote_distributions(half.votes) for half in halves]
-    flat = np.zeros_like(log_prior)
-    plain = [
-        held_out_scores(*halves, w * shares[0], w * shares[1], flat, shrunk.related_)
-        for w in _WEIGHTS_OF_A_VOTE
-    ]
-    best = max(plain, key=lambda scores: float(halves[1].counts @ scores))
-    return best, learned, halves[1].counts
-
-
-def _first(half: Patterns) -> Patterns:
-    """Return as many patterns as are enough to predict votes: they lie by a hash."""
-    rows = np.arange(min(len(half.counts), _ENOUGH_PATTERNS))
-    return Patterns(half.votes.rows(rows), half.counts[rows], rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -67,6 +68,10 @@ class FlyingSquid(Aggregator):
     identified_ : (m', k) True where triplets gave the function's gain on the class.
     """
 
+    made_for: ClassVar[str] = (
+        "functions that err, and fall silent, independently of each other"
+    )
+    can_degenerate: ClassVar[bool] = True
     confusions_: NDArray[np.float64]
 
     def __init__(

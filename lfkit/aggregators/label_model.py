@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -77,6 +78,10 @@ class LabelModel(Aggregator):
     objective_ : (groups,) the mean over pairs that the last round reached.
     """
 
+    made_for: ClassVar[str] = (
+        "functions that err, and fall silent, independently of each other"
+    )
+    can_degenerate: ClassVar[bool] = True
     confusions_: NDArray[np.float64]
 
     def __init__(
@@ -114,7 +119,7 @@ class LabelModel(Aggregator):
         self.identified_ = (~linked).sum(axis=1) >= _LEAST_PARTNERS
         evidence = VoteLikelihood(votes)
         emitted = evidence.symbol_counts(counts)
-        anchors = TiedTables(emitted, 1.0, per_class=False)
+        anchors = TiedTables(emitted, 1.0)
         spread = (emitted + 1 / (k + 1)) / (n + 1)  # of one imaginary vote
         tables = np.full((m, k, k + 1), 1 / (k + 1))
         groups = _dealt(m, k)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize, minimize_scalar
@@ -59,6 +61,7 @@ class SeedWeightedVote(Aggregator):
     reason_ : why nothing was learned, or "".
     """
 
+    made_for: ClassVar[str] = "votes with seeds, twenty or more"
     learns_from_seeds = True
 
     def __init__(

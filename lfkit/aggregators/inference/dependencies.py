@@ -27,6 +27,9 @@ _LEAST_EQUAL_VOTES = 20
 _MOST_CELLS, _MOST_ROWS, _LEAST_ROWS = 2**22, 2**13, 2**11
 # Groups that are looked at a second time, the strongest first.
 _MOST_TRIALS = 8
+# More than half of all functions are copies only if they correlate so strongly: people
+# who take one class for another alike correlate by .4 to .6, and are nobody's copies.
+_MOST_MEMBERS, _COPIES_OF_MOST = 0.5, 0.7
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +49,12 @@ class Dependencies:
     strengths: NDArray[np.float64]
     groups: tuple[tuple[int, ...], ...]
     powers: NDArray[np.float64]
+
+    def matrix(self) -> NDArray[np.float64]:
+        """Give the strengths as a matrix, (m, m), zeros on the diagonal."""
+        found = np.zeros((len(self.powers), len(self.powers)))
+        found[self.pairs[:, 0], self.pairs[:, 1]] = self.strengths
+        return found + found.T
 
     def related(self) -> NDArray[np.bool_]:
         """Tell which functions are of one group, (m, m); each is of its own."""
@@ -273,6 +282,12 @@ def _groups(strengths: NDArray[np.float64]) -> list[tuple[int, ...]]:
 
 def _grouped(strengths: NDArray[np.float64]) -> Dependencies:
     """Read pairs, groups and powers off the strengths, (m, m)."""
+    for group in _groups(strengths - np.eye(len(strengths))):
+        if len(group) > _MOST_MEMBERS * len(strengths):
+            block = np.ix_(group, group)
+            pairs_inside = len(group) * (len(group) - 1)
+            if strengths[block].sum() - len(group) < _COPIES_OF_MOST * pairs_inside:
+                strengths[block] = np.eye(len(group))
     above = np.triu(strengths, 1)
     pairs = np.argwhere(above > 0)
     return Dependencies(

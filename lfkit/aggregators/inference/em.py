@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 
 from lfkit.aggregators.inference.vote_likelihood import VoteLikelihood
 
-_TURNS = 10
-_MOST_VOCAL = 1 - 1e-6
 # Posteriors closer than this are a tie: rounding errors of sums of votes are smaller.
 TIE_TOLERANCE = 1e-9
 
@@ -34,8 +32,9 @@ class EMFit:
     ----------
     tables : (m, k, k + 1) [j, y, v] = P(function j votes v | class y), v = k: abstains.
     prior : (k,)
-    posterior : (u, k) of the patterns.
-    objective : (steps,) penalised log likelihood after each step; it never falls.
+    posterior : (u, k) of the patterns; one-hot where the class is known.
+    objective : (steps,) penalised log likelihood after each step. It never falls, if
+        tables are not shrunk to what is learned itself.
     """
 
     tables: NDArray[np.float64]
@@ -52,45 +51,53 @@ def run_em(
     *,
     prior: NDArray[np.float64] | None,
     smoothing: float,
+    known: NDArray[np.int64] | None = None,
     powers: NDArray[np.float64] | None = None,
     max_iter: int = 200,
     tol: float = 1e-5,
 ) -> EMFit:
-    """Alternate posteriors and tables until a step gains next to nothing.
+    """Alternate posteriors and tables until a step moves next to nothing.
 
     Parameters
     ----------
     counts : (u,) images per pattern.
     posterior : (u, k) to start from.
-    prior : (k,) class shares, if known; None: learned.
+    prior : (k,) class shares, if known; None: learned, from images of unknown class.
     smoothing : imaginary images behind a learned prior, dealt equally to the classes.
+    known : (u,) the class of a pattern's images, -1 where it is not known.
     powers : (m,) what each function's log likelihood is multiplied by.
-    tol : stop when a step gains less objective than this per image.
+    tol : stop when a step moves less of an image's posterior than this, on average.
     """
     m, k = evidence.n_functions, evidence.n_classes
     weight = np.ones(m) if powers is None else powers
+    rows = np.zeros(0, np.int64) if known is None else np.flatnonzero(known >= 0)
+    classes = np.zeros(0, np.int64) if known is None else known[rows]
+    posterior = posterior.copy()
+    posterior[rows] = np.eye(k)[classes]
+    unknown = counts.copy()
+    unknown[rows] = 0
     learned = prior is None
     shares = np.full(k, 1 / k) if prior is None else prior
     tables = np.full((m, k, k + 1), 1 / (k + 1))
     objective: list[float] = []
-    while len(objective) < max_iter:
-        before = tables, shares, posterior
-        weighted = posterior * counts[:, None]
+    moved = np.inf
+    while len(objective) < max_iter and moved >= tol:
         if learned:
-            class_counts = weighted.sum(axis=0) + smoothing / k
+            class_counts = unknown @ posterior + smoothing / k
             shares = class_counts / class_counts.sum()
+        weighted = posterior * counts[:, None]
         tables = family.estimate(evidence.expected_votes(weighted, tables))
+        before = posterior
         posterior, log_likelihood = evidence.posterior(tables, shares, powers)
+        with np.errstate(divide="ignore"):
+            log_likelihood[rows] += np.log(posterior[rows, classes])
+        posterior[rows] = np.eye(k)[classes]
         reached = float(counts @ log_likelihood + weight @ family.penalty(tables))
         if learned:
             reached += float(smoothing / k * np.log(shares).sum())
-        gained = reached - objective[-1] if objective else np.inf
-        if gained < min(0.0, tol * counts.sum()):  # an estimate that is not exact
-            tables, shares, posterior = before
-            break
         objective.append(reached)
-        if gained < tol * counts.sum():
-            break
+        change = np.abs(posterior - before).sum(axis=1)
+        moved = float(counts @ change) / max(float(counts.sum()), 1.0)
     return EMFit(tables, shares, posterior, np.asarray(objective))
 
 
@@ -125,32 +132,21 @@ class FreeTables:
 
 
 class TiedTables:
-    """Tables of hits, errors and silence; errors are spread equally.
+    """Tables of hits, errors and silence, one rate of each; errors are spread equally.
 
     A function names the classes C it ever votes for. On an image of y in C it hits,
     errs or is silent; on one of another class it errs or is silent. Its errors go to
-    the other classes of C alike.
+    the other classes of C alike: "one coin" per function.
 
     Parameters
     ----------
     symbol_counts : (m, k + 1) how often each function emits each symbol.
     imaginary : imaginary images behind each rate, dealt as if the function guessed.
-    per_class : False: one rate for all classes named and one for all others, "one
-        coin" per function; True: each class has its own.
-    centre : (m, k, k + 1) tables by whose rates the imaginary images are dealt instead.
     """
 
-    def __init__(
-        self,
-        symbol_counts: NDArray[np.float64],
-        imaginary: float,
-        *,
-        per_class: bool,
-        centre: NDArray[np.float64] | None = None,
-    ) -> None:
+    def __init__(self, symbol_counts: NDArray[np.float64], imaginary: float) -> None:
         k = symbol_counts.shape[1] - 1
         self.named = symbol_counts[:, :k] > 0  # (m, k)
-        self.per_class = per_class
         n_named = self.named.sum(axis=1)
         silent = (symbol_counts[:, k] + 1) / (symbol_counts.sum(axis=1) + 2)
         guess = (1 - silent) / np.maximum(n_named, 1)
@@ -164,8 +160,6 @@ class TiedTables:
             ],
             axis=2,
         )
-        if centre is not None:
-            blind = self._rates(centre)
         self._imaginary = imaginary * blind  # (m, k, 3)
         # A class never named so far may be named later: it then says nothing.
         n_votes = symbol_counts.sum(axis=1) + k + 1
@@ -193,8 +187,6 @@ class TiedTables:
 
     def _pooled(self, counts: NDArray[np.float64]) -> NDArray[np.float64]:
         """Add up what shares a rate, (m, k, 3)."""
-        if self.per_class:
-            return counts
         inside = self.named[:, :, None]
         within = (counts * inside).sum(axis=1, keepdims=True)
         beyond = (counts * ~inside).sum(axis=1, keepdims=True)
@@ -209,42 +201,3 @@ class TiedTables:
         tables[:, :, k] = rates[:, :, 2]
         tables[:, :, :k] += self._unseen[:, None]
         return tables / tables.sum(axis=2, keepdims=True)
-
-
-class EqualTrust(TiedTables):
-    """Tables of functions that are right equally often: a plain vote, as a model.
-
-    Each function speaks as often as it likes. What it says is right at one rate for
-    all; and how much rarer functions speak on images of classes that they do not name
-    is one ratio for all.
-    """
-
-    def __init__(self, symbol_counts: NDArray[np.float64], imaginary: float) -> None:
-        super().__init__(symbol_counts, imaginary, per_class=False)
-
-    def estimate(self, expected: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Find the rates by turns, as if counts were Poisson's."""
-        counts = np.maximum(self._rates(expected), 0) + self._imaginary
-        within = np.where(self.named[:, :, None], counts, 0).sum(axis=1)  # (m, 3)
-        beyond = np.where(self.named[:, :, None], 0, counts).sum(axis=1)
-        choosing = self.named.sum(axis=1) > 1
-        hits, errors = within[choosing, 0].sum(), within[choosing, 1].sum()
-        right = np.where(choosing, hits / max(hits + errors, 1e-300), 1.0)  # (m,)
-        spoken, unnamed = within[:, :2].sum(axis=1), beyond[:, :2].sum(axis=1)
-        n_within, n_beyond = within.sum(axis=1), beyond.sum(axis=1)
-        ratio, speaks = 1.0, np.zeros(len(spoken))
-        for _ in range(_TURNS):
-            exposure = np.maximum(n_within + ratio * n_beyond, 1e-300)
-            speaks = (spoken + unnamed) / exposure
-            ratio = float(unnamed.sum() / max(float(speaks @ n_beyond), 1e-300))
-        inside = np.minimum(speaks, _MOST_VOCAL)[:, None]
-        outside = np.clip(ratio * speaks, 1 - _MOST_VOCAL, _MOST_VOCAL)[:, None]
-        rates = np.empty(counts.shape)
-        rates[:, :, 0] = np.where(self.named, inside * right[:, None], 0)
-        rates[:, :, 1] = np.where(self.named, inside * (1 - right[:, None]), outside)
-        rates[:, :, 2] = 1 - rates[:, :, :2].sum(axis=2)
-        return self._as_tables(rates)
-
-    def penalty(self, tables: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Nothing is held back."""
-        return np.zeros(len(tables))
