@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.common import markdown
-from benchmarks.label_model_peers import peers, warm_up
+from benchmarks.label_model_peers import SNORKEL, ours, peers, warm_up
 from benchmarks.vote_sets import (
     Cell,
     any_class_vote,
@@ -48,7 +48,7 @@ def print_large(names, n=1_000_000):
             n_patterns = len(votes.patterns().counts)
             del votes
             for name in names:
-                if name == "Snorkel LabelModel" or name in AGGREGATORS:
+                if name == SNORKEL or name in AGGREGATORS:
                     rows.append([kind, f"{n_patterns:,}", name, *_fresh(name, path)])
                     print(*rows[-1], sep=" | ", file=sys.stderr, flush=True)
     print(
@@ -73,7 +73,7 @@ def large_votes(kind, n):
 
 def print_ratios(n=20_000, classes=(2, 10)):
     """Print how many times faster ours fit than Snorkel and than Gibbs sampling."""
-    warm_up([name for name in peers() if "Snorkel" in name])
+    warm_up([SNORKEL] if SNORKEL in peers() else [])
     rows = []
     for k in classes:
         found = draw(Cell(k, "balanced", "multi-class", "independent", n), 0)
@@ -106,12 +106,11 @@ def _contestants(votes):
     """Give what is timed: ours, Snorkel's model, Gibbs sampling with its cost."""
     found = {
         name: (lambda name=name: AGGREGATORS[name]().fit_predict_proba(votes))
-        for name in AGGREGATORS
-        if not AGGREGATORS[name].learns_from_seeds or name == "auto"
+        for name in ours()
     }
     found[GIBBS] = lambda: _gibbs(votes)
-    if "Snorkel LabelModel" in peers():
-        found["Snorkel LabelModel"] = peers()["Snorkel LabelModel"](votes)
+    if SNORKEL in peers():
+        found[SNORKEL] = peers()[SNORKEL](votes)
     return found
 
 
@@ -128,7 +127,7 @@ def _gibbs(votes):
 
 
 def _times(seconds, name):
-    others = ("Snorkel LabelModel", GIBBS)
+    others = (SNORKEL, GIBBS)
     return [
         f"{seconds[other] / seconds[name]:.1f}"
         if other in seconds and other != name
