@@ -11,14 +11,10 @@ folders. Prints Markdown.
 import argparse
 import json
 import sys
-from collections import defaultdict
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
-import numpy as np
-
-from benchmarks.common import draw_rows, machine, markdown, one_thread
+from benchmarks.common import machine, markdown, one_thread
 from benchmarks.label_model_peers import (
     JUDGED,
     OUT_OF_TIME,
@@ -30,26 +26,22 @@ from benchmarks.label_model_peers import (
     timed_fit,
     warm_up,
 )
+from benchmarks.seed_curve import seed_curve, seed_table
 from benchmarks.vote_scores import (
     bootstrap_interval,
     cross_fitted_naive_bayes,
-    naive_bayes,
     score,
 )
-from benchmarks.vote_sets import VoteSet, stored_sets, votes_alone
+from benchmarks.vote_sets import stored_sets, votes_alone
 from lfkit.aggregators import AGGREGATORS
-from lfkit.data.votes import with_known
 
 CEILING = "naive Bayes on true classes"
-ON_SEEDS = "naive Bayes on the seeds"
-SEEDS_PER_CLASS = (0, 1, 2, 5, 20)
-N_DRAWS = 5
 _INTRODUCTION = f"""\
 Scored are the images that have a vote and a known class. Accuracy is in points; where
 t classes are tied each counts 1/t; the best is bold. Intervals are 95 %, by redrawing
 the images; those of differences are paired. In the log loss a probability below .001
-counts as .001. Seconds are those of the processor, on one thread, to fit and to label;
-> means stopped then. Nobody is told the classes' shares. The row "{CEILING}"
+counts as .001. Seconds are those of the processor, on one thread, to fit and to label
+(>s: stopped then). Nobody is told the classes' shares. The row "{CEILING}"
 learns from four fifths of the images for the others: what the votes hold if functions
 err independently of each other. It reads one class per vote, as the peers do.
 """
@@ -76,7 +68,7 @@ def main(arguments=None):
         warm_up(names, options.limit)
         for name, found in sets.items():
             for title, part, own in _variants(name, found):
-                known = [name for name in names if name in AGGREGATORS or not own]
+                known = [model for model in names if model in AGGREGATORS or not own]
                 results[title] = Result(title, part, known, options.limit)
                 print(results[title].table(), flush=True)
             if options.seeds:
@@ -222,63 +214,6 @@ def accuracy_table(results):
     names = dict.fromkeys(name for r in results.values() for name in r.seconds)
     rows = [[name, *(r.points(name) for r in results.values())] for name in names]
     return f"### Accuracy of all models\n\n{markdown(['model', *results], rows)}"
-
-
-def seed_curve(found, names, limit):
-    """Score the models that learn from seeds, with seeds drawn from the true classes.
-
-    The functions have not learned from these seeds: their votes there are out of fold.
-
-    Returns
-    -------
-    Model → seeds per class → accuracy of each draw, on the images that are no seeds.
-    """
-    ours = [name for name in names if name in AGGREGATORS]
-    learning = [name for name in ours if AGGREGATORS[name].learns_from_seeds]
-    curve = {name: defaultdict(list) for name in (PLAIN, *learning, ON_SEEDS)}
-    for count in SEEDS_PER_CLASS:
-        for draw in range(N_DRAWS if count else 1):
-            votes, rest = _with_seeds(found, count, draw)
-            made = {name: fit(name, votes, limit) for name in (PLAIN, *learning)}
-            if count:
-                work = partial(naive_bayes, votes, votes.seed_rows, votes.seed_labels)
-                made[ON_SEEDS] = timed_fit(work, limit)
-            for name, outcome in made.items():
-                if outcome.proba is not None and rest.scored.any():
-                    curve[name][count].append(score(outcome.proba, rest).accuracy)
-    return curve
-
-
-def _with_seeds(found, count, draw):
-    """Draw so many seeds per class: votes that know them, and what is left to score."""
-    votes = found.votes.rows(slice(None))  # a run's own seeds are not among them
-    if not count:
-        return votes, replace(found, votes=votes)
-    rows = draw_rows(found.truth, count, draw)
-    rest = found.truth.copy()
-    rest[rows] = -1
-    return with_known(votes, rows, found.truth[rows]), VoteSet(votes, rest)
-
-
-def seed_table(title, curve):
-    """Give the accuracies by seeds per class as Markdown."""
-    rows = [
-        [name, *(_range(found.get(count)) for count in SEEDS_PER_CLASS)]
-        for name, found in curve.items()
-    ]
-    return (
-        f"### {title}, by seeds per class\n\nAccuracy on the images that are no seeds: "
-        f"mean of {N_DRAWS} draws of seeds (lowest-highest). {ON_SEEDS!r} reads one "
-        "class per vote, the others all that is known.\n\n"
-        f"{markdown(['model', *map(str, SEEDS_PER_CLASS)], rows)}"
-    )
-
-
-def _range(found):
-    if not found:
-        return "-"
-    low, mean, high = 100 * min(found), 100 * np.mean(found), 100 * max(found)
-    return f"{mean:.2f} ({low:.2f}-{high:.2f})" if len(found) > 1 else f"{mean:.2f}"
 
 
 if __name__ == "__main__":

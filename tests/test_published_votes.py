@@ -8,7 +8,8 @@ import pytest
 from scipy.stats import binom
 
 from benchmarks.common import draw_rows
-from benchmarks.published_votes import CEILING, ON_SEEDS, main
+from benchmarks.published_votes import CEILING, main
+from benchmarks.seed_curve import ON_SEEDS
 from benchmarks.vote_scores import bootstrap_interval, naive_bayes
 from lfkit.aggregators import AGGREGATORS, MajorityVote
 from lfkit.data.vote_files import write_votes

@@ -63,5 +63,5 @@ def read_votes(
         raise VotesError(f"{path} cannot be read: {said(error)}") from error
     raise VotesError(
         f"{path} is no vote file lfkit knows; give .npy, .csv, .parquet, .npz or a "
-        "WRENCH folder."
+        "folder of WRENCH's or crowd-kit's."
     )
