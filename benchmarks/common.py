@@ -17,9 +17,9 @@ N_SEEDS = 20
 _N_UNLABELED = 2048
 
 
-def draw_rows(labels, n_per_class=N_SEEDS):
-    """Draw rows of seeds, so many of each class, ascending."""
-    rng = np.random.default_rng(0)
+def draw_rows(labels, n_per_class=N_SEEDS, random_state=0):
+    """Draw rows of seeds, so many of each class, ascending; -1 is no class."""
+    rng = np.random.default_rng(random_state)
     rows = [
         rng.permutation(np.flatnonzero(labels == label))[:n_per_class]
         for label in range(int(labels.max()) + 1)

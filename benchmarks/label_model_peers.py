@@ -17,6 +17,11 @@ import pandas as pd
 from lfkit import ABSTAIN
 from lfkit.aggregators import AGGREGATORS
 
+JUDGED, PLAIN = "auto", "majority-vote"
+SNORKEL = "Snorkel LabelModel"
+_OF_CROWD_KIT = ("DawidSkene", "OneCoinDawidSkene", "MMSR", "GLAD", "MACE")
+OUT_OF_TIME = "out of time"
+
 
 @dataclass(frozen=True)
 class LabelMaking:
@@ -34,17 +39,15 @@ class LabelMaking:
 
 
 class TooSlow(Exception):
-    """The time limit of a cell is over."""
+    """The time limit is over."""
 
 
-def ours(votes):
-    """Give the names of our models for such votes."""
+def ours():
+    """Give the names of our models that need no seeds."""
     return [
         name
         for name, member in AGGREGATORS.items()
-        if name == "auto"
-        or not member.learns_from_seeds
-        or votes.seed_out_of_fold is not None
+        if name == JUDGED or not member.learns_from_seeds
     ]
 
 
@@ -54,30 +57,45 @@ def peers():
     with contextlib.suppress(ImportError):
         import snorkel  # noqa: F401
 
-        found |= {
-            "Snorkel majority": _snorkel_majority,
-            "Snorkel LabelModel": _snorkel_label_model,
-        }
+        found[SNORKEL] = _snorkel
     with contextlib.suppress(ImportError):
         import crowdkit.aggregation
 
         found |= {
             f"crowd-kit {name}": _crowd_kit(getattr(crowdkit.aggregation, name))
-            for name in ("DawidSkene", "MMSR", "GLAD", "MACE")
+            for name in _OF_CROWD_KIT
         }
     return found
 
 
-def prepare(name, votes):
-    """Return a function that fits a model and gives class probabilities, (n, k)."""
-    if name in AGGREGATORS:
-        return lambda: AGGREGATORS[name]().fit_predict_proba(votes)
-    return peers()[name](votes)
+def not_installed():
+    """Give the names of the peers that are missing here."""
+    everyone = [SNORKEL, *(f"crowd-kit {name}" for name in _OF_CROWD_KIT)]
+    return [name for name in everyone if name not in peers()]
+
+
+def chosen(names, text):
+    """Choose among models by a text with commas; auto and majority-vote always stay."""
+    if text is None:
+        return names
+    wanted = {*text.split(","), JUDGED, PLAIN}
+    unknown = wanted - {*names}
+    if unknown:
+        raise SystemExit(
+            f"there is no model {min(unknown)!r} here; choose from {', '.join(names)}."
+        )
+    return [name for name in names if name in wanted]
 
 
 def fit(name, votes, limit):
     """Fit a model for so many seconds at most; what fails is part of the comparison."""
-    work = prepare(name, votes)
+    if name in AGGREGATORS:
+        return timed_fit(lambda: AGGREGATORS[name]().fit_predict_proba(votes), limit)
+    return timed_fit(peers()[name](votes), limit)
+
+
+def timed_fit(work, limit):
+    """Have class probabilities made, for so many seconds at most."""
     start = time.process_time()
     try:
         if limit <= 0:
@@ -85,7 +103,7 @@ def fit(name, votes, limit):
         with _at_most(limit), _quiet():
             proba = work()
     except TooSlow:
-        return LabelMaking(None, max(limit, 0), "the time of the cell is over")
+        return LabelMaking(None, max(limit, 0), OUT_OF_TIME)
     except Exception as error:  # a peer may raise anything
         text = str(error).splitlines()[0][:80] if str(error) else ""
         return LabelMaking(None, reason=f"{type(error).__name__}: {text}")
@@ -95,16 +113,16 @@ def fit(name, votes, limit):
     return LabelMaking(proba, seconds)
 
 
-def warm_up(names):
+def warm_up(names, limit=60):
     """Have each model import and compile what it needs before it is timed."""
     from benchmarks.vote_sets import Cell, draw
 
     small = draw(Cell(2, "balanced", "multi-class", "independent", 50), 0).votes
     for name in names:
-        fit(name, small, 60)
+        fit(name, small, limit)
 
 
-def _snorkel_label_model(votes):
+def _snorkel(votes):
     from snorkel.labeling.model import LabelModel
 
     matrix = votes.hard.astype(np.int64)
@@ -115,14 +133,6 @@ def _snorkel_label_model(votes):
         return model.predict_proba(matrix)
 
     return work
-
-
-def _snorkel_majority(votes):
-    from snorkel.labeling.model import MajorityLabelVoter
-
-    matrix = votes.hard.astype(np.int64)
-    model = MajorityLabelVoter(cardinality=votes.n_classes)
-    return lambda: model.predict_proba(matrix)
 
 
 def _crowd_kit(member):

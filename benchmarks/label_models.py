@@ -1,13 +1,13 @@
 """How right and how fast label models are, beside Snorkel's and crowd-kit's.
 
     python -m benchmarks.label_models [--cells k=10,unipolar] [--repeats 5] [--n 2000]
-    python -m benchmarks.label_models --votes RUN --votes RUN …
     python -m benchmarks.label_models --part large
 
 Prints Markdown. A model's accuracy is that of its most probable class on the images
 with at least one vote; of tied classes each counts by its share. Nobody is told the
 class balance, everybody has one thread. Differences are paired: the same votes, drawn
-anew for each repeat; ± is a 95 % interval. Seconds are those of the processor.
+anew for each repeat; ± is a 95 % interval. Seconds are those of the processor. Votes of
+runs and files are for `benchmarks.published_votes`.
 """
 
 import argparse
@@ -18,15 +18,21 @@ import numpy as np
 from scipy.stats import t as student
 
 from benchmarks.common import machine, markdown, one_thread
-from benchmarks.label_model_peers import fit, ours, peers, warm_up
+from benchmarks.label_model_peers import (
+    JUDGED,
+    PLAIN,
+    chosen,
+    fit,
+    ours,
+    peers,
+    warm_up,
+)
 from benchmarks.large_votes import print_large, print_ratios
-from benchmarks.vote_sets import draw, grid, stored_sets, votes_alone
+from benchmarks.vote_scores import score
+from benchmarks.vote_sets import draw, grid
 from lfkit.aggregators import AGGREGATORS
 
-JUDGED = "auto"
-PLAIN = "majority-vote"
 _NEAR = 0.5  # points: as good as the best
-_TIED = 1e-9
 
 
 def main(arguments=None):
@@ -38,20 +44,15 @@ def main(arguments=None):
     parser.add_argument(
         "--n", type=int, action="append", help="images; may be repeated"
     )
-    parser.add_argument("--votes", action="append", help="a run or file with labels")
     parser.add_argument("--models", help="only these, and auto and majority-vote")
     parser.add_argument(
         "--limit", type=float, default=300, help="seconds of a model per cell"
     )
     options = parser.parse_args(arguments)
-    names = _chosen(options.models)
+    names = chosen([*ours(), *peers()], options.models)
     print(f"{machine()}, one thread\n")
     with one_thread():
         warm_up(names)
-        if options.votes:
-            most = options.n[0] if options.n else None
-            compare_stored(stored_sets(options.votes, most), names, options.limit)
-            return
         if options.part in (None, "grid"):
             words = [word for word in options.cells.split(",") if word]
             cells = [
@@ -66,15 +67,6 @@ def main(arguments=None):
             print_ratios()
 
 
-def _chosen(text):
-    """Give the models to compare: ours, then the peers that are installed."""
-    everyone = [*AGGREGATORS, *peers()]
-    if text is None:
-        return everyone
-    wanted = {*text.split(","), JUDGED, PLAIN}
-    return [name for name in everyone if name in wanted]
-
-
 def compare_drawn(cells, repeats, names, limit):
     """Compare models on votes drawn cell by cell."""
     results = {}
@@ -82,24 +74,7 @@ def compare_drawn(cells, repeats, names, limit):
         drawn = (draw(cell, repeat) for repeat in range(repeats))
         results[str(cell)] = Result(drawn, names, limit)
         print(_line(str(cell), results[str(cell)]), file=sys.stderr, flush=True)
-    print_results(results, "votes drawn")
-
-
-def compare_stored(sets, names, limit):
-    """Compare models on stored votes; ours also with soft votes and seeds."""
-    alone, whole = {}, {}
-    for name, members in sets.items():
-        plain = [_alone(found) for found in members]
-        alone[name] = Result(plain, names, limit)
-        print(_line(name, alone[name]), file=sys.stderr, flush=True)
-        known = [name for name in names if name in AGGREGATORS]
-        whole[name] = Result(members, known, limit)
-    print_results(alone, "one class per vote, no seeds")
-    print_results(whole, "ours with soft votes and seeds, where there are some")
-
-
-def _alone(found):
-    return type(found)(votes_alone(found.votes), found.truth)
+    print_results(results)
 
 
 class Result:
@@ -116,10 +91,8 @@ class Result:
         self.accuracy, self.seconds = defaultdict(list), defaultdict(list)
         self.reasons = {}
         for found in sets:
-            usable = {*ours(found.votes), *peers()}
             for name in names:
-                if name in usable:
-                    self._add(name, found, limit)
+                self._add(name, found, limit)
 
     def _add(self, name, found, limit):
         left = limit - sum(self.seconds[name])
@@ -131,7 +104,7 @@ class Result:
             self.reasons.setdefault(name, why)
             self.accuracy[name].append(np.nan)
             return
-        self.accuracy[name].append(share_right(outcome.proba, found))
+        self.accuracy[name].append(score(outcome.proba, found).accuracy)
 
     def mean(self, name):
         """Give the mean accuracy, in points; NaN if no repeat was done."""
@@ -155,21 +128,13 @@ class Result:
         return min(done, key=lambda name: self.lead(JUDGED, name)[0], default=None)
 
 
-def share_right(proba, found):
-    """Score the most probable classes of the images that have a vote."""
-    scored = (found.truth >= 0) & found.votes.voted.any(axis=1)
-    proba, truth = proba[scored], found.truth[scored]
-    best = proba >= proba.max(axis=1, keepdims=True) - _TIED
-    return float((best[np.arange(len(truth)), truth] / best.sum(axis=1)).mean())
-
-
-def print_results(results, title):
+def print_results(results):
     """Print who leads, all accuracies, times, and what is missing."""
-    print(f"### Accuracy on {title}, in points\n")
+    print("### Accuracy on votes drawn, in points\n")
     print(_leaders(results))
     print(_losses(results))
     names = [*dict.fromkeys(name for r in results.values() for name in r.accuracy)]
-    print(f"### All models on {title}: accuracy, mean\n")
+    print("### All models on votes drawn: accuracy, mean\n")
     print(
         markdown(
             ["cell", *names],
@@ -179,7 +144,7 @@ def print_results(results, title):
             ],
         )
     )
-    print(f"### All models on {title}: seconds to fit and predict, median\n")
+    print("### All models on votes drawn: seconds to fit and predict, median\n")
     print(
         markdown(
             ["cell", *names],

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.common import markdown
-from benchmarks.label_model_peers import peers, warm_up
+from benchmarks.label_model_peers import SNORKEL, ours, peers, warm_up
 from benchmarks.vote_sets import (
     Cell,
     any_class_vote,
@@ -47,7 +47,7 @@ def print_large(names, n=1_000_000):
             n_patterns = len(votes.patterns().counts)
             del votes
             for name in names:
-                if name == "Snorkel LabelModel" or name in AGGREGATORS:
+                if name == SNORKEL or name in AGGREGATORS:
                     rows.append([kind, f"{n_patterns:,}", name, *_fresh(name, path)])
                     print(*rows[-1], sep=" | ", file=sys.stderr, flush=True)
     print(
@@ -72,7 +72,7 @@ def large_votes(kind, n):
 
 def print_ratios(n=20_000, classes=(2, 10)):
     """Print how many times faster ours fit than Snorkel."""
-    warm_up([name for name in peers() if "Snorkel" in name])
+    warm_up([SNORKEL] if SNORKEL in peers() else [])
     rows = []
     for k in classes:
         found = draw(Cell(k, "balanced", "multi-class", "independent", n), 0)
@@ -99,19 +99,17 @@ def _contestants(votes):
     """Give what is timed: ours and Snorkel's model."""
     found = {
         name: (lambda name=name: AGGREGATORS[name]().fit_predict_proba(votes))
-        for name in AGGREGATORS
-        if not AGGREGATORS[name].learns_from_seeds or name == "auto"
+        for name in ours()
     }
-    if "Snorkel LabelModel" in peers():
-        found["Snorkel LabelModel"] = peers()["Snorkel LabelModel"](votes)
+    if SNORKEL in peers():
+        found[SNORKEL] = peers()[SNORKEL](votes)
     return found
 
 
 def _times(seconds, name):
-    other = "Snorkel LabelModel"
-    if other not in seconds or other == name:
+    if SNORKEL not in seconds or name == SNORKEL:
         return "-"
-    return f"{seconds[other] / seconds[name]:.1f}"
+    return f"{seconds[SNORKEL] / seconds[name]:.1f}"
 
 
 def _fresh(name, path):

@@ -1,17 +1,14 @@
 """Votes with known classes: drawn ones, cell by cell, and those of runs and files."""
 
-import itertools
-from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import chain, product
 from pathlib import Path
 
 import numpy as np
 
 from lfkit import ABSTAIN
-from lfkit.data.vote_files import read_votes
+from lfkit.commands.stored_votes import read_stored_votes
 from lfkit.data.votes import Votes
-from lfkit.runs.run_config import load_config
-from lfkit.runs.run_files import load_images, load_votes, not_scored
 
 _FUNCTIONS = 12  # at least; three for each class where each names one class
 _COPIED = 1 / 3  # of the functions, where there are copies, all of one
@@ -39,12 +36,17 @@ class VoteSet:
     votes: Votes
     truth: np.ndarray
 
+    @property
+    def scored(self):
+        """(n,) True for the images of known class that have a vote."""
+        return (self.truth >= 0) & self.votes.voted.any(axis=1)
+
 
 def grid(sizes):
     """List all cells, small ones first."""
     return [
         Cell(k, balance, kind, related, n)
-        for n, k, balance, kind, related in itertools.product(
+        for n, k, balance, kind, related in product(
             sizes,
             (2, 3, 10),
             ("balanced", "90/10"),
@@ -106,47 +108,39 @@ def named(matrix, k):
     return Votes(matrix, tuple(f"f{j:02}" for j in range(matrix.shape[1])), k)
 
 
-def stored_sets(paths, most):
-    """Read runs and vote files: name of the data → one set per run or file.
+def stored_sets(paths):
+    """Read votes with known classes: name → set, in the order of the paths.
 
     Parameters
     ----------
-    most : scored images at most; None: all.
+    paths : runs, files of votes, folders of WRENCH's or crowd-kit's; or folders with
+        such folders and .npz files in them.
     """
-    found = defaultdict(list)
-    for path in map(Path, paths):
-        name, kept = _stored(path)
-        if most is not None and most < len(kept.votes):
-            found[f"{name} n={most:,}"].append(_some(kept, most))
-        else:
-            found[f"{name} n={len(kept.votes):,}"].append(kept)
+    found = {}
+    for path in chain.from_iterable(map(_members, map(Path, paths))):
+        name = path.name.removesuffix(path.suffix if path.is_file() else "")
+        stored = read_stored_votes(path)
+        if stored.file.labels is None:
+            raise SystemExit(f"{path} has no labels to score by.")
+        truth = np.where(stored.given, -1, stored.truth)
+        found[str(path) if name in found else name] = VoteSet(stored.file.votes, truth)
     return found
 
 
-def _stored(path):
-    if (path / "run.json").exists():
-        config = load_config(path)
-        votes = load_votes(path, config)
-        index = load_images(path)
-        truth = index.column("true_class").to_numpy().astype(np.int64)
-        return config.options.data, VoteSet(
-            votes, np.where(not_scored(index, votes), -1, truth)
-        )
-    file = read_votes(path)
-    if file.labels is None:
-        raise SystemExit(f"{path} has no labels to score by.")
-    return path.stem, VoteSet(file.votes, file.labels)
+def _members(path):
+    """List the sets in a folder, or the one that a path is."""
+    if not path.is_dir() or _is_set(path):
+        return [path]
+    members = [p for p in sorted(path.iterdir()) if p.suffix == ".npz" or _is_set(p)]
+    if not members:
+        raise SystemExit(f"{path} holds no run, no .npz and no folder of votes.")
+    return members
 
 
-def _some(found, most):
-    """Keep some images, and what the seeds' out-of-fold votes tell."""
-    rows = np.sort(np.random.default_rng(0).permutation(len(found.truth))[:most])
-    votes = replace(
-        found.votes.rows(rows),
-        seed_labels=found.votes.seed_labels,
-        seed_out_of_fold=found.votes.seed_out_of_fold,
-    )
-    return VoteSet(votes, found.truth[rows])
+def _is_set(path):
+    """Tell whether a folder is a run, or one of WRENCH's or crowd-kit's."""
+    marks = ("run.json", "train.json", "crowd_labels.csv")
+    return any((path / name).is_file() for name in marks)
 
 
 def votes_alone(votes):

@@ -5,11 +5,10 @@ import pytest
 
 from benchmarks import label_model_peers, label_models
 from benchmarks.common import one_thread
-from benchmarks.label_models import Result, share_right
-from benchmarks.vote_sets import Cell, VoteSet, draw, grid, stored_sets
+from benchmarks.label_models import Result
+from benchmarks.vote_scores import score
+from benchmarks.vote_sets import Cell, VoteSet, draw, grid
 from lfkit.data.votes import Votes
-
-MODELS = "dawid-skene,Snorkel LabelModel,crowd-kit DawidSkene"
 
 
 @pytest.fixture(autouse=True)
@@ -40,13 +39,6 @@ def test_cells_are_what_they_are_called():
         assert (alike > 0.9) == (cell.related == "copies")
 
 
-def test_tied_classes_count_by_their_share_and_silence_does_not_count():
-    votes = Votes(np.array([[0, 1], [1, 1], [-1, -1], [0, 0]]), ("a", "b"), 2)
-    proba = np.array([[0.5, 0.5], [0.1, 0.9], [1, 0], [0.8, 0.2]])
-    found = VoteSet(votes, np.array([0, 1, 0, -1]))
-    assert share_right(proba, found) == pytest.approx(0.75)
-
-
 def test_leads_are_paired_over_the_repeats_that_both_did():
     result = Result([], [], 1)
     result.accuracy["auto"] = [0.8, 0.6, 0.9]
@@ -71,7 +63,7 @@ def test_peers_label_easy_votes(name):
     votes = Votes(matrix, tuple("abcdef"), 3)
     outcome = label_model_peers.fit(name, votes, 60)
     assert outcome.proba.shape == (60, 3), outcome.reason
-    assert share_right(outcome.proba, VoteSet(votes, truth)) > 0.9
+    assert score(outcome.proba, VoteSet(votes, truth)).accuracy > 0.9
 
 
 def test_a_slow_model_is_stopped_and_says_so(monkeypatch):
@@ -85,7 +77,7 @@ def test_a_slow_model_is_stopped_and_says_so(monkeypatch):
     monkeypatch.setattr(label_model_peers, "peers", lambda: {"slow": endless})
     votes = Votes(np.array([[0]]), ("a",), 2)
     outcome = label_model_peers.fit("slow", votes, 0.05)
-    assert (outcome.proba, outcome.reason) == (None, "the time of the cell is over")
+    assert (outcome.proba, outcome.reason) == (None, "out of time")
     assert label_model_peers.fit("slow", votes, 0).proba is None
 
 
@@ -103,9 +95,3 @@ def test_a_failing_model_says_why(monkeypatch):
     assert result.reasons == {"broken": "KeyError: 'no such worker' (0 repeats done bef"
                               "ore)"}  # fmt: skip
     assert np.isnan(result.mean("broken"))
-
-
-def test_votes_without_labels_cannot_be_scored(tmp_path):
-    np.save(tmp_path / "votes.npy", np.array([[0, 1]]))
-    with pytest.raises(SystemExit, match=r"votes.npy has no labels to score by\."):
-        stored_sets([tmp_path / "votes.npy"], None)

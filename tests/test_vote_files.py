@@ -28,6 +28,15 @@ def test_a_npy_matrix(tmp_path, dtype):
     assert (found.ids, found.labels, found.class_names) == (None, None, None)
 
 
+def test_an_npz_may_call_the_labels_y(tmp_path):
+    np.savez(tmp_path / "votes.npz", votes=MATRIX, y=[0, -1, 3], n_classes=5)
+    found = read_votes(tmp_path / "votes.npz")
+    assert found.labels.tolist() == [0, -1, 3]
+    assert found.votes.n_classes == 5
+    np.savez(tmp_path / "votes.npz", votes=MATRIX, y=[0, -1, 3], labels=[2, 2, 2])
+    assert read_votes(tmp_path / "votes.npz").labels.tolist() == [2, 2, 2]
+
+
 def test_nan_abstains(tmp_path):
     np.save(tmp_path / "votes.npy", np.array([[0, np.nan], [1, 2]]))
     assert read_votes(tmp_path / "votes.npy").votes.hard.tolist() == [[0, -1], [1, 2]]
@@ -389,8 +398,8 @@ def test_names_in_a_long_table_do_not_number_classes_without_votes(tmp_path):
     ("rows", "message"),
     [
         ("a,x,cat\na,x,dog", "worker 'x' gave task 'a' several labels; keep one"),
-        (",x,1", "row 0 has no task; each vote needs one"),
-        ("a,x,1\na,,1", "row 1 has no worker; each vote needs one"),
+        (",x,1", "row 0 has no task; each needs one"),
+        ("a,x,1\na,,1", "row 1 has no worker; each needs one"),
         ("a,x,-2", "gives task 'a' the label '-2', which is no class"),
     ],
 )
@@ -592,6 +601,53 @@ def test_what_does_not_fit_the_votes_is_not_written(tmp_path):
     with pytest.raises(VotesError, match="there are 3 image ids for 1 rows of votes"):
         write_votes(tmp_path / "votes.npz", votes, ids=IDS)
     assert not [*tmp_path.iterdir()]
+
+
+@pytest.fixture
+def crowd_kit(tmp_path):
+    (tmp_path / "crowd_labels.csv").write_text(
+        "task,worker,label\n7,x,cat\n8,x,dog\n7,y,dog\n9,y,\n"
+    )
+    (tmp_path / "gt.csv").write_text("label,task\ndog,8\neel,7\ncat,10\n")
+    return tmp_path
+
+
+def test_a_folder_of_crowd_kit_has_true_labels_too(crowd_kit):
+    found = read_votes(crowd_kit)
+    assert found.ids == ("7", "8", "9")  # nobody voted on 10
+    assert found.class_names == ("cat", "dog", "eel")
+    assert found.labels.tolist() == [2, 1, -1]
+    assert found.votes.hard.tolist() == [[0, 1], [1, -1], [-1, -1]]
+    assert read_votes(crowd_kit, class_names=("eel", "dog", "cat")).labels[0] == 0
+    (crowd_kit / "gt.csv").unlink()
+    found = read_votes(crowd_kit)
+    assert (found.labels, found.class_names) == (None, ("cat", "dog"))
+
+
+def test_true_class_numbers_count_as_classes(crowd_kit):
+    (crowd_kit / "crowd_labels.csv").write_text("task,worker,label\na,x,0\nb,x,1\n")
+    (crowd_kit / "gt.csv").write_text("task,label\nb,2\n")
+    found = read_votes(crowd_kit)
+    assert (found.votes.n_classes, found.labels.tolist()) == (3, [-1, 2])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("task,truth\n7,dog\n", "gt.csv needs the columns task and label."),
+        ("task,label\n7,dog\n8,cat\n7,dog\n", "gt.csv has task '7' twice; keep one r"),
+        ("task,label\n,dog\n", "row 0 has no task; each needs one"),
+    ],
+)
+def test_true_labels_that_make_no_sense(crowd_kit, text, message):
+    (crowd_kit / "gt.csv").write_text(text)
+    assert message in error(crowd_kit)
+
+
+def test_a_true_label_of_no_class_is_named(crowd_kit):
+    (crowd_kit / "gt.csv").write_text("task,label\n8,cat\n7,0.5\n")
+    message = error(crowd_kit, class_names=("cat", "dog"))
+    assert "gt.csv gives task '7' the label '0.5'" in message
 
 
 @pytest.mark.parametrize(

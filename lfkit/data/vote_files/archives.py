@@ -41,7 +41,7 @@ def read(
     path: Path, n_classes: int | None, class_names: Sequence[str] | None
 ) -> VoteFile:
     """Read an .npz; class names of its own say what its numbers count."""
-    arrays = read_npz(path, (*_OURS, "n_classes", *_SPARSE))
+    arrays = read_npz(path, (*_OURS, "y", "n_classes", *_SPARSE))
     if "votes" not in arrays and {"format", "shape", "data"} <= arrays.keys():
         return _read_sparse(arrays, n_classes, class_names)
     if "votes" not in arrays:
@@ -51,7 +51,8 @@ def read(
         tuple(map(str, arrays[key].reshape(-1).tolist())) if key in arrays else None
         for key in ("names", "image_ids", "class_names")
     )
-    matrix, labels = checked_matrix(arrays["votes"]), arrays.get("labels")
+    matrix = checked_matrix(arrays["votes"])
+    labels = arrays.get("labels", arrays.get("y"))
     functions = names or default_names(matrix.shape[1])
     soft, allowed = (arrays.get(key) for key in ("soft", "allowed"))
     graded = soft if allowed is None else allowed

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from lfkit.data.cells import to_cells
 from lfkit.data.class_names import Reading, discover, match
 from lfkit.data.files import written_whole
-from lfkit.data.label_cells import read_cells
+from lfkit.data.label_cells import Cells, read_cells, unified
 from lfkit.data.tables import column_names, read_table
 from lfkit.data.vote_files.vote_file import VoteFile
 from lfkit.data.votes import ABSTAIN, Votes
@@ -22,8 +22,14 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _COLUMNS = ("task", "worker", "label")
+_FILE, _TRUTH = "crowd_labels.csv", "gt.csv"  # in a folder of crowd-kit's
 # Cells written at once: 20 million votes as text are not held in memory together.
 _CELLS = 2**22
+
+
+def is_folder(path: Path) -> bool:
+    """Tell whether a folder has such a table, by the name that crowd-kit gives it."""
+    return (path / _FILE).is_file()
 
 
 def is_long(path: Path) -> bool:
@@ -44,11 +50,22 @@ def read(
     """Read a .csv or .parquet; other columns are left alone, empty labels abstain.
 
     Images and functions come in the order in which the table first has them.
+
+    Parameters
+    ----------
+    path : or a folder, whose gt.csv has the true labels; tasks without a vote are left
+        out.
     """
+    truth = None
+    if path.is_dir():
+        path, gold = path / _FILE, path / _TRUTH
+        truth = read_table(gold, ("task", "label")) if gold.is_file() else None
     table = read_table(path, _COLUMNS)
     (task, tasks), (worker, workers) = _codes(table, "task"), _codes(table, "worker")
-    found = _classes(table, n_classes, class_names, tasks, task)
-    votes = found.labels
+    cells = read_cells(table.column("label"), "column 'label'")
+    known = None if truth is None else _true_cells(truth, tasks)
+    found = _classes(cells, known, n_classes, class_names, tasks, task)
+    votes = found.labels[: len(task)]
     matrix: NDArray[Any] = np.full((len(tasks), len(workers)), ABSTAIN)
     np.maximum.at(matrix, (task, worker), votes)
     twice = (votes != ABSTAIN) & (matrix[task, worker] != votes)
@@ -61,11 +78,12 @@ def read(
     if found.names is not None:
         k = len(found.names)
     else:
-        k = n_classes or max(2, 1 + int(matrix.max(initial=ABSTAIN)))
+        k = n_classes or max(2, 1 + int(found.labels.max(initial=ABSTAIN)))
     return VoteFile(
         Votes(matrix, tuple(workers), k),
         tuple(tasks),
-        class_names=found.names,
+        None if known is None else found.labels[len(task) :],
+        found.names,
         notes=found.notes,
     )
 
@@ -118,21 +136,46 @@ def _codes(table: pa.Table, column: str) -> tuple[NDArray[np.int64], list[str]]:
     codes = values.indices.fill_null(-1).to_numpy().astype(np.int64)
     if (codes < 0).any():
         row = int((codes < 0).argmax())
-        raise VotesError(f"row {row} has no {column}; each vote needs one.")
+        raise VotesError(f"row {row} has no {column}; each needs one.")
     return codes, [str(value) for value in values.dictionary.to_pylist()]
 
 
+def _true_cells(truth: pa.Table, tasks: Sequence[str]) -> Cells:
+    """Read the true labels of the tasks that are voted on, (n,)."""
+    if not {"task", "label"} <= set(truth.column_names):
+        raise VotesError(f"{_TRUTH} needs the columns task and label.")
+    row, named = _codes(truth, "task")
+    if len(named) < len(row):
+        twice = named[int(np.bincount(row).argmax())]
+        raise VotesError(f"{_TRUTH} has task {twice!r} twice; keep one row.")
+    cells = read_cells(truth.column("label"), f"column 'label' of {_TRUTH}")
+    place = {name: at for at, name in enumerate(named)}
+    codes = np.append(cells.codes[np.argsort(row)], -1)
+    return Cells(codes[[place.get(name, -1) for name in tasks]], cells.spellings)
+
+
 def _classes(
-    table: pa.Table,
+    votes: Cells,
+    known: Cells | None,
     n_classes: int | None,
     class_names: Sequence[str] | None,
     tasks: Sequence[str],
     task: NDArray[np.int64],
 ) -> Reading:
-    """Read the labels: of the classes that are given, or of those that occur."""
-    cells = read_cells(table.column("label"), "column 'label'")
+    """Read the labels: of the classes that are given, or of those that occur.
+
+    Parameters
+    ----------
+    known : the tasks' true labels; they follow the votes in what is read.
+    """
+    cells = votes
+    if known is not None:
+        votes, known = unified([votes, known])
+        cells = Cells(np.concatenate([votes.codes, known.codes]), votes.spellings)
 
     def place(row: int) -> str:
+        if row >= len(task):
+            return f"{_TRUTH} gives task {tasks[row - len(task)]!r}"
         return f"row {row} gives task {tasks[task[row]]!r}"
 
     if class_names is not None:

@@ -23,11 +23,14 @@ def read_votes(
     path : one of
         .npy: Snorkel's label matrix, (n, m), of any number type.
         .npz: `votes` (n, m) and maybe `soft` (n, m, k), `allowed` (n, m, k), `names`
-        (m,), `image_ids` (n,), `labels` (n,), `class_names` (k,), `n_classes`; or what
-        `scipy.sparse.save_npz` writes: each stored entry is a vote, for class 0 too.
+        (m,), `image_ids` (n,), `labels` or `y` (n,), `class_names` (k,), `n_classes`;
+        or what `scipy.sparse.save_npz` writes: each stored entry is a vote, for class 0
+        too.
         .csv or .parquet: one column per function, maybe image_id and label.
         .csv or .parquet with the columns task, worker and label: crowd-kit's table,
         one row per vote; its labels are class numbers or names.
+        A crowd-kit folder: such a table, crowd_labels.csv, and maybe gt.csv with the
+        columns task and label.
         A WRENCH folder (train.json and label.json), or one of its .json files.
     n_classes : k; if neither given nor in the file one more than the largest vote or
         label, at least two.
@@ -41,6 +44,8 @@ def read_votes(
     if n_classes is not None and n_classes < 1:
         raise VotesError(f"there cannot be {n_classes} classes; give 1 or more.")
     try:
+        if long_table.is_folder(path):
+            return long_table.read(path, n_classes, class_names)
         if path.is_dir() or path.suffix == ".json":
             return wrench.read(path, n_classes, class_names)
         if path.suffix in (".csv", ".parquet"):
@@ -58,5 +63,5 @@ def read_votes(
         raise VotesError(f"{path} cannot be read: {said(error)}") from error
     raise VotesError(
         f"{path} is no vote file lfkit knows; give .npy, .csv, .parquet, .npz or a "
-        "WRENCH folder."
+        "folder of WRENCH's or crowd-kit's."
     )
