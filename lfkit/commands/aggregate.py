@@ -9,6 +9,7 @@ from typing import Any
 
 from lfkit.aggregators import AGGREGATORS
 from lfkit.aggregators.aggregate import aggregate as aggregate_votes
+from lfkit.aggregators.fitted_labels import aggregate_once
 from lfkit.commands.options import AggregateOptions
 from lfkit.commands.stored_votes import StoredVotes, read_stored_votes
 from lfkit.data.labels import (
@@ -21,6 +22,7 @@ from lfkit.data.labels import (
 from lfkit.data.votes import ABSTAIN
 from lfkit.errors import InputError, VotesError
 from lfkit.runs.run_files import write_labels
+from lfkit.runs.store import RunStore
 
 _ENDINGS = (".parquet", ".csv")
 
@@ -93,8 +95,13 @@ def _labels(
         if options.aggregator in GENERATORS:
             return relabel(stored.run, options.aggregator)[1]
     seed = stored.seed if options.seed is None else options.seed
-    return aggregate_votes(
-        stored.file.votes, options.aggregator, balance, seed, stored.unreadable
+    votes, lost = stored.file.votes, stored.unreadable
+    if stored.run is None:
+        return aggregate_votes(votes, options.aggregator, balance, seed, lost)
+    # What it keeps are the labels of `lfkit apply`, which may be at work there.
+    store = RunStore(stored.run)
+    return aggregate_once(
+        store, votes, options.aggregator, balance, seed, lost, keep=False
     )
 
 
