@@ -39,7 +39,7 @@ class Family:
 FAMILIES = {
     "aggregators": Family(
         {"aggregator", "calibration", "inference"},
-        {"aggregate"},
+        {"aggregate", "fitted_labels"},
         # It chooses between these, by held-out votes.
         {"auto": {"majority_vote", "seed_weighted", "shrunk"}},
     ),

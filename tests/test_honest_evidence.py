@@ -1,6 +1,7 @@
 """Whoever has learned from a label never judges with it, and labels carry evidence."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -234,6 +235,8 @@ def test_seed_reaches_every_aggregator(name, way, foreign, monkeypatch):
         "_fit_patterns",
         lambda self, *_: (made.append(self.random_state), (_ for _ in ()).throw(Spy)),
     )
+    # Labels that are kept would be read: nothing would be fitted.
+    shutil.rmtree(folder / "seven" / "fitted" / "labels", ignore_errors=True)
     run = str(folder / "seven")
     lines = {
         "apply": [

@@ -31,6 +31,9 @@ def show_summary(summary: RunSummary) -> None:
         parts += ["", verdict]
     if summary.reason:
         parts += ["", Text(f"{summary.chosen} since {summary.reason}.", "dim")]
+    if summary.unlike_plain_vote:
+        parts += [] if summary.reason else [""]
+        parts.append(Text(f"{summary.unlike_plain_vote}."))
     if summary.refinement:
         parts += ["", *refinement_table(summary.refinement)]
     extremes = _extremes(summary)

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from lfkit.aggregators import AGGREGATORS
 from lfkit.aggregators.aggregate import aggregate as aggregate_votes
+from lfkit.aggregators.fitted_labels import aggregate_once
 from lfkit.commands.options import AggregateOptions
 from lfkit.commands.stored_votes import StoredVotes, read_stored_votes
-from lfkit.data.labels import Accuracy, Labels, score
-from lfkit.errors import VotesError
-from lfkit.runs.run_files import save_labels
+from lfkit.data.labels import (
+    Accuracy,
+    Labels,
+    PlainVote,
+    compare_with_plain_vote,
+    score,
+)
+from lfkit.data.votes import ABSTAIN
+from lfkit.errors import InputError, VotesError
+from lfkit.runs.run_files import write_labels
+from lfkit.runs.store import RunStore
+
+_ENDINGS = (".parquet", ".csv")
 
 
 @dataclass(frozen=True)
@@ -23,6 +35,7 @@ class Aggregated:
     ----------
     chosen, reason : the aggregator whose labels these are, and why.
     accuracy, majority_vote_accuracy : on scored images; None without any.
+    plain_vote : how many labels are not those of the majority vote.
     files : that were written.
     notes : what was decided when a file of votes was read.
     """
@@ -33,6 +46,7 @@ class Aggregated:
     reason: str
     accuracy: Accuracy | None
     majority_vote_accuracy: Accuracy | None
+    plain_vote: PlainVote
     files: tuple[str, ...]
     notes: tuple[str, ...]
 
@@ -49,12 +63,14 @@ def aggregate(options: AggregateOptions) -> Aggregated:
         raise VotesError(
             f"{options.votes} has votes on no image; give one row per image."
         )
+    files = _places(options, stored)  # a wrong one is refused before the work
     balance = options.class_balance or stored.class_balance
     labels = _labels(options, stored, balance)
     majority = aggregate_votes(votes, "majority-vote", balance)
-    folder, stem = _place(options, stored)
     ids, names = stored.file.image_ids, stored.class_names
-    files = save_labels(folder, ids, labels, class_names=names, stem=stem)
+    write_labels(files, ids, labels, class_names=names)
+    taken_back = (labels.labels == ABSTAIN) & (labels.vote_labels != ABSTAIN)
+    covered = votes.voted.any(axis=1) & ~labels.is_seed & ~taken_back
     return Aggregated(
         images=len(votes),
         labeled=int((labels.labels >= 0).sum()),
@@ -62,6 +78,7 @@ def aggregate(options: AggregateOptions) -> Aggregated:
         reason=labels.reason,
         accuracy=score(labels.labels, stored.truth, stored.given),
         majority_vote_accuracy=score(majority.labels, stored.truth, stored.given),
+        plain_vote=compare_with_plain_vote(labels.labels, majority.labels, covered),
         files=tuple(map(str, files)),
         notes=stored.file.notes,
     )
@@ -78,13 +95,30 @@ def _labels(
         if options.aggregator in GENERATORS:
             return relabel(stored.run, options.aggregator)[1]
     seed = stored.seed if options.seed is None else options.seed
-    return aggregate_votes(
-        stored.file.votes, options.aggregator, balance, seed, stored.unreadable
+    votes, lost = stored.file.votes, stored.unreadable
+    if stored.run is None:
+        return aggregate_votes(votes, options.aggregator, balance, seed, lost)
+    # What it keeps are the labels of `lfkit apply`, which may be at work there.
+    store = RunStore(stored.run)
+    return aggregate_once(
+        store, votes, options.aggregator, balance, seed, lost, keep=False
     )
 
 
-def _place(options: AggregateOptions, stored: StoredVotes) -> tuple[Path, str]:
-    """Choose the folder and the name of the files: a run's own labels stay."""
+def _places(options: AggregateOptions, stored: StoredVotes) -> list[Path]:
+    """Choose the files to write: a run's own labels stay, and so do the votes."""
+    out = options.out or Path()
+    ending = "" if out.is_dir() else out.suffix.lower()
+    if ending in _ENDINGS:
+        if out.exists() and out.samefile(options.votes):
+            raise InputError(f"{out} holds the votes; give --out another name.")
+        return [out]
+    if re.fullmatch(r"\.[a-z]\w*", ending):  # a folder may be called out-0.5
+        raise InputError(
+            f"labels are not written as {ending}; end {out} in .parquet or .csv, or "
+            "give a name without ending for a folder with both."
+        )
+    stem = "labels"
     if stored.run is not None and options.out is None:
-        return stored.run, f"labels-{options.aggregator}"
-    return options.out or Path(), "labels"
+        out, stem = stored.run, f"labels-{options.aggregator}"
+    return [out / f"{stem}{ending}" for ending in _ENDINGS]

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from lfkit.aggregators.aggregate import aggregate, calibrate, make_aggregator
+from lfkit.aggregators.aggregate import calibrate, make_aggregator
+from lfkit.aggregators.fitted_labels import aggregate_once
 from lfkit.classifiers.baselines import (
     Baseline,
     baseline_labels,
@@ -101,10 +102,11 @@ def label_by_votes_or_baseline(
     feature_sets: Mapping[str, Any],
     progress: Progress | None,
 ) -> Labels:
-    """Turn votes into labels; or take the best plain classifier's."""
+    """Turn votes into labels, once; or take the best plain classifier's."""
     if options.aggregator == BASELINE:
         return _baseline_labels(options, voted, baselines, feature_sets, progress)
-    return aggregate(
+    return aggregate_once(
+        voted.store,
         voted.votes,
         options.aggregator,
         options.class_balance,

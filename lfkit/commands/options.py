@@ -55,9 +55,9 @@ class AggregateOptions:
     out: Annotated[
         Path | None,
         Option(
-            "Where labels.parquet and labels.csv go; without it labels-NAME.* beside "
-            "the run's own labels.",
-            metavar="FOLDER",
+            "Where the labels go: a .parquet or .csv, or a folder for labels.parquet "
+            "and labels.csv; without it labels-NAME.* beside the run's own labels.",
+            metavar="FILE",
         ),
     ] = None
     class_balance: Annotated[

@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from lfkit.aggregators.aggregate import aggregate
+from lfkit.aggregators.fitted_labels import aggregate_once
 from lfkit.data.image_source import ImageSource
 from lfkit.data.progress import Progress
 from lfkit.data.read_images import read_images
@@ -211,11 +211,13 @@ def training_data_of(
         # Refined labels have learned from the votes on every image: mixing votes into
         # them again would count these twice.
         config = loaded.config
-        found = aggregate(
+        found = aggregate_once(
+            RunStore(loaded.folder),
             votes,
             config.options.aggregator,
             config.options.class_balance,
             config.options.seed,
+            keep=False,
         )
         seed_proba = found.on_seeds  # calibrated, as the run's labels are
     if not readable.all():

@@ -128,6 +128,39 @@ class Accuracy:
 
 
 @dataclass(frozen=True)
+class PlainVote:
+    """How many labels are not those of a plain vote: what a label model has changed.
+
+    Attributes
+    ----------
+    covered : images with a vote; seeds are not counted.
+    changed : of these, how many have another label, or none.
+    ties_decided : of those changed, how many the plain vote leaves without a label.
+    """
+
+    covered: int
+    changed: int
+    ties_decided: int
+
+    def sentence(self) -> str:
+        """Say it; "" where nothing is changed.
+
+        >>> PlainVote(covered=10030, changed=1234, ties_decided=400).sentence()
+        '12.3 % of labels are not those of a plain vote: 1,234 of 10,030; on 400 of \
+them the plain vote is tied'
+        """
+        if not self.changed:
+            return ""
+        said = (
+            f"{100 * self.changed / self.covered:.1f} % of labels are not those of a "
+            f"plain vote: {self.changed:,} of {self.covered:,}"
+        )
+        if not self.ties_decided:
+            return said
+        return f"{said}; on {self.ties_decided:,} of them the plain vote is tied"
+
+
+@dataclass(frozen=True)
 class Calibration:
     """How far confidence can be believed.
 
@@ -164,6 +197,21 @@ def score(
     right, labeled = labels[rows] == truth[rows], labels[rows] != ABSTAIN
     of_labeled = float(right[labeled].mean()) if labeled.any() else None
     return Accuracy(float(right.mean()), of_labeled, int(rows.sum()))
+
+
+def compare_with_plain_vote(
+    labels: NDArray[np.int64], plain: NDArray[np.int64], covered: NDArray[np.bool_]
+) -> PlainVote:
+    """Count the labels that are not those of the majority vote.
+
+    Parameters
+    ----------
+    labels, plain : (n,) classes, -1 = no label.
+    covered : (n,) images to be compared: each has a vote, and none is a seed.
+    """
+    changed = covered & (labels != plain)
+    tied = changed & (plain == ABSTAIN)
+    return PlainVote(int(covered.sum()), int(changed.sum()), int(tied.sum()))
 
 
 def given_images(

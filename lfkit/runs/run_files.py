@@ -154,6 +154,32 @@ def save_labels(
     stem: str = "labels",
 ) -> list[Path]:
     """Write labels.parquet and labels.csv: one row per image, in the data's order."""
+    paths = [folder / f"{stem}.parquet", folder / f"{stem}.csv"]
+    write_labels(paths, ids, labels, class_names=class_names)
+    return paths
+
+
+def write_labels(
+    paths: Sequence[Path],
+    ids: Sequence[str],
+    labels: Labels,
+    *,
+    class_names: Sequence[str],
+) -> None:
+    """Write labels as tables: CSV to paths that end in .csv, Parquet to others."""
+    table = _labels_table(ids, labels, class_names)
+    for path in paths:
+        if path.suffix.lower() != ".csv":
+            write_table(path, table)
+            continue
+        sink = pa.BufferOutputStream()
+        pa_csv.write_csv(table_to_cells(table), sink)
+        write_atomically(path, sink.getvalue().to_pybytes())
+
+
+def _labels_table(
+    ids: Sequence[str], labels: Labels, class_names: Sequence[str]
+) -> pa.Table:
     names = pa.array([*class_names], pa.string())
     confidence = np.where(
         labels.labels == ABSTAIN, np.nan, labels.proba.max(axis=1, initial=0.0)
@@ -168,13 +194,7 @@ def save_labels(
         columns[f"p_{name}"] = pa.array(labels.proba[:, j], pa.float32())
     columns["vote_label"] = _named(labels.vote_labels, names)
     columns["vote_confidence"] = _share(labels.vote_confidence, labels.vote_labels)
-    table = pa.table(columns)
-    paths = [folder / f"{stem}.parquet", folder / f"{stem}.csv"]
-    write_table(paths[0], table)
-    sink = pa.BufferOutputStream()
-    pa_csv.write_csv(table_to_cells(table), sink)
-    write_atomically(paths[1], sink.getvalue().to_pybytes())
-    return paths
+    return pa.table(columns)
 
 
 def load_labels(folder: Path, config: RunConfig, ids: Sequence[str]) -> Labels:

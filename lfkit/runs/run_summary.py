@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from lfkit.data.labels import Accuracy, Calibration
+from lfkit.data.labels import Accuracy, Calibration, PlainVote
 from lfkit.errors import RunError
 from lfkit.runs.reading import read_sealed, sealed
 from lfkit.runs.run_config import AGAIN
@@ -168,6 +168,8 @@ class RunSummary:
     coverage : share of the images with a vote.
     aggregator, chosen, reason : the one asked for, the one whose labels these are, why.
     accuracy, majority_vote_accuracy : on scored images; None without any.
+    plain_vote : how many labels by votes, before refining, are not the majority vote's;
+        None in runs of an earlier lfkit.
     seed_accuracy : on held-out seeds; None without any.
     class_counts : (k,) labels per class.
     diagnosis : as `lfkit.metrics.labels.diagnosis` has it; `findings` in sentences.
@@ -195,6 +197,7 @@ class RunSummary:
     functions: tuple[LFSummary, ...]
     diagnosis: dict[str, Any]
     findings: tuple[str, ...]
+    plain_vote: PlainVote | None = None
     data: str = ""
     out: str = ""
     files: tuple[str, ...] = ()
@@ -227,6 +230,12 @@ class RunSummary:
     def is_calibrated(self) -> bool:
         """Whether held-out seeds say how far confidence can be believed."""
         return self.judged is not None and self.judged.is_calibrated
+
+    @property
+    def unlike_plain_vote(self) -> str:
+        """Say which share of labels is not a plain vote's; "" where none is."""
+        said = "" if self.plain_vote is None else self.plain_vote.sentence()
+        return f"Before refining, {said}" if said and self.refined_stages else said
 
     def to_dict(self) -> dict[str, Any]:
         """Give everything as JSON-ready values."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lfkit.aggregators.aggregate import aggregate
 from lfkit.aggregators.calibration import measure
-from lfkit.data.labels import Labels, score
+from lfkit.data.labels import Labels, compare_with_plain_vote, score
 from lfkit.data.votes import ABSTAIN, Votes
 from lfkit.labeling.analysis import LFAnalysis
 from lfkit.metrics.labels.diagnosis import Diagnosis, diagnose
@@ -46,6 +46,7 @@ def summarize(
     majority = labels.vote_labels
     if labels.chosen != "majority-vote" or labels.reason:
         majority = aggregate(votes, "majority-vote", class_balance).labels
+    covered = votes.voted.any(axis=1) & ~labels.is_seed
     scored = np.where(given, -1, truth)
     reference = scored if (scored >= 0).any() else None
     diagnosis: Diagnosis = diagnose(
@@ -74,6 +75,7 @@ def summarize(
         functions=_functions(votes, reference, lf_kinds),
         diagnosis=diagnosis.to_dict(),
         findings=tuple(diagnosis.sentences()),
+        plain_vote=compare_with_plain_vote(labels.vote_labels, majority, covered),
     )
 
 

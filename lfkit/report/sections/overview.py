@@ -28,7 +28,7 @@ class Overview(Section):
 {% if verdict %}
 <p class="verdict {{ 'wins' if verdict.wins else 'loses' }}">{{ verdict.sentence }}</p>
 {% endif %}
-<p>Labels by <b>{{ how }}</b>{% if reason %}: {{ reason }}{% endif %}.{% if refined %} Then {{ refined }}.{% endif %} Their confidence is {{ "calibrated on held-out seeds" if calibrated else "not calibrated" }}.
+<p>Labels by <b>{{ how }}</b>{% if reason %}: {{ reason }}{% endif %}.{% if unlike %} {{ unlike }}.{% endif %}{% if refined %} Then {{ refined }}.{% endif %} Their confidence is {{ "calibrated on held-out seeds" if calibrated else "not calibrated" }}.
 </p>
 {% if baselines | length > 1 %}
 <details><summary>All {{ baselines | length }} plain classifiers trained on the seeds</summary>
@@ -92,6 +92,7 @@ class Overview(Section):
             "verdict": verdict(summary),
             "how": how,
             "reason": summary.reason,
+            "unlike": summary.unlike_plain_vote,
             "refined": "" if refinement is None else refinement.note,
             "findings": summary.findings,
             "notes": notes,
