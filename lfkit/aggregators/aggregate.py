@@ -94,6 +94,8 @@ def aggregate_with(
         held_out=held_out,
         chosen=getattr(aggregator, "chosen_", name),
         reason=getattr(aggregator, "reason_", ""),
+        class_shares=getattr(aggregator, "prior_source_", ""),
+        warnings=aggregator.warnings_,
     )
 
 

@@ -198,7 +198,7 @@ class Aggregator(BaseEstimator, ABC):
             unsuited = (
                 f"the fit cannot be right: {self.fell_back_}; a plain vote is taken"
             )
-        self.warnings_ = (f"{type(self).__name__}: {unsuited}.",) if unsuited else ()
+        self.warnings_ = (f"{type(self).__name__}: {unsuited}",) if unsuited else ()
 
     def _unsuited(self, structure: VoteStructure) -> str:
         """Say why these are not the votes the member is made for; or ""."""

@@ -90,6 +90,7 @@ def _pack(labels: Labels) -> dict[str, NDArray[Any]]:
     if labels.held_out is not None:
         held_out = vars(labels.held_out).items()
         fields |= {f"{_HELD_OUT}{name}": value for name, value in held_out}
+    fields["warnings"] = np.asarray(labels.warnings, np.str_)
     return {n: np.asarray(value) for n, value in fields.items() if value is not None}
 
 
@@ -104,6 +105,7 @@ def _unpack(arrays: Mapping[str, NDArray[Any]]) -> Labels:
         for name in [*fields]
         if name.startswith(_HELD_OUT)
     }
+    fields["warnings"] = tuple(fields["warnings"].tolist())
     return Labels(**fields, held_out=HeldOut(**held_out) if held_out else None)
 
 

@@ -22,6 +22,8 @@ def aggregate(options: AggregateOptions, as_json: Json = False) -> None:
     echo(f"{found.labeled:,} of {found.images:,} images labeled by {by}.")
     if found.reason:
         echo(f"{'by' if found.chosen == name else 'chosen since'} {found.reason}")
+    if found.class_shares:
+        echo(f"class shares: {found.class_shares}")
     if unlike := found.plain_vote.sentence():
         echo(f"{unlike}.")
     for note in found.notes:

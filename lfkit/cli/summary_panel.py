@@ -30,7 +30,10 @@ def show_summary(summary: RunSummary) -> None:
     if verdict is not None:
         parts += ["", verdict]
     if summary.reason:
-        parts += ["", Text(f"{summary.chosen} since {summary.reason}.", "dim")]
+        why = f"{summary.chosen} since {summary.reason}."
+        if summary.class_shares:
+            why += f" Class shares: {summary.class_shares}."
+        parts += ["", Text(why, "dim")]
     if summary.unlike_plain_vote:
         parts += [] if summary.reason else [""]
         parts.append(Text(f"{summary.unlike_plain_vote}."))

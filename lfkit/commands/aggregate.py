@@ -34,16 +34,19 @@ class Aggregated:
     Attributes
     ----------
     chosen, reason : the aggregator whose labels these are, and why.
+    class_shares : how it got the shares of the classes, as `Labels` has it.
     accuracy, majority_vote_accuracy : on scored images; None without any.
     plain_vote : how many labels are not those of the majority vote.
     files : that were written.
-    notes : what was decided when a file of votes was read.
+    notes : what was decided when a file of votes was read, and which votes the
+        aggregator is not made for.
     """
 
     images: int
     labeled: int
     chosen: str
     reason: str
+    class_shares: str
     accuracy: Accuracy | None
     majority_vote_accuracy: Accuracy | None
     plain_vote: PlainVote
@@ -76,11 +79,12 @@ def aggregate(options: AggregateOptions) -> Aggregated:
         labeled=int((labels.labels >= 0).sum()),
         chosen=labels.chosen,
         reason=labels.reason,
+        class_shares=labels.class_shares,
         accuracy=score(labels.labels, stored.truth, stored.given),
         majority_vote_accuracy=score(majority.labels, stored.truth, stored.given),
         plain_vote=compare_with_plain_vote(labels.labels, majority.labels, covered),
         files=tuple(map(str, files)),
-        notes=stored.file.notes,
+        notes=(*stored.file.notes, *labels.warnings),
     )
 
 

@@ -196,7 +196,7 @@ def refined(
         seed_predicted=seed_predicted,
         aggregator=None
         if labels.chosen == BASELINE
-        else make_aggregator(labels.chosen, options.class_balance, options.seed),
+        else make_aggregator(options.aggregator, options.class_balance, options.seed),
         features=feature_sets,
         class_prior=options.class_balance,
         store=voted.store,
@@ -243,7 +243,7 @@ def notes_on(
     labels: Labels,
     refinement: RefinementSummary | None,
 ) -> list[str]:
-    """Say what of the labels held-out seeds do not support."""
+    """Say what of the labels neither votes nor held-out seeds support."""
     notes = []
     if refinement is not None and refinement.unseeded:
         names = [voted.classes.names[label] for label in refinement.unseeded]
@@ -251,6 +251,7 @@ def notes_on(
             f"votes name {', '.join(names)} and no seed shows it: refining learned "
             "from the votes, not from the seeds, and is not judged"
         )
+    notes += labels.warnings
     if options.target_precision is not None and not labels.is_calibrated:
         notes.append(_not_calibrated(labels, options.target_precision))
     return notes

@@ -64,6 +64,9 @@ class Labels:
         on; None where there are none.
     chosen : the aggregator whose labels these are: `auto` has chosen one.
     reason : why it was chosen, in one sentence; "" where it was asked for.
+    class_shares : how it got the shares of the classes: "given", "learned" from the
+        votes, or "flat": equal; "" where it has none.
+    warnings : sentences on votes that the aggregator is not made for.
     """
 
     labels: NDArray[np.int64]
@@ -74,6 +77,8 @@ class Labels:
     held_out: HeldOut | None = None
     chosen: str = ""
     reason: str = ""
+    class_shares: str = ""
+    warnings: tuple[str, ...] = ()
 
     @property
     def on_seeds(self) -> NDArray[np.float64] | None:

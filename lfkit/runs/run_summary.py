@@ -167,6 +167,7 @@ class RunSummary:
     images, labeled, seeds : how many there are.
     coverage : share of the images with a vote.
     aggregator, chosen, reason : the one asked for, the one whose labels these are, why.
+    class_shares : how the shares of the classes were got, as `Labels` has it.
     accuracy, majority_vote_accuracy : on scored images; None without any.
     plain_vote : how many labels by votes, before refining, are not the majority vote's;
         None in runs of an earlier lfkit.
@@ -198,6 +199,7 @@ class RunSummary:
     diagnosis: dict[str, Any]
     findings: tuple[str, ...]
     plain_vote: PlainVote | None = None
+    class_shares: str = ""
     data: str = ""
     out: str = ""
     files: tuple[str, ...] = ()

@@ -7,8 +7,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binom
-from scipy.stats import f as variance_ratio
+from scipy.special import bdtrc, fdtrc
 
 from lfkit.aggregators.inference.vote_likelihood import VoteLikelihood
 
@@ -87,7 +86,8 @@ def _name_several(named: NDArray[np.float64]) -> NDArray[np.bool_]:
         common = total / total.sum()
         mixed = named + _BORROWED_VOTES * common
         entropies = _entropy(mixed / (n_votes + _BORROWED_VOTES)[:, None])
-        by_chance = binom.sf(np.ceil(most) - 1, np.ceil(n_votes), common[top])
+        # P(at least so many of its votes name one class), were they drawn from all.
+        by_chance = bdtrc(np.ceil(most) - 1, np.ceil(n_votes), common[top])
         one_sided = (most >= _ONE_CLASS * n_votes) & (by_chance < _CHANCE)
         before = several
         several = n_votes > 0
@@ -123,7 +123,7 @@ def _class_shares(named: NDArray[np.float64]) -> ClassShares:
     own = ((logs - shared) ** 2).sum() / ((k - 1) * (m - 1))
     agreed = (shared**2).sum() / (k - 1)
     ratio = m * agreed / max(own, 1e-12)
-    by_chance = variance_ratio.sf(ratio, k - 1, (k - 1) * (m - 1))
+    by_chance = fdtrc(k - 1, (k - 1) * (m - 1), ratio)
     if by_chance < _CHANCE and np.sqrt(agreed) > _LEAST_SKEW:
         return "skewed"
     doubt = np.sqrt(own / m)

@@ -67,6 +67,7 @@ def summarize(
         majority_vote_accuracy=score(majority, truth, given),
         chosen=labels.chosen,
         reason=labels.reason,
+        class_shares=labels.class_shares,
         seed_accuracy=None if labels.held_out is None else labels.held_out.accuracy,
         judged=_judged(labels),
         calibration=_calibrations(labels, truth, given),
