@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import bdtrc, fdtrc
+from scipy.special import betainc, fdtrc
 
 from lfkit.aggregators.inference.vote_likelihood import VoteLikelihood
 
@@ -86,8 +86,9 @@ def _name_several(named: NDArray[np.float64]) -> NDArray[np.bool_]:
         common = total / total.sum()
         mixed = named + _BORROWED_VOTES * common
         entropies = _entropy(mixed / (n_votes + _BORROWED_VOTES)[:, None])
-        # P(at least so many of its votes name one class), were they drawn from all.
-        by_chance = bdtrc(np.ceil(most) - 1, np.ceil(n_votes), common[top])
+        # P(at least so many of its votes name one class), were they drawn from all:
+        # the tail of a binomial distribution, of weighted votes too.
+        by_chance = betainc(most, n_votes - most + 1, common[top])
         one_sided = (most >= _ONE_CLASS * n_votes) & (by_chance < _CHANCE)
         before = several
         several = n_votes > 0
