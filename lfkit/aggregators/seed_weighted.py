@@ -17,11 +17,14 @@ from lfkit.data.votes import Patterns, Votes
 from lfkit.errors import InputError
 
 _HALVINGS = 50
-# Imaginary wrong votes of each function: who was judged on two seeds is not certain.
-_PSEUDO_DOUBTS = 1.0
+# Imaginary votes behind the doubt of all functions together, and behind that of one:
+# who was judged on two seeds is not certain.
+_PSEUDO_DOUBTS, _VOTES_BEHIND = 2.0, 5.0
 # Of the mean: whom the penalty silences still names a class where nobody else votes, if
 # hardly surer than by a guess. Few seeds silence many.
 _LEAST_WEIGHT = 1e-3
+# Standard errors by which weights of their own must beat equal ones on held-out seeds.
+_ERRORS = 0.5
 # Without seeds nobody is judged; one vote in ten is no better than a guess.
 _UNJUDGED_DOUBT = 0.1
 
@@ -122,17 +125,26 @@ class SeedWeightedVote(Aggregator):
         penalties = np.sort(np.asarray(self.penalties, dtype=np.float64))
         held_out = [_held_out(parts, penalty, self.ridge) for penalty in penalties]
         losses = np.stack([-pool.log_likelihoods(scores) for scores in held_out])
-        best = losses[losses.sum(axis=1).argmin()]  # (s,)
+        least = losses.sum(axis=1).argmin()
+        best = losses[least]  # (s,)
         allowed = best.sum() + np.sqrt(len(best)) * best.std()
+        alike = _held_out_alike(parts)
+        candidates = np.flatnonzero(losses.sum(axis=1) <= allowed)[::-1]
+        if not pool.is_better(held_out[least], alike):
+            candidates = candidates[:0]
         # From the strongest on: one that silences every function explains nothing.
-        for chosen in np.flatnonzero(losses.sum(axis=1) <= allowed)[::-1]:
+        for chosen in candidates:
             weights = pool.fit(penalties[chosen], self.ridge)
-            if weights.any():
-                self.penalty_ = float(penalties[chosen])
-                self.scale_ = pool.best_scale(held_out[chosen])
-                self.weights_ = np.full(m, self.scale_ * weights.mean())
-                self.weights_[judged] = self.scale_ * weights
-                return
+            if not weights.any():
+                continue
+            self.penalty_ = float(penalties[chosen])
+            self.scale_ = pool.best_scale(held_out[chosen])
+            self.weights_ = np.full(m, self.scale_ * weights.mean())
+            self.weights_[judged] = self.scale_ * weights
+            return
+        self.scale_ = pool.best_scale(alike)
+        self.weights_ = np.full(m, self.scale_ / m)
+        self.reason_ = "equal weights: the seeds do not show that others are better"
 
     def _predict_proba(self, votes: Votes) -> NDArray[np.float64]:
         with np.errstate(divide="ignore"):
@@ -201,6 +213,17 @@ class _OpinionPool:
         found = minimize(penalised, start, jac=True, bounds=bounds, options=options)
         return np.asarray(found.x)
 
+    def is_better(
+        self, held_out: NDArray[np.float64], other: NDArray[np.float64]
+    ) -> bool:
+        """Tell whether some scores lose less than others, by a standard error."""
+        losses = [
+            -self.log_likelihoods(self.best_scale(scores) * scores)
+            for scores in (held_out, other)
+        ]
+        lead = losses[1] - losses[0]  # (s,)
+        return bool(lead.mean() > _ERRORS * lead.std() / np.sqrt(len(lead)))
+
     def best_scale(self, held_out: NDArray[np.float64]) -> float:
         """Find what to multiply the scores by for the greatest likelihood.
 
@@ -254,12 +277,34 @@ def _held_out(
     return found
 
 
+def _held_out_alike(parts: list[_SeedFold]) -> NDArray[np.float64]:
+    """Give each seed's scores if all weights are alike, doubts of other folds: (s, k)."""
+    found = np.zeros((len(parts[0].test), len(parts[0].judged.log_prior)))
+    for part in parts:
+        m = part.judged.log_votes.shape[1]
+        found[part.test] = part.judged.scores(np.full(m, 1 / m))
+    return found
+
+
 def _doubts(
     shares: NDArray[np.float64], labels: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     """Find how often each function's vote is no better than a guess: (m',).
 
-    The likeliest mixing share of the uniform distribution, on the seeds it votes on.
+    The likeliest mixing share of the uniform distribution, on the seeds it votes on;
+    functions judged on few votes are as doubtful as all are together.
+    """
+    s, m, k = shares.shape
+    every = shares.reshape(s * m, 1, k)
+    common = _likeliest_doubts(every, np.repeat(labels, m), 0.5, _PSEUDO_DOUBTS)
+    return _likeliest_doubts(shares, labels, float(common[0]), _VOTES_BEHIND)
+
+
+def _likeliest_doubts(
+    shares: NDArray[np.float64], labels: NDArray[np.int64], centre: float, behind: float
+) -> NDArray[np.float64]:
+    """Find the doubts, (m',), with so many imaginary votes of such doubt behind each.
+
     The log likelihood is concave, so its slope is bisected: EM takes thousands of steps
     where votes are flat.
     """
@@ -271,8 +316,9 @@ def _doubts(
     for _ in range(_HALVINGS):
         doubts = (low + high) / 2
         mixed = np.where(voted, right + doubts * gain, 1)
-        rises = (gain / mixed).sum(axis=0) + _PSEUDO_DOUBTS / doubts > 0
-        low, high = np.where(rises, doubts, low), np.where(rises, high, doubts)
+        slope = (gain / mixed).sum(axis=0)
+        slope += behind * (centre / doubts - (1 - centre) / (1 - doubts))
+        low, high = np.where(slope > 0, doubts, low), np.where(slope > 0, high, doubts)
     return high
 
 
