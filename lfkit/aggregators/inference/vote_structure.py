@@ -17,7 +17,9 @@ _ONE_CLASS, _CHANCE = 0.9, 0.01
 # Of the entropy of all votes that those of a function must have; so many votes as all
 # functions cast are added to its own, for it may have cast but a few.
 _LEAST_ENTROPY, _BORROWED_VOTES = 0.5, 5.0
-_LEAST_FUNCTIONS = 3  # of two that disagree nothing tells who is right
+# Of two functions that disagree nothing tells who is right; and where the others are
+# many, functions are made of the same few cues, and err together.
+_LEAST_FUNCTIONS, _LEAST_OF_ALL = 3, 2 / 3
 _ROUNDS = 3
 # Log shares: below the first, classes are as good as equally frequent; a doubt above
 # the second is too large to call them so.
@@ -57,7 +59,9 @@ class VoteStructure:
     @property
     def has_tables(self) -> bool:
         """Whether enough functions name several classes to learn tables of them."""
-        return int(self.names_several.sum()) >= _LEAST_FUNCTIONS
+        n_several = int(self.names_several.sum())
+        n_all = n_several + self.n_one_class
+        return n_several >= max(_LEAST_FUNCTIONS, _LEAST_OF_ALL * n_all)
 
 
 def find_structure(
@@ -87,7 +91,9 @@ def _name_several(named: NDArray[np.float64]) -> NDArray[np.bool_]:
         mixed = named + _BORROWED_VOTES * common
         entropies = _entropy(mixed / (n_votes + _BORROWED_VOTES)[:, None])
         # P(at least so many of its votes name one class), were they drawn from all.
-        by_chance = bdtrc(np.ceil(most) - 1, np.ceil(n_votes), common[top])
+        by_chance = bdtrc(
+            np.ceil(most) - 1, n_votes.round().astype(np.int64), common[top]
+        )
         one_sided = (most >= _ONE_CLASS * n_votes) & (by_chance < _CHANCE)
         before = several
         several = n_votes > 0
