@@ -63,8 +63,8 @@ class Auto(Aggregator):
     be a cluster of images on which functions fall silent, or err, together. So
 
     - where more than a third of the functions name one class each, or less than three
-      name several: equal trust in all, a plain vote with ties decided by silence. Functions that confirm each
-      other may be right, or alike; votes do not tell which.
+      name several: equal trust in all, a plain vote with ties decided by silence.
+      Functions that confirm each other may be right, or alike; votes do not tell which.
     - where functions agree that classes are unlike frequent: class shares are learned,
       with an accuracy per function and errors that lean to classes as all functions
       do. If images are more unlike in the agreement of their votes than accuracies

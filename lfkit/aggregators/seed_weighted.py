@@ -278,7 +278,7 @@ def _held_out(
 
 
 def _held_out_alike(parts: list[_SeedFold]) -> NDArray[np.float64]:
-    """Give each seed's scores if all weights are alike, doubts of other folds: (s, k)."""
+    """Give each seed's scores by equal weights and doubts of other folds: (s, k)."""
     found = np.zeros((len(parts[0].test), len(parts[0].judged.log_prior)))
     for part in parts:
         m = part.judged.log_votes.shape[1]
