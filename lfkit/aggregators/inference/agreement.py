@@ -52,7 +52,9 @@ def spread_of_agreement(
     found = np.average((agreement - mean) ** 2, weights=counts)
     n_votes = patterns.counts @ (hard >= 0)  # (m',)
     spoken = tables[functions][:, :, :k]
-    spoken = spoken / spoken.sum(axis=2, keepdims=True)
+    speaks = spoken.sum(axis=2, keepdims=True)
+    # Of a class without a share no table says anything.
+    spoken = np.divide(spoken, speaks, out=np.zeros_like(spoken), where=speaks > 0)
     shares = np.einsum("j,jyv->yv", n_votes / n_votes.sum(), spoken)  # (k, k)
     squares, cubes = (shares**2).sum(axis=1), (shares**3).sum(axis=1)
     within = 4 * (cubes - squares**2) * np.average((n - 2) / pairs, weights=counts)

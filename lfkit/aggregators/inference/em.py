@@ -33,8 +33,9 @@ class EMFit:
     tables : (m, k, k + 1) [j, y, v] = P(function j votes v | class y), v = k: abstains.
     prior : (k,)
     posterior : (u, k) of the patterns; one-hot where the class is known.
-    objective : (steps,) penalised log likelihood after each step. It never falls, if
-        tables are not shrunk to what is learned itself.
+    objective : (steps,) penalised log likelihood after each step, given the classes
+        that are known. It never falls, if tables are not shrunk to what is learned
+        itself.
     """
 
     tables: NDArray[np.float64]
@@ -89,8 +90,11 @@ def run_em(
         tables = family.estimate(evidence.expected_votes(weighted, tables))
         before = posterior
         posterior, log_likelihood = evidence.posterior(tables, shares, powers)
+        # Of known images, P(votes | class): the shares are those of the others.
+        own, share = posterior[rows, classes], shares[classes]
+        told = np.divide(own, share, out=np.zeros_like(own), where=share > 0)
         with np.errstate(divide="ignore"):
-            log_likelihood[rows] += np.log(posterior[rows, classes])
+            log_likelihood[rows] += np.log(told)
         posterior[rows] = np.eye(k)[classes]
         reached = float(counts @ log_likelihood + weight @ family.penalty(tables))
         if learned:

@@ -88,7 +88,7 @@ def fit_equal_trust(
         accuracy = float(np.clip(accuracy, _least(len(prior)), _MOST_ACCURACY))
         if abs(accuracy - before) < _LEAST_CHANGE:
             break
-    named = structure.named * ~structure.names_several[:, None]
+    named = structure.named * structure.one_class[:, None]
     n_votes = named.sum(axis=1)
     names = np.divide(
         named, n_votes[:, None], out=np.zeros_like(named), where=n_votes[:, None] > 0

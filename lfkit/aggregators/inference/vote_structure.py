@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import bdtrc, fdtrc
+from scipy.special import betainc, fdtrc
 
 from lfkit.aggregators.inference.vote_likelihood import VoteLikelihood
 
@@ -37,7 +37,9 @@ class VoteStructure:
     named : (m, k) how often each function names each class.
     names_several : (m,) True for functions that name several classes, as the others
         do. Of one that names a single class, no table of P(vote | class) can be told:
-        when it speaks, it says the same of every class.
+        when it speaks, it says the same of every class. Of less than three such
+        functions nothing is learned: then False for all.
+    one_class : (m,) True for functions that vote and name one class each.
     votes_per_image : the mean over images with a vote.
     shares : what the votes show of how frequent classes are. "skewed": the functions
         agree on it, by more than they differ from each other (an F test of the log
@@ -47,14 +49,14 @@ class VoteStructure:
 
     named: NDArray[np.float64]
     names_several: NDArray[np.bool_]
+    one_class: NDArray[np.bool_]
     votes_per_image: float
     shares: ClassShares
 
     @property
     def n_one_class(self) -> int:
         """Functions that vote and name one class each."""
-        voting = self.named.sum(axis=1) > 0
-        return int((voting & ~self.names_several).sum())
+        return int(self.one_class.sum())
 
     @property
     def has_tables(self) -> bool:
@@ -71,9 +73,14 @@ def find_structure(
     named = evidence.symbol_counts(counts)[:, :-1]
     n_voted = counts[evidence.vote_sums().any(axis=1)].sum()
     several = _name_several(named)
+    one_class = (named.sum(axis=1) > 0) & ~several
+    if not _are_enough(named, several):
+        one_class |= several & ((named > 0).sum(axis=1) == 1)
+        several = np.zeros(len(named), bool)
     return VoteStructure(
         named=named,
         names_several=several,
+        one_class=one_class,
         votes_per_image=float(named.sum() / max(n_voted, 1.0)),
         shares=_class_shares(named[several]),
     )
@@ -90,10 +97,9 @@ def _name_several(named: NDArray[np.float64]) -> NDArray[np.bool_]:
         common = total / total.sum()
         mixed = named + _BORROWED_VOTES * common
         entropies = _entropy(mixed / (n_votes + _BORROWED_VOTES)[:, None])
-        # P(at least so many of its votes name one class), were they drawn from all.
-        by_chance = bdtrc(
-            np.ceil(most) - 1, n_votes.round().astype(np.int64), common[top]
-        )
+        # P(at least so many of its votes name one class), were they drawn from all:
+        # the tail of a binomial distribution, of weighted votes too.
+        by_chance = betainc(most, n_votes - most + 1, common[top])
         one_sided = (most >= _ONE_CLASS * n_votes) & (by_chance < _CHANCE)
         before = several
         several = n_votes > 0
@@ -101,14 +107,17 @@ def _name_several(named: NDArray[np.float64]) -> NDArray[np.bool_]:
         several &= ~one_sided
         if (several == before).all() or not several.any():
             break
-    all_votes = named.sum(axis=0)
-    theirs = named[several].sum(axis=0)
-    distinct = int((several & ((named > 0).sum(axis=1) > 1)).sum())
-    if distinct < _LEAST_FUNCTIONS or _entropy(
-        theirs / theirs.sum()
-    ) < _LEAST_ENTROPY * _entropy(all_votes / all_votes.sum()):
-        return np.zeros(len(named), bool)
     return np.asarray(several)
+
+
+def _are_enough(named: NDArray[np.float64], several: NDArray[np.bool_]) -> bool:
+    """Tell whether functions that name several classes say enough to learn tables."""
+    distinct = several & ((named > 0).sum(axis=1) > 1)
+    if int(distinct.sum()) < _LEAST_FUNCTIONS:
+        return False
+    all_votes, theirs = named.sum(axis=0), named[several].sum(axis=0)
+    least = _LEAST_ENTROPY * _entropy(all_votes / all_votes.sum())
+    return bool(_entropy(theirs / theirs.sum()) >= least)
 
 
 def _entropy(shares: NDArray[np.float64]) -> NDArray[np.float64]:
