@@ -11,6 +11,7 @@ from scipy.special import logsumexp
 
 from lfkit.aggregators.aggregator import Aggregator, SeedVotes
 from lfkit.aggregators.calibration import LEAST_LOG
+from lfkit.aggregators.inference.dependencies import find_dependencies
 from lfkit.aggregators.inference.vote_likelihood import row_chunks, vote_distributions
 from lfkit.data.folds import FOLDS, deal_folds
 from lfkit.data.votes import Patterns, Votes
@@ -24,7 +25,7 @@ _PSEUDO_DOUBTS, _VOTES_BEHIND = 2.0, 5.0
 # hardly surer than by a guess. Few seeds silence many.
 _LEAST_WEIGHT = 1e-3
 # Standard errors by which weights of their own must beat equal ones on held-out seeds.
-_ERRORS = 0.5
+_ERRORS = 1.0
 # Without seeds nobody is judged; one vote in ten is no better than a guess.
 _UNJUDGED_DOUBT = 0.1
 
@@ -40,15 +41,18 @@ class SeedWeightedVote(Aggregator):
     likelihood: d_j each function by itself; w_j >= 0 together, so that functions that
     make the same mistakes share one weight, with the penalty of an elastic net (Zou &
     Hastie 2005, https://doi.org/10.1111/j.1467-9868.2005.00503.x), its strength chosen
-    by cross-validation. The penalty also makes the posterior too unsure: all weights
-    are then scaled so that it is as sure as it is right on held-out seeds.
+    by cross-validation. Few seeds would silence functions by chance: doubts are shrunk
+    to that of all functions together. Unless weights beat equal ones on held-out
+    seeds, by a standard error, all are alike, copies (see `find_dependencies`) share
+    one, and unless doubts of their own do, too, all have the same. Weights are scaled
+    so that the posterior is as sure as it is right on held-out seeds.
     A function of weight 0 still names a class where no other votes, with hardly more
     confidence than a guess.
 
-    Functions that abstain are ignored. One that voted on no seed has doubt .1 and the
-    mean weight; seeds that are the only ones of their class judge nobody. Without seeds
-    all doubts are .1 and all weights one over the mean number of votes per image. An
-    image without votes gets `class_balance` (None: uniform).
+    Functions that abstain are ignored. One that voted on no seed has the common doubt
+    and the mean weight; seeds that are the only ones of their class judge nobody.
+    Without seeds all doubts are .1 and all weights one over the mean number of votes
+    per image. An image without votes gets `class_balance` (None: uniform).
 
     Parameters
     ----------
@@ -58,9 +62,8 @@ class SeedWeightedVote(Aggregator):
     Attributes
     ----------
     doubts_, weights_ : (m',) d_j and w_j of the functions kept, in sorted order.
-    penalty_ : the strength chosen; None without seeds, or where every one would silence
-        all functions: then all weights stay alike.
-    scale_ : what the weights of the elastic net were multiplied by.
+    penalty_ : the strength chosen; None where all weights are alike.
+    scale_ : what the weights were multiplied by.
     reason_ : why nothing was learned, or "".
     """
 
@@ -114,7 +117,7 @@ class SeedWeightedVote(Aggregator):
         if not len(judged):
             return
         shares = shares[:, judged]
-        self.doubts_[judged] = doubts = _doubts(shares, labels)
+        doubts = _doubts(shares, labels)
         with np.errstate(divide="ignore"):
             log_prior = np.log(self.class_prior_)
         pool = _OpinionPool(_log_votes(shares, doubts), labels, log_prior)
@@ -128,7 +131,15 @@ class SeedWeightedVote(Aggregator):
         least = losses.sum(axis=1).argmin()
         best = losses[least]  # (s,)
         allowed = best.sum() + np.sqrt(len(best)) * best.std()
-        alike = _held_out_alike(parts)
+        powers = find_dependencies(patterns).powers  # copies share one vote
+        pools = [part.equal for part in parts], [part.judged for part in parts]
+        equal, alike = (_held_out_alike(parts, each, powers[judged]) for each in pools)
+        common = _common_doubt(shares, labels)
+        self.doubts_[:] = common  # of those that voted on no seed, too
+        if not pool.is_better(alike, equal):
+            alike = equal
+        else:
+            self.doubts_[judged] = doubts
         candidates = np.flatnonzero(losses.sum(axis=1) <= allowed)[::-1]
         if not pool.is_better(held_out[least], alike):
             candidates = candidates[:0]
@@ -137,13 +148,14 @@ class SeedWeightedVote(Aggregator):
             weights = pool.fit(penalties[chosen], self.ridge)
             if not weights.any():
                 continue
+            self.doubts_[judged] = doubts
             self.penalty_ = float(penalties[chosen])
             self.scale_ = pool.best_scale(held_out[chosen])
             self.weights_ = np.full(m, self.scale_ * weights.mean())
             self.weights_[judged] = self.scale_ * weights
             return
         self.scale_ = pool.best_scale(alike)
-        self.weights_ = np.full(m, self.scale_ / m)
+        self.weights_ = self.scale_ * powers
         self.reason_ = "equal weights: the seeds do not show that others are better"
 
     def _predict_proba(self, votes: Votes) -> NDArray[np.float64]:
@@ -244,6 +256,8 @@ class _OpinionPool:
 class _SeedFold:
     """One fold of the seeds, and what the others teach: doubts, then weights.
 
+    `judged` are its votes with each function's own doubt, `equal` with the common one.
+
     Parameters
     ----------
     shares, labels : of all seeds, (s, m', k) and (s,).
@@ -258,10 +272,11 @@ class _SeedFold:
         test: NDArray[np.bool_],
     ) -> None:
         doubts = _doubts(shares[~test], labels[~test])
+        common = np.full(len(doubts), _common_doubt(shares[~test], labels[~test]))
         self.test = test
-        self.train, self.judged = (
-            _OpinionPool(_log_votes(shares[rows], doubts), labels[rows], log_prior)
-            for rows in (~test, test)
+        self.train, self.judged, self.equal = (
+            _OpinionPool(_log_votes(shares[rows], each), labels[rows], log_prior)
+            for rows, each in ((~test, doubts), (test, doubts), (test, common))
         )
 
 
@@ -277,13 +292,24 @@ def _held_out(
     return found
 
 
-def _held_out_alike(parts: list[_SeedFold]) -> NDArray[np.float64]:
-    """Give each seed's scores by equal weights and doubts of other folds: (s, k)."""
-    found = np.zeros((len(parts[0].test), len(parts[0].judged.log_prior)))
-    for part in parts:
-        m = part.judged.log_votes.shape[1]
-        found[part.test] = part.judged.scores(np.full(m, 1 / m))
+def _held_out_alike(
+    parts: list[_SeedFold],
+    pools: list[_OpinionPool],
+    weights: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Give each seed's scores by given weights and doubts of other folds: (s, k)."""
+    found = np.zeros((len(parts[0].test), len(pools[0].log_prior)))
+    for part, pool in zip(parts, pools, strict=True):
+        found[part.test] = pool.scores(weights)
     return found
+
+
+def _common_doubt(shares: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
+    """Find how often the votes of all functions are no better than a guess."""
+    s, m, k = shares.shape
+    every = shares.reshape(s * m, 1, k)
+    found = _likeliest_doubts(every, np.repeat(labels, m), 0.5, _PSEUDO_DOUBTS)
+    return float(found[0])
 
 
 def _doubts(
@@ -294,10 +320,8 @@ def _doubts(
     The likeliest mixing share of the uniform distribution, on the seeds it votes on;
     functions judged on few votes are as doubtful as all are together.
     """
-    s, m, k = shares.shape
-    every = shares.reshape(s * m, 1, k)
-    common = _likeliest_doubts(every, np.repeat(labels, m), 0.5, _PSEUDO_DOUBTS)
-    return _likeliest_doubts(shares, labels, float(common[0]), _VOTES_BEHIND)
+    common = _common_doubt(shares, labels)
+    return _likeliest_doubts(shares, labels, common, _VOTES_BEHIND)
 
 
 def _likeliest_doubts(
