@@ -126,7 +126,7 @@ class SeedWeightedVote(Aggregator):
             _SeedFold(shares, labels, log_prior, folds == f) for f in np.unique(folds)
         ]
         penalties = np.sort(np.asarray(self.penalties, dtype=np.float64))
-        held_out = [_held_out(parts, penalty, self.ridge) for penalty in penalties]
+        held_out = _held_out(parts, penalties, self.ridge)
         losses = np.stack([-pool.log_likelihoods(scores) for scores in held_out])
         least = losses.sum(axis=1).argmin()
         best = losses[least]  # (s,)
@@ -189,37 +189,52 @@ class _OpinionPool:
         log_prior: NDArray[np.float64],
     ) -> None:
         self.log_votes = log_votes
+        m = log_votes.shape[1]
+        # One product of a matrix and a vector: einsum took five times as long.
+        self._flat = np.ascontiguousarray(log_votes.transpose(1, 0, 2)).reshape(m, -1)
         self.labels = labels
         self.log_prior = log_prior
 
     def scores(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
         """Add up the weighted log votes: (s, k), the prior not among them."""
-        return np.asarray(np.einsum("smk,m->sk", self.log_votes, weights))
+        return np.asarray(weights @ self._flat).reshape(len(self.labels), -1)
 
     def log_proba(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
         """Turn scores into logarithms of the posterior: (s, k)."""
         scores = scores + self.log_prior
-        return np.maximum(scores - logsumexp(scores, axis=1, keepdims=True), LEAST_LOG)
+        # scipy's logsumexp took four fifths of a fit.
+        scores -= scores.max(axis=1, keepdims=True)
+        scores -= np.log(np.exp(scores).sum(axis=1, keepdims=True))
+        return np.maximum(scores, LEAST_LOG)
 
     def log_likelihoods(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
         """Give the log likelihood of each seed's class: (s,)."""
         return self.log_proba(scores)[np.arange(len(self.labels)), self.labels]
 
-    def fit(self, penalty: float, ridge: float) -> NDArray[np.float64]:
+    def fit(
+        self, penalty: float, ridge: float, near: NDArray[np.float64] | None = None
+    ) -> NDArray[np.float64]:
+        """Find the likeliest weights under the penalties, (m',); they are unique.
+
+        Parameters
+        ----------
+        near : weights to start from, such as those of another penalty.
+        """
         m = self.log_votes.shape[1]
 
         def penalised(
             weights: NDArray[np.float64],
         ) -> tuple[float, NDArray[np.float64]]:
-            scores = self.scores(weights)
-            loss = -self.log_likelihoods(scores).sum()
+            log_proba = self.log_proba(self.scores(weights))
+            loss = -log_proba[each, self.labels].sum()
             loss += penalty * weights.sum() + ridge * weights @ weights
-            surplus = np.exp(self.log_proba(scores))
-            surplus[np.arange(len(surplus)), self.labels] -= 1
-            gradient = np.einsum("sk,smk->m", surplus, self.log_votes)
+            surplus = np.exp(log_proba)
+            surplus[each, self.labels] -= 1
+            gradient = self._flat @ surplus.ravel()
             return float(loss), gradient + penalty + 2 * ridge * weights
 
-        start = np.full(m, 1 / m)
+        each = np.arange(len(self.labels))
+        start = np.full(m, 1 / m) if near is None else near
         bounds = [(0, None)] * m
         options = {"maxiter": 300}
         found = minimize(penalised, start, jac=True, bounds=bounds, options=options)
@@ -281,14 +296,21 @@ class _SeedFold:
 
 
 def _held_out(
-    parts: list[_SeedFold], penalty: float, ridge: float
+    parts: list[_SeedFold], penalties: NDArray[np.float64], ridge: float
 ) -> NDArray[np.float64]:
-    """Give each seed's scores by doubts and weights of the other folds: (s, k)."""
+    """Give each seed's scores by doubts and weights of the other folds.
+
+    Returns
+    -------
+    (penalties, s, k)
+    """
     k = len(parts[0].judged.log_prior)
-    found = np.zeros((len(parts[0].test), k))
+    found = np.zeros((len(penalties), len(parts[0].test), k))
     for part in parts:
-        weights = part.train.fit(penalty, ridge)
-        found[part.test] = part.judged.scores(weights)
+        weights = None
+        for scores, penalty in zip(found, penalties, strict=True):
+            weights = part.train.fit(penalty, ridge, near=weights)
+            scores[part.test] = part.judged.scores(weights)
     return found
 
 
