@@ -31,8 +31,6 @@ TieBreakPolicy = Literal["abstain", "random", "first"]
 
 # Vote patterns that are enough to see whether a fit can be right.
 _ENOUGH_PATTERNS = 2**11
-# Votes an image has where functions that fall silent for a reason say little.
-_FEW_VOTES = 2.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,13 +201,12 @@ class Aggregator(BaseEstimator, ABC):
     def _unsuited(self, structure: VoteStructure) -> str:
         """Say why these are not the votes the member is made for; or ""."""
         n_one, n = structure.n_one_class, len(structure.named)
-        if n_one <= n / 2 or structure.votes_per_image >= _FEW_VOTES:
+        if n_one <= n / 2:
             return ""
         return (
-            f"{n_one} of {n} functions name one class each and an image has "
-            f"{structure.votes_per_image:.1f} votes; it reads silence as evidence, "
-            "which holds only for functions that fall silent independently of each "
-            "other"
+            f"{n_one} of {n} functions name one class each; it reads their silence as "
+            "evidence, which holds only if each falls silent independently of the "
+            "others"
         )
 
     def _degenerate(self, sample: Patterns) -> str:

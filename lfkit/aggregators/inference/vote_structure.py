@@ -40,7 +40,6 @@ class VoteStructure:
         when it speaks, it says the same of every class. Of less than three such
         functions nothing is learned: then False for all.
     one_class : (m,) True for functions that vote and name one class each.
-    votes_per_image : the mean over images with a vote.
     shares : what the votes show of how frequent classes are. "skewed": the functions
         agree on it, by more than they differ from each other (an F test of the log
         shares of their votes, at 1 %). "flat": if they agree on anything, it is small.
@@ -50,7 +49,6 @@ class VoteStructure:
     named: NDArray[np.float64]
     names_several: NDArray[np.bool_]
     one_class: NDArray[np.bool_]
-    votes_per_image: float
     shares: ClassShares
 
     @property
@@ -71,7 +69,6 @@ def find_structure(
 ) -> VoteStructure:
     """Look at the votes of patterns, with (u,) images each."""
     named = evidence.symbol_counts(counts)[:, :-1]
-    n_voted = counts[evidence.vote_sums().any(axis=1)].sum()
     several = _name_several(named)
     one_class = (named.sum(axis=1) > 0) & ~several
     if not _are_enough(named, several):
@@ -81,7 +78,6 @@ def find_structure(
         named=named,
         names_several=several,
         one_class=one_class,
-        votes_per_image=float(named.sum() / max(n_voted, 1.0)),
         shares=_class_shares(named[several]),
     )
 
