@@ -437,7 +437,10 @@ def _unseen(
 def _named(votes: Votes) -> NDArray[np.bool_]:
     """Tell which classes any vote names, (k,)."""
     k = votes.n_classes
-    found = np.bincount(votes.hard.ravel() + 1, minlength=k + 1)[1:] > 0
+    found = np.zeros(k, bool)
+    for rows in row_chunks(votes):  # numbers as bincount needs them take 160 MB
+        symbols = votes.hard[rows].ravel() + 1
+        found |= np.bincount(symbols, minlength=k + 1)[1:] > 0
     for graded in (votes.soft, votes.allowed):
         if graded is not None and not found.all():
             found |= graded.any(axis=(0, 1))
