@@ -263,11 +263,6 @@ class DawidSkene(Aggregator):
                 "fewer than three functions vote for several classes: nothing tells "
                 "who is right, so all functions count the same"
             )
-        if n_one > n / 2:
-            return (
-                f"{n_one} of {n} functions name one class each; they count the same "
-                "among each other"
-            )
         return ""
 
     def _degenerate(self, sample: Patterns) -> str:
