@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from lfkit.aggregators.inference.degenerate import find_degeneracy
+from lfkit.aggregators.inference.dependencies import find_dependencies
 from lfkit.aggregators.inference.em import TIE_TOLERANCE
 from lfkit.aggregators.inference.equal_trust import EqualTrust, fit_equal_trust
 from lfkit.aggregators.inference.pattern_sample import priority_sample
@@ -180,19 +181,18 @@ class Aggregator(BaseEstimator, ABC):
         sample = priority_sample(patterns, _ENOUGH_PATTERNS)
         structure = find_structure(VoteLikelihood(sample.votes), sample.counts)
         unsuited = self._unsuited(structure)
-        within = self if self._within is None else self._within
+        within, known = self, sample
         if self._within is not None:
-            known = sample.votes.of_classes(self.classes_)
-            self.fell_back_ = within._degenerate(replace(sample, votes=known))
-        else:
-            self.fell_back_ = self._degenerate(sample)
+            within = self._within
+            known = replace(sample, votes=sample.votes.of_classes(self.classes_))
+        self.fell_back_ = within._degenerate(known, None)
+        if self.fell_back_:  # a vote in which copies count in full may be wrong instead
+            strengths = find_dependencies(patterns).matrix()
+            if strengths.any():
+                self.fell_back_ = within._degenerate(known, strengths)
         if self.fell_back_:
-            self._fallback = fit_equal_trust(
-                sample,
-                structure,
-                np.zeros((len(self.columns_), len(self.columns_))),
-                self.checked_balance(self.n_classes_),
-            )
+            prior = self.checked_balance(self.n_classes_)
+            self._fallback = fit_equal_trust(sample, structure, strengths, prior)
             unsuited = (
                 f"the fit cannot be right: {self.fell_back_}; a plain vote is taken"
             )
@@ -209,10 +209,17 @@ class Aggregator(BaseEstimator, ABC):
             "others"
         )
 
-    def _degenerate(self, sample: Patterns) -> str:
-        """Say why the fit cannot be right; or ""."""
+    def _degenerate(
+        self, sample: Patterns, strengths: NDArray[np.float64] | None
+    ) -> str:
+        """Say why the fit cannot be right; or "".
+
+        Parameters
+        ----------
+        strengths : (m', m') how strongly functions depend on each other; None: not.
+        """
         proba = self._predict_proba(sample.votes)
-        return find_degeneracy(proba, sample.votes, sample.counts)
+        return find_degeneracy(proba, sample.votes, sample.counts, strengths)
 
     @property
     def _knows_balance(self) -> bool:

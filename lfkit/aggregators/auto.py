@@ -234,7 +234,14 @@ class Auto(Aggregator):
                     return choice
             return _wrong_fits()
         if model.fell_back_:
-            return _wrong_fits()
+            # Errors that lean to a rare class were taken for images of another.
+            if self._fitted(whole, sample.votes, sample.counts).fell_back_:
+                return _wrong_fits()
+            return replace(
+                whole,
+                reason=f"{unlike}: each function has a table, shrunk to that of all, "
+                "and shares are learned (with an accuracy each, a class would vanish)",
+            )
         if self.n_classes_ == 2:
             other = self._fitted(whole, sample.votes, sample.counts)
             labels, others = (

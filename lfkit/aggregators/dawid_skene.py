@@ -265,7 +265,9 @@ class DawidSkene(Aggregator):
             )
         return ""
 
-    def _degenerate(self, sample: Patterns) -> str:
+    def _degenerate(
+        self, sample: Patterns, strengths: NDArray[np.float64] | None
+    ) -> str:
         if self.equal_ is not None:
             return ""
         if self.pooled_ is not None:
@@ -278,7 +280,7 @@ class DawidSkene(Aggregator):
                     f"it would have that images of class {label} are mostly called "
                     f"{self.pooled_[label].argmax()}"
                 )
-        return super()._degenerate(sample)
+        return super()._degenerate(sample, strengths)
 
     @property
     def _powers(self) -> NDArray[np.float64] | None:
