@@ -22,7 +22,7 @@ from lfkit.data.labels import score
 from lfkit.runs.apply_options import ApplyOptions
 from lfkit.runs.run import load_run
 
-_MODELS = ("seed-weighted", "shrunk")
+_MODELS = ("seed-weighted", "dawid-skene")
 HEADER = [
     "seed",
     "default",

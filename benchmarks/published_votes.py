@@ -1,6 +1,6 @@
 """Label models on stored votes whose true classes are known, beside their peers.
 
-    python -m benchmarks.published_votes PATH [PATH …] [--models auto,shrunk]
+    python -m benchmarks.published_votes PATH [PATH …] [--models auto,dawid-skene]
         [--limit 300] [--seeds] [--json FILE]
 
 A PATH is a run, a file of votes with labels, a folder of WRENCH's (train.json) or

@@ -110,7 +110,7 @@ def test_no_command_sends_names_as_they_are(folder, lfkit, monkeypatch):
         ["analyze", run],
         ["analyze", run, "--labels", f"odd{TITLE}.csv"],
         ["diagnose", run],
-        ["aggregate", run, "--with", "one-coin"],
+        ["aggregate", run, "--with", "dawid-skene"],
         ["evaluate", run],
         ["report", run],
         ["export", run, "--out", f"votes{TITLE}.csv"],
@@ -143,7 +143,9 @@ def test_no_command_sends_names_as_they_are(folder, lfkit, monkeypatch):
 )
 def test_an_error_names_its_file_in_one_line(lfkit, tmp_path, name, text):
     (tmp_path / name).write_text(text)
-    done = lfkit("aggregate", tmp_path / name, "--with", "one-coin", "--out", tmp_path)
+    done = lfkit(
+        "aggregate", tmp_path / name, "--with", "dawid-skene", "--out", tmp_path
+    )
     assert done.code == 2
     assert len(done.err.splitlines()) == 1
     assert name.replace("\n", r"\n") in done.err

@@ -41,7 +41,7 @@ FAMILIES = {
         {"aggregator", "calibration", "inference"},
         {"aggregate", "fitted_labels"},
         # It chooses between these, by held-out votes.
-        {"auto": {"majority_vote", "seed_weighted", "shrunk"}},
+        {"auto": {"dawid_skene", "seed_weighted"}},
     ),
     "classifiers": Family({"classifier"}, {"baselines"}),
     "metrics": Family(

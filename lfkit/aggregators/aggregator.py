@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from lfkit.aggregators.inference.degenerate import find_degeneracy
+from lfkit.aggregators.inference.dependencies import find_dependencies
 from lfkit.aggregators.inference.em import TIE_TOLERANCE
 from lfkit.aggregators.inference.equal_trust import EqualTrust, fit_equal_trust
 from lfkit.aggregators.inference.pattern_sample import priority_sample
@@ -31,8 +32,6 @@ TieBreakPolicy = Literal["abstain", "random", "first"]
 
 # Vote patterns that are enough to see whether a fit can be right.
 _ENOUGH_PATTERNS = 2**11
-# Votes an image has where functions that fall silent for a reason say little.
-_FEW_VOTES = 2.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,19 +181,18 @@ class Aggregator(BaseEstimator, ABC):
         sample = priority_sample(patterns, _ENOUGH_PATTERNS)
         structure = find_structure(VoteLikelihood(sample.votes), sample.counts)
         unsuited = self._unsuited(structure)
-        within = self if self._within is None else self._within
+        within, known = self, sample
         if self._within is not None:
-            known = sample.votes.of_classes(self.classes_)
-            self.fell_back_ = within._degenerate(replace(sample, votes=known))
-        else:
-            self.fell_back_ = self._degenerate(sample)
+            within = self._within
+            known = replace(sample, votes=sample.votes.of_classes(self.classes_))
+        self.fell_back_ = within._degenerate(known, None)
+        if self.fell_back_:  # a vote in which copies count in full may be wrong instead
+            strengths = find_dependencies(patterns).matrix()
+            if strengths.any():
+                self.fell_back_ = within._degenerate(known, strengths)
         if self.fell_back_:
-            self._fallback = fit_equal_trust(
-                sample,
-                structure,
-                np.zeros((len(self.columns_), len(self.columns_))),
-                self.checked_balance(self.n_classes_),
-            )
+            prior = self.checked_balance(self.n_classes_)
+            self._fallback = fit_equal_trust(sample, structure, strengths, prior)
             unsuited = (
                 f"the fit cannot be right: {self.fell_back_}; a plain vote is taken"
             )
@@ -203,19 +201,25 @@ class Aggregator(BaseEstimator, ABC):
     def _unsuited(self, structure: VoteStructure) -> str:
         """Say why these are not the votes the member is made for; or ""."""
         n_one, n = structure.n_one_class, len(structure.named)
-        if n_one <= n / 2 or structure.votes_per_image >= _FEW_VOTES:
+        if n_one <= n / 2:
             return ""
         return (
-            f"{n_one} of {n} functions name one class each and an image has "
-            f"{structure.votes_per_image:.1f} votes; it reads silence as evidence, "
-            "which holds only for functions that fall silent independently of each "
-            "other"
+            f"{n_one} of {n} functions name one class each; it reads their silence as "
+            "evidence, which holds only if each falls silent independently of the "
+            "others"
         )
 
-    def _degenerate(self, sample: Patterns) -> str:
-        """Say why the fit cannot be right; or ""."""
+    def _degenerate(
+        self, sample: Patterns, strengths: NDArray[np.float64] | None
+    ) -> str:
+        """Say why the fit cannot be right; or "".
+
+        Parameters
+        ----------
+        strengths : (m', m') how strongly functions depend on each other; None: not.
+        """
         proba = self._predict_proba(sample.votes)
-        return find_degeneracy(proba, sample.votes, sample.counts)
+        return find_degeneracy(proba, sample.votes, sample.counts, strengths)
 
     @property
     def _knows_balance(self) -> bool:
@@ -440,7 +444,10 @@ def _unseen(
 def _named(votes: Votes) -> NDArray[np.bool_]:
     """Tell which classes any vote names, (k,)."""
     k = votes.n_classes
-    found = np.bincount(votes.hard.ravel() + 1, minlength=k + 1)[1:] > 0
+    found = np.zeros(k, bool)
+    for rows in row_chunks(votes):  # numbers as bincount needs them take 160 MB
+        symbols = votes.hard[rows].ravel() + 1
+        found |= np.bincount(symbols, minlength=k + 1)[1:] > 0
     for graded in (votes.soft, votes.allowed):
         if graded is not None and not found.all():
             found |= graded.any(axis=(0, 1))

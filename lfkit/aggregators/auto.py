@@ -62,9 +62,9 @@ class Auto(Aggregator):
     likelihood: likelier tables can be worse labels, since a hidden class may as well
     be a cluster of images on which functions fall silent, or err, together. So
 
-    - where functions name one class each, or less than three name several: equal trust
-      in all, a plain vote with ties decided by silence. Functions that confirm each
-      other may be right, or alike; votes do not tell which.
+    - where more than a third of the functions name one class each, or less than three
+      name several: equal trust in all, a plain vote with ties decided by silence.
+      Functions that confirm each other may be right, or alike; votes do not tell which.
     - where functions agree that classes are unlike frequent: class shares are learned,
       with an accuracy per function and errors that lean to classes as all functions
       do. If images are more unlike in the agreement of their votes than accuracies
@@ -78,14 +78,14 @@ class Auto(Aggregator):
     A fit that cannot be right (see `DawidSkene`) is passed over. No silence is taken
     for evidence. Seeds are images of known class in every fit.
 
-    With 30 seeds or more, and votes on them by functions fitted without them, what
-    the votes show counts only if the seeds do not speak against it. Then
-    `SeedWeightedVote` is taken if it is better than what is chosen so far, in both
-    ways: more seeds come out right, and the log loss of their classes is less beyond
-    chance, at 5 %. (Where one seed in forty is wrong, hundreds are too few for accuracy
-    alone to show anything; and a model can have the better log loss and the worse
-    labels.) Each posterior is tempered first, by other seeds; `SeedWeightedVote` has
-    learned from other seeds, and the other models from none.
+    With 30 seeds or more, and votes on them by functions fitted without them, equal
+    trust is taken if they show it to be better than what the votes tell, and then
+    `SeedWeightedVote` if it is better than what is chosen so far: if more seeds come
+    out right, and the log loss of their classes is less beyond chance, at 5 %. (Where
+    one seed in forty is wrong, hundreds are too few for accuracy alone to show
+    anything; and a model can have the better log loss and the worse labels.) Each
+    posterior is tempered first, by other seeds; `SeedWeightedVote` has learned from
+    other seeds, and the other models from none.
 
     Attributes
     ----------
@@ -234,7 +234,14 @@ class Auto(Aggregator):
                     return choice
             return _wrong_fits()
         if model.fell_back_:
-            return _wrong_fits()
+            # Errors that lean to a rare class were taken for images of another.
+            if self._fitted(whole, sample.votes, sample.counts).fell_back_:
+                return _wrong_fits()
+            return replace(
+                whole,
+                reason=f"{unlike}: each function has a table, shrunk to that of all, "
+                "and shares are learned (with an accuracy each, a class would vanish)",
+            )
         if self.n_classes_ == 2:
             other = self._fitted(whole, sample.votes, sample.counts)
             labels, others = (
@@ -345,7 +352,7 @@ class _Judges:
         ----------
         start : what the votes speak for.
         """
-        chosen = start if self._agree_with(start) else EQUAL
+        chosen = EQUAL if self._is_better(EQUAL, start) else start
         if self._is_better("seed-weighted", chosen):
             chosen = "seed-weighted"
         return chosen
@@ -370,13 +377,6 @@ class _Judges:
         return (
             f"it is right on {right[chosen]}, equal trust on {right[EQUAL]}; its log "
             f"loss is {loss[chosen]}, that of equal trust {loss[EQUAL]} ({judged})"
-        )
-
-    def _agree_with(self, name: str) -> bool:
-        right, loss = self.right[name], self.losses[name]
-        return bool(
-            right.sum() >= self.right[EQUAL].sum()
-            and loss.sum() <= self.losses[EQUAL].sum()
         )
 
     def _is_better(self, name: str, other: str) -> bool:

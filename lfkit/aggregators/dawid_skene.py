@@ -263,14 +263,11 @@ class DawidSkene(Aggregator):
                 "fewer than three functions vote for several classes: nothing tells "
                 "who is right, so all functions count the same"
             )
-        if n_one > n / 2:
-            return (
-                f"{n_one} of {n} functions name one class each; they count the same "
-                "among each other"
-            )
         return ""
 
-    def _degenerate(self, sample: Patterns) -> str:
+    def _degenerate(
+        self, sample: Patterns, strengths: NDArray[np.float64] | None
+    ) -> str:
         if self.equal_ is not None:
             return ""
         if self.pooled_ is not None:
@@ -283,7 +280,7 @@ class DawidSkene(Aggregator):
                     f"it would have that images of class {label} are mostly called "
                     f"{self.pooled_[label].argmax()}"
                 )
-        return super()._degenerate(sample)
+        return super()._degenerate(sample, strengths)
 
     @property
     def _powers(self) -> NDArray[np.float64] | None:

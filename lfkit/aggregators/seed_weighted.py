@@ -11,17 +11,21 @@ from scipy.special import logsumexp
 
 from lfkit.aggregators.aggregator import Aggregator, SeedVotes
 from lfkit.aggregators.calibration import LEAST_LOG
+from lfkit.aggregators.inference.dependencies import find_dependencies
 from lfkit.aggregators.inference.vote_likelihood import row_chunks, vote_distributions
 from lfkit.data.folds import FOLDS, deal_folds
 from lfkit.data.votes import Patterns, Votes
 from lfkit.errors import InputError
 
 _HALVINGS = 50
-# Imaginary wrong votes of each function: who was judged on two seeds is not certain.
-_PSEUDO_DOUBTS = 1.0
+# Imaginary votes behind the doubt of all functions together, and behind that of one:
+# who was judged on two seeds is not certain.
+_PSEUDO_DOUBTS, _VOTES_BEHIND = 2.0, 5.0
 # Of the mean: whom the penalty silences still names a class where nobody else votes, if
 # hardly surer than by a guess. Few seeds silence many.
 _LEAST_WEIGHT = 1e-3
+# Standard errors by which weights of their own must beat equal ones on held-out seeds.
+_ERRORS = 1.0
 # Without seeds nobody is judged; one vote in ten is no better than a guess.
 _UNJUDGED_DOUBT = 0.1
 
@@ -37,15 +41,18 @@ class SeedWeightedVote(Aggregator):
     likelihood: d_j each function by itself; w_j >= 0 together, so that functions that
     make the same mistakes share one weight, with the penalty of an elastic net (Zou &
     Hastie 2005, https://doi.org/10.1111/j.1467-9868.2005.00503.x), its strength chosen
-    by cross-validation. The penalty also makes the posterior too unsure: all weights
-    are then scaled so that it is as sure as it is right on held-out seeds.
+    by cross-validation. Few seeds would silence functions by chance: doubts are shrunk
+    to that of all functions together. Unless weights beat equal ones on held-out
+    seeds, by a standard error, all are alike, copies (see `find_dependencies`) share
+    one, and unless doubts of their own do, too, all have the same. Weights are scaled
+    so that the posterior is as sure as it is right on held-out seeds.
     A function of weight 0 still names a class where no other votes, with hardly more
     confidence than a guess.
 
-    Functions that abstain are ignored. One that voted on no seed has doubt .1 and the
-    mean weight; seeds that are the only ones of their class judge nobody. Without seeds
-    all doubts are .1 and all weights one over the mean number of votes per image. An
-    image without votes gets `class_balance` (None: uniform).
+    Functions that abstain are ignored. One that voted on no seed has the common doubt
+    and the mean weight; seeds that are the only ones of their class judge nobody.
+    Without seeds all doubts are .1 and all weights one over the mean number of votes
+    per image. An image without votes gets `class_balance` (None: uniform).
 
     Parameters
     ----------
@@ -55,9 +62,8 @@ class SeedWeightedVote(Aggregator):
     Attributes
     ----------
     doubts_, weights_ : (m',) d_j and w_j of the functions kept, in sorted order.
-    penalty_ : the strength chosen; None without seeds, or where every one would silence
-        all functions: then all weights stay alike.
-    scale_ : what the weights of the elastic net were multiplied by.
+    penalty_ : the strength chosen; None where all weights are alike.
+    scale_ : what the weights were multiplied by.
     reason_ : why nothing was learned, or "".
     """
 
@@ -111,7 +117,7 @@ class SeedWeightedVote(Aggregator):
         if not len(judged):
             return
         shares = shares[:, judged]
-        self.doubts_[judged] = doubts = _doubts(shares, labels)
+        doubts = _doubts(shares, labels)
         with np.errstate(divide="ignore"):
             log_prior = np.log(self.class_prior_)
         pool = _OpinionPool(_log_votes(shares, doubts), labels, log_prior)
@@ -120,19 +126,37 @@ class SeedWeightedVote(Aggregator):
             _SeedFold(shares, labels, log_prior, folds == f) for f in np.unique(folds)
         ]
         penalties = np.sort(np.asarray(self.penalties, dtype=np.float64))
-        held_out = [_held_out(parts, penalty, self.ridge) for penalty in penalties]
+        held_out = _held_out(parts, penalties, self.ridge)
         losses = np.stack([-pool.log_likelihoods(scores) for scores in held_out])
-        best = losses[losses.sum(axis=1).argmin()]  # (s,)
+        least = losses.sum(axis=1).argmin()
+        best = losses[least]  # (s,)
         allowed = best.sum() + np.sqrt(len(best)) * best.std()
+        powers = find_dependencies(patterns).powers  # copies share one vote
+        pools = [part.equal for part in parts], [part.judged for part in parts]
+        equal, alike = (_held_out_alike(parts, each, powers[judged]) for each in pools)
+        common = _common_doubt(shares, labels)
+        self.doubts_[:] = common  # of those that voted on no seed, too
+        if not pool.is_better(alike, equal):
+            alike = equal
+        else:
+            self.doubts_[judged] = doubts
+        candidates = np.flatnonzero(losses.sum(axis=1) <= allowed)[::-1]
+        if not pool.is_better(held_out[least], alike):
+            candidates = candidates[:0]
         # From the strongest on: one that silences every function explains nothing.
-        for chosen in np.flatnonzero(losses.sum(axis=1) <= allowed)[::-1]:
+        for chosen in candidates:
             weights = pool.fit(penalties[chosen], self.ridge)
-            if weights.any():
-                self.penalty_ = float(penalties[chosen])
-                self.scale_ = pool.best_scale(held_out[chosen])
-                self.weights_ = np.full(m, self.scale_ * weights.mean())
-                self.weights_[judged] = self.scale_ * weights
-                return
+            if not weights.any():
+                continue
+            self.doubts_[judged] = doubts
+            self.penalty_ = float(penalties[chosen])
+            self.scale_ = pool.best_scale(held_out[chosen])
+            self.weights_ = np.full(m, self.scale_ * weights.mean())
+            self.weights_[judged] = self.scale_ * weights
+            return
+        self.scale_ = pool.best_scale(alike)
+        self.weights_ = self.scale_ * powers
+        self.reason_ = "equal weights: the seeds do not show that others are better"
 
     def _predict_proba(self, votes: Votes) -> NDArray[np.float64]:
         with np.errstate(divide="ignore"):
@@ -165,41 +189,67 @@ class _OpinionPool:
         log_prior: NDArray[np.float64],
     ) -> None:
         self.log_votes = log_votes
+        m = log_votes.shape[1]
+        # One product of a matrix and a vector: einsum took five times as long.
+        self._flat = np.ascontiguousarray(log_votes.transpose(1, 0, 2)).reshape(m, -1)
         self.labels = labels
         self.log_prior = log_prior
 
     def scores(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
         """Add up the weighted log votes: (s, k), the prior not among them."""
-        return np.asarray(np.einsum("smk,m->sk", self.log_votes, weights))
+        return np.asarray(weights @ self._flat).reshape(len(self.labels), -1)
 
     def log_proba(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
         """Turn scores into logarithms of the posterior: (s, k)."""
         scores = scores + self.log_prior
-        return np.maximum(scores - logsumexp(scores, axis=1, keepdims=True), LEAST_LOG)
+        # scipy's logsumexp took four fifths of a fit.
+        scores -= scores.max(axis=1, keepdims=True)
+        scores -= np.log(np.exp(scores).sum(axis=1, keepdims=True))
+        return np.maximum(scores, LEAST_LOG)
 
     def log_likelihoods(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
         """Give the log likelihood of each seed's class: (s,)."""
         return self.log_proba(scores)[np.arange(len(self.labels)), self.labels]
 
-    def fit(self, penalty: float, ridge: float) -> NDArray[np.float64]:
+    def fit(
+        self, penalty: float, ridge: float, near: NDArray[np.float64] | None = None
+    ) -> NDArray[np.float64]:
+        """Find the likeliest weights under the penalties, (m',); they are unique.
+
+        Parameters
+        ----------
+        near : weights to start from, such as those of another penalty.
+        """
         m = self.log_votes.shape[1]
 
         def penalised(
             weights: NDArray[np.float64],
         ) -> tuple[float, NDArray[np.float64]]:
-            scores = self.scores(weights)
-            loss = -self.log_likelihoods(scores).sum()
+            log_proba = self.log_proba(self.scores(weights))
+            loss = -log_proba[each, self.labels].sum()
             loss += penalty * weights.sum() + ridge * weights @ weights
-            surplus = np.exp(self.log_proba(scores))
-            surplus[np.arange(len(surplus)), self.labels] -= 1
-            gradient = np.einsum("sk,smk->m", surplus, self.log_votes)
+            surplus = np.exp(log_proba)
+            surplus[each, self.labels] -= 1
+            gradient = self._flat @ surplus.ravel()
             return float(loss), gradient + penalty + 2 * ridge * weights
 
-        start = np.full(m, 1 / m)
+        each = np.arange(len(self.labels))
+        start = np.full(m, 1 / m) if near is None else near
         bounds = [(0, None)] * m
         options = {"maxiter": 300}
         found = minimize(penalised, start, jac=True, bounds=bounds, options=options)
         return np.asarray(found.x)
+
+    def is_better(
+        self, held_out: NDArray[np.float64], other: NDArray[np.float64]
+    ) -> bool:
+        """Tell whether some scores lose less than others, by a standard error."""
+        losses = [
+            -self.log_likelihoods(self.best_scale(scores) * scores)
+            for scores in (held_out, other)
+        ]
+        lead = losses[1] - losses[0]  # (s,)
+        return bool(lead.mean() > _ERRORS * lead.std() / np.sqrt(len(lead)))
 
     def best_scale(self, held_out: NDArray[np.float64]) -> float:
         """Find what to multiply the scores by for the greatest likelihood.
@@ -221,6 +271,8 @@ class _OpinionPool:
 class _SeedFold:
     """One fold of the seeds, and what the others teach: doubts, then weights.
 
+    `judged` are its votes with each function's own doubt, `equal` with the common one.
+
     Parameters
     ----------
     shares, labels : of all seeds, (s, m', k) and (s,).
@@ -235,23 +287,51 @@ class _SeedFold:
         test: NDArray[np.bool_],
     ) -> None:
         doubts = _doubts(shares[~test], labels[~test])
+        common = np.full(len(doubts), _common_doubt(shares[~test], labels[~test]))
         self.test = test
-        self.train, self.judged = (
-            _OpinionPool(_log_votes(shares[rows], doubts), labels[rows], log_prior)
-            for rows in (~test, test)
+        self.train, self.judged, self.equal = (
+            _OpinionPool(_log_votes(shares[rows], each), labels[rows], log_prior)
+            for rows, each in ((~test, doubts), (test, doubts), (test, common))
         )
 
 
 def _held_out(
-    parts: list[_SeedFold], penalty: float, ridge: float
+    parts: list[_SeedFold], penalties: NDArray[np.float64], ridge: float
 ) -> NDArray[np.float64]:
-    """Give each seed's scores by doubts and weights of the other folds: (s, k)."""
+    """Give each seed's scores by doubts and weights of the other folds.
+
+    Returns
+    -------
+    (penalties, s, k)
+    """
     k = len(parts[0].judged.log_prior)
-    found = np.zeros((len(parts[0].test), k))
+    found = np.zeros((len(penalties), len(parts[0].test), k))
     for part in parts:
-        weights = part.train.fit(penalty, ridge)
-        found[part.test] = part.judged.scores(weights)
+        weights = None
+        for scores, penalty in zip(found, penalties, strict=True):
+            weights = part.train.fit(penalty, ridge, near=weights)
+            scores[part.test] = part.judged.scores(weights)
     return found
+
+
+def _held_out_alike(
+    parts: list[_SeedFold],
+    pools: list[_OpinionPool],
+    weights: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Give each seed's scores by given weights and doubts of other folds: (s, k)."""
+    found = np.zeros((len(parts[0].test), len(pools[0].log_prior)))
+    for part, pool in zip(parts, pools, strict=True):
+        found[part.test] = pool.scores(weights)
+    return found
+
+
+def _common_doubt(shares: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
+    """Find how often the votes of all functions are no better than a guess."""
+    s, m, k = shares.shape
+    every = shares.reshape(s * m, 1, k)
+    found = _likeliest_doubts(every, np.repeat(labels, m), 0.5, _PSEUDO_DOUBTS)
+    return float(found[0])
 
 
 def _doubts(
@@ -259,7 +339,18 @@ def _doubts(
 ) -> NDArray[np.float64]:
     """Find how often each function's vote is no better than a guess: (m',).
 
-    The likeliest mixing share of the uniform distribution, on the seeds it votes on.
+    The likeliest mixing share of the uniform distribution, on the seeds it votes on;
+    functions judged on few votes are as doubtful as all are together.
+    """
+    common = _common_doubt(shares, labels)
+    return _likeliest_doubts(shares, labels, common, _VOTES_BEHIND)
+
+
+def _likeliest_doubts(
+    shares: NDArray[np.float64], labels: NDArray[np.int64], centre: float, behind: float
+) -> NDArray[np.float64]:
+    """Find the doubts, (m',), with so many imaginary votes of such doubt behind each.
+
     The log likelihood is concave, so its slope is bisected: EM takes thousands of steps
     where votes are flat.
     """
@@ -271,8 +362,9 @@ def _doubts(
     for _ in range(_HALVINGS):
         doubts = (low + high) / 2
         mixed = np.where(voted, right + doubts * gain, 1)
-        rises = (gain / mixed).sum(axis=0) + _PSEUDO_DOUBTS / doubts > 0
-        low, high = np.where(rises, doubts, low), np.where(rises, high, doubts)
+        slope = (gain / mixed).sum(axis=0)
+        slope += behind * (centre / doubts - (1 - centre) / (1 - doubts))
+        low, high = np.where(slope > 0, doubts, low), np.where(slope > 0, high, doubts)
     return high
 
 

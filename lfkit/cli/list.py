@@ -291,7 +291,11 @@ def _aggregator_rows(
     from lfkit.aggregators import AGGREGATORS
 
     return [
-        {"name": name, "what it does": _first_line(kind)}
+        {
+            "name": name,
+            "what it does": _first_line(kind),
+            "made for": kind.made_for,
+        }
         for name, kind in AGGREGATORS.items()
     ]
 

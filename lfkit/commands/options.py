@@ -51,7 +51,7 @@ class AggregateOptions:
             name="--with",
             metavar="NAME",
         ),
-    ]
+    ] = "auto"
     out: Annotated[
         Path | None,
         Option(

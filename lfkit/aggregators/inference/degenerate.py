@@ -15,15 +15,23 @@ _ALMOST_ALL, _MOST_BEFORE = 0.99, 0.9
 
 
 def find_degeneracy(
-    proba: NDArray[np.float64], votes: Votes, counts: NDArray[np.float64]
+    proba: NDArray[np.float64],
+    votes: Votes,
+    counts: NDArray[np.float64],
+    strengths: NDArray[np.float64] | None = None,
 ) -> str:
     """Say what is wrong with posteriors, (u, k), of patterns with (u,) images; or "".
 
     Degenerate are fits in which one class has swallowed the others, a class has
     vanished that many votes are won by, or classes are exchanged: images of which all
     votes name a class are given another.
+
+    Parameters
+    ----------
+    strengths : (m, m) how strongly functions depend on each other, for copies to share
+        one vote; None: all count in full.
     """
-    sums = shared_sums(votes)
+    sums = shared_sums(votes, strengths)
     total = sums.sum(axis=1)
     counts = np.where(total > 0, counts, 0)
     n = counts.sum()

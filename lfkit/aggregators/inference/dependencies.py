@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
+from lfkit.aggregators.inference.one_factor import excess_agreement
 from lfkit.aggregators.inference.pattern_sample import priority_sample, row_hashes
 from lfkit.aggregators.inference.vote_likelihood import VoteLikelihood
 from lfkit.aggregators.inference.vote_residuals import JointVotes
@@ -20,7 +21,7 @@ from lfkit.errors import InputError
 _FALSE_ALARMS = 0.1
 # Equal votes of two functions by which they are copies, whatever the class.
 # Functions that say the same so often, and are so many, outvote all others unopposed.
-_SAME, _LEAST_UNOPPOSED = 0.7, 3
+_SAME, _BEYOND_CHANCE, _LEAST_UNOPPOSED = 0.7, 0.5, 3
 _NAMES = 0.05  # of its votes: what a function names now and then is not what it is for
 _LEAST_EQUAL_VOTES = 20
 # Strengths of .4 are seen well on this many votes; more would only take longer.
@@ -137,6 +138,8 @@ def find_dependencies(votes: Votes | Patterns, *, penalty: float = 0.4) -> Depen
     exceed what chance does to so many pairs (Bernstein's inequality), or a few joint
     votes of rare functions would do. And if the class is also what a group says, the
     pairs must be explained worse; else its functions may just be the good ones.
+    Pairs are dependent, too, if they agree far more than their agreement with all the
+    other functions allows (`lfkit.aggregators.inference.one_factor`).
     In doubt, a function keeps its power of 1; unless three or more functions that say
     the same in seven of ten cases are most of those that name a class: nobody is left
     to tell, and one function copied ten times would decide alone.
@@ -179,6 +182,8 @@ def find_dependencies(votes: Votes | Patterns, *, penalty: float = 0.4) -> Depen
     np.fill_diagonal(strengths, 1)
     strengths = strengths[np.ix_(place, place)]  # copies of one correlate by 1
     strengths = np.maximum(strengths, _unopposed(sample.hard, counts, sample.n_classes))
+    agree = excess_agreement(sample.hard, counts, sample.n_classes, n_images)
+    strengths = np.maximum(strengths, np.where(agree > penalty, agree, 0))
     back = np.argsort(by_name)
     return _grouped(strengths[np.ix_(back, back)])
 
@@ -259,7 +264,12 @@ def _unopposed(
     n_votes = np.diagonal(both)
     either = n_votes[:, None] + n_votes - both
     share = np.divide(equal, either, out=np.zeros((m, m)), where=either > 0)
-    alike = np.where((share >= _SAME) & (equal >= _LEAST_EQUAL_VOTES), share, 0)
+    # Where one class is nine tenths of all, everybody says the same of most images.
+    by_chance = named.T @ named / max(counts.sum(), 1e-300)
+    by_chance /= np.maximum(either, 1e-300)
+    beyond = share - by_chance >= _BEYOND_CHANCE * (1 - by_chance)
+    enough = equal >= _LEAST_EQUAL_VOTES
+    alike = np.where((share >= _SAME) & beyond & enough, share, 0)
     names = named >= _NAMES * np.maximum(n_votes, 1)  # not by chance
     found = np.eye(m)
     for group in _groups(alike):

@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 
 from lfkit.data.votes import Patterns
 
+_ROWS_AT_ONCE = 2**14
+
 
 def priority_sample(patterns: Patterns, size: int) -> Patterns:
     """Draw vote patterns that stand for all, with weights; all of them if few enough.
@@ -31,5 +33,8 @@ def row_hashes(rows: NDArray[np.int16]) -> NDArray[np.uint64]:
     factors = np.random.default_rng(0).integers(
         2**64, size=rows.shape[1], dtype=np.uint64
     )
-    keys = (rows + 1).astype(np.uint64) @ factors
+    keys = np.empty(len(rows), np.uint64)
+    for start in range(0, len(rows), _ROWS_AT_ONCE):  # uint64 is four times as large
+        part = slice(start, start + _ROWS_AT_ONCE)
+        keys[part] = (rows[part] + 1).astype(np.uint64) @ factors
     return (keys ^ (keys >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

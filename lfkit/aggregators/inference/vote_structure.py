@@ -17,7 +17,9 @@ _ONE_CLASS, _CHANCE = 0.9, 0.01
 # Of the entropy of all votes that those of a function must have; so many votes as all
 # functions cast are added to its own, for it may have cast but a few.
 _LEAST_ENTROPY, _BORROWED_VOTES = 0.5, 5.0
-_LEAST_FUNCTIONS = 3  # of two that disagree nothing tells who is right
+# Of two functions that disagree nothing tells who is right; and where the others are
+# many, functions are made of the same few cues, and err together.
+_LEAST_FUNCTIONS, _LEAST_OF_ALL = 3, 2 / 3
 _ROUNDS = 3
 # Log shares: below the first, classes are as good as equally frequent; a doubt above
 # the second is too large to call them so.
@@ -38,7 +40,6 @@ class VoteStructure:
         when it speaks, it says the same of every class. Of less than three such
         functions nothing is learned: then False for all.
     one_class : (m,) True for functions that vote and name one class each.
-    votes_per_image : the mean over images with a vote.
     shares : what the votes show of how frequent classes are. "skewed": the functions
         agree on it, by more than they differ from each other (an F test of the log
         shares of their votes, at 1 %). "flat": if they agree on anything, it is small.
@@ -48,7 +49,6 @@ class VoteStructure:
     named: NDArray[np.float64]
     names_several: NDArray[np.bool_]
     one_class: NDArray[np.bool_]
-    votes_per_image: float
     shares: ClassShares
 
     @property
@@ -59,7 +59,9 @@ class VoteStructure:
     @property
     def has_tables(self) -> bool:
         """Whether enough functions name several classes to learn tables of them."""
-        return int(self.names_several.sum()) >= _LEAST_FUNCTIONS
+        n_several = int(self.names_several.sum())
+        n_all = n_several + self.n_one_class
+        return n_several >= max(_LEAST_FUNCTIONS, _LEAST_OF_ALL * n_all)
 
 
 def find_structure(
@@ -67,7 +69,6 @@ def find_structure(
 ) -> VoteStructure:
     """Look at the votes of patterns, with (u,) images each."""
     named = evidence.symbol_counts(counts)[:, :-1]
-    n_voted = counts[evidence.vote_sums().any(axis=1)].sum()
     several = _name_several(named)
     one_class = (named.sum(axis=1) > 0) & ~several
     if not _are_enough(named, several):
@@ -77,7 +78,6 @@ def find_structure(
         named=named,
         names_several=several,
         one_class=one_class,
-        votes_per_image=float(named.sum() / max(n_voted, 1.0)),
         shares=_class_shares(named[several]),
     )
 
