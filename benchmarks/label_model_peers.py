@@ -9,18 +9,20 @@ import logging
 import signal
 import time
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
 from lfkit import ABSTAIN
-from lfkit.aggregators import AGGREGATORS
+from lfkit.aggregators import AGGREGATORS, DawidSkene
 
 JUDGED, PLAIN = "auto", "majority-vote"
 SNORKEL = "Snorkel LabelModel"
 _OF_CROWD_KIT = ("DawidSkene", "OneCoinDawidSkene", "MMSR", "GLAD", "MACE")
 OUT_OF_TIME = "out of time"
+_BELIEVES_SILENCE = "dawid-skene (symbol)"
 
 
 @dataclass(frozen=True)
@@ -31,11 +33,13 @@ class LabelMaking:
     ----------
     proba : (n, k), or None with the reason why there is none.
     seconds : of the processor, on one thread; what else it was busy with is not in.
+    chosen : what a model that chooses took.
     """
 
     proba: np.ndarray | None
     seconds: float = 0.0
     reason: str = ""
+    chosen: str = ""
 
 
 class TooSlow(Exception):
@@ -43,12 +47,13 @@ class TooSlow(Exception):
 
 
 def ours():
-    """Give the names of our models that need no seeds."""
-    return [
-        name
-        for name, member in AGGREGATORS.items()
-        if name == JUDGED or not member.learns_from_seeds
-    ]
+    """Give our models, and one in another setting: name → maker."""
+    return AGGREGATORS | {_BELIEVES_SILENCE: partial(DawidSkene, abstain="symbol")}
+
+
+def ours_without_seeds():
+    """Give our models but the one that is a plain vote where there are no seeds."""
+    return {name: made for name, made in ours().items() if name != "seed-weighted"}
 
 
 def peers():
@@ -89,9 +94,11 @@ def chosen(names, text):
 
 def fit(name, votes, limit):
     """Fit a model for so many seconds at most; what fails is part of the comparison."""
-    if name in AGGREGATORS:
-        return timed_fit(lambda: AGGREGATORS[name]().fit_predict_proba(votes), limit)
-    return timed_fit(peers()[name](votes), limit)
+    if name not in ours():
+        return timed_fit(peers()[name](votes), limit)
+    model = ours()[name]()
+    outcome = timed_fit(lambda: model.fit_predict_proba(votes), limit)
+    return replace(outcome, chosen=getattr(model, "chosen_", ""))
 
 
 def timed_fit(work, limit):

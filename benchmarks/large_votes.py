@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.common import markdown
-from benchmarks.label_model_peers import SNORKEL, ours, peers, warm_up
+from benchmarks.label_model_peers import SNORKEL, ours_without_seeds, peers, warm_up
 from benchmarks.vote_sets import (
     Cell,
     any_class_vote,
@@ -98,8 +98,8 @@ def print_ratios(n=20_000, classes=(2, 10)):
 def _contestants(votes):
     """Give what is timed: ours and Snorkel's model."""
     found = {
-        name: (lambda name=name: AGGREGATORS[name]().fit_predict_proba(votes))
-        for name in ours()
+        name: (lambda made=made: made().fit_predict_proba(votes))
+        for name, made in ours_without_seeds().items()
     }
     if SNORKEL in peers():
         found[SNORKEL] = peers()[SNORKEL](votes)

@@ -22,6 +22,7 @@ from benchmarks.label_model_peers import (
     chosen,
     fit,
     not_installed,
+    ours,
     peers,
     timed_fit,
     warm_up,
@@ -33,7 +34,6 @@ from benchmarks.vote_scores import (
     score,
 )
 from benchmarks.vote_sets import stored_sets, votes_alone
-from lfkit.aggregators import AGGREGATORS
 
 CEILING = "naive Bayes on true classes"
 _INTRODUCTION = f"""\
@@ -59,7 +59,7 @@ def main(arguments=None):
     parser.add_argument("--json", type=Path, help="write the figures there too")
     options = parser.parse_args(arguments)
     sets = stored_sets(options.paths)
-    names = chosen([*AGGREGATORS, *peers()], options.models)
+    names = chosen([*ours(), *peers()], options.models)
     print(f"{machine()}, one thread\n\n{_INTRODUCTION}")
     if missing := not_installed():
         print(f"Not installed, and left out: {', '.join(missing)}.\n")
@@ -68,7 +68,7 @@ def main(arguments=None):
         warm_up(names, options.limit)
         for name, found in sets.items():
             for title, part, own in _variants(name, found):
-                known = [model for model in names if model in AGGREGATORS or not own]
+                known = [model for model in names if model in ours() or not own]
                 results[title] = Result(title, part, known, options.limit)
                 print(results[title].table(), flush=True)
             if options.seeds:

@@ -97,9 +97,14 @@ def any_class_vote(rng, prior, truth, _, coverage=(0.3, 0.9)):
     accuracy = 1 / k + rng.uniform(0.1, 0.6) * (1 - 1 / k)
     wrong = rng.dirichlet(np.ones(k), size=k) * (1 - np.eye(k))  # what it confuses
     table = accuracy * np.eye(k) + (1 - accuracy) * wrong / wrong.sum(1, keepdims=True)
-    at = rng.random((len(truth), 1))
-    vote = (table.cumsum(axis=1)[truth] < at).sum(axis=1).clip(max=k - 1)
+    vote = drawn(rng, table[truth])
     return np.where(rng.random(len(truth)) < rng.uniform(*coverage), vote, ABSTAIN)
+
+
+def drawn(rng, shares):
+    """Draw a class by each row of (n, k) shares."""
+    at = rng.random((len(shares), 1))
+    return (shares.cumsum(axis=1) < at).sum(axis=1).clip(max=shares.shape[1] - 1)
 
 
 def named(matrix, k):
