@@ -23,13 +23,14 @@ from scipy.stats import t as student
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from benchmarks.common import machine, markdown, one_thread
-from benchmarks.label_model_peers import JUDGED, PLAIN
+from benchmarks.label_model_peers import JUDGED, PLAIN, timed_fit
 from benchmarks.vote_scores import score
 from benchmarks.vote_sets import VoteSet, named
 from lfkit import ABSTAIN
 from lfkit.aggregators import AGGREGATORS
 
 _MODELS = (PLAIN, JUDGED, "dawid-skene", "label-model")
+_LIMIT = 300  # seconds of a fit
 _LOOKED_AT, _LOOKED_AT_PER_CLASS = 100, 10  # by the author of the rules
 _LEAST_FIRED = 5  # images looked at on which a rule must fire
 _TRIES = 6  # measures that an author tries for a rule
@@ -68,8 +69,10 @@ def _compare(name, repeats):
         found = draw(name, repeat)
         for column, member in enumerate(_MODELS):
             model = AGGREGATORS[member]()
-            proba = model.fit_predict_proba(found.votes)
-            right[repeat, column] = 100 * score(proba, found).accuracy
+            outcome = timed_fit(partial(model.fit_predict_proba, found.votes), _LIMIT)
+            if outcome.proba is None:
+                raise SystemExit(f"{member} failed on {name}: {outcome.reason}.")
+            right[repeat, column] = 100 * score(outcome.proba, found).accuracy
             if member == JUDGED:
                 choices[str(model.chosen_)] += 1
     leads = right[:, 1:] - right[:, :1]
