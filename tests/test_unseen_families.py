@@ -1,4 +1,4 @@
-"""The two families of votes that models are examined on: what they are, what is said."""
+"""The unseen families of votes: what their cells are, and what the table says."""
 
 import numpy as np
 import pytest
