@@ -556,7 +556,7 @@ def test_a_vote_has_one_accuracy_on_the_seeds(lfkit, tmp_path, monkeypatch):
     )
     plain = found["refinement"]["stages"][0]
     right = (hard[:60, 0] == hard[:60, 1]) & (hard[:60, 0] >= 0)
-    assert found["chosen"] == "majority-vote"
+    assert found["chosen"] == "equal-trust"
     assert f"its {100 * right.mean():.1f} % right" in found["reason"]
     assert plain["held_out"] == pytest.approx(right.mean())
     assert plain["accuracy"] == found["majority_vote_accuracy"]["of_all"]

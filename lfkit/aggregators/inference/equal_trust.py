@@ -14,6 +14,9 @@ from lfkit.aggregators.inference.vote_structure import VoteStructure
 from lfkit.data.votes import ABSTAIN, Patterns, Votes
 
 _TURNS, _LEAST_CHANGE = 100, 1e-6
+# Where nobody contradicts anybody, votes do not tell how often they are right: so it is
+# seven imaginary ones of ten.
+_RIGHT, _OF_IMAGINARY = 7.0, 10.0
 _MOST_ACCURACY = 0.99
 # Of a vote: what silence decides is a tie, never a vote.
 _OF_SILENCE = 0.25
@@ -78,13 +81,13 @@ def fit_equal_trust(
     """Find how often all functions are right: (m, m) strengths, (k,) prior."""
     sums = shared_sums(patterns.votes, strengths)
     total = float(patterns.counts @ sums.sum(axis=1))
-    accuracy = 0.7
+    accuracy = _RIGHT / _OF_IMAGINARY
     with np.errstate(divide="ignore"):
         log_prior = np.log(prior)
     for _ in range(_TURNS if total else 0):
         proba = softmax(_log_odds(accuracy, len(prior)) * sums + log_prior, axis=1)
         hits = float(patterns.counts @ (proba * sums).sum(axis=1))
-        before, accuracy = accuracy, (hits + 1) / (total + 2)
+        before, accuracy = accuracy, (hits + _RIGHT) / (total + _OF_IMAGINARY)
         accuracy = float(np.clip(accuracy, _least(len(prior)), _MOST_ACCURACY))
         if abs(accuracy - before) < _LEAST_CHANGE:
             break
