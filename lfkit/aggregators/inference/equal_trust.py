@@ -14,9 +14,9 @@ from lfkit.aggregators.inference.vote_structure import VoteStructure
 from lfkit.data.votes import ABSTAIN, Patterns, Votes
 
 _TURNS, _LEAST_CHANGE = 100, 1e-6
-# Where nobody contradicts anybody, votes do not tell how often they are right: so it is
-# seven imaginary ones of ten.
-_RIGHT, _OF_IMAGINARY = 7.0, 10.0
+# Where nobody contradicts anybody, votes do not tell how often they are right: then it
+# is what ten imaginary ones are, nine times of ten.
+_RIGHT, _OF_IMAGINARY = 9.0, 10.0
 _MOST_ACCURACY = 0.99
 # Of a vote: what silence decides is a tie, never a vote.
 _OF_SILENCE = 0.25
