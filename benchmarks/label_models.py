@@ -12,7 +12,6 @@ runs and files are for `benchmarks.published_votes`.
 """
 
 import argparse
-import importlib
 import sys
 from functools import partial
 
@@ -29,6 +28,8 @@ from benchmarks.label_model_peers import (
     warm_up,
 )
 from benchmarks.large_votes import print_large, print_ratios
+from benchmarks.unseen_families import UNSEEN
+from benchmarks.unseen_families_2 import UNSEEN_2
 from benchmarks.vote_families import FAMILIES
 from benchmarks.vote_results import (
     Result,
@@ -83,16 +84,8 @@ def _sets(part, sizes):
     if part == "grid":
         cells = grid(sizes or (2_000, 20_000))
         return {str(cell): partial(draw, cell) for cell in cells}
-    families = FAMILIES if part == "families" else _unseen()
+    families = FAMILIES if part == "families" else UNSEEN | UNSEEN_2
     return {cell: partial(_drawn_anew, cell, make) for cell, make in families.items()}
-
-
-def _unseen():
-    try:
-        module = importlib.import_module("benchmarks.unseen_families")
-    except ModuleNotFoundError as error:
-        raise SystemExit("benchmarks/unseen_families.py is not here.") from error
-    return module.UNSEEN
 
 
 def _drawn_anew(cell, make, repeat):
