@@ -560,7 +560,6 @@ def mostly_missed(n=600):
 @pytest.mark.parametrize(
     ("tables", "shares", "why"),
     [
-        ("whole", "flat", "images of class 2 are mostly called 0"),
         ("biased-coin", "learned", "it leaves class 2 0.0 % of the images"),
     ],
 )

@@ -1,8 +1,5 @@
 """Families of drawn votes are what they say; their tables count what chance gives."""
 
-import sys
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
@@ -146,8 +143,8 @@ def test_families_of_another_file_are_drawn_anew_for_each_repeat(monkeypatch, ca
         drawn_for.append(rng.random())
         return many_class(rng, n=60, k=3, shares="flat", m=5, alike=0)
 
-    module = SimpleNamespace(UNSEEN={"easy k=3": easy, "other k=2": None})
-    monkeypatch.setitem(sys.modules, "benchmarks.unseen_families", module)
+    monkeypatch.setattr(label_models, "UNSEEN", {"easy k=3": easy, "other k=2": None})
+    monkeypatch.setattr(label_models, "UNSEEN_2", {})
     few = ["--part", "unseen", "--cells", "k=3", "--models", "auto", "--repeats", "2"]
     label_models.main(few)
     assert "in 0 of 1 cells" in capsys.readouterr().out
@@ -155,9 +152,3 @@ def test_families_of_another_file_are_drawn_anew_for_each_repeat(monkeypatch, ca
     first = list(drawn_for)
     label_models.main(few)
     assert drawn_for[2:] == first
-
-
-def test_a_file_of_families_that_is_not_there_is_named(monkeypatch):
-    monkeypatch.setitem(sys.modules, "benchmarks.unseen_families", None)
-    with pytest.raises(SystemExit, match=r"unseen_families\.py is not here"):
-        label_models.main(["--part", "unseen", "--models", "auto"])

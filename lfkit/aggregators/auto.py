@@ -211,7 +211,7 @@ class Auto(Aggregator):
                 "functions name several classes each, about equally often: each has a "
                 "table, shrunk to that of all",
             )
-            if not self._fitted(choice, sample.votes, sample.counts).fell_back_:
+            if _names_its_classes(self._fitted(choice, sample.votes, sample.counts)):
                 return choice
         choice = _Choice(
             "one-coin",
@@ -252,13 +252,14 @@ class Auto(Aggregator):
                 "classes explain the votes: each function has a table, shrunk to that "
                 "of all",
             )
-            for choice in (whole, flat):
-                if not self._fitted(choice, sample.votes, sample.counts).fell_back_:
-                    return choice
+            if not self._fitted(whole, sample.votes, sample.counts).fell_back_:
+                return whole
+            if _names_its_classes(self._fitted(flat, sample.votes, sample.counts)):
+                return flat
             return _wrong_fits()
         if model.fell_back_:
             # Errors that lean to a rare class were taken for images of another.
-            if self._fitted(whole, sample.votes, sample.counts).fell_back_:
+            if not _names_its_classes(self._fitted(whole, sample.votes, sample.counts)):
                 return _wrong_fits()
             return replace(
                 whole,
@@ -320,6 +321,18 @@ class Auto(Aggregator):
             self.model_ = weighted
         elif self.chosen_ == EQUAL:
             self.model_ = plain
+
+
+def _names_its_classes(model: DawidSkene) -> bool:
+    """Tell whether functions together mostly call each class by its name.
+
+    Where they do not, and images are no more unlike than accuracies explain, a frequent
+    class was taken for several: shares that are flat by force do that.
+    """
+    pooled = model.pooled_
+    if model.fell_back_ or pooled is None:
+        return not model.fell_back_
+    return bool((pooled.argmax(axis=1) == np.arange(len(pooled))).all())
 
 
 def _share_of_groups(sample: Patterns) -> float:

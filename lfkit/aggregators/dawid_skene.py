@@ -270,16 +270,6 @@ class DawidSkene(Aggregator):
     ) -> str:
         if self.equal_ is not None:
             return ""
-        if self.pooled_ is not None:
-            voted = sample.votes.hard
-            named = np.isin(np.arange(len(self.pooled_)), voted)
-            wrong = (self.pooled_.argmax(axis=1) != np.arange(len(named))) & named
-            if wrong.any():
-                label = int(wrong.argmax())
-                return (
-                    f"it would have that images of class {label} are mostly called "
-                    f"{self.pooled_[label].argmax()}"
-                )
         return super()._degenerate(sample, strengths)
 
     @property
