@@ -201,7 +201,9 @@ def commands(
     own = "few.npz --lfs functions.py --seeds-per-class 5"
     yield apply(f"{own} --target-precision .9", "own")
     yield "export own --out own.npz", "own.npz"
-    yield apply(f"{own} --refine --stages lda,align,diffuse,metric", "own")
+    yield apply(
+        f"{own} --refine --stages lda,align,self-training,diffuse,metric", "own"
+    )
     yield apply(f"{own} --refine --stages lda,cnn,joint", "own")
     yield apply("few.npz --lfs tensors.py --seeds-per-class 5", "few")
     small = "--set batch=16 --set width=32"

@@ -12,7 +12,7 @@ from PIL import Image
 from lfkit.metrics.labels.summarize import verdict
 from lfkit.runs.run_summary import load_summary
 
-STAGES = "lda,align,diffuse,metric"
+STAGES = "lda,align,self-training,diffuse,metric"
 WEAK_LFS = """
 from lfkit import NearestMean, feature, labeling_function
 
@@ -109,10 +109,10 @@ def test_votes_made_elsewhere_are_refined_by_images_in_a_file(lfkit, tmp_path, d
     found = apply(
         lfkit,
         *(str(tmp_path / "images.npz"), "--votes", str(tmp_path / "votes.npz")),
-        *("--refine", "--stages", "lda", "--out", str(tmp_path / "run")),
+        *("--refine", "--stages", "self-training", "--out", str(tmp_path / "run")),
     )
     stages = {stage["name"]: stage for stage in found["refinement"]["stages"]}
-    assert stages["lda"]["accuracy"] > stages["votes"]["accuracy"] + 0.05
+    assert stages["self-training"]["accuracy"] > stages["votes"]["accuracy"] + 0.05
     assert found["accuracy"]["of_all"] > found["majority_vote_accuracy"]["of_all"]
 
 

@@ -16,7 +16,7 @@ from lfkit.refinement import STAGES, ArrayFeatures, Refiner, StoredFeatures, ref
 from lfkit.refinement.stages import distill as distillation
 from lfkit.runs.store import MemoryStore, RunStore
 
-CHEAP = ("lda", "align", "diffuse", "metric")
+CHEAP = ("lda", "align", "self-training", "diffuse", "metric")
 SHORT = TrainingPlan(n_steps=12, batch=16, seed_batch=4, width=4, warmup=4)
 
 
@@ -111,13 +111,15 @@ def test_without_seeds_weak_votes_get_better_too(seen):
     )
     notes = {stage.name: stage.note for stage in refined.stages}
     assert "not given and no seeds tell it" in notes["align"]
-    assert "without two seeds in two classes" in notes["diffuse"]
+    assert "no seeds tell how a class varies" in notes["diffuse"]
+    assert not notes["metric"]
+    assert "equal shares" in refined.class_prior.how
 
 
 def test_all_stages_run_without_features_and_give_a_model(scene):
     pixels, truth, votes = scene
     refined = refine(pixels, votes, plan=SHORT, truth=truth)
-    assert [s.note for s in refined.stages] == [""] * 7
+    assert [s.note for s in refined.stages] == [""] * 8
     assert list(refined.posteriors) == ["votes", *STAGES]
     assert accuracy(refined.proba, truth, votes) > accuracy(
         refined.unrefined, truth, votes
@@ -529,7 +531,8 @@ def test_a_handful_of_images_works_or_says_why_not(n, seeded):
     assert np.isfinite(refined.proba).all()
     np.testing.assert_allclose(refined.proba.sum(axis=1), 1)
     if n < 10:
-        assert "too few to learn from" in refined.stages[1].note
+        notes = {stage.name: stage.note for stage in refined.stages}
+        assert "too few to learn from" in notes["self-training"]
 
 
 def test_how_the_network_is_computed_is_chosen_once_kept_and_told(scene, monkeypatch):

@@ -22,11 +22,13 @@ from lfkit.refinement.neighbors import Neighbors, affinity, diffuse
 from lfkit.refinement.pca import compact, fit_compactor
 from lfkit.refinement.problem import RefinementProblem, small_pixels
 from lfkit.refinement.product_of_experts import as_sure_as, fit_powers, logs, product
+from lfkit.refinement.stages import self_training
 from lfkit.refinement.stages.align import Align
 from lfkit.refinement.stages.diffuse import Diffuse, DiffuseAgain
 from lfkit.refinement.stages.distill import Distill, is_flip_invariant
 from lfkit.refinement.stages.joint import Joint
 from lfkit.refinement.stages.lda import Lda
+from lfkit.refinement.stages.self_training import SelfTraining
 from lfkit.refinement.stages.stage import Stage, StageContext
 
 NO_CHANGE = Augmentation(0, 0, 0, 0, 0, 0, 0, 0, cutout=(0, 0))
@@ -413,11 +415,13 @@ def test_the_better_of_two_sets_of_features_makes_the_graph():
     assert int(run(Lda(), task)["best_features"]) == 1
 
 
-# Without seeds the discriminant learns from the votes: twenty images, two of each voted
-# class so placed that the features deny the vote.
+# The stage `self-training`: twenty images, two of each voted class so placed that the
+# features deny the vote.
 PLACE = np.array([-1.25, -1.0, -1.0, -0.75, -1.0, -1.25, -0.75, -1.0, 1.0, 1.25])
 PLACES = np.concatenate([PLACE, -PLACE])
 VOTED = np.repeat([0, 1], 10)
+# The same deal of images to five folds as the stage makes.
+DEALT = np.random.default_rng([0, 20]).permutation(20) % 5
 
 
 def soft_scores(x, weights, where):
@@ -428,38 +432,99 @@ def soft_scores(x, weights, where):
     return -((where[:, None] - means) ** 2) / 2 / variance
 
 
-@pytest.mark.parametrize(("claimed", "power"), [(0.9, 1.0), (0.7, 0.2)])
-def test_without_seeds_features_learn_from_the_votes_of_other_images(claimed, power):
-    votes = np.where(np.eye(2)[VOTED] > 0, claimed, 1 - claimed)
-    task = problem(votes, features=PLACES)
-    # The same deal of images to five folds as the stage makes.
-    folds = np.random.default_rng([0, 20]).permutation(20) % 5
-    denied = (PLACES > 0) != (VOTED == 1)
-    weights = np.where(denied[:, None], 0, votes)  # a fifth of each class, pruned
+def scores_out_of_fold(weights):
     scores = np.zeros((20, 2))
     for fold in range(5):
-        test = folds == fold
+        test = fold == DEALT
         scores[test] = soft_scores(PLACES[~test], weights[~test], PLACES[test])
-    kept = ~denied
-    best = likeliest([scores[kept]], weights[kept])
-    looked = product_by_hand([scores], best)
-    # Features and votes agree on 16 of 20 images: they are right (.8 - w) / (c - w) of
-    # the time where votes are right c = claimed and each other class gets w = 1 - c:
-    # .875 < .9 leaves votes their weight, 1.25 > .7 does not.
-    expected = product_by_hand([np.log(looked), np.log(votes)], [1, power])
-    found = run(Lda(), task)
-    assert float(found["vote_power"]) == power
-    np.testing.assert_allclose(found["looked"], looked, atol=2e-3)
-    np.testing.assert_allclose(found["proba"], expected, atol=2e-3)
+    return scores
+
+
+def likeliest_beside(said, scores):
+    """The power that makes the images, and one of any class, likeliest."""
+
+    def loss(power):
+        own = product_by_hand([scores], [power[0]])
+        imaginary = np.log(np.maximum(own, 1e-300)).sum() / own.size
+        return -np.log((own * said).sum(axis=1)).sum() - imaginary
+
+    found = minimize(loss, [1.0], method="Nelder-Mead", options={"xatol": 1e-8})
+    return float(found.x[0])
+
+
+@pytest.mark.parametrize("n_rounds", [1, 2])
+def test_each_round_learns_from_the_labels_of_the_one_before(monkeypatch, n_rounds):
+    monkeypatch.setattr(self_training, "N_ROUNDS", n_rounds)
+    votes = np.where(np.eye(2)[VOTED] > 0, 0.8, 0.2)
+    labels = votes
+    for _ in range(n_rounds):
+        scores = scores_out_of_fold(labels)
+        looked = product_by_hand([scores], [likeliest_beside(votes, scores)])
+        labels = looked * votes  # the classes have equal shares from the start
+        labels /= labels.sum(axis=1, keepdims=True)
+    found = run(SelfTraining(), problem(votes, features=PLACES))
+    np.testing.assert_allclose(found["proba"], labels, atol=5e-3)
+    # The four whose place denies their vote are of the class of their place.
+    assert ((found["proba"][:, 1] > 0.5) == (PLACES > 0)).all() or n_rounds == 1
+
+
+def test_shares_that_nobody_gave_go_a_quarter_of_the_way_to_equal_ones(monkeypatch):
+    monkeypatch.setattr(self_training, "N_ROUNDS", 1)
+    voted = np.repeat([0, 1], [15, 5])
+    votes = np.where(np.eye(2)[voted] > 0, 0.9, 0.1)
+    places = np.where(voted == 0, -1.0, 1.0) + np.linspace(-0.2, 0.2, 20)
+    found = run(SelfTraining(), problem(votes, features=places))
+    # Features and votes say 15 and 5 of 20: .75 - .25 (.75 - .5).
+    np.testing.assert_allclose(found["class_prior"], [0.6875, 0.3125], atol=0.01)
+    assert found["proba"][:, 0].mean() < 0.75
+    given = run(
+        SelfTraining(),
+        problem(votes, features=places),
+        {"class_prior": np.array([0.75, 0.25])},
+    )
+    assert "class_prior" not in given
+    np.testing.assert_allclose(given["proba"].mean(axis=0), [0.75, 0.25], atol=0.01)
+
+
+def test_seeds_weigh_features_and_labels(monkeypatch):
+    monkeypatch.setattr(self_training, "N_ROUNDS", 1)
+    votes = np.where(np.eye(2)[VOTED] > 0, 0.8, 0.2)
+    shares = {"class_prior": np.array([0.5, 0.5])}
+    # Seeds whose place is right where the vote is not, and one the other way round.
+    seeds = {0: 0, 3: 0, 8: 1, 9: 0, 10: 1, 13: 1, 18: 0, 19: 0}
+    rows, classes = np.array(list(seeds)), np.array(list(seeds.values()))
+    task = problem(votes, seeds=seeds, features=PLACES)
+    known = votes.copy()
+    known[rows] = np.eye(2)[classes]
+    scores = scores_out_of_fold(known)
+    looked = product_by_hand([scores], [likeliest_beside(votes, scores)])
+    sides = [np.log(looked[rows]), np.log(votes[rows])]
+    powers = likeliest(sides, np.eye(2)[classes])
+    found = run(SelfTraining(), task, shares)
+    assert float(found["label_power"]) == pytest.approx(powers[1], abs=0.01)
+    # Where the seeds say that the features are wrong, these change no label.
+    denied = problem(votes, seeds={0: 0, 8: 0, 10: 1, 18: 1}, features=PLACES)
+    kept = run(SelfTraining(), denied, shares)
+    assert float(kept["self0_power"]) == pytest.approx(0, abs=1e-6)
+    np.testing.assert_array_equal(kept["proba"].argmax(axis=1), VOTED)
 
 
 def test_features_that_deny_the_votes_change_nothing():
     votes = np.where(np.eye(2)[VOTED] > 0, 0.9, 0.1)
     noise = np.tile([1.0, -1.0], 10)
-    found = run(Lda(), problem(votes, features=noise))
+    found = run(SelfTraining(), problem(votes, features=noise))
     # They agree on a half, which is less than half way from chance to .9.
     assert float(found["confirmed"]) == 0
     np.testing.assert_array_equal(found["proba"], votes)
+
+
+def test_self_training_makes_the_graph_where_there_are_no_seeds():
+    votes = np.where(np.eye(2)[VOTED] > 0, 0.8, 0.2)
+    task = problem(votes, features=PLACES)
+    assert Diffuse().why_not(task, {"proba": votes}) is not None
+    assert DiffuseAgain().why_not(task, {"proba": votes}) is not None
+    found = run(SelfTraining(), task)
+    assert DiffuseAgain().why_not(task, found) is None
 
 
 # Graphs and the stages `diffuse` and `metric`

@@ -65,21 +65,18 @@ class ImageModel:
                 f"shrinking, the model was fitted on {self.shape}; resize them before."
             )
         n = len(pixels)
-        experts, powers = [], []
-        for number, name in enumerate(self.compactors):
-            if f"lda{number}_weights" not in self.found:
-                continue
-            feature_set, maker = (features or {}).get(name), self.makers[name]
-            if feature_set is None and maker is not None and n:
-                feature_set = maker(pixels)
-            if feature_set is not None:
-                experts.append(self._lda_scores(number, name, feature_set, n))
-                powers.append(float(self.found[f"lda{number}_power"]))
+        shown = self._shown(pixels, features or {})
+        experts, powers = self._experts("lda", shown, n)
         if votes_proba is not None:
-            prior = logs(self.found.get("vote_prior", np.full(self.n_classes, 1.0)))
-            experts.append(logs(votes_proba) - prior)
+            experts.append(logs(votes_proba))
             powers.append(float(self.found.get("vote_power", 1.0)))
         before = product(experts, powers) if experts else None
+        experts, powers = self._experts("self", shown, n)
+        if experts:
+            if before is not None:
+                experts.append(logs(before))
+                powers.append(float(self.found["label_power"]))
+            before = product(experts, powers)
         if "network_proba" in self.found:
             network = restored(self.found, self.shape, self.n_classes, self.device)
             parts = [log for _, log, _ in look(network, pixels)]
@@ -92,10 +89,34 @@ class ImageModel:
             before = np.tile(self.found["shares"], (n, 1))
         return np.where(readable[:, None], before, self.found["shares"])
 
-    def _lda_scores(
-        self, number: int, name: str, features: FeatureSet, n: int
+    def _shown(
+        self, pixels: NDArray[np.uint8], features: Mapping[str, FeatureSet]
+    ) -> dict[str, FeatureSet]:
+        """Give the feature sets of new images: those given, or made of their pixels."""
+        shown = {}
+        for name, maker in self.makers.items():
+            if name in features:
+                shown[name] = features[name]
+            elif maker is not None and len(pixels):
+                shown[name] = maker(pixels)
+        return shown
+
+    def _experts(
+        self, stage: str, shown: Mapping[str, FeatureSet], n: int
+    ) -> tuple[list[NDArray[np.float64]], list[float]]:
+        """Give the scores, (n, k) each, of what a stage learned, and their powers."""
+        scores, powers = [], []
+        for number, name in enumerate(self.compactors):
+            part = f"{stage}{number}"
+            if f"{part}_weights" in self.found and name in shown:
+                scores.append(self._scores(part, name, shown[name], n))
+                powers.append(float(self.found[f"{part}_power"]))
+        return scores, powers
+
+    def _scores(
+        self, part: str, name: str, features: FeatureSet, n: int
     ) -> NDArray[np.float64]:
-        """Score new images by what LDA has learned of one feature set, (n, k)."""
+        """Score new images by what was learned of one feature set, (n, k)."""
         compactor = self.compactors[name]
         if sum(features.widths) != len(compactor.center) or len(features) != n:
             raise InputError(
@@ -104,9 +125,9 @@ class ImageModel:
                 f"{len(compactor.center)}, as fitted."
             )
         lda = Discriminant(
-            self.found[f"lda{number}_weights"],
-            self.found[f"lda{number}_bias"],
-            self.found[f"lda{number}_unknown"],
+            self.found[f"{part}_weights"],
+            self.found[f"{part}_bias"],
+            self.found[f"{part}_unknown"],
         )
         scores = np.zeros((n, self.n_classes))
         for rows, values in features.chunks():

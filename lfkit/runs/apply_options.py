@@ -85,7 +85,8 @@ class ApplyOptions:
     stages: Annotated[
         tuple[str, ...],
         Option(
-            "Only these stages of --refine: lda,align,diffuse,metric,cnn,joint",
+            "Only these stages of --refine: lda,align,self-training,"
+            "diffuse,metric,cnn,joint",
             metavar="STAGE,…",
             parse=split_list,
         ),

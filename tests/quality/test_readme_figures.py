@@ -169,7 +169,7 @@ def test_cheap_stages_refine_the_labels_of_clothes(clothes):
     ran(command, clothes)
     summary, stated = summary_of(clothes / "fashion-run"), stated_stages()
     found = stages_of(summary)
-    for name in ("votes", "lda", "align", "diffuse", "metric"):
+    for name in ("votes", "lda", "align", "self-training", "diffuse", "metric"):
         accuracy = 100 * found[name]["accuracy"]
         assert accuracy == pytest.approx(stated[name], abs=ONE_DRAW), name
     assert 100 * found["metric"]["accuracy"] > stated["votes"] + 2

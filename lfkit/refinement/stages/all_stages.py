@@ -10,11 +10,13 @@ from lfkit.refinement.stages.diffuse import Diffuse, DiffuseAgain
 from lfkit.refinement.stages.distill import Distill
 from lfkit.refinement.stages.joint import Joint
 from lfkit.refinement.stages.lda import Lda
+from lfkit.refinement.stages.self_training import SelfTraining
 from lfkit.refinement.stages.stage import Stage
 
 _STAGES: tuple[type[Stage], ...] = (
     Lda,
     Align,
+    SelfTraining,
     Diffuse,
     DiffuseAgain,
     Distill,

@@ -1,4 +1,4 @@
-"""Third and fourth stage: images that look alike are of one class."""
+"""Fourth and fifth stage: images that look alike are of one class."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Diffuse(Stage):
 
     def why_not(self, problem: RefinementProblem, known: Arrays) -> str | None:
         """Say why there is nothing for it to do, or None."""
-        return _needs_seeds(problem)
+        return None if problem.has_seeds else "no seeds tell how a class varies"
 
     def run(
         self, problem: RefinementProblem, known: Arrays, tools: StageContext
@@ -61,7 +61,9 @@ class DiffuseAgain(Stage):
 
     def why_not(self, problem: RefinementProblem, known: Arrays) -> str | None:
         """Say why there is nothing for it to do, or None."""
-        return _needs_seeds(problem)
+        if problem.has_seeds or "self0_weights" in known:
+            return None
+        return "neither seeds nor features that confirm the votes tell who is near"
 
     def run(
         self, problem: RefinementProblem, known: Arrays, tools: StageContext
@@ -87,12 +89,6 @@ def _best(problem: RefinementProblem, known: Arrays) -> NDArray[np.float16]:
     experts, which weigh each.
     """
     return problem.features[int(known.get("best_features", 0))]
-
-
-def _needs_seeds(problem: RefinementProblem) -> str | None:
-    if not problem.has_seeds:
-        return "without two seeds in two classes it gained nothing"
-    return None
 
 
 def _neighbors(

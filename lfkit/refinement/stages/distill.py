@@ -1,4 +1,4 @@
-"""Fifth stage: a small network learns the labels from the pixels."""
+"""Sixth stage: a small network learns the labels from the pixels."""
 
 from __future__ import annotations
 
