@@ -647,6 +647,36 @@ def test_the_graph_is_made_of_the_features_that_lda_found_best():
     np.testing.assert_array_equal(found["proba"], plain["proba"])
 
 
+def test_without_seeds_neighbours_are_evidence_beside_votes_and_features():
+    points = plane()[1]
+    said = np.array([0.6, 0.7, 0.4, 0.2, 0.7, 0.8, 0.45, 0.6])
+    seen = np.array([0.7, 0.4, 0.3, 0.4, 0.3, 0.7, 0.6, 0.8])
+    before = np.array([0.7, 0.6, 0.3, 0.2, 0.6, 0.9, 0.4, 0.8])
+    evidence, looked, labels = (
+        np.column_stack([first, 1 - first]) for first in (said, seen, before)
+    )
+    task = problem(evidence, features=points)
+    known = {
+        "proba": labels,
+        "evidence": evidence,
+        "looked": looked,
+        "self0_weights": np.zeros(1),
+    }
+    graph = dense_graph(cosines(points, within_classes(points, labels), 0.05))
+    others = graph @ spread_by_hand(graph, labels) + 1e-6
+    others /= others.sum(axis=1, keepdims=True)
+    sides = [np.log(looked), np.log(others)]
+
+    def loss(powers):
+        own = product_by_hand(sides, powers)
+        return -np.log((own * evidence).sum(axis=1)).sum() - np.log(own).sum() / 16
+
+    found = minimize(loss, [1.0, 1.0], method="L-BFGS-B", bounds=[(0, None)] * 2)
+    expected = product_by_hand([*sides, np.log(evidence)], [*found.x, 1])
+    got = run(DiffuseAgain(), task, known)
+    np.testing.assert_allclose(got["proba"], expected, atol=2e-3)
+
+
 # The stage `cnn`
 
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq, minimize
-from scipy.special import log_softmax
+from scipy.optimize import OptimizeResult, brentq, minimize
+from scipy.special import log_softmax, logsumexp
 
 LEAST_LOG = -30.0  # of a probability: what one expert can hold against a class
 
@@ -55,6 +55,48 @@ def fit_powers(
     start = np.ones(len(stack))
     found = minimize(loss, start, jac=True, bounds=[(0, None)] * len(stack))
     return np.asarray(found.x) / size, float(found.fun)
+
+
+def likeliest_powers(
+    scores: Sequence[NDArray[np.float64]], labels: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Find the powers under which features make the labels that were said likeliest.
+
+    Label and features are evidence of one class: an image is as likely as the sum over
+    the classes of what both give it. One imaginary image is of any class: where both
+    never differ, there would be no bound. Also gives the loss of each set alone.
+
+    Parameters
+    ----------
+    scores : each (n, k) logarithms, up to a number per row.
+    labels : (n, k) what was said without these features.
+    """
+    stack = np.stack(scores)
+    size = np.maximum(np.abs(stack).mean(axis=(1, 2)), 1e-9)
+    stack, said = stack / size[:, None, None], logs(labels)
+    imaginary = 1 / labels.size
+
+    def loss(
+        powers: NDArray[np.float64], of: NDArray[np.float64] = stack
+    ) -> tuple[float, NDArray[np.float64]]:
+        own = log_softmax(np.tensordot(powers, of, axes=1), axis=1)
+        both = own + said
+        evidence = logsumexp(both, axis=1, keepdims=True)
+        wanted = np.exp(both - evidence) + imaginary
+        surplus = np.exp(own) * wanted.sum(axis=1, keepdims=True) - wanted
+        slope = np.einsum("enk,nk->e", of, surplus) / len(said)
+        return -float(evidence.sum() + imaginary * own.sum()) / len(said), slope
+
+    def fitted(of: NDArray[np.float64]) -> OptimizeResult:
+        return minimize(
+            lambda powers: loss(powers, of),
+            np.ones(len(of)),
+            jac=True,
+            bounds=[(0, None)] * len(of),
+        )
+
+    alone = [float(fitted(one[None]).fun) for one in stack]
+    return np.asarray(fitted(stack).x) / size, np.asarray(alone)
 
 
 def as_sure_as(proba: NDArray[np.float64], confidence: float) -> NDArray[np.float64]:

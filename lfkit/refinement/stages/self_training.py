@@ -8,13 +8,16 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
-from scipy.special import log_softmax, logsumexp
 
 from lfkit.refinement.class_prior import align
 from lfkit.refinement.lda_model import ClassMoments, Discriminant, discriminant, moments
 from lfkit.refinement.problem import RefinementProblem
-from lfkit.refinement.product_of_experts import fit_powers, logs, product
+from lfkit.refinement.product_of_experts import (
+    fit_powers,
+    likeliest_powers,
+    logs,
+    product,
+)
 from lfkit.refinement.stages.stage import Arrays, Stage, StageContext, number
 
 N_ROUNDS = 8
@@ -76,6 +79,8 @@ class SelfTraining(Stage):
             "proba": problem.among_possible(best.proba),
             "confirmed": number(1),
             "label_power": number(best.label_power),
+            "looked": best.looked,
+            "evidence": rounds.evidence,
             **rounds.learned(best),
         }
         if "best_features" not in known:
@@ -122,8 +127,8 @@ class _Rounds:
         self._problem, self._fixed = problem, shares
         before = started[problem.voted].mean(axis=0) if shares is None else shares
         # Without the classes' shares they are evidence of single images.
-        self._evidence = started / np.maximum(before, _LEAST_SHARE)
-        self._evidence /= self._evidence.sum(axis=1, keepdims=True)
+        self.evidence = started / np.maximum(before, _LEAST_SHARE)
+        self.evidence /= self.evidence.sum(axis=1, keepdims=True)
         self._folds = rng.permutation(n) % _FOLDS
         self.told = problem.readable & problem.voted
         learned = problem.readable & (rng.permutation(n) < _LEARNED_ROWS)
@@ -132,7 +137,7 @@ class _Rounds:
         self.best_features = 0
         self.loss_before = np.inf
         if problem.has_judges:
-            on_seeds = [logs(self._evidence[problem.judge_rows])]
+            on_seeds = [logs(self.evidence[problem.judge_rows])]
             self.loss_before = fit_powers(on_seeds, self._judges)[1]
 
     @property
@@ -141,7 +146,7 @@ class _Rounds:
 
     def start(self) -> _Round:
         """Learn from the votes: images without any are not learned from yet."""
-        labels = self._in_line(self._evidence, self._shares(self._evidence))
+        labels = self._in_line(self.evidence, self._shares(self.evidence))
         labels[~self.told] = 0
         return self._round(self._problem.clamped(labels))
 
@@ -166,11 +171,11 @@ class _Rounds:
         problem = self._problem
         scores = [self._out_of_fold(kind, labels) for kind in problem.features]
         powers, losses = likeliest_powers(
-            [one[self._judged] for one in scores], self._evidence[self._judged]
+            [one[self._judged] for one in scores], self.evidence[self._judged]
         )
         self.best_features = int(np.argmin(losses))
         looked = product(scores, powers.tolist())
-        sides, weights, loss = [logs(looked), logs(self._evidence)], [1.0, 1.0], 0.0
+        sides, weights, loss = [logs(looked), logs(self.evidence)], [1.0, 1.0], 0.0
         if problem.has_judges:
             on_seeds = [side[problem.judge_rows] for side in sides]
             fitted, loss = fit_powers(on_seeds, self._judges)
@@ -221,48 +226,6 @@ class _Rounds:
             found: Discriminant = discriminant(everyone - part, _SHRINKAGE)
             scores[rows] = found(features[rows])
         return scores
-
-
-def likeliest_powers(
-    scores: Sequence[NDArray[np.float64]], labels: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Find the powers under which features make the labels that were said likeliest.
-
-    Label and features are evidence of one class: an image is as likely as the sum over
-    the classes of what both give it. One imaginary image is of any class: where both
-    never differ, there would be no bound. Also gives the loss of each set alone.
-
-    Parameters
-    ----------
-    scores : each (n, k) logarithms, up to a number per row.
-    labels : (n, k) what was said without these features.
-    """
-    stack = np.stack(scores)
-    size = np.maximum(np.abs(stack).mean(axis=(1, 2)), 1e-9)
-    stack, said = stack / size[:, None, None], logs(labels)
-    imaginary = 1 / labels.size
-
-    def loss(
-        powers: NDArray[np.float64], of: NDArray[np.float64] = stack
-    ) -> tuple[float, NDArray[np.float64]]:
-        own = log_softmax(np.tensordot(powers, of, axes=1), axis=1)
-        both = own + said
-        evidence = logsumexp(both, axis=1, keepdims=True)
-        wanted = np.exp(both - evidence) + imaginary
-        surplus = np.exp(own) * wanted.sum(axis=1, keepdims=True) - wanted
-        slope = np.einsum("enk,nk->e", of, surplus) / len(said)
-        return -float(evidence.sum() + imaginary * own.sum()) / len(said), slope
-
-    def fitted(of: NDArray[np.float64]) -> Any:
-        return minimize(
-            lambda powers: loss(powers, of),
-            np.ones(len(of)),
-            jac=True,
-            bounds=[(0, None)] * len(of),
-        )
-
-    alone = [float(fitted(one[None]).fun) for one in stack]
-    return np.asarray(fitted(stack).x) / size, np.asarray(alone)
 
 
 def _confirms(looked: NDArray[np.float64], votes: NDArray[np.float64]) -> bool:
