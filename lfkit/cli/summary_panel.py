@@ -37,6 +37,8 @@ def show_summary(summary: RunSummary) -> None:
     if summary.unlike_plain_vote:
         parts += [] if summary.reason else [""]
         parts.append(Text(f"{summary.unlike_plain_vote}."))
+    if summary.crossover:
+        parts += ["", Text(summary.crossover.sentence)]
     if summary.refinement:
         parts += ["", *refinement_table(summary.refinement)]
     extremes = _extremes(summary)

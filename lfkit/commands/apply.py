@@ -20,6 +20,7 @@ from lfkit.commands.label_images import (
     notes_on,
     refined,
     summary_of_labels,
+    worth_of_functions,
 )
 from lfkit.commands.vote_sources import VotedImages, vote_source
 from lfkit.data.datasets import open_images
@@ -70,7 +71,15 @@ def apply(options: ApplyOptions, progress: Progress | None = None) -> RunSummary
     notes = [*notes_on(options, voted, kept, refinement), *replaced, *images.notes]
     notes += [*voted.notes, *seeds.notes, *voted.remarks]
     summary = replace(
-        summary_of_labels(options, voted, labels, kept, refinement, baselines),
+        summary_of_labels(
+            options,
+            voted,
+            labels,
+            kept,
+            refinement,
+            baselines,
+            worth_of_functions(options, voted) if options.baselines else None,
+        ),
         files=tuple(map(str, [*files, options.out / "summary.json"])),
         notes=tuple(notes),
         seconds=round(time.perf_counter() - started, 2),

@@ -34,6 +34,9 @@ class Diagnosed:
             "best_baseline": None if best is None else best.name,
             "accuracy": None if summary.accuracy is None else asdict(summary.accuracy),
             "seed_accuracy": summary.seed_accuracy,
+            "crossover": None
+            if summary.crossover is None
+            else asdict(summary.crossover),
             "judged": None if summary.judged is None else asdict(summary.judged),
             "notes": self.notes,
         }
@@ -43,6 +46,7 @@ class Diagnosed:
         return [
             *self.summary.findings,
             *self._about_labels(),
+            *self._about_functions(),
             *(f"Note: {note}." for note in self.notes),
             *self._about_baselines(),
         ]
@@ -62,6 +66,10 @@ class Diagnosed:
             f"The labels, after {judged.after}, are right on "
             f"{summary.seed_accuracy:.1%} of {judged.seeds} held-out seeds."
         ]
+
+    def _about_functions(self) -> list[str]:
+        worth = self.summary.crossover
+        return [] if worth is None else [worth.sentence]
 
     def _about_baselines(self) -> list[str]:
         sentences = []

@@ -27,6 +27,7 @@ from lfkit.metrics.labels.summarize import summarize
 from lfkit.report.contact_sheet import contact_sheet
 from lfkit.runs.apply_options import BASELINE, ApplyOptions
 from lfkit.runs.run_summary import (
+    Crossover,
     FaultSummary,
     KeptLabels,
     RefinementSummary,
@@ -167,6 +168,52 @@ def _baseline_labels(
     )
 
 
+def worth_of_functions(options: ApplyOptions, voted: VotedImages) -> Crossover | None:
+    """Say how many labels the functions that need none are worth, by the seeds."""
+    from lfkit.metrics.labels.crossover import crossover
+
+    rows, labels = voted.votes.seed_rows, voted.votes.seed_labels
+    if voted.lfs is None or rows is None or labels is None:
+        return None
+    free = [j for j, lf in enumerate(voted.lfs) if not lf.learns_from_labels]
+    broken = [*voted.images.known_problems, *voted.unreadable]
+    readable = ~np.isin(rows, broken)
+    rows, labels = rows[readable], labels[readable]
+    if not free or not len(rows):
+        return None
+    alone = replace(
+        voted.votes, seed_rows=None, seed_labels=None, seed_out_of_fold=None
+    ).select(free)
+    said = aggregate_once(
+        voted.store, alone, "auto", options.class_balance, options.seed, broken
+    )
+    return crossover(
+        _features_of_seeds(voted, rows),
+        labels,
+        said.labels[rows],
+        n_functions=len(free),
+        random_state=options.seed,
+    )
+
+
+def _features_of_seeds(voted: VotedImages, rows: Any) -> dict[str, Any]:
+    """Give what is seen of the seeds' images, (s, d) each, by plain features."""
+    from lfkit.refinement import PixelFeatures, PretrainedFeatures
+    from lfkit.refinement.problem import small_pixels
+
+    pixels, _ = small_pixels(voted.images.read(rows).pixels)
+    sets: dict[str, Any] = {"plain features": PixelFeatures(pixels)}
+    if all(map(find_spec, _NETWORK_PACKAGES)):
+        sets["the ImageNet network"] = PretrainedFeatures(pixels)
+    found = {}
+    for name, given in sets.items():
+        values = np.zeros((len(rows), sum(given.widths)), np.float32)
+        for part, numbers in given.chunks():
+            values[part] = numbers
+        found[name] = values
+    return found
+
+
 def refined(
     options: ApplyOptions,
     voted: VotedImages,
@@ -279,6 +326,7 @@ def summary_of_labels(
     kept: Labels,
     refinement: RefinementSummary | None,
     baselines: Sequence[Baseline],
+    worth: Crossover | None,
 ) -> RunSummary:
     """Measure votes, labels, baselines and faults.
 
@@ -308,6 +356,7 @@ def summary_of_labels(
         baselines=tuple(one.summary() for one in baselines),
         baseline=best_baseline(baselines).name if baselines else None,
         kept=_kept(options, voted, labels, kept),
+        crossover=worth,
         unreadable=len(report.problems),
         problems=dict(list(report.problems.items())[:_MOST_PROBLEMS]),
         left_out=dict(report.left_out),

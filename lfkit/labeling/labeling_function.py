@@ -76,6 +76,13 @@ class LabelingFunction:
         )
 
     @property
+    def learns_from_labels(self) -> bool:
+        """True if a feature or a threshold learns from the seeds' labels."""
+        return bool(self.thresholds) or any(
+            node.learns_from_labels for node in self.features
+        )
+
+    @property
     def doc(self) -> str:
         """The first line of the function's docstring."""
         return (inspect.getdoc(self.fn) or "").split("\n")[0]

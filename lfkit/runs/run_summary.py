@@ -159,6 +159,51 @@ class FaultSummary:
 
 
 @dataclass(frozen=True)
+class Crossover:
+    """How many labels the functions that need none are worth.
+
+    Attributes
+    ----------
+    functions : that have learned nothing from the seeds.
+    seeds : on which they are judged.
+    accuracy : of what their votes say of the seeds; no vote and a tie are wrong.
+    features : by which seeds alone tell the classes best.
+    per_class, seeds_alone : seeds per class, and how right LDA on as many is on others.
+    worth : the seeds per class at which both are alike; None: more than the last.
+    """
+
+    functions: int
+    seeds: int
+    accuracy: float
+    features: str
+    per_class: tuple[int, ...]
+    seeds_alone: tuple[float, ...]
+    worth: float | None
+
+    @property
+    def sentence(self) -> str:
+        """Say it, with the curve."""
+        if self.worth is None:
+            much = f"more than {self.per_class[-1]} labels"
+        elif self.worth < 1:
+            much = "less than a label"
+        else:
+            n = round(self.worth)
+            much = f"about {n} label{'s' if n > 1 else ''}"
+        curve = ", ".join(
+            f"{size}: {share:.1%}"
+            for size, share in zip(self.per_class, self.seeds_alone, strict=True)
+        )
+        who = "function" if self.functions == 1 else "functions"
+        return (
+            f"The {self.functions} {who} that learn nothing from the seeds are worth "
+            f"{much} per class: their vote is right on {self.accuracy:.1%} of the "
+            f"{self.seeds} seeds; LDA on {self.features} is, by labels per class, on "
+            f"{curve}."
+        )
+
+
+@dataclass(frozen=True)
 class RunSummary:
     """What a person wants to know of a run.
 
@@ -175,6 +220,8 @@ class RunSummary:
     class_counts : (k,) labels per class.
     diagnosis : as `lfkit.metrics.labels.diagnosis` has it; `findings` in sentences.
     baselines : scored; `baseline` names the best one by cross-validation on the seeds.
+    crossover : what the functions that need no seeds are worth; None without any, or
+        with too few seeds.
     notes : what was decided, and should be known.
     problems : image id → why it cannot be read, of the first 20 of `unreadable`.
     left_out : function → why it did not run.
@@ -207,6 +254,7 @@ class RunSummary:
     baselines: tuple[BaselineSummary, ...] = ()
     baseline: str | None = None
     kept: KeptLabels | None = None
+    crossover: Crossover | None = None
     notes: tuple[str, ...] = ()
     unreadable: int = 0
     problems: dict[str, str] = field(default_factory=dict)
