@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from lfkit.data.image_source import ImageSource
 from lfkit.data.progress import Progress
-from lfkit.data.vote_columns import originals, place_out_of_fold, place_votes
-from lfkit.data.votes import ABSTAIN, Votes
+from lfkit.data.vote_columns import VoteMatrices, originals, place_out_of_fold
+from lfkit.data.votes import Votes
 from lfkit.errors import DataError, DeclarationError, FaultError
 from lfkit.features.feature import ancestors
 from lfkit.labeling.applier_checks import (
@@ -224,10 +224,6 @@ class LFApplier:
             if progress:
                 progress("voting", done, len(rows))
 
-        hard = np.full((n, len(lfs)), ABSTAIN, np.int16)
-        soft = None
-        if any(lf.soft for lf in lfs):
-            soft = np.zeros((n, len(lfs), k), np.float16)
         columns = runner.columns(lfs, watch)
         if len(runner.not_loaded) == len(lfs):
             name, why = next(iter(runner.not_loaded.items()))
@@ -235,8 +231,10 @@ class LFApplier:
                 f"a worker process cannot run the labeling functions: {name!r} {why}."
             )
         failures = runner.feature_faults()
+        is_soft = any(lf.soft for lf in lfs)
+        matrices = VoteMatrices(n, len(lfs), k, is_soft=is_soft)
         for j, lf in enumerate(lfs):
-            place_votes(lf, columns[lf.name].votes, rows, j, hard, soft)
+            matrices.place(lf, columns[lf.name].votes, rows, j)
             if lf.name not in runner.not_loaded:
                 failures[lf.name] = columns[lf.name].failures
         culprits = given_up(lfs, failures)
@@ -246,11 +244,9 @@ class LFApplier:
             if not {part.name for part in ancestors([node])} & {*culprits.values()}
         }
         self._report(source, rows, failures, runner.problems())
-        original = originals(source.keys)
         if len(rows) < n:  # copies were computed once
-            hard = hard[original]
-            soft = None if soft is None else soft[original]
-        votes = Votes(hard, tuple(lf.name for lf in lfs), k, soft=soft)
+            matrices.copy_rows(originals(source.keys))
+        votes = matrices.votes(tuple(lf.name for lf in lfs))
         return self._without(votes, culprits, runner.not_loaded)
 
     def _report(

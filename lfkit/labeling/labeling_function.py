@@ -26,6 +26,7 @@ from lfkit.features.feature import (
 from lfkit.features.user_code.calling import Calling, text_of
 from lfkit.features.user_code.files import contents_of, declared_files
 from lfkit.features.user_code.sealed_inputs import Rows, sealed_values
+from lfkit.labeling.one_of import OneOf
 from lfkit.labeling.thresholds.threshold import Threshold
 from lfkit.labeling.vote_checks import check_of, checked_answer
 
@@ -36,8 +37,8 @@ KINDS = ("heuristic", "image-processing", "deep")
 class LabelingFunction:
     """A rule with the classes it may name, the features it reads, what it learns.
 
-    Call it on one (h, w, c) uint8 image to see its vote: a class or -1, or, if soft,
-    one weight per declared class.
+    Call it on one (h, w, c) uint8 image to see its vote: a class, a set of classes or
+    -1, or, if soft, one weight per declared class.
 
     Attributes
     ----------
@@ -100,7 +101,7 @@ class LabelingFunction:
         """Return a copy that reads fitted features and has fitted thresholds."""
         return replace(self, features=tuple(features), thresholds=dict(thresholds))
 
-    def __call__(self, pixels: NDArray[np.uint8]) -> int | NDArray[np.float32]:
+    def __call__(self, pixels: NDArray[np.uint8]) -> int | OneOf | NDArray[np.float32]:
         """Vote on one (h, w, c) uint8 image."""
         # Loads pyarrow, which worker processes need not.
         from lfkit.data.datasets.array_source import as_source
@@ -121,13 +122,13 @@ class LabelingFunction:
                 f"labeling function {self.name!r} failed on image '0': {text_of(error)}"
             ) from error
 
-    def _vote(self, pixels: NDArray[np.uint8]) -> int | NDArray[np.float32]:
+    def _vote(self, pixels: NDArray[np.uint8]) -> int | OneOf | NDArray[np.float32]:
         """Vote on (1, h, w, c) pixels, given to the function as a run gives them."""
         read = [source for source in self.features if source is not image]
         values: dict[Feature, NDArray[Any]] = {image: pixels}
         values |= extract(read, pixels) if read else {}
         check = check_of(self.soft, self.classes, np.iinfo(np.int16).max)
-        vote: int | NDArray[np.float32]
+        vote: int | OneOf | NDArray[np.float32]
         if not all(finite_rows(values[source]).all() for source in read):
             vote = check(np.zeros(len(self.classes or ())) if self.soft else ABSTAIN)
         elif self.batched:
@@ -150,6 +151,9 @@ class LabelingFunction:
         with torch.no_grad():
             found = self.fn(*tensors, **self.keywords)
         row = checked_answer(self.soft, self.classes, found, 1, "cpu")[0].numpy()
+        if row.dtype == np.bool_:
+            named = np.asarray(self.classes)[row].tolist()
+            return OneOf(*named) if named else ABSTAIN
         return row if self.soft else int(row)
 
     def identity(self) -> tuple[object, ...]:
@@ -181,6 +185,8 @@ def labeling_function(
 ) -> Callable[[Callable[..., Any]], LabelingFunction]:
     """Turn a function into a labeling function.
 
+    It returns one of its classes, `OneOf[...]` for a set of them, or ABSTAIN.
+
     Parameters
     ----------
     classes : the classes it may vote for, 0..k-1. Required.
@@ -192,7 +198,8 @@ def labeling_function(
     soft : it returns one weight per declared class, in their order; they are scaled to
         sum to one; all zeros = abstain.
     batched : it takes features of many images as float32 tensors, images along the
-        first axis, and returns (n,) classes or (n, len(classes)) weights.
+        first axis, and returns (n,) classes, (n, len(classes)) weights if it is soft,
+        or (n, len(classes)) bool for sets of classes, all False = abstain.
     name : the function's own name if not given.
     depends_on : files or folders that it reads when called, relative to the file it is
         written in; when their content changes, it votes again.

@@ -32,6 +32,7 @@ from lfkit.features.user_code.sealed_inputs import (
 from lfkit.labeling.engine.function_evaluator import cpu_count
 from lfkit.labeling.engine.worker import Step, run_step
 from lfkit.labeling.labeling_function import LabelingFunction
+from lfkit.labeling.one_of import OneOf
 from lfkit.labeling.vote_checks import checked_answer
 
 # Images per call on a CPU, each call on a thread of its own: a constant, since a row's
@@ -205,6 +206,10 @@ class _Batch:
             weights = torch.zeros(votes.shape[::2], device=votes.device)
             weights[:, list(lf.classes or ())] = found
             usable = usable & _finite(weights) & (weights >= 0).all(dim=1)
+        elif found.dtype == torch.bool:
+            weights = torch.zeros(votes.shape[::2], device=votes.device)
+            weights[:, list(lf.classes or ())] = found.float()
+            weights = weights * ~weights.all(dim=1, keepdim=True)  # all: no vote
         else:
             valid = lf.classes if lf.classes is not None else range(k)
             known = torch.as_tensor([*valid], device=votes.device)
@@ -238,11 +243,14 @@ class _Batch:
         answers, column = run_step(step, 0, n, reads, k, {}, lambda step, i: None)
         rows = np.zeros((n, k), np.float32)
         for i, answer in enumerate(answers):
-            if answer is None or (not lf.soft and answer == ABSTAIN):
-                continue
-            rows[i, list(lf.classes or ()) if lf.soft else answer] = (
-                answer if lf.soft else 1
-            )
+            if isinstance(answer, OneOf):
+                # Every class is equally likely; all classes are no vote.
+                size = len(answer.classes)
+                rows[i, list(answer.classes)] = 1 / size if size < k else 0
+            elif answer is not None and (lf.soft or answer != ABSTAIN):
+                rows[i, list(lf.classes or ()) if lf.soft else answer] = (
+                    answer if lf.soft else 1
+                )
         lost = sum(answer is None for answer in answers)
         if lost:
             first = column.faults[0][1:3] if column.faults else ("read", "no number")

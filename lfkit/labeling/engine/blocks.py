@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfkit.data.image_source import ImageSource
+from lfkit.data.vote_columns import join_votes
 from lfkit.features.feature import Feature, ancestors, image
 from lfkit.labeling.engine.failures import (
     GAVE_UP,
@@ -43,7 +44,7 @@ class VoteColumn:
 
     Attributes
     ----------
-    votes : (r,) classes or (r, classes) weights, in the blocks' order.
+    votes : (r,) classes, (r, classes) weights or sets, in the blocks' order.
     failures : its failures, by position in that order.
     """
 
@@ -94,7 +95,7 @@ class BlockRunner:
         n_classes: int,
     ) -> None:
         self._source, self._evaluator, self._store = source, evaluator, store
-        self._blocks = blocks
+        self._blocks, self._n_classes = blocks, n_classes
         self._whole = join_blocks(blocks)
         self._has_transient = False
         self.not_loaded: dict[str, str] = {}
@@ -149,7 +150,7 @@ class BlockRunner:
             for name, column in result.columns.items():
                 parts[name].append(column)
         for lf in missing:
-            columns[lf.name] = _joined(parts[lf.name])
+            columns[lf.name] = _joined(lf, parts[lf.name], self._n_classes)
             is_lasting = not self._has_transient and lf.name not in self.not_loaded
             if len(self._blocks) > 1 and is_lasting:
                 self._save_votes(lf, self._whole, columns[lf.name])
@@ -364,13 +365,16 @@ def given_up(
     return {name: culprit for name, culprit in culprits.items() if culprit}
 
 
-def _joined(parts: Sequence[VoteColumn]) -> VoteColumn:
+def _joined(
+    lf: LabelingFunction, parts: Sequence[VoteColumn], n_classes: int
+) -> VoteColumn:
     failures: list[Failure] = []
     start = 0
     for part in parts:
         failures += [failure.moved(start) for failure in part.failures]
         start += len(part.votes)
-    return VoteColumn(np.concatenate([part.votes for part in parts]), failures)
+    votes = join_votes(lf, [part.votes for part in parts], n_classes)
+    return VoteColumn(votes, failures)
 
 
 def _names(node: Feature) -> list[str]:

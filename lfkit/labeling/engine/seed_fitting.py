@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from lfkit.data.folds import deal_folds
 from lfkit.data.image_source import ImageSource
-from lfkit.data.vote_columns import originals
+from lfkit.data.vote_columns import alike, originals
 from lfkit.errors import DataError, StorageError
 from lfkit.features.feature import Feature, ancestors, image
 from lfkit.features.user_code.calling import Calling, call_apart, text_of, traceback_of
@@ -156,7 +156,8 @@ class Fitter:
 
         Returns
         -------
-        name → (s,) int16 or (s, classes) float16; None with fewer than four seeds.
+        name → (s,) int16, (s, classes) float16 or, of sets, bool; None with fewer than
+        four seeds.
         """
         folds = make_folds(self._seeds.labels, self._random_state, self._copy_of)
         if folds is None:
@@ -195,7 +196,9 @@ class Fitter:
             require_lasting(done.is_transient)
             self.n_calls += len(fitted) * int(held_out.sum())
             for lf in fitted:
-                found[lf.name][held_out] = done.votes[lf]
+                both = [found[lf.name], done.votes[lf]]
+                found[lf.name], votes = alike(lf, both, self._n_classes)
+                found[lf.name][held_out] = votes
         for lf in missing:
             self._store.save_reads("votes", keys[lf.name], names_behind(lf))
             arrays = {"votes": found[lf.name]}
