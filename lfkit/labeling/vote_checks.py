@@ -135,7 +135,6 @@ def checked_answer(
         return value
     if value.dtype.is_floating_point or value.dtype == torch.bool:
         raise TypeError(
-            f"returned {value.dtype}; sets of classes are bool of shape (n, classes), "
-            "classes are whole numbers: end with .long()"
+            f"returned {value.dtype}; classes are whole numbers: end with .long()"
         )
     return value.to(torch.int64)
