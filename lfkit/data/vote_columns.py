@@ -164,6 +164,30 @@ def place_out_of_fold(
     return matrices.votes(votes.names)
 
 
+def with_copies(
+    rows: NDArray[np.int64], keys: NDArray[np.uint8]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Give all images with the content of some, copies beside one another.
+
+    Parameters
+    ----------
+    rows : (r,) images of different content.
+    keys : (n, 16) content of all images.
+
+    Returns
+    -------
+    Rows of the images, (a,), and the position in `rows` of the content of each, (a,),
+    ascending.
+    """
+    first, group = content_groups(keys)
+    place = np.full(len(first), -1)
+    place[group[rows]] = np.arange(len(rows))
+    place = place[group]  # (n,)
+    order = np.argsort(place, kind="stable")
+    order = order[np.count_nonzero(place < 0) :]
+    return order, place[order]
+
+
 def originals(keys: NDArray[np.uint8]) -> NDArray[np.int64]:
     """Give, per image, the row of the first image with the same content, (n,)."""
     first, group = content_groups(keys)

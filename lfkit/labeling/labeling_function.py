@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lfkit.data.image_source import MetadataField
 from lfkit.data.image_tensors import to_unit_range
 from lfkit.data.votes import ABSTAIN
 from lfkit.errors import DeclarationError, FaultError
@@ -77,6 +78,12 @@ class LabelingFunction:
         )
 
     @property
+    def metadata(self) -> tuple[MetadataField, ...]:
+        """What it reads beside the pixels."""
+        found = (source.metadata for source in self.features)
+        return tuple(what for what in found if what is not None)
+
+    @property
     def doc(self) -> str:
         """The first line of the function's docstring."""
         return (inspect.getdoc(self.fn) or "").split("\n")[0]
@@ -110,6 +117,12 @@ class LabelingFunction:
             raise DeclarationError(
                 f"labeling function {self.name!r} needs seed labels to fit what it "
                 "reads; apply it with LFApplier and seeds first."
+            )
+        if self.metadata:
+            raise DeclarationError(
+                f"labeling function {self.name!r} reads {self.metadata[0]}, which an "
+                f"array of pixels does not have; call {self.name}.fn with a value, or "
+                "apply it to a folder of images."
             )
         checked = as_source(np.asarray(pixels)[None])
         try:
@@ -191,7 +204,8 @@ def labeling_function(
     ----------
     classes : the classes it may vote for, 0..k-1. Required.
     features : what it reads, as objects; their values are the positional arguments.
-        Without any it reads the image, (h, w, c) uint8.
+        Without any it reads the image, (h, w, c) uint8. Names of files, EXIF tags and
+        columns of tables are in `lfkit.metadata`.
     thresholds : keyword → a threshold fitted on the seed labels. A keyword's default
         is the unfitted threshold; without a default the function needs seeds.
     kind : "heuristic", "image-processing" or "deep"; ablations select by it.
@@ -233,6 +247,10 @@ def labeling_function(
                     "feature; pass the object that @feature made, not its name."
                 )
         check_arity(what, fn, inputs)
+        if batched and any(source.metadata for source in inputs):
+            raise DeclarationError(
+                f"{what} reads metadata, which is no tensor; leave out batched=True."
+            )
         _check_thresholds(what, fn, thresholds or {})
         if kind not in KINDS:
             raise DeclarationError(
@@ -323,6 +341,11 @@ def _check_thresholds(
             raise DeclarationError(
                 f"threshold {key!r} of {what} is {threshold!r}; use Quantile, "
                 "BestPrecision, Likelihood, NearestMean or another Threshold."
+            )
+        if getattr(threshold.feature, "metadata", None) is not None:
+            raise DeclarationError(
+                f"threshold {key!r} of {what} is fitted on {threshold.feature.name!r}, "
+                "which is no number of an image; fit it on a feature of the pixels."
             )
         if key not in parameters and not takes_any:
             raise DeclarationError(

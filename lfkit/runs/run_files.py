@@ -16,7 +16,12 @@ from numpy.typing import NDArray
 from lfkit.data.cells import table_to_cells
 from lfkit.data.datasets.label_columns import INDEX_SCHEMA
 from lfkit.data.labels import Labels, same_content
-from lfkit.data.vote_columns import VoteMatrices, originals, place_out_of_fold
+from lfkit.data.vote_columns import (
+    VoteMatrices,
+    originals,
+    place_out_of_fold,
+    with_copies,
+)
 from lfkit.data.votes import ABSTAIN, Votes, with_known
 from lfkit.errors import RunError
 from lfkit.runs.reading import reading
@@ -273,14 +278,22 @@ def _load_own_votes(
     blocks = store.stored_layout(keys)
     if blocks is None:
         raise _votes_lost(folder)
-    rows = join_blocks(blocks).rows
-    for j, lf in enumerate(config.lfs):
-        column = load_column(store, lf, blocks, k)
+    distinct = join_blocks(blocks).rows
+
+    def place(j: int, rows: NDArray[np.int64], column: NDArray[Any] | None) -> None:
         if column is None:
             raise _votes_lost(folder)
-        _check_votes(folder, lf, column, len(rows), config)
-        matrices.place(lf, column, rows, j)
+        _check_votes(folder, config.lfs[j], column, len(rows), config)
+        matrices.place(config.lfs[j], column, rows, j)
+
+    for j, lf in enumerate(config.lfs):
+        if lf.block is None:
+            place(j, distinct, load_column(store, lf, blocks, k))
     matrices.copy_rows(originals(keys))
+    for j, lf in enumerate(config.lfs):
+        if lf.block is not None:  # it reads metadata, and has voted on copies too
+            stored = store.load("votes", lf.key, lf.block) or {}
+            place(j, with_copies(distinct, keys)[0], stored.get("votes"))
     return matrices.votes(tuple(lf.name for lf in config.lfs))
 
 

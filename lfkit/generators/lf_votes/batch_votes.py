@@ -59,6 +59,7 @@ class BatchVotes:
     faults : function name → images on which it failed, so far.
     messages : function name → its first failure.
     per_image : names of functions and features that take one image a call.
+    silent : names of functions that read metadata: they abstain on generated images.
     """
 
     def __init__(
@@ -70,9 +71,10 @@ class BatchVotes:
         self.order = ancestors(
             list(dict.fromkeys(f for lf in lfs for f in lf.features))
         )
+        self.silent = tuple(lf.name for lf in self.lfs if lf.metadata)
         self.evaluate = BatchedEvaluator(device)
         slow = [node.name for node in self.order if not node.batched]
-        slow += [lf.name for lf in self.lfs if not lf.batched]
+        slow += [lf.name for lf in self.lfs if not lf.batched and not lf.metadata]
         self.per_image = tuple(slow)
         self._lock = threading.Lock()
 
@@ -125,12 +127,14 @@ class _Batch:
         """Vote, (n, m, k)."""
         block, n = self.block, len(self.images)
         for node in block.order:
-            if node is not image:
+            if not node.is_given:
                 self.values[node] = self._feature(node)
         votes = torch.zeros(
             n, len(block.lfs), block.n_classes, device=self.images.device
         )
         for j, lf in enumerate(block.lfs):
+            if lf.metadata:
+                continue  # generated images have none: it abstains
             inputs = self._inputs(lf.features)
             if inputs is None:
                 block.failed(lf.name, n, "reads a feature that failed")

@@ -56,6 +56,7 @@ class FunctionResults:
     ----------
     raw : feature → (b, ...) float32, NaN where it failed.
     stored : the same, rounded as the store keeps it; what functions saw.
+    metadata : what they saw beside the pixels: → (b,) objects, while evaluated only.
     votes : function → (b,) int16; (b, classes) float16 weights if it is soft, or bool
         where it voted for a set of classes.
     faults : function or feature name → its failures.
@@ -65,6 +66,7 @@ class FunctionResults:
 
     raw: Values = field(default_factory=dict)
     stored: Values = field(default_factory=dict)
+    metadata: Values = field(default_factory=dict)
     votes: dict[LabelingFunction, NDArray[Any]] = field(default_factory=dict)
     faults: dict[str, list[Failure]] = field(default_factory=lambda: defaultdict(list))
     problems: dict[int, str] = field(default_factory=dict)
@@ -176,9 +178,15 @@ class FunctionEvaluator:
         lfs: Sequence[LabelingFunction],
         known: Mapping[Feature, NDArray[Any]],
     ) -> FunctionResults:
-        wanted = [node for node in dict.fromkeys(features) if node is not image]
+        wanted = [node for node in dict.fromkeys(features) if not node.is_given]
         order = ancestors(wanted)
         done = FunctionResults(stored=dict(known))
+        read_beside = dict.fromkeys(node for lf in lfs for node in lf.features)
+        done.metadata = {
+            node: source.metadata(node.metadata, rows)
+            for node in read_beside
+            if node.metadata is not None
+        }
         n = len(rows)
         bad = np.zeros(n, bool)
         pixels = np.zeros((n, 0, 0, 0), np.uint8)
@@ -268,7 +276,9 @@ class FunctionEvaluator:
             return lambda: None
         name, program, external = self._program(nodes, voters, crossing)
         inputs = {
-            slot: np.asarray((done.stored if rounded else done.raw)[node], np.float32)
+            slot: done.metadata[node]
+            if node.is_given
+            else np.asarray((done.stored if rounded else done.raw)[node], np.float32)
             for slot, (node, rounded) in enumerate(external, start=1)
         }
         size = min(_CHUNK, -(-len(pixels) // _LEAST_CHUNKS))

@@ -20,7 +20,7 @@ from lfkit.data.folds import deal_folds
 from lfkit.data.image_source import ImageSource
 from lfkit.data.vote_columns import alike, originals
 from lfkit.errors import DataError, StorageError
-from lfkit.features.feature import Feature, ancestors, image
+from lfkit.features.feature import Feature, ancestors
 from lfkit.features.user_code.calling import Calling, call_apart, text_of, traceback_of
 from lfkit.features.user_code.sealed_inputs import is_own
 from lfkit.labeling.engine.feature_values import FeatureValues, require_lasting
@@ -320,7 +320,7 @@ class Fitter:
 
     def _known(self, lfs: Sequence[LabelingFunction]) -> dict[Feature, NDArray[Any]]:
         """Give the seeds' rounded features that these functions read."""
-        nodes = [node for lf in lfs for node in lf.features if node is not image]
+        nodes = [node for lf in lfs for node in lf.features if not node.is_given]
         self._values.compute(nodes)
         return {node: self._values.rounded[node] for node in nodes}
 
@@ -339,6 +339,8 @@ class Fitter:
         read = [*lf.features, *(t.feature for t in lf.thresholds.values())]
         if any("unlabeled" in node.fit_arguments for node in ancestors(read)):
             seeds = (*seeds, self._sample.identity)
+        for what in lf.metadata:
+            seeds = (*seeds, self._source.metadata(what, self._seeds.rows).tolist())
         return result_key(self._source, "out of fold", lf, seeds, k)
 
     def _seed_identity(self) -> tuple[Any, ...]:

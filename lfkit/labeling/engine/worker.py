@@ -265,13 +265,18 @@ def iterate_program(
     Parameters
     ----------
     pixels : (b, h, w, c).
-    inputs : slot → (b, ...) values computed elsewhere; NaN rows are failed ones.
+    inputs : slot → (b, ...) values computed elsewhere; NaN rows are failed ones. Or
+        (b,) objects, metadata; None where there is none.
     bad : (b,) True where the image could not be read.
     skip : cells not to call, with the fault to note for each.
     tick : called with (step, image) before each call.
     """
     fresh = {0: Rows(pixels, ~bad)}
     for slot, values in inputs.items():
+        if values.dtype == object:  # metadata, also of images that cannot be read
+            is_known = np.asarray([value is not None for value in values], bool)
+            fresh[slot] = Rows(values, is_known)
+            continue
         values = values.astype(np.float32, copy=False)
         fresh[slot] = Rows(values, finite_rows(values) & ~bad)
     stored = dict(fresh)
