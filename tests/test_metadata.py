@@ -182,6 +182,7 @@ def test_only_functions_of_one_image_read_metadata():
 
 def test_functions_that_read_metadata_abstain_on_generated_images():
     block = BatchVotes([named_as_it_is, dark_cats_only, black_is_cat], 2)
+    assert block.per_image == ("black_is_cat",)
     found = block(torch.zeros(3, 1, 4, 4))
     assert not found[:, :2].any()
     assert found[:, 2, 0].tolist() == [1, 1, 1]

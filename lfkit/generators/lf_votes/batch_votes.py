@@ -69,7 +69,7 @@ class BatchVotes:
         self.faults: Counter[str] = Counter()
         self.messages: dict[str, str] = {}
         self.order = ancestors(
-            list(dict.fromkeys(f for lf in lfs for f in lf.features))
+            f for lf in self.lfs if not lf.metadata for f in lf.features
         )
         self.silent = tuple(lf.name for lf in self.lfs if lf.metadata)
         self.evaluate = BatchedEvaluator(device)
