@@ -162,7 +162,7 @@ def test_the_split_and_the_notes_reach_the_run(lfkit, tmp_path):
     assert index["true_class"].tolist() == [0, 0, 1] * 2
 
 
-TABLES = ("metadata.csv", "metadata.jsonl", "metadata.parquet", "MetadataField.CSV")
+TABLES = ("metadata.csv", "metadata.jsonl", "metadata.parquet", "Metadata.CSV")
 
 
 @pytest.mark.parametrize("table", TABLES)
@@ -170,7 +170,7 @@ TABLES = ("metadata.csv", "metadata.jsonl", "metadata.parquet", "MetadataField.C
 def test_labels_of_a_table_beside_the_images_are_read(tmp_path, table, inside):
     names = [f"{inside}{i}.png" for i in range(3)]
     fill(tmp_path, *names)
-    if table == "MetadataField.CSV":
+    if table == "Metadata.CSV":
         write_table(tmp_path / "metadata.csv", file_name=names, label=["x", "y", "x"])
         (tmp_path / "metadata.csv").rename(tmp_path / table)
     else:
