@@ -305,7 +305,7 @@ def test_columns_that_are_the_labels_are_refused(tmp_path):
         "c.png,0,cat,x,q\nd.png,1,dog,y,q\n"
     )
     source = open_images(tmp_path / "list.csv")
-    for name in ["label", "class_name", "code"]:
+    for name in ["label", "class_name", "code", "path"]:
         with assert_refused(DataError, names=[name, tmp_path]):
             told(source, metadata.column(name))
     with assert_refused(DataError, names="caption", allowed=["code", "place"]):

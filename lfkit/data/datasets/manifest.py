@@ -113,13 +113,24 @@ def read_listing(path: Path) -> Listing | None:
 
 
 def read_column(path: Path, name: str) -> list[str | None]:
-    """Read one column of a table as text, None where it is empty; none of labels."""
+    """Read one column of a table as text, None where it is empty.
+
+    Raises
+    ------
+    DataError
+        If there is none of this name, or if it may hold labels, or paths.
+    """
     lines = _read_json(path) if _is_json(path) else None
     names = column_names(path) if lines is None else lines.column_names
     if name not in names:
         raise DataError(
             f"{path} has no column {name!r}; it has {', '.join(names)}. Columns are "
             "named as they are written there."
+        )
+    if _plain(name) in _PATHS:
+        raise DataError(
+            f"column {name!r} of {path} holds paths, and folders may be the labels that "
+            "functions are scored by; read metadata.file_name or metadata.folder."
         )
     if _plain(name) in _LABELS:
         raise DataError(
