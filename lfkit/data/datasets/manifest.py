@@ -129,8 +129,8 @@ def read_column(path: Path, name: str) -> list[str | None]:
         )
     if _plain(name) in _PATHS:
         raise DataError(
-            f"column {name!r} of {path} holds paths, and folders may be the labels that "
-            "functions are scored by; read metadata.file_name or metadata.folder."
+            f"column {name!r} of {path} holds paths, whose folders may be the labels "
+            "that functions are scored by; read metadata.file_name or metadata.folder."
         )
     if _plain(name) in _LABELS:
         raise DataError(
