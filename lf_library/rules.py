@@ -4,10 +4,10 @@ from functools import partial
 
 from lfkit import (
     CountLikelihood,
+    Gate,
     Likelihood,
     NearestMean,
     NearestNorm,
-    OneOf,
     OneVsRest,
     labeling_function,
 )
@@ -72,7 +72,7 @@ def tells_apart(feature, pair, *, among, rule=Likelihood, kind="heuristic", reca
     return labeling_function(
         features=[feature, among],
         classes=pair,
-        thresholds={"rule": rule(feature), "gate": OneOf(among, recall=recall)},
+        thresholds={"rule": rule(feature), "gate": Gate(among, recall=recall)},
         kind=kind,
         soft=True,
         batched=True,

@@ -8,10 +8,12 @@ from lfkit.data.votes import Votes as Votes
 from lfkit.features.feature import extract as extract
 from lfkit.features.feature import feature as feature
 from lfkit.features.feature import image as image
+from lfkit.labeling import metadata as metadata
 from lfkit.labeling.analysis import LFAnalysis as LFAnalysis
 from lfkit.labeling.applier import LFApplier as LFApplier
 from lfkit.labeling.labeling_function import labeling_function as labeling_function
-from lfkit.labeling.thresholds.cuts import OneOf as OneOf
+from lfkit.labeling.one_of import OneOf as OneOf
+from lfkit.labeling.thresholds.cuts import Gate as Gate
 from lfkit.labeling.thresholds.cuts import OneVsRest as OneVsRest
 from lfkit.labeling.thresholds.likelihood import CountLikelihood as CountLikelihood
 from lfkit.labeling.thresholds.likelihood import Likelihood as Likelihood

@@ -178,6 +178,42 @@ def test_function_that_always_abstains_changes_nothing(make, votes):
 
 @every_model
 @every_kind
+def test_function_that_names_all_classes_changes_nothing(make, votes):
+    shape = (len(votes), votes.n_functions, 3)
+    before = np.zeros(shape, bool) if votes.allowed is None else votes.allowed
+    allowed = np.insert(before, 1, True, axis=1)
+    soft = None if votes.soft is None else np.insert(votes.soft, 1, 0, axis=1)
+    with_it = make_votes(
+        np.insert(votes.hard, 1, -1, axis=1), 3, soft=soft, allowed=allowed
+    )
+    expected = make().fit(votes).predict_proba(votes)
+    np.testing.assert_array_equal(make().fit(with_it).predict_proba(with_it), expected)
+
+
+@every_model
+def test_set_of_one_class_is_a_vote_for_it(make):
+    votes = simulate(80, 5, 3, "multi", 0)[0]
+    allowed = votes.hard[:, :, None] == np.arange(3)
+    as_sets = make_votes(np.full_like(votes.hard, -1), 3, allowed=allowed)
+    expected = make().fit(votes).predict_proba(votes)
+    np.testing.assert_array_equal(make().fit(as_sets).predict_proba(as_sets), expected)
+
+
+@every_model
+def test_labels_are_recovered_from_sets(make):
+    # No vote names a class: "not an 0", "not a 1" and "not a 2", each three times.
+    rng = np.random.default_rng(3)
+    truth = rng.integers(0, 3, 600)
+    denied = np.arange(9) % 3
+    speaks = (truth[:, None] != denied) ^ (rng.random((600, 9)) < 0.05)
+    allowed = speaks[:, :, None] & (np.arange(3) != denied[:, None])
+    votes = make_votes(np.full((600, 9), -1), 3, allowed=allowed)
+    labels = make().fit(votes).predict(votes)
+    assert (labels == truth).mean() > 0.9
+
+
+@every_model
+@every_kind
 def test_duplicate_rows_equal_sample_weights(make, votes):
     times = np.arange(len(votes)) % 3  # some rows not at all
     repeated = votes.rows(np.repeat(np.arange(len(votes)), times))

@@ -8,7 +8,7 @@ import torch
 from assertions import assert_refused
 from sklearn.exceptions import NotFittedError
 
-from lfkit import ABSTAIN, Votes, feature, labeling_function
+from lfkit import ABSTAIN, LFApplier, OneOf, Votes, feature, labeling_function
 from lfkit.errors import DataError, InputError, RunError, TrainingError
 from lfkit.generators import GENERATORS, Adp, TwoStage, Vote
 from lfkit.generators.gan.config import GanConfig
@@ -621,6 +621,19 @@ def test_steps_are_timed_with_and_without_pairs():
         images, votes, proba=np.eye(2)[truth]
     )
     assert one == other
+
+
+def test_vote_shares_a_set_of_classes_on_generated_images():
+    @labeling_function(classes=[0, 1, 2])
+    def either(image):
+        return OneOf[0, 1]
+
+    images, truth, _ = toys()
+    votes = LFApplier([either]).apply(images)
+    made = make("vote").set_params(aggregator="majority-vote")
+    made.fit(images, votes, proba=np.eye(3)[truth], lfs=[either])
+    # A tie: neither class is named, and 2 is out of the question.
+    np.testing.assert_allclose(made.sample(5).proba, [[0.5, 0.5, 0]] * 5)
 
 
 def test_vote_needs_functions():

@@ -20,6 +20,8 @@ COMMANDS = [
     if line.startswith("$ ")
 ]
 SNIPPETS = [text for kind, text in BLOCKS if kind == "python"]
+# Those that begin with the name of the file they are.
+FILES = {text[2:].split("\n")[0]: text for text in SNIPPETS if text.startswith("# my_")}
 
 
 def _write_idx(path, array):
@@ -60,8 +62,8 @@ def workplace(tmp_path, monkeypatch, digits):
 
 
 def test_every_command_of_the_readme_runs(lfkit, workplace):
-    (workplace / "my_lfs.py").write_text(SNIPPETS[0])
-    (workplace / "my_fast_lfs.py").write_text(SNIPPETS[1])
+    for name, text in FILES.items():
+        (workplace / name).write_text(text)
     assert len(COMMANDS) >= 10
     for command in COMMANDS:
         # A few steps show that it runs; what it makes is tested elsewhere.
@@ -80,7 +82,7 @@ def test_every_command_of_the_readme_runs(lfkit, workplace):
 def test_the_rules_of_the_readme_tell_day_from_night(lfkit, workplace):
     import pandas as pd
 
-    (workplace / "my_lfs.py").write_text(SNIPPETS[0])
+    (workplace / "my_lfs.py").write_text(FILES["my_lfs.py"])
     lfkit("apply", "photos", "--lfs", "my_lfs.py", "--size", 64, "--out", "run")
     labels = pd.read_csv("run/labels.csv")["label"].tolist()
     assert labels == ["day", "night"] * 6
@@ -103,7 +105,8 @@ def test_the_panel_in_the_readme_is_what_the_demo_prints(lfkit, workplace):
 
 
 def test_the_python_of_the_readme_runs(workplace, capsys):
-    exec(SNIPPETS[2], {"__name__": "readme"})
+    (alone,) = [text for text in SNIPPETS if text not in FILES.values()]
+    exec(alone, {"__name__": "readme"})
     printed = capsys.readouterr().out
     assert "thin_is_one" in printed
     assert "Emp. Acc." in printed

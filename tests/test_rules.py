@@ -13,11 +13,11 @@ from scipy.stats import multivariate_normal
 
 from lfkit import (
     CountLikelihood,
+    Gate,
     LFApplier,
     Likelihood,
     NearestMean,
     NearestNorm,
-    OneOf,
     OneVsRest,
     feature,
     labeling_function,
@@ -77,7 +77,7 @@ FAMILY = {
     "above": Member(lambda claimed: OneVsRest(score, claimed), 1),
     "below": Member(lambda claimed: OneVsRest(score, claimed, side="below"), 1),
     "beyond": Member(lambda claimed: OneVsRest(score, claimed)),
-    "gate": Member(lambda claimed: OneOf(score), 3, 1),
+    "gate": Member(lambda claimed: Gate(score), 3, 1),
 }
 every_rule = pytest.mark.parametrize("member", FAMILY.values(), ids=FAMILY)
 
@@ -255,9 +255,9 @@ def test_an_image_whose_feature_failed_gets_no_vote_and_the_others_keep_theirs(m
         (lambda: OneVsRest(score, [0], side="left"), "'above' or 'below', got 'left'"),
         (lambda: OneVsRest(score, [0], min_recall=0), "0 < min_recall <= 1, got 0"),
         (lambda: OneVsRest(score, [0], min_recall=2), "0 < min_recall <= 1, got 2"),
-        (lambda: OneOf(score, recall=0), "OneOf needs 0 < recall <= 1, got 0"),
-        (lambda: OneOf(score, recall=1.1), "0 < recall <= 1, got 1.1"),
-        (lambda: OneOf("score"), "OneOf needs a feature, got 'score'; pass the object"),
+        (lambda: Gate(score, recall=0), "Gate needs 0 < recall <= 1, got 0"),
+        (lambda: Gate(score, recall=1.1), "0 < recall <= 1, got 1.1"),
+        (lambda: Gate("score"), "Gate needs a feature, got 'score'; pass the object"),
     ],
 )
 def test_a_setting_out_of_range_says_the_range(make, message):
@@ -293,10 +293,10 @@ def test_a_setting_out_of_range_says_the_range(make, message):
             r"OneVsRest of feature 'score' finds no seed image for classes \(1,\)",
         ),
         (
-            OneOf(score),
+            Gate(score),
             np.zeros((4, 1)),
             [5, 5, 6, 6],
-            r"OneOf of feature 'score' finds no seed image for classes \(0, 1\); give",
+            r"Gate of feature 'score' finds no seed image for classes \(0, 1\); give",
         ),
         (
             NearestNorm(score),
@@ -452,7 +452,7 @@ def test_counts_that_part_no_classes_get_no_vote_where_it_may_abstain():
     assert weigh(rule, [[0], [3]]).any(axis=1).tolist() == [False, True]
 
 
-# OneVsRest and OneOf
+# OneVsRest and Gate
 
 
 @pytest.mark.parametrize("side", ["above", "below"])
@@ -525,7 +525,7 @@ def left_out_odds(x, y, claims, d):
 @pytest.mark.parametrize("recall", [0.5, 0.8, 1.0])
 def test_a_gate_passes_its_share_of_the_seeds_it_has_not_seen(recall):
     x, y = seeds_of(20, d=6, apart=1)
-    learned = fit(OneOf(score, recall=recall), x, y, (0, 1))
+    learned = fit(Gate(score, recall=recall), x, y, (0, 1))
     declared = y < 2
     # Refitting moves the temperature a little, so a seed at the cut may go either way.
     odds = left_out_odds(x, y, (0, 1), 6)[declared]
@@ -537,7 +537,7 @@ def test_a_gate_passes_its_share_of_the_seeds_it_has_not_seen(recall):
 
 def test_a_gate_lets_new_images_of_its_classes_pass_and_few_others():
     x, y = seeds_of(20, d=6, apart=6)
-    gate = fit(OneOf(score, recall=0.9), x, y, (0, 1))
+    gate = fit(Gate(score, recall=0.9), x, y, (0, 1))
     new, truth = seeds_of(200, d=6, apart=6)
     passed = weigh(gate, new)[:, 0]
     assert set(passed.tolist()) == {0.0, 1.0}
@@ -547,14 +547,14 @@ def test_a_gate_lets_new_images_of_its_classes_pass_and_few_others():
 
 def test_a_gate_is_open_where_nothing_else_is_known():
     x, y = seeds_of()
-    gate = fit(OneOf(score), x, y, (0, 1, 2))
+    gate = fit(Gate(score), x, y, (0, 1, 2))
     assert (weigh(gate, 100 * x) == 1).all()
 
 
 def test_a_gate_silences_the_rule_it_is_multiplied_with():
     x, y = seeds_of(20, d=6, apart=6)
     pair = fit(NearestMean(score, abstain=0), x, y, (0, 1)).value
-    gate = fit(OneOf(score, recall=1.0), x, y, (0, 1)).value
+    gate = fit(Gate(score, recall=1.0), x, y, (0, 1)).value
     values = torch.tensor(x)
     product = (pair(values) * gate(values)).numpy()
     assert product[y == 2].any(axis=1).mean() < 0.3

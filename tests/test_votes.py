@@ -114,17 +114,28 @@ def test_votes_of_other_functions_cannot_be_joined():
         concatenate([first, Votes(np.zeros((1, 2), int), ("b", "a"), 2)])
 
 
+def test_sets_of_one_class_are_that_class_and_those_of_all_are_no_vote():
+    allowed = np.array([[[1, 0, 0], [1, 1, 1]], [[0, 1, 1], [0, 0, 0]]], bool)
+    votes = Votes(np.full((2, 2), -1), ("a", "b"), 3, allowed=allowed)
+    assert votes.hard.tolist() == [[0, -1], [-1, -1]]
+    assert votes.voted.tolist() == [[True, False], [True, False]]
+    # Of the classes 0 and 1 only: the set {1, 2} is class 1.
+    fewer = votes.of_classes(np.asarray([0, 1]))
+    assert fewer.hard.tolist() == [[0, -1], [1, -1]]
+    assert fewer.allowed is None
+
+
 def test_soft_votes_and_sets_are_joined_with_hard_ones():
     from lfkit.data.votes import concatenate
 
-    soft = np.array([[[0.25, 0.75]]], np.float16)
-    allowed = np.ones((1, 1, 2), bool)
+    soft = np.array([[[0.25, 0.75, 0]]], np.float16)
+    allowed = np.array([[[True, True, False]]])
     parts = [
-        Votes([[1]], ("a",), 2, soft=soft),
-        Votes([[0]], ("a",), 2),
-        Votes([[-1]], ("a",), 2, allowed=allowed),
+        Votes([[1]], ("a",), 3, soft=soft),
+        Votes([[0]], ("a",), 3),
+        Votes([[-1]], ("a",), 3, allowed=allowed),
     ]
     joined = concatenate(parts)
     assert joined.hard[:, 0].tolist() == [1, 0, -1]
-    assert joined.soft[0, 0].tolist() == [0.25, 0.75]
+    assert joined.soft[0, 0].tolist() == [0.25, 0.75, 0]
     assert joined.allowed[:, 0].any(axis=1).tolist() == [False, False, True]

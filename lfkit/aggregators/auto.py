@@ -183,7 +183,7 @@ class Auto(Aggregator):
         return self._model(choice).fit(votes, sample_weight=counts)
 
     def _told_by_votes(self, patterns: Patterns) -> _Choice:
-        """Choose by the hard votes of some patterns."""
+        """Choose by the hard votes of some patterns; a set of classes is none here."""
         votes = patterns.votes
         if votes.soft is not None or votes.allowed is not None:
             votes = Votes(votes.hard, votes.names, votes.n_classes)

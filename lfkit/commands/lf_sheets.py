@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from lfkit.commands.options import SheetOptions
 from lfkit.data.datasets import open_images
-from lfkit.data.image_source import ImageSource, ReadImages
+from lfkit.data.image_source import ImageSource, MetadataField, ReadImages
 from lfkit.data.labels import given_images
 from lfkit.data.progress import Progress
 from lfkit.data.seed_labels import GivenLabels, draw_seeds
@@ -230,6 +230,10 @@ class _Part(ImageSource):
     def read(self, rows: NDArray[np.int64]) -> ReadImages:
         """Read from the whole."""
         return self._whole.read(self.rows[rows])
+
+    def metadata(self, what: MetadataField, rows: NDArray[np.int64]) -> NDArray[Any]:
+        """Give the whole's."""
+        return self._whole.metadata(what, self.rows[rows])
 
     def table(self) -> pa.Table:
         """Give the whole's rows."""

@@ -233,6 +233,11 @@ def _save(
 def _warn_of_slow(data: TrainingData, say: Callable[[str], None]) -> None:
     """Report the time of functions that take one image a call."""
     block = BatchVotes(data.lfs, data.votes.n_classes, best_device())
+    if block.silent:
+        say(
+            f"{', '.join(block.silent)} read what is known of files: generated images "
+            "have no metadata, and they abstain on them"
+        )
     if not block.per_image:
         return
     images = torch.from_numpy(data.pixels[:_TIMED_IMAGES].copy())

@@ -66,6 +66,8 @@ class TrainingData:
             if array is not None:
                 digest.update(np.ascontiguousarray(array).data)
             digest.update(b"/")
+        if votes.allowed is not None:
+            digest.update(np.ascontiguousarray(votes.allowed).data)
         return digest.hexdigest()
 
 

@@ -172,6 +172,7 @@ def _records(applier: LFApplier) -> tuple[LFRecord, ...]:
             soft=lf.soft,
             key=applier.lf_keys_[lf.name],
             out_of_fold_key=applier.out_of_fold_keys_.get(lf.name),
+            block=applier.lf_blocks_.get(lf.name),
         )
         for lf in applier.lfs_
     )

@@ -5,10 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from lfkit.errors import DataError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,6 +33,22 @@ class ReadImages:
     pixels: NDArray[np.uint8]
     problems: dict[int, str]
     transient: frozenset[int] = frozenset()
+
+
+class MetadataField(NamedTuple):
+    """One thing that may be known of an image beside its pixels.
+
+    Attributes
+    ----------
+    kind : "file_name", "folder", "exif" or "column".
+    name : of the EXIF tag or of the column.
+    """
+
+    kind: str
+    name: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name!r}" if self.name else self.kind
 
 
 class ImageSource(ABC):
@@ -74,6 +92,24 @@ class ImageSource(ABC):
     def path(self, row: int) -> str | None:
         """Name the file that an image is read from; None if it is part of a larger."""
         return None
+
+    def metadata(self, what: MetadataField, rows: NDArray[np.int64]) -> NDArray[Any]:
+        """Give what is known of some images beside their pixels.
+
+        Returns
+        -------
+        (b,) objects: text, or a number or tuple of an EXIF tag; None where it is not
+        known.
+
+        Raises
+        ------
+        DataError
+            If it is known of no image, or if it is what labels are scored by.
+        """
+        raise DataError(
+            f"the images of {self.name} are no files, and have no {what}; give a "
+            "folder of images, or a table that lists them."
+        )
 
     @abstractmethod
     def table(self) -> pa.Table:

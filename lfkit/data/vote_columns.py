@@ -12,42 +12,136 @@ from lfkit.data.image_source import content_groups
 from lfkit.data.votes import ABSTAIN, Votes
 
 
-def place_votes(
-    lf: Any,
-    votes: NDArray[Any],
-    rows: NDArray[np.int64],
-    column: int,
-    hard: NDArray[np.int16],
-    soft: NDArray[np.float16] | None,
-) -> None:
-    """Write one function's votes on some rows into the matrices.
+class VoteMatrices:
+    """The vote matrix of n images, filled one function's column at a time.
+
+    A stored column is (r,) classes, (r, classes) float weights if the function is soft,
+    or (r, classes) bool where it voted for a set of classes on some image.
 
     Parameters
     ----------
-    lf : anything with `soft` and `classes`.
-    votes : (r,) classes, or (r, classes) weights, as they are stored.
-    hard, soft : (n, m) and (n, m, k), written in place.
+    n, m, k : images, functions, classes.
+    is_soft : whether any function is soft.
     """
-    if lf.soft:
-        assert soft is not None
+
+    def __init__(self, n: int, m: int, k: int, *, is_soft: bool) -> None:
+        self.n_classes = k
+        self.hard = np.full((n, m), ABSTAIN, np.int16)
+        self.soft = np.zeros((n, m, k), np.float16) if is_soft else None
+        self.allowed: NDArray[np.bool_] | None = None
+
+    @classmethod
+    def of(cls, votes: Votes) -> VoteMatrices:
+        """Start from votes that there are; they stay what they are."""
+        k = votes.n_classes
+        found = cls(0, votes.n_functions, k, is_soft=votes.soft is not None)
+        found.hard = votes.hard.copy()
+        found.soft = None if votes.soft is None else votes.soft.copy()
+        found.allowed = None if votes.allowed is None else votes.allowed.copy()
+        return found
+
+    def place(
+        self, lf: Any, votes: NDArray[Any], rows: NDArray[np.int64], column: int
+    ) -> None:
+        """Write one function's votes on some rows.
+
+        Parameters
+        ----------
+        lf : anything with `soft` and `classes`.
+        votes : (r,) or (r, classes), as they are stored.
+        """
+        if lf.soft:
+            self._place_soft(lf, votes, rows, column)
+            return
+        if votes.dtype == np.bool_:
+            votes = self._place_sets(lf, votes, rows, column)
+        self.hard[rows, column] = votes
+        if self.soft is not None:
+            spoke = votes != ABSTAIN
+            self.soft[rows[spoke], column, votes[spoke]] = 1
+
+    def silence(self, column: int) -> None:
+        """Take back all votes of one function."""
+        self.hard[:, column] = ABSTAIN
+        for graded in (self.soft, self.allowed):
+            if graded is not None:
+                graded[:, column] = 0
+
+    def copy_rows(self, source: NDArray[np.int64]) -> None:
+        """Give each image the votes of the row that `source`, (n,), names."""
+        self.hard = self.hard[source]
+        self.soft = None if self.soft is None else self.soft[source]
+        self.allowed = None if self.allowed is None else self.allowed[source]
+
+    def votes(self, names: tuple[str, ...]) -> Votes:
+        """Give what has been placed."""
+        return Votes(
+            self.hard, names, self.n_classes, soft=self.soft, allowed=self.allowed
+        )
+
+    def _place_soft(
+        self, lf: Any, votes: NDArray[Any], rows: NDArray[np.int64], column: int
+    ) -> None:
+        assert self.soft is not None
         classes = np.asarray(lf.classes, np.int64)
         order = np.argsort(classes, kind="stable")
         if (order != np.arange(len(order))).any():
             # The first of equal weights in class order, whatever order was declared.
             classes, votes = classes[order], votes[:, order]
-        if len(classes) == soft.shape[2]:
-            soft[rows, column] = votes  # twice as fast as naming every class
+        if len(classes) == self.soft.shape[2]:
+            self.soft[rows, column] = votes  # twice as fast as naming every class
         else:
-            soft[rows[:, None], column, classes] = votes
+            self.soft[rows[:, None], column, classes] = votes
         # Weights are never negative, so their bits order as they do; ints are faster.
         bits = np.ascontiguousarray(votes, np.float16).view(np.uint16)
         best = classes[bits.argmax(axis=1)]
-        hard[rows, column] = np.where(bits.any(axis=1), best, ABSTAIN)
-        return
-    hard[rows, column] = votes
-    if soft is not None:
-        spoke = votes != ABSTAIN
-        soft[rows[spoke], column, votes[spoke]] = 1
+        self.hard[rows, column] = np.where(bits.any(axis=1), best, ABSTAIN)
+
+    def _place_sets(
+        self,
+        lf: Any,
+        sets: NDArray[np.bool_],
+        rows: NDArray[np.int64],
+        column: int,
+    ) -> NDArray[np.int64]:
+        """Write (r, classes) sets; give those of one class as that class, (r,)."""
+        if self.allowed is None:
+            m, k = self.hard.shape[1], self.n_classes
+            self.allowed = np.zeros((len(self.hard), m, k), bool)
+        classes = np.asarray(_classes(lf, self.n_classes), np.int64)
+        size = sets.sum(axis=1)
+        self.allowed[rows[:, None], column, classes] = sets & (size > 1)[:, None]
+        return np.where(size == 1, classes[sets.argmax(axis=1)], ABSTAIN)
+
+
+def _classes(lf: Any, n_classes: int) -> tuple[int, ...]:
+    """Give the classes of a function's stored sets, in their order."""
+    return lf.classes or tuple(range(n_classes))
+
+
+def alike(lf: Any, parts: Sequence[NDArray[Any]], n_classes: int) -> list[NDArray[Any]]:
+    """Give parts of a function's column in one form: sets, if any part has sets.
+
+    Parameters
+    ----------
+    lf : anything with `soft` and `classes`.
+    """
+    if lf.soft or not any(part.dtype == np.bool_ for part in parts):
+        return list(parts)
+    classes = np.asarray(_classes(lf, n_classes))
+    return [
+        part if part.dtype == np.bool_ else part[:, None] == classes for part in parts
+    ]
+
+
+def silence_of(votes: NDArray[Any]) -> int:
+    """Give what stands for no vote in a function's column, to be assigned to rows."""
+    return ABSTAIN if votes.ndim == 1 else 0
+
+
+def join_votes(lf: Any, parts: Sequence[NDArray[Any]], n_classes: int) -> NDArray[Any]:
+    """Join parts of a function's column."""
+    return np.concatenate(alike(lf, parts, n_classes))
 
 
 def place_out_of_fold(
@@ -62,16 +156,36 @@ def place_out_of_fold(
     found : function name → its out-of-fold votes; the others learn nothing.
     """
     assert votes.seed_rows is not None
-    on_seeds = votes.rows(votes.seed_rows)
-    hard = on_seeds.hard.copy()
-    soft = None if on_seeds.soft is None else on_seeds.soft.copy()
+    matrices = VoteMatrices.of(votes.rows(votes.seed_rows))
     for j, lf in enumerate(lfs):
         if lf.name in found:
-            hard[:, j] = ABSTAIN
-            if soft is not None:
-                soft[:, j] = 0
-            place_votes(lf, found[lf.name], np.arange(len(hard)), j, hard, soft)
-    return Votes(hard, votes.names, votes.n_classes, soft=soft)
+            matrices.silence(j)
+            matrices.place(lf, found[lf.name], np.arange(len(matrices.hard)), j)
+    return matrices.votes(votes.names)
+
+
+def with_copies(
+    rows: NDArray[np.int64], keys: NDArray[np.uint8]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Give all images with the content of some, copies beside one another.
+
+    Parameters
+    ----------
+    rows : (r,) images of different content.
+    keys : (n, 16) content of all images.
+
+    Returns
+    -------
+    Rows of the images, (a,), and the position in `rows` of the content of each, (a,),
+    ascending.
+    """
+    first, group = content_groups(keys)
+    place = np.full(len(first), -1)
+    place[group[rows]] = np.arange(len(rows))
+    place = place[group]  # (n,)
+    order = np.argsort(place, kind="stable")
+    order = order[np.count_nonzero(place < 0) :]
+    return order, place[order]
 
 
 def originals(keys: NDArray[np.uint8]) -> NDArray[np.int64]:

@@ -54,7 +54,8 @@ class Votes:
         are zero; functions that vote hard have one-hot rows.
     allowed : (n, m, k) bool or None
         A vote as a set ("car or truck"): another likelihood, hence another array.
-        A set of one class is that class in `hard`; a larger set is -1 there.
+        A set of one class is that class in `hard`; a larger set is -1 there. A set of
+        all classes says nothing, and is no vote.
     seed_rows : (s,) row numbers of the images whose true label was given, or None.
     seed_labels : (s,) their labels, or None.
     seed_out_of_fold : Votes or None
@@ -120,7 +121,11 @@ class Votes:
                     f"`{label}` has shape {array.shape}, expected (images, functions, "
                     f"classes) = {(*hard.shape, self.n_classes)}."
                 )
-        object.__setattr__(self, "hard", hard.astype(np.int16, copy=False))
+        hard = hard.astype(np.int16, copy=False)
+        if self.allowed is not None:
+            hard, allowed = _plain_sets(hard, self.allowed)
+            object.__setattr__(self, "allowed", allowed)
+        object.__setattr__(self, "hard", hard)
         object.__setattr__(self, "names", names)
 
     def __array__(
@@ -141,6 +146,20 @@ class Votes:
         """(n, m): True where a function said something, a set of classes included."""
         voted = self.hard != ABSTAIN
         return voted if self.allowed is None else voted | self.allowed.any(axis=2)
+
+    def right(self, truth: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Tell which votes name the true class, alone or in a set, (n, m).
+
+        Parameters
+        ----------
+        truth : (n,) classes; nothing is right where it is -1.
+        """
+        known = truth >= 0
+        right = (self.hard == truth[:, None]) & known[:, None]
+        if self.allowed is not None:
+            rows = np.flatnonzero(known & (truth < self.n_classes))
+            right[rows] |= self.allowed[rows, :, truth[rows]]
+        return right
 
     @property
     def coverage(self) -> float:
@@ -295,6 +314,23 @@ def merge_patterns(parts: Sequence[Patterns]) -> Patterns:
         for start, part in zip(starts, parts, strict=True)
     ]
     return replace(found, inverse=np.concatenate(inverse))
+
+
+def _plain_sets(
+    hard: NDArray[np.int16], allowed: NDArray[np.bool_]
+) -> tuple[NDArray[np.int16], NDArray[np.bool_] | None]:
+    """Turn sets of one class into votes for it, and those of all classes into none.
+
+    None for `allowed` where no other set is left.
+    """
+    sizes = allowed.sum(axis=2, dtype=np.int16)  # (n, m)
+    alone = (sizes == 1) & (hard == ABSTAIN)
+    plain = alone | (sizes == allowed.shape[2])
+    if not plain.any():
+        return hard, allowed
+    hard = np.where(alone, allowed.argmax(axis=2), hard).astype(np.int16)
+    left = allowed & ~plain[:, :, None]
+    return hard, left if left.any() else None
 
 
 def _row_keys(arrays: Sequence[NDArray[Any]], salt: int) -> NDArray[np.uint64]:

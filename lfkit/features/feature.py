@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from lfkit.data.image_source import MetadataField
 from lfkit.data.image_tensors import to_unit_range
 from lfkit.errors import DeclarationError
 from lfkit.features.user_code.files import contents_of, declared_files
@@ -56,6 +57,7 @@ class Feature:
         learn.
     learned : what `fit` gave; None before fitting, {} if there is nothing to learn.
     depends_on : files and folders whose content it reads when called.
+    metadata : what it gives, if that is no number of pixels but known beside them.
     """
 
     name: str
@@ -65,6 +67,12 @@ class Feature:
     fit: Callable[..., Mapping[str, NDArray[Any]]] | None = None
     learned: Mapping[str, NDArray[Any]] | None = field(default_factory=dict)
     depends_on: tuple[Path, ...] = ()
+    metadata: MetadataField | None = None
+
+    @property
+    def is_given(self) -> bool:
+        """True of what is not computed: the image itself, and metadata."""
+        return self is image or self.metadata is not None
 
     @property
     def is_fitted(self) -> bool:
@@ -110,6 +118,8 @@ class Feature:
 
     def identity(self) -> tuple[object, ...]:
         """Give what its values depend on; the name is not part of it."""
+        if self.metadata is not None:
+            return ("metadata", tuple(self.metadata))
         files = contents_of(f"feature {self.name!r}", self.depends_on)
         return (self.fn, self.batched, self.of, self.fit, self.learned, files)
 
@@ -179,6 +189,11 @@ def feature(
                 f"of[{position}] of a feature is {source!r}, which is not a feature; "
                 "pass the object that @feature made, not its name."
             )
+        if source.metadata is not None:
+            raise DeclarationError(
+                f"a feature is computed from pixels, and cannot read {source.name!r}; "
+                "read it in the labeling function: features=[...]."
+            )
 
     def declare(fn: Callable[..., Any]) -> Feature:
         label = name or name_of("feature", fn)
@@ -239,11 +254,14 @@ def check_arity(what: str, fn: Callable[..., Any], inputs: Sequence[Feature]) ->
 
 
 def ancestors(features: Iterable[Feature]) -> list[Feature]:
-    """List features and all they are computed from, inputs first, without `image`."""
+    """List features and all they are computed from, inputs first.
+
+    Without `image` and metadata, which nothing computes.
+    """
     ordered: dict[Feature, None] = {}
 
     def visit(node: Feature) -> None:
-        if node is image or node in ordered:
+        if node.is_given or node in ordered:
             return
         for source in node.of:
             visit(source)
@@ -370,6 +388,12 @@ def extract(
     """
     import torch
 
+    for node in features:
+        if node.metadata is not None:
+            raise DeclarationError(
+                f"{node.name!r} is known of files, not of pixels; apply a labeling "
+                "function that reads it to a folder of images."
+            )
     images = np.asarray(images)
     if images.ndim != 4 or images.dtype != np.uint8:
         raise DeclarationError(

@@ -83,11 +83,16 @@ class Vote(GanGenerator):
         images, _ = self.gan_.draw(classes, generator)
         weights = block(images).cpu().numpy()
         silent = weights.sum(axis=2) == 0
+        # Functions that are not soft name several classes only as a set.
+        several = (weights > 0).sum(axis=2) > 1
+        is_set = several & ~np.asarray([lf.soft for lf in block.lfs])
+        soft = np.where(is_set[:, :, None], 0, weights).astype(np.float16)
         votes = Votes(
-            np.where(silent, ABSTAIN, weights.argmax(axis=2)).astype(np.int16),
+            np.where(silent | is_set, ABSTAIN, weights.argmax(axis=2)),
             tuple(lf.name for lf in block.lfs),
             block.n_classes,
-            soft=weights.astype(np.float16) if self._is_soft else None,
+            soft=soft if self._is_soft else None,
+            allowed=(weights > 0) & is_set[:, :, None] if is_set.any() else None,
         )
         proba = self._by_votes.predict_proba(votes)
         return images, proba, proba.max(axis=1)

@@ -188,14 +188,7 @@ class LFAnalysis:
         labels = self._checked_labels(Y)
         rows = np.flatnonzero(labels >= 0)
         votes, truth = self.votes.rows(rows), labels[rows]
-        right = np.empty(votes.n_functions, dtype=np.int64)
-        for j, column in enumerate(votes.hard.T):
-            correct = column == truth
-            if votes.allowed is not None:
-                # A label above n_classes is in no set.
-                inside = np.flatnonzero((column == ABSTAIN) & (truth < votes.n_classes))
-                correct[inside] = votes.allowed[inside, j, truth[inside]]
-            right[j] = np.count_nonzero(correct)
+        right = votes.right(truth).sum(axis=0)
         return right, votes.voted.sum(axis=0) - right
 
     def _checked_labels(self, Y: ArrayLike) -> NDArray[np.int64]:

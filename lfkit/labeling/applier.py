@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from lfkit.data.image_source import ImageSource
 from lfkit.data.progress import Progress
-from lfkit.data.vote_columns import originals, place_out_of_fold, place_votes
-from lfkit.data.votes import ABSTAIN, Votes
+from lfkit.data.vote_columns import VoteMatrices, originals, place_out_of_fold
+from lfkit.data.votes import Votes
 from lfkit.errors import DataError, DeclarationError, FaultError
 from lfkit.features.feature import ancestors
 from lfkit.labeling.applier_checks import (
     as_labeling_function,
+    check_metadata,
     checked_n_classes,
     checked_seeds,
     names_to_recompute,
@@ -35,7 +36,7 @@ from lfkit.labeling.engine.seed_fitting import Fitter, Watch, is_fixed
 from lfkit.labeling.engine.worker_pool import MOST_KILLS
 from lfkit.labeling.labeling_function import LabelingFunction
 from lfkit.runs.cache_keys import unchanging
-from lfkit.runs.store import Block, MemoryStore, Store, block_size
+from lfkit.runs.store import MemoryStore, Store, block_size
 
 _FEW_IMAGES = 512
 # A per-image function may take a second an image: a kill must not cost many minutes.
@@ -60,6 +61,7 @@ class LFApplier:
     lfs_ : the functions that ran, in order, fitted.
     lf_keys_, feature_keys_, out_of_fold_keys_, seed_block_ : where their values lie in
         the store: function name → key, feature → key, and the block of the seeds.
+    lf_blocks_ : name of a function that reads metadata → the block of its votes.
     report_ : faults, unreadable images, functions left out, what was computed now.
 
     >>> from lfkit import ABSTAIN, LFApplier, labeling_function
@@ -124,6 +126,7 @@ class LFApplier:
         source = as_source(images)
         if not len(source):
             raise DataError(f"{source.name} holds no images.")
+        check_metadata(self.lfs, source)
         seeds = checked_seeds(seed_rows, seed_labels, len(source), self.n_classes)
         again = None if recompute is None else names_to_recompute(self.lfs, recompute)
         self.report_ = Report()
@@ -210,6 +213,7 @@ class LFApplier:
         blocks = store.layout(source.keys, size)
         runner = BlockRunner(source, evaluator, store, lfs, blocks, k)
         self.lf_keys_ = runner.lf_keys
+        self.lf_blocks_ = {lf.name: runner.whole(lf).id for lf in lfs if lf.metadata}
         rows, done = runner.rows, 0
 
         def watch(result: BlockResult) -> None:
@@ -217,17 +221,13 @@ class LFApplier:
             if self.strict:
                 for name, why in runner.not_loaded.items():
                     raise FaultError(f"labeling function {name!r} {why}")
-                _stop_at_first(result, [source.ids[row] for row in result.block.rows])
+                _stop_at_first(result, source.ids)
             self.report_.n_calls += result.n_calls
             self.report_.n_feature_values += result.n_feature_values
             done += len(result.block.rows)
             if progress:
                 progress("voting", done, len(rows))
 
-        hard = np.full((n, len(lfs)), ABSTAIN, np.int16)
-        soft = None
-        if any(lf.soft for lf in lfs):
-            soft = np.zeros((n, len(lfs), k), np.float16)
         columns = runner.columns(lfs, watch)
         if len(runner.not_loaded) == len(lfs):
             name, why = next(iter(runner.not_loaded.items()))
@@ -235,42 +235,54 @@ class LFApplier:
                 f"a worker process cannot run the labeling functions: {name!r} {why}."
             )
         failures = runner.feature_faults()
-        for j, lf in enumerate(lfs):
-            place_votes(lf, columns[lf.name].votes, rows, j, hard, soft)
+        is_soft = any(lf.soft for lf in lfs)
+        matrices = VoteMatrices(n, len(lfs), k, is_soft=is_soft)
+        numbered = [*enumerate(lfs)]
+        for j, lf in numbered:
+            if not lf.metadata:
+                matrices.place(lf, columns[lf.name].votes, rows, j)
             if lf.name not in runner.not_loaded:
                 failures[lf.name] = columns[lf.name].failures
+        if len(rows) < n:  # copies were computed once
+            matrices.copy_rows(originals(source.keys))
+        for j, lf in numbered:
+            if lf.metadata:
+                column = columns[lf.name]
+                matrices.place(lf, column.votes, column.rows, j)
         culprits = given_up(lfs, failures)
         self.feature_keys_ = {
             node: key
             for node, key in runner.feature_keys.items()
             if not {part.name for part in ancestors([node])} & {*culprits.values()}
         }
-        self._report(source, rows, failures, runner.problems())
-        original = originals(source.keys)
-        if len(rows) < n:  # copies were computed once
-            hard = hard[original]
-            soft = None if soft is None else soft[original]
-        votes = Votes(hard, tuple(lf.name for lf in lfs), k, soft=soft)
+        on = {name: rows for name in failures}
+        on |= {lf.name: columns[lf.name].rows for lf in lfs if lf.metadata}
+        self._report(source, on, failures, runner.problems())
+        votes = matrices.votes(tuple(lf.name for lf in lfs))
         return self._without(votes, culprits, runner.not_loaded)
 
     def _report(
         self,
         source: ImageSource,
-        rows: NDArray[np.int64],
+        on: Mapping[str, NDArray[np.int64]],
         failures: Mapping[str, Sequence[Failure]],
         problems: Mapping[int, str],
     ) -> None:
-        """Count faults; name unreadable images, copies of one another among them."""
-        found = {name: [*several] for name, several in failures.items() if several}
-        if found or problems:
-            whole = BlockResult(Block(rows, ""), faults=found)
-            ids = [source.ids[row] for row in rows]
-            if self.strict:
-                position = {int(row): i for i, row in enumerate(rows)}
-                whole.problems = {position[row]: why for row, why in problems.items()}
-                _stop_at_first(whole, ids)
-            for name, several in found.items():
-                self.report_.add(name, several, ids)
+        """Count faults; name unreadable images, copies of one another among them.
+
+        Parameters
+        ----------
+        on : function or feature name → the rows that its failures count.
+        """
+        found = {
+            name: _by_row(several, on[name])
+            for name, several in failures.items()
+            if several
+        }
+        if self.strict:
+            _stop_at_first_of(found, problems, source.ids)
+        for name, several in found.items():
+            self.report_.add(name, several, source.ids)
         if problems:
             original = originals(source.keys)
             for row in np.flatnonzero(np.isin(original, list(problems))).tolist():
@@ -335,12 +347,34 @@ def _stage(progress: Progress | None, name: str) -> Watch | None:
     return None if progress is None else partial(progress, name)
 
 
+def _by_row(failures: Sequence[Failure], rows: NDArray[np.int64]) -> list[Failure]:
+    """Give failures by row of the source, not by their place among `rows`."""
+    return [failure._replace(row=int(rows[failure.row])) for failure in failures]
+
+
 def _stop_at_first(result: BlockResult, ids: Sequence[str]) -> None:
-    """Raise for the first image or function that failed; `ids` are the block's."""
-    for position, reason in sorted(result.problems.items()):
-        raise FaultError(f"image {ids[position]!r} cannot be read: {reason}")
-    failures = dict(result.faults)
-    failures |= {name: column.failures for name, column in result.columns.items()}
+    """Raise for the first image or function of a block that failed."""
+    rows = result.block.rows
+    failures = {name: _by_row(found, rows) for name, found in result.faults.items()}
+    for name, column in result.columns.items():
+        failures[name] = _by_row(column.failures, column.rows)
+    problems = {int(rows[place]): why for place, why in result.problems.items()}
+    _stop_at_first_of(failures, problems, ids)
+
+
+def _stop_at_first_of(
+    failures: Mapping[str, Sequence[Failure]],
+    problems: Mapping[int, str],
+    ids: Sequence[str],
+) -> None:
+    """Raise for the first image that cannot be read, or function that failed.
+
+    Parameters
+    ----------
+    failures, problems : by rows of the source, whose images have these ids.
+    """
+    for row, reason in sorted(problems.items()):
+        raise FaultError(f"image {ids[row]!r} cannot be read: {reason}")
     first = first_failure(failures)
     if first is not None:
         name, failure = first

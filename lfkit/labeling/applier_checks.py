@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lfkit.data.image_source import ImageSource
 from lfkit.errors import DataError, DeclarationError
 from lfkit.features.feature import Feature, ancestors
 from lfkit.features.user_code.sealed_inputs import is_own
@@ -99,6 +100,18 @@ def checked_seeds(
     if len(np.unique(row_array)) != len(row_array):
         raise DataError("seed_rows names an image twice.")
     return Seeds(row_array, label_array)
+
+
+def check_metadata(lfs: Sequence[LabelingFunction], source: ImageSource) -> None:
+    """Refuse functions that read metadata that the images do not have."""
+    for lf in lfs:
+        for what in lf.metadata:
+            try:
+                source.metadata(what, np.zeros(0, np.int64))
+            except DataError as error:
+                raise DataError(
+                    f"labeling function {lf.name!r} reads {what}: {error}"
+                ) from error
 
 
 def names_to_recompute(

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lfkit.data.image_source import MetadataField
 from lfkit.data.image_tensors import to_unit_range
 from lfkit.data.votes import ABSTAIN
 from lfkit.errors import DeclarationError, FaultError
@@ -26,6 +27,7 @@ from lfkit.features.feature import (
 from lfkit.features.user_code.calling import Calling, text_of
 from lfkit.features.user_code.files import contents_of, declared_files
 from lfkit.features.user_code.sealed_inputs import Rows, sealed_values
+from lfkit.labeling.one_of import OneOf
 from lfkit.labeling.thresholds.threshold import Threshold
 from lfkit.labeling.vote_checks import check_of, checked_answer
 
@@ -36,8 +38,8 @@ KINDS = ("heuristic", "image-processing", "deep")
 class LabelingFunction:
     """A rule with the classes it may name, the features it reads, what it learns.
 
-    Call it on one (h, w, c) uint8 image to see its vote: a class or -1, or, if soft,
-    one weight per declared class.
+    Call it on one (h, w, c) uint8 image to see its vote: a class, a set of classes or
+    -1, or, if soft, one weight per declared class.
 
     Attributes
     ----------
@@ -83,6 +85,12 @@ class LabelingFunction:
         )
 
     @property
+    def metadata(self) -> tuple[MetadataField, ...]:
+        """What it reads beside the pixels."""
+        found = (source.metadata for source in self.features)
+        return tuple(what for what in found if what is not None)
+
+    @property
     def doc(self) -> str:
         """The first line of the function's docstring."""
         return (inspect.getdoc(self.fn) or "").split("\n")[0]
@@ -107,7 +115,7 @@ class LabelingFunction:
         """Return a copy that reads fitted features and has fitted thresholds."""
         return replace(self, features=tuple(features), thresholds=dict(thresholds))
 
-    def __call__(self, pixels: NDArray[np.uint8]) -> int | NDArray[np.float32]:
+    def __call__(self, pixels: NDArray[np.uint8]) -> int | OneOf | NDArray[np.float32]:
         """Vote on one (h, w, c) uint8 image."""
         # Loads pyarrow, which worker processes need not.
         from lfkit.data.datasets.array_source import as_source
@@ -116,6 +124,12 @@ class LabelingFunction:
             raise DeclarationError(
                 f"labeling function {self.name!r} needs seed labels to fit what it "
                 "reads; apply it with LFApplier and seeds first."
+            )
+        if self.metadata:
+            raise DeclarationError(
+                f"labeling function {self.name!r} reads {self.metadata[0]}, which an "
+                f"array of pixels does not have; call {self.name}.fn with a value, or "
+                "apply it to a folder of images."
             )
         checked = as_source(np.asarray(pixels)[None])
         try:
@@ -128,13 +142,13 @@ class LabelingFunction:
                 f"labeling function {self.name!r} failed on image '0': {text_of(error)}"
             ) from error
 
-    def _vote(self, pixels: NDArray[np.uint8]) -> int | NDArray[np.float32]:
+    def _vote(self, pixels: NDArray[np.uint8]) -> int | OneOf | NDArray[np.float32]:
         """Vote on (1, h, w, c) pixels, given to the function as a run gives them."""
         read = [source for source in self.features if source is not image]
         values: dict[Feature, NDArray[Any]] = {image: pixels}
         values |= extract(read, pixels) if read else {}
         check = check_of(self.soft, self.classes, np.iinfo(np.int16).max)
-        vote: int | NDArray[np.float32]
+        vote: int | OneOf | NDArray[np.float32]
         if not all(finite_rows(values[source]).all() for source in read):
             vote = check(np.zeros(len(self.classes or ())) if self.soft else ABSTAIN)
         elif self.batched:
@@ -157,6 +171,9 @@ class LabelingFunction:
         with torch.no_grad():
             found = self.fn(*tensors, **self.keywords)
         row = checked_answer(self.soft, self.classes, found, 1, "cpu")[0].numpy()
+        if row.dtype == np.bool_:
+            named = np.asarray(self.classes)[row].tolist()
+            return OneOf(*named) if named else ABSTAIN
         return row if self.soft else int(row)
 
     def identity(self) -> tuple[object, ...]:
@@ -188,18 +205,22 @@ def labeling_function(
 ) -> Callable[[Callable[..., Any]], LabelingFunction]:
     """Turn a function into a labeling function.
 
+    It returns one of its classes, `OneOf[...]` for a set of them, or ABSTAIN.
+
     Parameters
     ----------
     classes : the classes it may vote for, 0..k-1. Required.
     features : what it reads, as objects; their values are the positional arguments.
-        Without any it reads the image, (h, w, c) uint8.
+        Without any it reads the image, (h, w, c) uint8. Names of files, EXIF tags and
+        columns of tables are in `lfkit.metadata`.
     thresholds : keyword → a threshold fitted on the seed labels. A keyword's default
         is the unfitted threshold; without a default the function needs seeds.
     kind : "heuristic", "image-processing" or "deep"; ablations select by it.
     soft : it returns one weight per declared class, in their order; they are scaled to
         sum to one; all zeros = abstain.
     batched : it takes features of many images as float32 tensors, images along the
-        first axis, and returns (n,) classes or (n, len(classes)) weights.
+        first axis, and returns (n,) classes, (n, len(classes)) weights if it is soft,
+        or (n, len(classes)) bool for sets of classes, all False = abstain.
     name : the function's own name if not given.
     depends_on : files or folders that it reads when called, relative to the file it is
         written in; when their content changes, it votes again.
@@ -233,6 +254,10 @@ def labeling_function(
                     "feature; pass the object that @feature made, not its name."
                 )
         check_arity(what, fn, inputs)
+        if batched and any(source.metadata for source in inputs):
+            raise DeclarationError(
+                f"{what} reads metadata, which is no tensor; leave out batched=True."
+            )
         _check_thresholds(what, fn, thresholds or {})
         if kind not in KINDS:
             raise DeclarationError(
@@ -323,6 +348,11 @@ def _check_thresholds(
             raise DeclarationError(
                 f"threshold {key!r} of {what} is {threshold!r}; use Quantile, "
                 "BestPrecision, Likelihood, NearestMean or another Threshold."
+            )
+        if getattr(threshold.feature, "metadata", None) is not None:
+            raise DeclarationError(
+                f"threshold {key!r} of {what} is fitted on {threshold.feature.name!r}, "
+                "which is no number of an image; fit it on a feature of the pixels."
             )
         if key not in parameters and not takes_any:
             raise DeclarationError(

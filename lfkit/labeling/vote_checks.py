@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from lfkit.data.votes import ABSTAIN
 from lfkit.features.user_code.sealed_inputs import as_plain
+from lfkit.labeling.one_of import OneOf
 
 if TYPE_CHECKING:
     import torch
@@ -32,7 +33,7 @@ def check_of(
 
 def _hard_check(
     classes: tuple[int, ...] | None, n_classes: int | None
-) -> Callable[[Any], int]:
+) -> Callable[[Any], int | OneOf]:
     if classes is not None:
         valid = {ABSTAIN, *classes}
         said = f"it declares classes {classes}; return one of them or ABSTAIN"
@@ -40,9 +41,13 @@ def _hard_check(
         valid = set(range(ABSTAIN, n_classes or 0))
         said = f"the run has classes 0..{(n_classes or 0) - 1}"
 
-    def check(vote: Any) -> int:
+    def check(vote: Any) -> int | OneOf:
         if type(vote) is int and vote in valid:
             return vote
+        if isinstance(vote, OneOf):
+            if not valid.issuperset(vote.classes):
+                raise BadResult("voted an undeclared class", f"voted {vote}; {said}")
+            return vote if len(vote.classes) > 1 else vote.classes[0]
         if vote is None:
             raise BadResult("returned None", f"returned None; {said}")
         if isinstance(vote, (bool, np.bool_)):
@@ -111,17 +116,23 @@ def short(value: Any) -> str:
 def checked_answer(
     soft: bool, classes: tuple[int, ...] | None, value: Any, n: int, device: str
 ) -> torch.Tensor:
-    """Give what a batched function returned as int64 classes or float32 weights."""
+    """Give what a batched function returned: int64 classes, bool sets, float32 weights.
+
+    Sets are (n, classes), True for each class that it may be.
+    """
     import torch
 
     value = as_plain(torch.as_tensor(value), device)
-    expected = (n, len(classes or ())) if soft else (n,)
+    is_set = not soft and value.dtype == torch.bool and value.ndim == 2
+    expected = (n, len(classes or ())) if soft or is_set else (n,)
     if tuple(value.shape) != expected:
         raise TypeError(
             f"returned shape {tuple(value.shape)} for {n} images; expected {expected}"
         )
     if soft:
         return value.to(torch.float32)
+    if is_set:
+        return value
     if value.dtype.is_floating_point or value.dtype == torch.bool:
         raise TypeError(
             f"returned {value.dtype}; classes are whole numbers: end with .long()"

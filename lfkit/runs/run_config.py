@@ -29,7 +29,12 @@ _Side = Annotated[int, Field(ge=1)]
 
 
 class LFRecord(BaseModel):
-    """A labeling function of a run: where its votes lie, what it may vote."""
+    """A labeling function of a run: where its votes lie, what it may vote.
+
+    Attributes
+    ----------
+    block : of its votes, if it reads metadata; None: the blocks of distinct images.
+    """
 
     name: str
     kind: str
@@ -38,6 +43,7 @@ class LFRecord(BaseModel):
     soft: bool
     key: str
     out_of_fold_key: str | None
+    block: str | None = None
 
 
 class RunConfig(BaseModel):

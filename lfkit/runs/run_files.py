@@ -16,7 +16,12 @@ from numpy.typing import NDArray
 from lfkit.data.cells import table_to_cells
 from lfkit.data.datasets.label_columns import INDEX_SCHEMA
 from lfkit.data.labels import Labels, same_content
-from lfkit.data.vote_columns import originals, place_out_of_fold, place_votes
+from lfkit.data.vote_columns import (
+    VoteMatrices,
+    originals,
+    place_out_of_fold,
+    with_copies,
+)
 from lfkit.data.votes import ABSTAIN, Votes, with_known
 from lfkit.errors import RunError
 from lfkit.runs.reading import reading
@@ -267,24 +272,29 @@ def _load_own_votes(
     folder: Path, store: RunStore, config: RunConfig, index: pa.Table
 ) -> Votes:
     keys = image_keys(index)
-    hard, soft = _blank(len(keys), config)
+    m, k = len(config.lfs), len(config.class_names)
+    is_soft = any(lf.soft for lf in config.lfs)
+    matrices = VoteMatrices(len(keys), m, k, is_soft=is_soft)
     blocks = store.stored_layout(keys)
     if blocks is None:
         raise _votes_lost(folder)
-    rows = join_blocks(blocks).rows
-    for j, lf in enumerate(config.lfs):
-        column = load_column(store, lf.key, blocks)
+    distinct = join_blocks(blocks).rows
+
+    def place(j: int, rows: NDArray[np.int64], column: NDArray[Any] | None) -> None:
         if column is None:
             raise _votes_lost(folder)
-        _check_votes(folder, lf, column, len(rows), config)
-        place_votes(lf, column, rows, j, hard, soft)
-    copy = originals(keys)
-    return Votes(
-        hard[copy],
-        tuple(lf.name for lf in config.lfs),
-        len(config.class_names),
-        soft=None if soft is None else soft[copy],
-    )
+        _check_votes(folder, config.lfs[j], column, len(rows), config)
+        matrices.place(config.lfs[j], column, rows, j)
+
+    for j, lf in enumerate(config.lfs):
+        if lf.block is None:
+            place(j, distinct, load_column(store, lf, blocks, k))
+    matrices.copy_rows(originals(keys))
+    for j, lf in enumerate(config.lfs):
+        if lf.block is not None:  # it reads metadata, and has voted on copies too
+            stored = store.load("votes", lf.key, lf.block) or {}
+            place(j, with_copies(distinct, keys)[0], stored.get("votes"))
+    return matrices.votes(tuple(lf.name for lf in config.lfs))
 
 
 def _load_foreign_votes(folder: Path, store: RunStore, config: RunConfig) -> Votes:
@@ -343,6 +353,8 @@ def _check_votes(
     if lf.soft:
         fits = np.shape(votes) == (n, len(classes)) and votes.dtype.kind == "f"
         fits = fits and bool((votes >= 0).all())
+    elif np.ndim(votes) == 2:
+        fits = votes.shape == (n, len(classes)) and votes.dtype == np.bool_
     else:
         fits = np.shape(votes) == (n,) and votes.dtype.kind in "iu"
         known = np.zeros(len(config.class_names) + 1, bool)
@@ -362,12 +374,3 @@ def _votes_lost(folder: Path) -> RunError:
         f"{folder} lacks some of its votes; run `lfkit apply` again: what is already "
         "computed is kept."
     )
-
-
-def _blank(
-    n: int, config: RunConfig
-) -> tuple[NDArray[np.int16], NDArray[np.float16] | None]:
-    m, k = len(config.lfs), len(config.class_names)
-    hard = np.full((n, m), ABSTAIN, np.int16)
-    is_soft = any(lf.soft for lf in config.lfs)
-    return hard, np.zeros((n, m, k), np.float16) if is_soft else None

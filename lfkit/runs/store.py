@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from lfkit.data.files import make_folder, refuse_links, remove_empty, sweep
 from lfkit.data.files import write_atomically as write_atomically
 from lfkit.data.image_source import KEY_BYTES, content_groups
+from lfkit.data.vote_columns import join_votes
 from lfkit.errors import RunError, storage_error
 from lfkit.runs.reading import reading
 
@@ -394,8 +395,16 @@ def _first_rows(keys: NDArray[np.uint8]) -> NDArray[np.int64]:
     return np.sort(content_groups(keys)[0])
 
 
-def load_column(store: Store, key: str, blocks: Sequence[Block]) -> NDArray[Any] | None:
-    """Read a function's votes on all blocks, in their order; None if some are lost."""
+def load_column(
+    store: Store, lf: Any, blocks: Sequence[Block], n_classes: int
+) -> NDArray[Any] | None:
+    """Read a function's votes on all blocks, in their order; None if some are lost.
+
+    Parameters
+    ----------
+    lf : anything with `key`, `soft` and `classes`.
+    """
+    key = lf.key
     whole = store.load("votes", key, join_blocks(blocks).id)
     if whole is not None:
         return whole["votes"]
@@ -406,4 +415,4 @@ def load_column(store: Store, key: str, blocks: Sequence[Block]) -> NDArray[Any]
         if parts is None:
             return None
         found.append(parts["votes"])
-    return np.concatenate(found) if found else None
+    return join_votes(lf, found, n_classes) if found else None

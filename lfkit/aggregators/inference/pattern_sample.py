@@ -21,6 +21,9 @@ def priority_sample(patterns: Patterns, size: int) -> Patterns:
     if len(counts) <= size:
         return patterns
     keys = row_hashes(patterns.votes.hard)
+    allowed = patterns.votes.allowed
+    if allowed is not None:  # rows that differ in a set only must not share a key
+        keys ^= row_hashes(np.packbits(allowed.reshape(len(keys), -1), axis=1))
     priority = counts / ((keys >> np.uint64(11)) + np.uint64(1)) * 2.0**53
     ranked = np.lexsort((keys, -priority))
     drawn = ranked[:size]
@@ -28,7 +31,7 @@ def priority_sample(patterns: Patterns, size: int) -> Patterns:
     return Patterns(patterns.votes.rows(drawn), weights, np.zeros(0, np.int64))
 
 
-def row_hashes(rows: NDArray[np.int16]) -> NDArray[np.uint64]:
+def row_hashes(rows: NDArray[np.integer]) -> NDArray[np.uint64]:
     """Return a 64-bit number per row, the same for equal rows."""
     factors = np.random.default_rng(0).integers(
         2**64, size=rows.shape[1], dtype=np.uint64
@@ -36,5 +39,5 @@ def row_hashes(rows: NDArray[np.int16]) -> NDArray[np.uint64]:
     keys = np.empty(len(rows), np.uint64)
     for start in range(0, len(rows), _ROWS_AT_ONCE):  # uint64 is four times as large
         part = slice(start, start + _ROWS_AT_ONCE)
-        keys[part] = (rows[part] + 1).astype(np.uint64) @ factors
+        keys[part] = (rows[part].astype(np.int16) + 1).astype(np.uint64) @ factors
     return (keys ^ (keys >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

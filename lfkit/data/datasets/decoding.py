@@ -118,7 +118,7 @@ def format_of(path: bytes) -> str | None:
 
 def read_header(file: BinaryIO) -> Header:
     """Read size and mode, decoding no pixel."""
-    with _open(file) as image:
+    with open_checked(file) as image:
         width, height = image.size
         # PIL has already turned the size of a TIFF.
         if image.format != "TIFF" and _TURNS.get(_orientation(image)) in _SIDEWAYS:
@@ -141,7 +141,7 @@ def decode(
     size : (height, width) to stretch the image to, or None to keep its own.
     white : the value that is white in gray of more than 8 bits: 65535, or 255.
     """
-    with _open(file) as image:
+    with open_checked(file) as image:
         box = None if size is None else _shrink_jpeg(image, size)
         with _one_large_at_a_time(image):
             image.load()
@@ -166,7 +166,7 @@ def is_deep(mode: str) -> bool:
 
 def highest_gray(file: BinaryIO) -> int:
     """Read an image of `is_deep` gray; give its highest value."""
-    with _open(file) as image, _one_large_at_a_time(image):
+    with open_checked(file) as image, _one_large_at_a_time(image):
         image.load()
         return int(_deep_values(image).max())
 
@@ -229,7 +229,7 @@ def quiet_pil() -> Iterator[None]:
                 _quiet_stack.close()
 
 
-def _open(file: BinaryIO) -> Image.Image:
+def open_checked(file: BinaryIO) -> Image.Image:
     """Read the header and refuse what must not be decoded."""
     check_beginning(file)
     try:

@@ -14,7 +14,12 @@ from lfkit.data.class_names import discover, number_names
 from lfkit.data.datasets.decoding import EXTENSIONS, format_of
 from lfkit.data.datasets.folder_layout import find_layout
 from lfkit.data.datasets.image_files import Files
-from lfkit.data.datasets.metadata_files import NAMES, Metadata, read_metadata
+from lfkit.data.datasets.metadata_files import (
+    NAMES,
+    Metadata,
+    read_metadata,
+    read_metadata_column,
+)
 from lfkit.data.label_cells import means_nothing, read_cells, spelling
 from lfkit.errors import DataError
 
@@ -60,6 +65,7 @@ def open_folder(path: Path, split: str | None) -> Files:
     notes = [*layout.notes, *scan.notes()]
     splits = layout.splits
     where = str(path)
+    are_classes = True
     labels, class_names, decided = number_names(layout.classes, where)
     if metadata is not None:
         notes += metadata.notes
@@ -79,12 +85,17 @@ def open_folder(path: Path, split: str | None) -> Files:
                     lambda row: f"{metadata.path} gives {_text(names[row])}",
                 )
                 labels, class_names, decided = found.labels, found.names, found.notes
+                are_classes = False
     return Files(
         str(path),
         pa.array(names, pa.binary()),
         labels,
         class_names,
         splits=None if splits is None else pa.array(splits, pa.string()),
+        folders_are_classes=are_classes,
+        column=None
+        if metadata is None
+        else lambda name: read_metadata_column(path, names, sorted(scan.tables), name),
         notes=(*notes, *decided),
     )
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -23,9 +24,16 @@ from lfkit.data.datasets.decoding import (
     quiet_pil,
     reason,
 )
+from lfkit.data.datasets.exif import read_exif
 from lfkit.data.datasets.file_index import FileIndex, index_files
+from lfkit.data.datasets.folder_names import names_of_folders
 from lfkit.data.datasets.label_columns import TextColumn
-from lfkit.data.image_source import ImageSource, ReadImages, content_groups
+from lfkit.data.image_source import (
+    ImageSource,
+    MetadataField,
+    ReadImages,
+    content_groups,
+)
 from lfkit.errors import EXHAUSTED, DataError, storage_error
 
 _N_DEPTH_SAMPLES = 16
@@ -43,6 +51,9 @@ class Files:
     labels : (n,) int64, -1 where unknown, or None.
     class_names : the k names that `labels` points into, or None.
     splits : n names such as "train", null where there is none, or None.
+    folders_are_classes : whether `labels` are names of folders.
+    column : reads a column of a table that lists the files: n texts, None where there
+        is none; None where no table does.
     notes : what a user should know of how they were found.
     """
 
@@ -51,6 +62,8 @@ class Files:
     labels: NDArray[np.int64] | None = None
     class_names: tuple[str, ...] | None = None
     splits: pa.Array | None = None
+    folders_are_classes: bool = True
+    column: Callable[[str], list[str | None]] | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -98,6 +111,9 @@ class FileSource(ImageSource):
         h, w = size or _common_size(self._index, ids, name)
         self.shape = (h, w, COLORS[color] if color else _channels(self._index))
         self._splits = files.splits
+        self._folders_are_classes = files.folders_are_classes
+        self._read_column = files.column
+        self._told: dict[MetadataField, NDArray[Any]] = {}
         self._white, depth_notes = self._depth()
         self.notes = (*files.notes, *depth_notes, *_contradictions(self))
 
@@ -138,9 +154,73 @@ class FileSource(ImageSource):
             else table.append_column("split", self._splits)
         )
 
+    def metadata(self, what: MetadataField, rows: NDArray[np.int64]) -> NDArray[Any]:
+        """Give names, EXIF or a column of the table that lists the files: (b,)."""
+        wanted = np.asarray(rows, np.int64)
+        if what.kind == "exif":
+            with quiet_pil():
+                found = self._pool.map(lambda row: self._exif(row, what.name), wanted)
+                return np.fromiter(found, object, len(wanted))
+        if what.kind == "file_name":
+            names = [self.ids[row].rpartition("/")[2] for row in wanted]
+            return np.fromiter(names, object, len(wanted))
+        if what not in self._told:
+            self._told[what] = self._tell(what)
+        return self._told[what][wanted]
+
     def path(self, row: int) -> str:
         """Name the file."""
         return os.fsdecode(self._path(row))
+
+    def _tell(self, what: MetadataField) -> NDArray[Any]:
+        """Give metadata of all images, (n,)."""
+        if what.kind == "folder":
+            found = names_of_folders(
+                self.ids,
+                self.labels,
+                self.class_names,
+                are_classes=self._folders_are_classes,
+            )
+            if not any(found.tolist()) and any("/" in name for name in self.ids):
+                raise DataError(
+                    f"the folders of {self.name} tell the labels that functions are "
+                    "scored by, and no other folder is left to be read; give a table "
+                    "of the files without a column of labels, or read the file_name."
+                )
+            return found
+        if self._read_column is None:
+            raise DataError(
+                f"{self.name} is listed in no table, so there is no {what}; give a "
+                "CSV or Parquet table with the images' paths, or put a metadata.csv "
+                "beside them."
+            )
+        column = self._read_column(what.name)
+        self._check_tells_no_labels(column, what)
+        return np.fromiter(column, object, len(column))
+
+    def _check_tells_no_labels(
+        self, column: Sequence[str | None], what: MetadataField
+    ) -> None:
+        """Refuse a column that is the labels by other names."""
+        if self.labels is None:
+            return
+        rows = np.flatnonzero(self.labels >= 0).tolist()
+        pairs = {(column[row], int(self.labels[row])) for row in rows}
+        n_labels = len({label for _, label in pairs})
+        is_one_to_one = len(pairs) == n_labels == len({text for text, _ in pairs})
+        if is_one_to_one and 1 < n_labels <= len(rows) // 2:
+            raise DataError(
+                f"{what} of {self.name} goes with the labels one to one, and a "
+                "function that read it would be scored by what it reads; read "
+                "another column."
+            )
+
+    def _exif(self, row: int, tag: str) -> str | float | tuple[float, ...] | None:
+        try:
+            with open(self._path(row), "rb") as file:
+                return read_exif(file, tag)
+        except OSError:  # the index, or `read`, names the file
+            return None
 
     def _depth(self) -> tuple[int, tuple[str, ...]]:
         """Find what is white in gray of 16 and 32 bits, by a sample of the files.

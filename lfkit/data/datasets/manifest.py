@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from lfkit.data.class_names import discover
 from lfkit.data.datasets.image_files import Files
 from lfkit.data.label_cells import read_cells
-from lfkit.data.tables import column_names, read_table
+from lfkit.data.tables import column_names, read_table, texts
 from lfkit.errors import DataError
 
 # What columns may be called, the first choice first; capitals and spaces do not count.
@@ -76,6 +76,8 @@ def open_manifest(path: Path, split: str | None) -> Files:
         labels,
         class_names,
         splits=found.splits,
+        folders_are_classes=False,
+        column=lambda name: read_column(path, name),
         notes=(*found.notes, *notes, *decided),
     )
 
@@ -108,6 +110,35 @@ def read_listing(path: Path) -> Listing | None:
     if chosen["label"] is not None:
         labels = table[chosen["label"]].combine_chunks()
     return Listing(paths, labels, splits, _remarks(chosen["label"], path))
+
+
+def read_column(path: Path, name: str) -> list[str | None]:
+    """Read one column of a table as text, None where it is empty.
+
+    Raises
+    ------
+    DataError
+        If there is none of this name, or if it may hold labels, or paths.
+    """
+    lines = _read_json(path) if _is_json(path) else None
+    names = column_names(path) if lines is None else lines.column_names
+    if name not in names:
+        raise DataError(
+            f"{path} has no column {name!r}; it has {', '.join(names)}. Columns are "
+            "named as they are written there."
+        )
+    if _plain(name) in _PATHS:
+        raise DataError(
+            f"column {name!r} of {path} holds paths, whose folders may be the labels "
+            "that functions are scored by; read metadata.file_name or metadata.folder."
+        )
+    if _plain(name) in _LABELS:
+        raise DataError(
+            f"column {name!r} of {path} may hold the labels that functions are scored "
+            "by; read another column, or rename it if it holds something else."
+        )
+    table = read_table(path, [name]) if lines is None else lines
+    return [text or None for text in texts(table[name])]
 
 
 def _is_json(path: Path) -> bool:

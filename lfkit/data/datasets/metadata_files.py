@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from lfkit.data.datasets.manifest import Listing, read_listing, slashes
+from lfkit.data.datasets.manifest import Listing, read_column, read_listing, slashes
 from lfkit.data.label_cells import number, read_cells
 from lfkit.errors import DataError
 
@@ -69,6 +69,29 @@ def read_metadata(
         splits if any(split is not None for split in splits) else None,
         tuple(notes),
     )
+
+
+def read_metadata_column(
+    folder: Path, names: Sequence[bytes], tables: Sequence[bytes], column: str
+) -> list[str | None]:
+    """Read a column of the tables that lie beside images, n texts.
+
+    None for images that no table lists; the arguments are those of `read_metadata`.
+    """
+    row_of = {name: row for row, name in enumerate(names)}
+    found: list[str | None] = [None] * len(names)
+    root = os.fsencode(os.path.abspath(folder)) + b"/"
+    for table in tables:
+        path = folder / Path(table.decode("utf-8", "surrogateescape"))
+        listing = read_listing(path)
+        if listing is None:
+            continue
+        cells = zip(_texts(listing.paths), read_column(path, column), strict=True)
+        for name, text in cells:
+            row = _row(name or "", root, table.rpartition(b"/")[0], row_of)
+            if row is not None:
+                found[row] = text
+    return found
 
 
 class _Found:

@@ -32,6 +32,7 @@ from lfkit.features.user_code.sealed_inputs import (
 from lfkit.labeling.engine.function_evaluator import cpu_count
 from lfkit.labeling.engine.worker import Step, run_step
 from lfkit.labeling.labeling_function import LabelingFunction
+from lfkit.labeling.one_of import OneOf
 from lfkit.labeling.vote_checks import checked_answer
 
 # Images per call on a CPU, each call on a thread of its own: a constant, since a row's
@@ -58,6 +59,7 @@ class BatchVotes:
     faults : function name → images on which it failed, so far.
     messages : function name → its first failure.
     per_image : names of functions and features that take one image a call.
+    silent : names of functions that read metadata: they abstain on generated images.
     """
 
     def __init__(
@@ -67,11 +69,12 @@ class BatchVotes:
         self.faults: Counter[str] = Counter()
         self.messages: dict[str, str] = {}
         self.order = ancestors(
-            list(dict.fromkeys(f for lf in lfs for f in lf.features))
+            f for lf in self.lfs if not lf.metadata for f in lf.features
         )
+        self.silent = tuple(lf.name for lf in self.lfs if lf.metadata)
         self.evaluate = BatchedEvaluator(device)
         slow = [node.name for node in self.order if not node.batched]
-        slow += [lf.name for lf in self.lfs if not lf.batched]
+        slow += [lf.name for lf in self.lfs if not lf.batched and not lf.metadata]
         self.per_image = tuple(slow)
         self._lock = threading.Lock()
 
@@ -124,12 +127,14 @@ class _Batch:
         """Vote, (n, m, k)."""
         block, n = self.block, len(self.images)
         for node in block.order:
-            if node is not image:
+            if not node.is_given:
                 self.values[node] = self._feature(node)
         votes = torch.zeros(
             n, len(block.lfs), block.n_classes, device=self.images.device
         )
         for j, lf in enumerate(block.lfs):
+            if lf.metadata:
+                continue  # generated images have none: it abstains
             inputs = self._inputs(lf.features)
             if inputs is None:
                 block.failed(lf.name, n, "reads a feature that failed")
@@ -205,6 +210,10 @@ class _Batch:
             weights = torch.zeros(votes.shape[::2], device=votes.device)
             weights[:, list(lf.classes or ())] = found
             usable = usable & _finite(weights) & (weights >= 0).all(dim=1)
+        elif found.dtype == torch.bool:
+            weights = torch.zeros(votes.shape[::2], device=votes.device)
+            weights[:, list(lf.classes or ())] = found.float()
+            weights = weights * ~weights.all(dim=1, keepdim=True)  # all: no vote
         else:
             valid = lf.classes if lf.classes is not None else range(k)
             known = torch.as_tensor([*valid], device=votes.device)
@@ -238,11 +247,14 @@ class _Batch:
         answers, column = run_step(step, 0, n, reads, k, {}, lambda step, i: None)
         rows = np.zeros((n, k), np.float32)
         for i, answer in enumerate(answers):
-            if answer is None or (not lf.soft and answer == ABSTAIN):
-                continue
-            rows[i, list(lf.classes or ()) if lf.soft else answer] = (
-                answer if lf.soft else 1
-            )
+            if isinstance(answer, OneOf):
+                # Every class is equally likely; all classes are no vote.
+                size = len(answer.classes)
+                rows[i, list(answer.classes)] = 1 / size if size < k else 0
+            elif answer is not None and (lf.soft or answer != ABSTAIN):
+                rows[i, list(lf.classes or ()) if lf.soft else answer] = (
+                    answer if lf.soft else 1
+                )
         lost = sum(answer is None for answer in answers)
         if lost:
             first = column.faults[0][1:3] if column.faults else ("read", "no number")

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfkit.data.image_tensors import to_unit_range
+from lfkit.data.vote_columns import alike, silence_of
 from lfkit.data.votes import ABSTAIN
 from lfkit.features.feature import (
     BatchedEvaluator,
@@ -151,7 +152,8 @@ class BatchedRunner:
 
         Returns
         -------
-        (b,) int64 classes, or (b, classes) float32 weights that sum to one or are zero.
+        (b,) int64 classes; (b, classes) bool if any vote is a set; or (b, classes)
+        float32 weights that sum to one or are zero.
         """
         self._prepare()
         import torch
@@ -191,9 +193,11 @@ class BatchedRunner:
             value, found = self._guarded(lf, call, inputs, np.zeros(size, bool))
             found = [failure for failure in found if failure.row < len(part)]
             if len(found) < len(part):
-                votes[part] = value.cpu().numpy()[: len(part)]
+                answers = value.cpu().numpy()[: len(part)]
+                votes, answers = alike(lf, [votes, answers], n_classes or 0)
+                votes[part] = answers
             for failure in found:
-                votes[part[failure.row]] = 0 if lf.soft else ABSTAIN
+                votes[part[failure.row]] = silence_of(votes)
                 failures.append(failure._replace(row=int(part[failure.row])))
             failures += _check_rows(lf, votes, part, n_classes)
         if lf.soft:
@@ -332,6 +336,8 @@ def _check_rows(
             Failure(int(row), "returned a negative weight", "returned weights < 0")
             for row in part[negative & ~nan]
         ]
+    if votes.dtype == np.bool_:
+        return []  # its columns are the declared classes
     valid = lf.classes if lf.classes is not None else range(n_classes or 0)
     wrong = part[~np.isin(votes[part], [ABSTAIN, *valid])]
     failures = [

@@ -6,13 +6,15 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lfkit.data.image_source import ImageSource
-from lfkit.features.feature import Feature, ancestors, image
+from lfkit.data.vote_columns import join_votes
+from lfkit.features.feature import Feature, ancestors
 from lfkit.labeling.engine.failures import (
     GAVE_UP,
     KILLED,
@@ -27,6 +29,7 @@ from lfkit.labeling.engine.function_evaluator import (
     FunctionResults,
     result_key,
 )
+from lfkit.labeling.engine.metadata_blocks import MetadataBlocks
 from lfkit.labeling.engine.worker_pool import MOST_KILLS
 from lfkit.labeling.labeling_function import LabelingFunction
 from lfkit.runs.store import Block, join_blocks
@@ -43,12 +46,14 @@ class VoteColumn:
 
     Attributes
     ----------
-    votes : (r,) classes or (r, classes) weights, in the blocks' order.
+    votes : (r,) classes, (r, classes) weights or sets, in the blocks' order.
     failures : its failures, by position in that order.
+    rows : (r,) the images it voted on, rows of the source.
     """
 
     votes: NDArray[Any]
     failures: list[Failure]
+    rows: NDArray[np.int64]
 
 
 @dataclass
@@ -94,7 +99,7 @@ class BlockRunner:
         n_classes: int,
     ) -> None:
         self._source, self._evaluator, self._store = source, evaluator, store
-        self._blocks = blocks
+        self._blocks, self._n_classes = blocks, n_classes
         self._whole = join_blocks(blocks)
         self._has_transient = False
         self.not_loaded: dict[str, str] = {}
@@ -109,7 +114,7 @@ class BlockRunner:
             node: result_key(source, node)
             for lf in lfs
             for node in lf.features
-            if node is not image
+            if not node.is_given
         }
         # Those that other features are built on, too: their faults count.
         self._fault_keys = {
@@ -121,10 +126,18 @@ class BlockRunner:
             store.begin("features", key, _names(node))
         self._retried = self._find_retried()
 
+    @cached_property
+    def _with_copies(self) -> MetadataBlocks:
+        return MetadataBlocks(self._source, self._blocks)
+
     @property
     def rows(self) -> NDArray[np.int64]:
         """Rows of the source in the order of columns, (r,)."""
         return self._whole.rows
+
+    def whole(self, lf: LabelingFunction) -> Block:
+        """Name all of a function's votes, as the store does."""
+        return self._with_copies.whole(lf) if lf.metadata else self._whole
 
     def columns(
         self,
@@ -139,9 +152,9 @@ class BlockRunner:
         """
         columns = {}
         for lf in lfs:
-            arrays = self._load_votes(lf, self._whole)
-            if arrays is not None:
-                columns[lf.name] = VoteColumn(arrays["votes"], unpack(arrays))
+            column = self._load_votes(lf, self._whole)
+            if column is not None:
+                columns[lf.name] = column
         missing = [lf for lf in lfs if lf.name not in columns]
         parts: dict[str, list[VoteColumn]] = {lf.name: [] for lf in missing}
         for result in self._run(missing) if missing else ():
@@ -149,11 +162,18 @@ class BlockRunner:
             for name, column in result.columns.items():
                 parts[name].append(column)
         for lf in missing:
-            columns[lf.name] = _joined(parts[lf.name])
+            columns[lf.name] = _joined(lf, parts[lf.name], self._n_classes)
             is_lasting = not self._has_transient and lf.name not in self.not_loaded
             if len(self._blocks) > 1 and is_lasting:
                 self._save_votes(lf, self._whole, columns[lf.name])
         return columns
+
+    def _kept_as(self, lf: LabelingFunction, block: Block) -> Block:
+        """Give the block under which a function's votes on these images are kept."""
+        if not lf.metadata:
+            return block
+        is_whole = block is self._whole
+        return self.whole(lf) if is_whole else self._with_copies.of(lf, block)
 
     def _run(self, lfs: Sequence[LabelingFunction]) -> Iterator[BlockResult]:
         """Yield the blocks' results in order, a few blocks computed at a time."""
@@ -175,20 +195,22 @@ class BlockRunner:
                     future.cancel()
                 raise
 
-    def _load_votes(
-        self, lf: LabelingFunction, block: Block
-    ) -> dict[str, NDArray[Any]] | None:
+    def _load_votes(self, lf: LabelingFunction, block: Block) -> VoteColumn | None:
         """Give stored votes, unless calls were killed that now have more time."""
         if not self._retried.isdisjoint((name, block.id) for name in names_behind(lf)):
             return None
-        arrays = self._store.load("votes", self.lf_keys[lf.name], block.id)
-        return None if arrays is None or self._has_more_time(arrays) else arrays
+        kept_as = self._kept_as(lf, block)
+        arrays = self._store.load("votes", self.lf_keys[lf.name], kept_as.id)
+        if arrays is None or self._has_more_time(arrays):
+            return None
+        return VoteColumn(arrays["votes"], unpack(arrays), kept_as.rows)
 
     def _save_votes(
         self, lf: LabelingFunction, block: Block, column: VoteColumn
     ) -> None:
         arrays = self._with_timeout(column.failures) | {"votes": column.votes}
-        self._store.save("votes", self.lf_keys[lf.name], block.id, arrays)
+        name = self._kept_as(lf, block).id
+        self._store.save("votes", self.lf_keys[lf.name], name, arrays)
 
     def _with_timeout(self, failures: Sequence[Failure]) -> dict[str, NDArray[Any]]:
         """Turn failures into arrays, with the time-out after which calls are killed."""
@@ -244,25 +266,56 @@ class BlockRunner:
         result = BlockResult(block)
         missing = []
         for lf in lfs:
-            arrays = self._load_votes(lf, block)
-            if arrays is None:
+            column = self._load_votes(lf, block)
+            if column is None:
                 missing.append(lf)
             else:
-                result.columns[lf.name] = VoteColumn(arrays["votes"], unpack(arrays))
+                result.columns[lf.name] = column
         known, absent = self._features(block, missing)
         if not missing and not absent:
             return result
+        of_pixels = [lf for lf in missing if not lf.metadata]
         done = self._evaluator.evaluate(
-            self._source, block.rows, absent, missing, known
+            self._source, block.rows, absent, of_pixels, known
         )
+        self._vote_on_copies(block, [lf for lf in missing if lf.metadata], done)
         self._save(block, absent, missing, done)
         for lf in missing:
-            result.columns[lf.name] = VoteColumn(done.votes[lf], done.faults[lf.name])
+            rows = self._kept_as(lf, block).rows
+            faults = done.faults[lf.name]
+            result.columns[lf.name] = VoteColumn(done.votes[lf], faults, rows)
         result.faults = {n.name: done.faults[n.name] for n in ancestors(absent)}
         result.problems = done.problems
-        result.n_calls = len(missing) * len(block.rows)
+        result.n_calls = sum(len(result.columns[lf.name].rows) for lf in missing)
         result.n_feature_values = len(done.raw) * len(block.rows)
         return result
+
+    def _vote_on_copies(
+        self, block: Block, lfs: Sequence[LabelingFunction], done: FunctionResults
+    ) -> None:
+        """Add the votes of functions that read metadata, also on copies of images.
+
+        Parameters
+        ----------
+        done : of the distinct images, with the features that the functions read.
+        """
+        if not lfs:
+            return
+        places = self._with_copies.places(block)
+        read = {node for lf in lfs for node in lf.features if not node.is_given}
+        found = self._evaluator.evaluate(
+            self._source,
+            self._with_copies.rows(block),
+            [],
+            lfs,
+            {node: done.stored[node][places] for node in read},
+        )
+        done.votes |= found.votes
+        for lf in lfs:
+            done.faults[lf.name] = found.faults[lf.name]
+        for row, problem in found.problems.items():
+            done.problems[int(places[row])] = problem
+        done.is_transient |= found.is_transient
 
     def _features(
         self, block: Block, lfs: Sequence[LabelingFunction]
@@ -325,7 +378,8 @@ class BlockRunner:
                     break
             if lf.name not in self.not_loaded:
                 store.save_reads("votes", self.lf_keys[lf.name], names_behind(lf))
-                column = VoteColumn(done.votes[lf], done.faults[lf.name])
+                on = self._kept_as(lf, block).rows
+                column = VoteColumn(done.votes[lf], done.faults[lf.name], on)
                 self._save_votes(lf, block, column)
 
 
@@ -364,13 +418,17 @@ def given_up(
     return {name: culprit for name, culprit in culprits.items() if culprit}
 
 
-def _joined(parts: Sequence[VoteColumn]) -> VoteColumn:
+def _joined(
+    lf: LabelingFunction, parts: Sequence[VoteColumn], n_classes: int
+) -> VoteColumn:
     failures: list[Failure] = []
     start = 0
     for part in parts:
         failures += [failure.moved(start) for failure in part.failures]
         start += len(part.votes)
-    return VoteColumn(np.concatenate([part.votes for part in parts]), failures)
+    votes = join_votes(lf, [part.votes for part in parts], n_classes)
+    rows = np.concatenate([part.rows for part in parts])
+    return VoteColumn(votes, failures, rows)
 
 
 def _names(node: Feature) -> list[str]:

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfkit.data.image_source import ImageSource
-from lfkit.data.votes import ABSTAIN
+from lfkit.data.vote_columns import join_votes, silence_of
 from lfkit.features.feature import (
     Feature,
     ancestors,
@@ -56,7 +56,9 @@ class FunctionResults:
     ----------
     raw : feature → (b, ...) float32, NaN where it failed.
     stored : the same, rounded as the store keeps it; what functions saw.
-    votes : function → (b,) int16, or (b, classes) float16 weights if it is soft.
+    metadata : what they saw beside the pixels: → (b,) objects, while evaluated only.
+    votes : function → (b,) int16; (b, classes) float16 weights if it is soft, or bool
+        where it voted for a set of classes.
     faults : function or feature name → its failures.
     problems : position in the block → why the image could not be read.
     is_transient : a problem may be gone the next time: nothing of this is to be kept.
@@ -64,6 +66,7 @@ class FunctionResults:
 
     raw: Values = field(default_factory=dict)
     stored: Values = field(default_factory=dict)
+    metadata: Values = field(default_factory=dict)
     votes: dict[LabelingFunction, NDArray[Any]] = field(default_factory=dict)
     faults: dict[str, list[Failure]] = field(default_factory=lambda: defaultdict(list))
     problems: dict[int, str] = field(default_factory=dict)
@@ -164,6 +167,7 @@ class FunctionEvaluator:
                 for part in parts
             ],
             size,
+            self.n_classes or 0,
         )
 
     def _evaluate(
@@ -174,9 +178,15 @@ class FunctionEvaluator:
         lfs: Sequence[LabelingFunction],
         known: Mapping[Feature, NDArray[Any]],
     ) -> FunctionResults:
-        wanted = [node for node in dict.fromkeys(features) if node is not image]
+        wanted = [node for node in dict.fromkeys(features) if not node.is_given]
         order = ancestors(wanted)
         done = FunctionResults(stored=dict(known))
+        read_beside = dict.fromkeys(node for lf in lfs for node in lf.features)
+        done.metadata = {
+            node: source.metadata(node.metadata, rows)
+            for node in read_beside
+            if node.metadata is not None
+        }
         n = len(rows)
         bad = np.zeros(n, bool)
         pixels = np.zeros((n, 0, 0, 0), np.uint8)
@@ -213,7 +223,8 @@ class FunctionEvaluator:
             done.votes[lf], failures = job.result()
             done.faults[lf.name] += failures
         for lf, votes in done.votes.items():
-            done.votes[lf] = votes.astype(np.float16 if lf.soft else np.int16)
+            if votes.dtype != np.bool_:
+                done.votes[lf] = votes.astype(np.float16 if lf.soft else np.int16)
         return done
 
     def _run_batched(
@@ -265,7 +276,9 @@ class FunctionEvaluator:
             return lambda: None
         name, program, external = self._program(nodes, voters, crossing)
         inputs = {
-            slot: np.asarray((done.stored if rounded else done.raw)[node], np.float32)
+            slot: done.metadata[node]
+            if node.is_given
+            else np.asarray((done.stored if rounded else done.raw)[node], np.float32)
             for slot, (node, rounded) in enumerate(external, start=1)
         }
         size = min(_CHUNK, -(-len(pixels) // _LEAST_CHUNKS))
@@ -294,12 +307,12 @@ class FunctionEvaluator:
                     done.faults[function.name] += [
                         fault.moved(start) for fault in column.faults
                     ]
-                values = join_rows(
-                    [column.values for column in columns], done.faults[function.name]
-                )
+                parts = [column.values for column in columns]
                 if isinstance(function, LabelingFunction):
-                    done.votes[function] = values
+                    k = self.n_classes or 0
+                    done.votes[function] = join_votes(function, parts, k)
                 elif function in crossing:
+                    values = join_rows(parts, done.faults[function.name])
                     self._keep(function, values, done)
             for lf in voters:
                 _silence(lf, done)
@@ -378,7 +391,7 @@ def _silence(lf: LabelingFunction, done: FunctionResults) -> None:
     for source in lf.features:
         if source in done.stored:
             wrong = ~finite_rows(done.stored[source])
-            done.votes[lf][wrong] = 0 if lf.soft else ABSTAIN
+            done.votes[lf][wrong] = silence_of(done.votes[lf])
 
 
 def join_rows(parts: Sequence[NDArray[Any]], failures: list[Failure]) -> NDArray[Any]:
@@ -406,14 +419,17 @@ def join_rows(parts: Sequence[NDArray[Any]], failures: list[Failure]) -> NDArray
     return np.concatenate(joined)
 
 
-def _joined(parts: Sequence[FunctionResults], size: int) -> FunctionResults:
+def _joined(
+    parts: Sequence[FunctionResults], size: int, n_classes: int
+) -> FunctionResults:
     whole = FunctionResults()
     for node in parts[0].stored:
         whole.stored[node] = join_rows([part.stored[node] for part in parts], [])
     for node in parts[0].raw:
         whole.raw[node] = join_rows([part.raw[node] for part in parts], [])
     for lf in parts[0].votes:
-        whole.votes[lf] = np.concatenate([part.votes[lf] for part in parts])
+        votes = [part.votes[lf] for part in parts]
+        whole.votes[lf] = join_votes(lf, votes, n_classes)
     for number, part in enumerate(parts):
         for name, failures in part.faults.items():
             whole.faults[name] += [f.moved(number * size) for f in failures]

@@ -21,7 +21,7 @@ def levels_of(
             (
                 level[source] + (source.batched != node.batched)
                 for source in node.of
-                if source is not image
+                if not source.is_given
             ),
             default=0,
         )
@@ -30,7 +30,7 @@ def levels_of(
             (
                 level[source] + source.batched
                 for source in lf.features
-                if source is not image and source not in known
+                if not source.is_given and source not in known
             ),
             default=0,
         )
@@ -46,7 +46,7 @@ def crossing_features(
     crossing = set(wanted)
     for node in order:
         for source in node.of:
-            if source is not image and (
+            if not source.is_given and (
                 source.batched != node.batched or level[source] != level[node]
             ):
                 crossing.add(source)

@@ -18,9 +18,9 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from lfkit.data.folds import deal_folds
 from lfkit.data.image_source import ImageSource
-from lfkit.data.vote_columns import originals
+from lfkit.data.vote_columns import alike, originals
 from lfkit.errors import DataError, StorageError
-from lfkit.features.feature import Feature, ancestors, image
+from lfkit.features.feature import Feature, ancestors
 from lfkit.features.user_code.calling import Calling, call_apart, text_of, traceback_of
 from lfkit.features.user_code.sealed_inputs import is_own
 from lfkit.labeling.engine.feature_values import FeatureValues, require_lasting
@@ -156,7 +156,8 @@ class Fitter:
 
         Returns
         -------
-        name → (s,) int16 or (s, classes) float16; None with fewer than four seeds.
+        name → (s,) int16, (s, classes) float16 or, of sets, bool; None with fewer than
+        four seeds.
         """
         folds = make_folds(self._seeds.labels, self._random_state, self._copy_of)
         if folds is None:
@@ -195,7 +196,9 @@ class Fitter:
             require_lasting(done.is_transient)
             self.n_calls += len(fitted) * int(held_out.sum())
             for lf in fitted:
-                found[lf.name][held_out] = done.votes[lf]
+                both = [found[lf.name], done.votes[lf]]
+                found[lf.name], votes = alike(lf, both, self._n_classes)
+                found[lf.name][held_out] = votes
         for lf in missing:
             self._store.save_reads("votes", keys[lf.name], names_behind(lf))
             arrays = {"votes": found[lf.name]}
@@ -317,7 +320,7 @@ class Fitter:
 
     def _known(self, lfs: Sequence[LabelingFunction]) -> dict[Feature, NDArray[Any]]:
         """Give the seeds' rounded features that these functions read."""
-        nodes = [node for lf in lfs for node in lf.features if node is not image]
+        nodes = [node for lf in lfs for node in lf.features if not node.is_given]
         self._values.compute(nodes)
         return {node: self._values.rounded[node] for node in nodes}
 
@@ -336,6 +339,8 @@ class Fitter:
         read = [*lf.features, *(t.feature for t in lf.thresholds.values())]
         if any("unlabeled" in node.fit_arguments for node in ancestors(read)):
             seeds = (*seeds, self._sample.identity)
+        for what in lf.metadata:
+            seeds = (*seeds, self._source.metadata(what, self._seeds.rows).tolist())
         return result_key(self._source, "out of fold", lf, seeds, k)
 
     def _seed_identity(self) -> tuple[Any, ...]:

@@ -34,6 +34,7 @@ from lfkit.features.user_code.calling import (
 )
 from lfkit.features.user_code.sealed_inputs import Rows, is_own, sealed_values
 from lfkit.labeling.engine.failures import NOT_LOADED, Failure
+from lfkit.labeling.one_of import OneOf
 from lfkit.labeling.vote_checks import BadResult, check_of, short
 
 # What a worker is busy with, in a file both sides map: function, image, since when.
@@ -87,8 +88,8 @@ class StepResult:
 
     Attributes
     ----------
-    values : a feature's (b, ...) float32, NaN where it failed; or votes, (b,) int16 or
-        (b, classes) float32.
+    values : a feature's (b, ...) float32, NaN where it failed; or votes: (b,) int16,
+        (b, classes) float32 if soft, or bool where one of them is a set.
     faults : its failures, by position in the chunk.
     reads : path → digest of the files that its function opened.
     """
@@ -135,7 +136,7 @@ def run_step(
             faults.append(Failure(i, "changed its input", message))
             results[i] = None
     if is_vote:
-        column = StepResult(_vote_array(step, results), faults)
+        column = StepResult(_vote_array(step, results, n_classes), faults)
     else:
         column = StepResult(_feature_array(results, faults), faults)
     if not is_own(step.fn):
@@ -212,12 +213,23 @@ def _feature_value(value: Any) -> NDArray[np.float32]:
         ) from error
 
 
-def _vote_array(step: Step, results: Sequence[Any]) -> NDArray[Any]:
+def _vote_array(
+    step: Step, results: Sequence[Any], n_classes: int | None
+) -> NDArray[Any]:
     if step.soft:
         silent = np.zeros(len(step.classes or ()), np.float32)
         rows = [silent if row is None else row for row in results]
         return np.asarray(rows, np.float32).reshape(len(rows), -1)
+    if any(isinstance(vote, OneOf) for vote in results):
+        classes = np.asarray(step.classes or range(n_classes or 0))
+        return np.asarray([np.isin(classes, _named(vote)) for vote in results], bool)
     return np.asarray([ABSTAIN if v is None else v for v in results], np.int16)
+
+
+def _named(vote: int | OneOf | None) -> Sequence[int]:
+    if isinstance(vote, OneOf):
+        return vote.classes
+    return () if vote is None or vote == ABSTAIN else (vote,)
 
 
 def _feature_array(results: list[Any], faults: list[Failure]) -> NDArray[np.float32]:
@@ -253,13 +265,18 @@ def iterate_program(
     Parameters
     ----------
     pixels : (b, h, w, c).
-    inputs : slot → (b, ...) values computed elsewhere; NaN rows are failed ones.
+    inputs : slot → (b, ...) values computed elsewhere; NaN rows are failed ones. Or
+        (b,) objects, metadata; None where there is none.
     bad : (b,) True where the image could not be read.
     skip : cells not to call, with the fault to note for each.
     tick : called with (step, image) before each call.
     """
     fresh = {0: Rows(pixels, ~bad)}
     for slot, values in inputs.items():
+        if values.dtype == object:  # metadata, also of images that cannot be read
+            is_known = np.asarray([value is not None for value in values], bool)
+            fresh[slot] = Rows(values, is_known)
+            continue
         values = values.astype(np.float32, copy=False)
         fresh[slot] = Rows(values, finite_rows(values) & ~bad)
     stored = dict(fresh)

@@ -108,7 +108,7 @@ class OneVsRest(Rule):
         return passed[:, None] * learned["shares"]
 
 
-class OneOf(Rule):
+class Gate(Rule):
     """A gate: the image may be one of the function's declared classes.
 
     A function that tells trousers from dresses should be silent about bags. Multiply
@@ -123,7 +123,7 @@ class OneOf(Rule):
     def __init__(self, feature: Feature, *, recall: float = 0.8) -> None:
         super().__init__(feature)
         if not 0 < recall <= 1:
-            raise DeclarationError(f"OneOf needs 0 < recall <= 1, got {recall}.")
+            raise DeclarationError(f"Gate needs 0 < recall <= 1, got {recall}.")
         self.recall = recall
 
     def _learn(

@@ -16,7 +16,8 @@ def agreements(votes: Votes) -> NDArray[np.float64]:
 
     1 means that one of them is superfluous. Where only one votes they do not agree;
     two precise functions always agree where both vote, and are not the same for it. A
-    soft vote counts as its most probable class. NaN where neither ever votes.
+    soft vote counts as its most probable class, a set of classes as no vote. NaN where
+    neither ever votes.
 
     >>> votes = Votes(np.array([[0, 0], [1, 0], [1, -1]]), ("a", "b"), n_classes=2)
     >>> agreements(votes)[0, 1].round(2)
@@ -41,8 +42,9 @@ def error_correlations(
 ) -> NDArray[np.float64]:
     """Correlation of two functions' errors on the images on which both vote, (m, m).
 
-    Pearson's, of "wrong" (1) and "right" (0). Label models that take functions for
-    independent take it for zero. NaN where one of the two is always right or wrong.
+    Pearson's, of "wrong" (1) and "right" (0); a set of classes is right if it holds the
+    label. Label models that take functions for independent take it for zero. NaN where
+    one of the two is always right or wrong.
 
     Parameters
     ----------
@@ -54,10 +56,10 @@ def error_correlations(
     common, first, both = np.zeros((3, m, m))
     for start in range(0, len(votes), _CHUNK_ROWS):
         rows = slice(start, start + _CHUNK_ROWS)
-        hard, known = votes.hard[rows], truth[rows]
-        is_voted = (hard != ABSTAIN) & (known >= 0)[:, None]
+        part, known = votes.rows(rows), truth[rows]
+        is_voted = part.voted & (known >= 0)[:, None]
         voted = is_voted.astype(np.float32)
-        wrong = (is_voted & (hard != known[:, None])).astype(np.float32)
+        wrong = (is_voted & ~part.right(known)).astype(np.float32)
         common += voted.T @ voted
         first += wrong.T @ voted  # errors of the row's function beside the column's
         both += wrong.T @ wrong

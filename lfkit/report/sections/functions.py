@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from lfkit.data.votes import ABSTAIN
 from lfkit.report.examples import vote_examples
 from lfkit.report.sections.section import ReportData, Section
 
@@ -84,8 +83,7 @@ class Functions(Section):
 def _examples(data: ReportData, j: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Choose images that a function voted on: wrong votes, and others before them."""
     votes, truth = data.run.votes, data.reference
-    hard = votes.hard[:, j]
-    voted = (hard != ABSTAIN) & ~data.run.given
-    wrong = voted & (truth >= 0) & (hard != truth)
+    voted = votes.voted[:, j] & ~data.run.given
+    wrong = voted & (truth >= 0) & ~votes.select([j]).right(truth)[:, 0]
     good = vote_examples(votes, j, voted & ~wrong, _PER_SIDE)
     return good, vote_examples(votes, j, wrong, _PER_SIDE)
