@@ -12,6 +12,7 @@ import pytest
 
 import lfkit.aggregators
 import lfkit.classifiers
+import lfkit.encoders
 import lfkit.generators
 import lfkit.generators.gan.networks
 import lfkit.metrics
@@ -44,6 +45,7 @@ FAMILIES = {
         {"auto": {"dawid_skene", "seed_weighted"}},
     ),
     "classifiers": Family({"classifier"}, {"baselines"}),
+    "encoders": Family({"encoder", "imagenet_classes"}),
     "metrics": Family(
         {
             "extractors",
@@ -107,6 +109,7 @@ FAMILIES = {
 TABLES = {
     "aggregators": lfkit.aggregators.AGGREGATORS.values(),
     "classifiers": lfkit.classifiers.CLASSIFIERS.values(),
+    "encoders": lfkit.encoders.ENCODERS.values(),
     "generators": lfkit.generators.GENERATORS.values(),
     "metrics": lfkit.metrics.METRICS.values(),
     "metrics.extractors": lfkit.metrics.extractors.EXTRACTORS.values(),

