@@ -45,7 +45,7 @@ FAMILIES = {
         {"auto": {"dawid_skene", "seed_weighted"}},
     ),
     "classifiers": Family({"classifier"}, {"baselines"}),
-    "encoders": Family({"encoder", "imagenet_classes"}),
+    "encoders": Family({"encoder", "imagenet_classes", "library_network"}),
     "metrics": Family(
         {
             "extractors",

@@ -17,6 +17,8 @@ from lfkit.encoders.efficientnet_encoder import (
 )
 from lfkit.encoders.encoder import Encoder as Encoder
 from lfkit.encoders.function_encoder import FunctionEncoder as FunctionEncoder
+from lfkit.encoders.timm_encoder import TimmEncoder as TimmEncoder
+from lfkit.encoders.torchvision_encoder import TorchvisionEncoder as TorchvisionEncoder
 from lfkit.errors import DeclarationError
 
 # What stands before the first colon of an encoder's name.
@@ -24,6 +26,8 @@ ENCODERS: dict[str, type[Encoder]] = {
     "efficientnet-lite0": EfficientNetLite0Encoder,
     "efficientnet-lite1": EfficientNetLite1Encoder,
     "efficientnet-lite2": EfficientNetLite2Encoder,
+    "timm": TimmEncoder,
+    "torchvision": TorchvisionEncoder,
 }
 
 

@@ -22,10 +22,14 @@ from lfkit.nn.efficientnet_lite import (
 class _EfficientNetLite(Encoder):
     """What the three have in common: 1,280 numbers, the average of each kernel."""
 
-    class_names = imagenet_classes()
     # Photographs of 32x32 pixels, 20 seeds per class, LDA: .742 at 128, .790 at 192.
     default_side: ClassVar[int] = 192
     needs = "cnn"
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """ImageNet's 1,000 classes."""
+        return imagenet_classes()
 
     @abstractmethod
     def _network(self, device: torch.device) -> Any:

@@ -33,14 +33,11 @@ class Encoder(ABC):
 
     Attributes
     ----------
-    class_names : of its own classes; names of one class have commas between. () if it
-        has none.
     reads_text : it embeds texts among the images.
     usage : how a user writes its name; a part in capitals stands for a choice.
     needs : the extra of lfkit that it needs: "cnn"; "" if none.
     """
 
-    class_names: tuple[str, ...] = ()
     reads_text: bool = False
     default_side: ClassVar[int] = 224
     usage: ClassVar[str] = ""
@@ -67,6 +64,11 @@ class Encoder(ABC):
         from lfkit.runs.cache_keys import fingerprint
 
         return fingerprint(self)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of its own classes, of one class with commas between; () if none."""
+        return ()
 
     @property
     def logit_scale(self) -> float:

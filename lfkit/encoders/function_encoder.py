@@ -52,10 +52,14 @@ class FunctionEncoder(Encoder):
                 "classes of its own, or neither."
             )
         super().__init__(own_name, side=side)
-        self.class_names = tuple(class_names)
         self.reads_text = embed_text is not None
         self._embed, self._logits, self._embed_text = embed, logits, embed_text
-        self._logit_scale = logit_scale
+        self._class_names, self._logit_scale = tuple(class_names), logit_scale
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of its own classes; () if none."""
+        return self._class_names
 
     @property
     def logit_scale(self) -> float:
@@ -83,7 +87,7 @@ class FunctionEncoder(Encoder):
 
     def _settings(self) -> tuple[object, ...]:
         held = (self._embed, self._logits, self._embed_text)
-        return (*held, self.class_names, self._logit_scale)
+        return (*held, self._class_names, self._logit_scale)
 
 
 def _as_tensor(found: Any, device: torch.device) -> torch.Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import torch
@@ -45,7 +45,7 @@ def encoder_features(
     return _features_of(open_encoder(network, side=side, download=download))
 
 
-@cache
+@lru_cache(maxsize=64)
 def _features_of(encoder: Encoder) -> EncoderFeatures:
     label = feature_name(encoder)
     is_split = type(encoder).embedding_of is not Encoder.embedding_of

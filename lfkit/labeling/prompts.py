@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from lfkit.errors import DeclarationError
@@ -65,7 +65,7 @@ def prompts(
     return encoder_function(encoder, vote, [*given], label)
 
 
-@cache
+@lru_cache(maxsize=64)
 def _directions(encoder: Encoder, texts: tuple[tuple[str, ...], ...]) -> torch.Tensor:
     """Embed the texts of each class and average them: (k, d), each of length one."""
     import torch
