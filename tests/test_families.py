@@ -45,7 +45,9 @@ FAMILIES = {
         {"auto": {"dawid_skene", "seed_weighted"}},
     ),
     "classifiers": Family({"classifier"}, {"baselines"}),
-    "encoders": Family({"encoder", "imagenet_classes", "library_network"}),
+    "encoders": Family(
+        {"encoder", "imagenet_classes", "library_network", "onnx_files"}
+    ),
     "metrics": Family(
         {
             "extractors",

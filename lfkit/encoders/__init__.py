@@ -17,6 +17,8 @@ from lfkit.encoders.efficientnet_encoder import (
 )
 from lfkit.encoders.encoder import Encoder as Encoder
 from lfkit.encoders.function_encoder import FunctionEncoder as FunctionEncoder
+from lfkit.encoders.onnx_encoder import OnnxEncoder as OnnxEncoder
+from lfkit.encoders.open_clip_encoder import OpenClipEncoder as OpenClipEncoder
 from lfkit.encoders.timm_encoder import TimmEncoder as TimmEncoder
 from lfkit.encoders.torchvision_encoder import TorchvisionEncoder as TorchvisionEncoder
 from lfkit.errors import DeclarationError
@@ -28,6 +30,8 @@ ENCODERS: dict[str, type[Encoder]] = {
     "efficientnet-lite2": EfficientNetLite2Encoder,
     "timm": TimmEncoder,
     "torchvision": TorchvisionEncoder,
+    "open_clip": OpenClipEncoder,
+    "onnx": OnnxEncoder,
 }
 
 
