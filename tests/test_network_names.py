@@ -52,7 +52,7 @@ def softmax(logits):
     return shown / shown.sum()
 
 
-def test_a_class_weighs_the_softmax_of_all_that_is_named_for_it():
+def test_a_class_weighs_the_mean_softmax_of_what_is_named_for_it():
     lf = names_of(
         color_encoder(),
         {"other": ["Red deer, green"], "warm": ["crimson", "blue jay"]},
@@ -61,7 +61,7 @@ def test_a_class_weighs_the_softmax_of_all_that_is_named_for_it():
     assert (lf.kind, lf.soft, lf.batched, lf.needs_seeds) == ("deep", True, True, False)
     assert lf.classes == (0, 2)
     mass = softmax([4, 0, 0, 4, 0])
-    weights = np.array([mass[0] + mass[4], mass[3]])
+    weights = np.array([(mass[0] + mass[4]) / 2, mass[3]])
     np.testing.assert_allclose(lf(RED), weights / weights.sum(), rtol=1e-3)
 
 

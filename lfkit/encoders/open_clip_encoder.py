@@ -60,7 +60,7 @@ class OpenClipEncoder(Encoder):
         return found.float()
 
 
-class _Loaded(NamedTuple):
+class _ClipNetwork(NamedTuple):
     """A network with its tokenizer, and the colors that it was trained on."""
 
     module: Any
@@ -70,7 +70,7 @@ class _Loaded(NamedTuple):
 
 
 @cache
-def _network(encoder: OpenClipEncoder, device: torch.device) -> _Loaded:
+def _network(encoder: OpenClipEncoder, device: torch.device) -> _ClipNetwork:
     """Load a network once per process: evaluation mode, its weights frozen."""
     try:
         import open_clip
@@ -102,7 +102,7 @@ def _network(encoder: OpenClipEncoder, device: torch.device) -> _Loaded:
     def color(given: Sequence[float]) -> torch.Tensor:
         return torch.tensor(given, device=device).reshape(1, 3, 1, 1)
 
-    return _Loaded(
+    return _ClipNetwork(
         module,
         open_clip.get_tokenizer(model),
         color(known.get("mean", open_clip.OPENAI_DATASET_MEAN)),

@@ -50,8 +50,9 @@ def names_of(
 ) -> LabelingFunction:
     """Vote for the classes whose names a frozen network finds in the image.
 
-    The weight of a class is the sum of the softmax over the network's classes that are
-    named for it; the others count for none. It is soft and needs no seeds.
+    The weight of a class is the mean of the softmax over the network's classes that are
+    named for it: as if each class were as frequent as every other, however many names
+    it has. It is soft and needs no seeds.
 
     Parameters
     ----------
@@ -59,7 +60,7 @@ def names_of(
     names : class → names among `network_classes(network)`. A star stands for any
         letters ("*terrier"), and ImageNet has groups, such as "all dogs", "all birds".
     classes : the names of all classes of the run, in order (CLASSES).
-    at_least : abstain where the weights sum up to less.
+    at_least : abstain where the softmax over all that is named sums up to less.
     side : working size in pixels, if not the encoder's own.
     download : fetch weights that are not on disk.
     name : of the labeling function, if not the network's with `_names`.
@@ -80,14 +81,19 @@ def names_of(
     belongs = np.zeros((len(_known(encoder)), len(found)), np.float32)
     for column, members in enumerate(found.values()):
         belongs[members, column] = 1
+    # A network that is unsure spreads over its 118 dogs: by the sum of the softmax .60
+    # of 2,048 photographs of CIFAR-10 are right, by the mean .70 (ten clothes: .54,
+    # .55). The sum divided by the share of its classes is a likelihood.
+    n_named = belongs.sum(axis=0)
 
     def vote(encoded: torch.Tensor) -> torch.Tensor:
         """Weigh each class by what a frozen network finds of its names."""
         import torch
 
         softmax = encoder.logits_of(encoded).softmax(dim=1)  # (n, K)
-        weights = softmax @ torch.from_numpy(belongs).to(softmax.device)  # (n, k)
-        return weights * (weights.sum(dim=1, keepdim=True) >= at_least)
+        sums = softmax @ torch.from_numpy(belongs).to(softmax.device)  # (n, k)
+        means = sums / torch.from_numpy(n_named).to(softmax.device)
+        return means * (sums.sum(dim=1, keepdim=True) >= at_least)
 
     label = name or f"{feature_name(encoder)}_names"
     return encoder_function(encoder, vote, [*found], label)
