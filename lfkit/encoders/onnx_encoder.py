@@ -25,10 +25,10 @@ _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class OnnxEncoder(Encoder):
-    """A network in an ONNX file: (n, 3, side, side) in; vectors or maps, logits out.
+    """A network in an ONNX file, perhaps with a second file that reads texts.
 
-    By its name alone ("onnx:network.onnx") it gives its first output. Maps are averaged
-    over pixels. A second file may embed texts among the images.
+    It takes (n, 3, side, side). By its name alone ("onnx:network.onnx") its first
+    output is the embedding; maps are averaged over pixels.
 
     Parameters
     ----------
