@@ -586,3 +586,13 @@ def test_what_is_no_tokenizer_is_explained(tmp_path):
     )
     with assert_refused(DeclarationError, names="tokenizer.json"):
         encoder.embed_text(["red"])
+
+
+@pytest.mark.gpu
+def test_a_gpu_gives_nearly_the_vectors_of_a_cpu(pictures):
+    encoder = open_encoder("efficientnet-lite0", side=SIDE)
+    images = as_images(pictures)
+    here, there = encoder.embed(images), encoder.embed(images.cuda())
+    assert there.dtype == torch.float32
+    cosine = torch.nn.functional.cosine_similarity(here, there.cpu())
+    assert cosine.min() > 0.99

@@ -1,6 +1,7 @@
 """Functions that vote by what a frozen network knows, without seeds."""
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -105,7 +106,7 @@ def test_it_votes_in_a_run_and_the_network_is_run_once_for_several():
     votes = LFApplier(lfs, len(CLASSES), device="cpu").apply(images)
     assert np.asarray(votes)[[0, 2], 0].tolist() == [0, 1]
     assert np.asarray(votes)[:, 1].tolist() == [2, 2, 2]
-    assert sum(passes) == 256  # one batch of small images, padded
+    assert passes == [32]  # three, filled up with the last one
 
 
 @pytest.mark.parametrize(
@@ -265,3 +266,48 @@ def test_name_maps_of_the_library_name_classes_of_imagenet():
     for names, n_classes in [(CIFAR10_NAMES, 10), (CLOTHING_NAMES, 10)]:
         lf = names_of("efficientnet-lite0", names, classes=tuple(names))
         assert lf.classes == tuple(range(n_classes))
+
+
+COUNTED = """
+import os
+
+from lfkit import names_of, prompts
+from lfkit.encoders import FunctionEncoder
+
+
+def means(images):
+    os.n_passes = getattr(os, "n_passes", 0) + 1
+    return images.mean(dim=(2, 3))
+
+
+encoder = FunctionEncoder(
+    means,
+    side=8,
+    logits=lambda vectors: vectors,
+    class_names=["red", "green", "blue"],
+    embed_text=lambda texts: [[text == "red", 0, text == "blue"] for text in texts],
+)
+CLASSES = ["warm", "cold"]
+LFS = [names_of(encoder, {"warm": "red", "cold": ["green"]}, classes=CLASSES)]
+"""
+
+
+def test_a_run_keeps_the_vectors_so_that_other_functions_need_no_pass(
+    lfkit, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(os, "n_passes", 0, raising=False)
+    monkeypatch.chdir(tmp_path)
+    np.savez("three.npz", images=np.stack([RED, GREEN, BLUE]))
+    command = ("apply", "three.npz", "--lfs", "lfs.py", "--out", "run")
+    found = []
+    for change in (
+        ("", ""),
+        ('["green"]', '["green", "blue"]'),
+        ("names_of(encoder", "prompts(encoder"),
+        ("side=8", "side=9"),
+    ):
+        Path("lfs.py").write_text(COUNTED.replace(*change))
+        done = lfkit(*command)
+        assert done.code == 0, done.err
+        found.append(os.n_passes)
+    assert found == [1, 1, 1, 2]  # a batch of 256 is filled up with the last image

@@ -80,9 +80,15 @@ class Encoder(ABC):
         """Run the network once: all that is read of (n, c, h, w) in [0, 1], (n, w)."""
         kind = images.device.type
         half = kind == "cuda" and has_bfloat16(str(images.device))
-        parts = []
+        parts: list[torch.Tensor] = []
+        before = images[:0]
         with torch.autocast(kind, torch.bfloat16, enabled=half):
             for chunk in torch.split(images, _AT_ONCE.get(kind, _AT_ONCE_ON_GPU)):
+                # Batches are filled up with their last image, which is known by then.
+                if parts and torch.equal(chunk, before[-1:].expand_as(chunk)):
+                    parts.append(parts[-1][-1:].expand(len(chunk), -1))
+                    continue
+                before = chunk
                 found = self._encode(as_rgb(chunk, self.side)).float()
                 if found.ndim != 2 or len(found) != len(chunk):
                     raise DeclarationError(
