@@ -17,6 +17,7 @@ from stand_in_networks import (
     install_timm,
     install_torchvision,
 )
+from torch import nn
 
 from lfkit import prompts
 from lfkit.encoders import (
@@ -311,8 +312,9 @@ def test_opening_loads_no_network_and_keeps_one_of_each():
 
 
 def test_wrong_requests_are_explained():
-    with assert_refused(DeclarationError, names="keras:vgg16", allowed=[*LITE]):
-        open_encoder("keras:vgg16")
+    for name in ("keras:vgg16", "efficientnet-lite0:2", "timm"):
+        with assert_refused(DeclarationError, names=name, allowed=[*LITE]):
+            open_encoder(name)
     with assert_refused(DeclarationError, values=0, allowed=1):
         open_encoder("efficientnet-lite0", side=0)
     with assert_refused(DeclarationError, values=7):
@@ -418,6 +420,23 @@ def test_of_a_network_without_last_layer_the_output_is_averaged(
         maps = SmallNetwork()((as_images(pictures) - 0.5) / 0.25)
     found = open_encoder("timm:small0", side=96).embed(as_images(pictures))
     np.testing.assert_allclose(found, maps.mean(dim=(2, 3)), rtol=1e-4)
+
+
+def test_logits_of_a_convolution_are_embedding_and_logits(monkeypatch, tmp_path):
+    """As SqueezeNet's, whose last layer is a convolution."""
+    library, _, path = install_timm(monkeypatch, tmp_path)
+    path.touch()
+    network = nn.Sequential(
+        nn.Conv2d(3, 1000, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    )
+    network.pretrained_cfg = SmallNetwork().pretrained_cfg
+    library.create_model = lambda model, **settings: network
+    library.get_pretrained_cfg = lambda model: types.SimpleNamespace(
+        num_classes=1000, url="https://example.invalid/small.pth"
+    )
+    encoder = open_encoder("timm:small0", side=8)
+    images = torch.ones(2, 3, 8, 8)
+    assert torch.equal(encoder.logits(images), encoder.embed(images))
 
 
 def test_weights_of_open_clip_are_fetched_only_if_asked(monkeypatch, tmp_path):

@@ -76,7 +76,7 @@ def open_encoder(
 def _opened(name: str, side: int | None, download: bool) -> Encoder:
     # Kept, so that who asks twice shares features and computes each image once.
     kind = ENCODERS.get(name.partition(":")[0])
-    if kind is None:
+    if kind is None or (":" in name) != (":" in kind.usage):
         choices = ", ".join(known.usage for known in ENCODERS.values())
         raise DeclarationError(
             f"there is no encoder {name!r}; choose from {choices}, or pass a function."

@@ -23,7 +23,8 @@ class LibraryEncoder(Encoder):
     """What networks of timm and torchvision have in common.
 
     The embedding is what the last layer reads, if that is linear and gives the logits;
-    otherwise it is what the network gives, averaged over pixels.
+    otherwise it is what the network gives, averaged over pixels, and the logits are the
+    same if there are as many as classes.
     """
 
     needs = "torchvision"
@@ -50,7 +51,8 @@ class LibraryEncoder(Encoder):
         """Take the logits of the network's classes out of the embedding: (n, K)."""
         classifier = self.network(encoded.device).classifier
         if classifier is None:
-            return super().logits_of(encoded)
+            is_logits = encoded.shape[1] == len(self.class_names)
+            return encoded if is_logits else super().logits_of(encoded)
         with torch.no_grad():
             found: torch.Tensor = classifier(encoded)
         return found
@@ -152,7 +154,7 @@ class HookedNetwork:
             assert isinstance(part, nn.Linear)
             given.append((part, output))
 
-        linear = [part for part in self._module.modules() if type(part) is nn.Linear]
+        linear = [p for p in self._module.modules() if isinstance(p, nn.Linear)]
         hooks = [part.register_forward_hook(note) for part in linear]
         found = self._run(blank.to(self._mean.device))
         for hook in hooks:
