@@ -12,7 +12,10 @@ from lfkit.labeling import metadata as metadata
 from lfkit.labeling.analysis import LFAnalysis as LFAnalysis
 from lfkit.labeling.applier import LFApplier as LFApplier
 from lfkit.labeling.labeling_function import labeling_function as labeling_function
+from lfkit.labeling.network_names import names_of as names_of
+from lfkit.labeling.network_names import network_classes as network_classes
 from lfkit.labeling.one_of import OneOf as OneOf
+from lfkit.labeling.prompts import prompts as prompts
 from lfkit.labeling.thresholds.cuts import Gate as Gate
 from lfkit.labeling.thresholds.cuts import OneVsRest as OneVsRest
 from lfkit.labeling.thresholds.likelihood import CountLikelihood as CountLikelihood

@@ -15,6 +15,7 @@ from assertions import kill_when, signal_when
 from PIL import Image
 
 from lfkit.aggregators import AGGREGATORS
+from lfkit.encoders import ENCODERS
 from lfkit.features import FEATURES
 
 LFS = """
@@ -477,8 +478,31 @@ def test_list_shows_functions_features_aggregators_and_data_sets(lfkit):
     hog = next(row for row in rows if row["name"] == "hog")
     assert hog["file"] == "lfkit.features.hog"
     assert hog["what it measures"].startswith("Histograms of gradient orientation")
+    rows = json.loads(lfkit("list", "encoders", "--json").out)
+    assert [row["name"].partition(":")[0] for row in rows] == list(ENCODERS)
     done = lfkit("list", "gans")
     assert (done.code, "there is no family 'gans'" in done.err) == (2, True)
+
+
+def test_list_classes_shows_the_names_that_a_network_knows(lfkit):
+    assert len(lfkit("list", "classes").out.splitlines()) == 1000
+    assert lfkit("list", "classes", "--search", "Tabby").out == "tabby, tabby cat\n"
+    done = lfkit("list", "classes", "--network", "efficientnet-lite2", "--json")
+    assert json.loads(done.out)[281] == "tabby, tabby cat"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("classes", "--search", "quark"), "quark"),
+        (("classes", "--network", "vgg"), "efficientnet-lite0"),
+        (("features", "--search", "cat"), "--search"),
+        (("--network", "timm:resnet18"), "--network"),
+    ],
+)
+def test_list_classes_explains_what_it_cannot_list(lfkit, arguments, named):
+    done = lfkit("list", *arguments)
+    assert (done.code, named in done.err) == (2, True)
 
 
 @pytest.mark.parametrize(

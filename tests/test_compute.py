@@ -216,9 +216,10 @@ def test_frozen_networks_look_in_float32_on_every_machine(monkeypatch):
 
     monkeypatch.setattr(compute, "has_bfloat16", lambda device: True)
     kinds = set()
-    stem = efficientnet_lite0(torch.device("cpu"))._conv_stem
+    network = efficientnet_lite0(torch.device("cpu"))
+    stem = network._conv_stem
     hook = stem.register_forward_hook(lambda m, given, out: kinds.add(out.dtype))
-    early_maps(torch.zeros(2, 3, 32, 32))
+    early_maps(network, torch.zeros(2, 3, 32, 32))
     hook.remove()
     assert kinds == {torch.float32}
 

@@ -1,7 +1,6 @@
 import importlib.metadata
 import subprocess
 import sys
-import types
 
 import numpy as np
 import pytest
@@ -9,6 +8,7 @@ import skimage.data
 import skimage.transform
 import torch
 from assertions import assert_refused
+from stand_in_networks import SmallNetwork, install_timm, install_torchvision
 from torch import nn
 
 from lfkit.errors import DeclarationError
@@ -61,8 +61,10 @@ def values_of(feature: Feature, images):
 @pytest.mark.parametrize(("pixels", "classes"), [(CAT, CATS), (COFFEE, CUPS)])
 def test_weights_are_those_trained_on_imagenet(pixels, classes):
     with torch.no_grad():
-        maps = last_maps(early_maps(network_input(as_images(pixels), 224)))
-        probability, best = class_logits(maps).softmax(dim=1).max(dim=1)
+        network = efficientnet_lite0(CPU)
+        early = early_maps(network, network_input(as_images(pixels), 224))
+        logits = class_logits(network, last_maps(network, early))
+        probability, best = logits.softmax(dim=1).max(dim=1)
     assert int(best) in classes
     assert float(probability) > 0.5
 
@@ -159,66 +161,16 @@ def test_a_side_below_one_is_explained():
         pretrained("timm:resnet18", side=0)
 
 
-class SmallNetwork(nn.Module):
-    """Two convolutions with a rectifier in place, and squeeze-and-excitation."""
-
-    def __init__(self):
-        super().__init__()
-        generator = torch.Generator().manual_seed(0)
-        self.first = nn.Conv2d(3, 4, 3, stride=2)
-        self.squeeze = nn.Conv2d(5, 5, 1)
-        self.second = nn.Conv2d(4, 5, 3)
-        for weight in self.parameters():
-            weight.data = torch.randn(weight.shape, generator=generator)
-        self.pretrained_cfg = {"mean": (0.5, 0.5, 0.5), "std": (0.25, 0.25, 0.25)}
-
-    def forward(self, images):
-        hidden = nn.functional.relu(self.second(self.first(images)), inplace=True)
-        return hidden * self.squeeze(hidden.mean(dim=(2, 3), keepdim=True))
-
-
 @pytest.fixture
 def torchvision(monkeypatch, tmp_path):
     """A stand-in with one network, its weights in a folder of its own."""
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    (tmp_path / "checkpoints").mkdir(exist_ok=True)
-    shown = types.SimpleNamespace(mean=[0.5] * 3, std=[0.25] * 3)
-    weights = types.SimpleNamespace(
-        url="https://example.invalid/small-1234.pth", transforms=lambda: shown
-    )
-    library = types.ModuleType("torchvision")
-    library.models = types.SimpleNamespace(
-        list_models=lambda module: [f"small{i}" for i in range(9)],
-        get_model_weights=lambda model: types.SimpleNamespace(DEFAULT=weights),
-        get_model=lambda model, weights: SmallNetwork(),
-    )
-    monkeypatch.setitem(sys.modules, "torchvision", library)
-    return tmp_path / "checkpoints" / "small-1234.pth"
+    return install_torchvision(monkeypatch, tmp_path)
 
 
 @pytest.fixture
 def timm(monkeypatch, tmp_path):
     """A stand-in with one network that says where its weights came from."""
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    (tmp_path / "checkpoints").mkdir(exist_ok=True)
-    library = types.ModuleType("timm")
-    library.created = []
-
-    def create_model(model, **settings):
-        library.created.append(settings)
-        return SmallNetwork()
-
-    library.is_model = lambda model: model.startswith("small")
-    library.create_model = create_model
-    library.get_pretrained_cfg = lambda model: types.SimpleNamespace(
-        url="https://example.invalid/small.pth", hf_hub_id="timm/small"
-    )
-    monkeypatch.setitem(sys.modules, "timm", library)
-    hub = types.ModuleType("huggingface_hub")
-    hub.cached = {}
-    hub.try_to_load_from_cache = lambda name, file: hub.cached.get((name, file))
-    monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
-    return library, hub, tmp_path / "checkpoints" / "small.pth"
+    return install_timm(monkeypatch, tmp_path)
 
 
 def test_pretrained_features_read_the_last_convolution(torchvision):

@@ -12,6 +12,7 @@ import pytest
 
 import lfkit.aggregators
 import lfkit.classifiers
+import lfkit.encoders
 import lfkit.generators
 import lfkit.generators.gan.networks
 import lfkit.metrics
@@ -44,6 +45,9 @@ FAMILIES = {
         {"auto": {"dawid_skene", "seed_weighted"}},
     ),
     "classifiers": Family({"classifier"}, {"baselines"}),
+    "encoders": Family(
+        {"encoder", "imagenet_classes", "library_network", "onnx_files"}
+    ),
     "metrics": Family(
         {
             "extractors",
@@ -109,6 +113,7 @@ FAMILIES = {
 TABLES = {
     "aggregators": lfkit.aggregators.AGGREGATORS.values(),
     "classifiers": lfkit.classifiers.CLASSIFIERS.values(),
+    "encoders": lfkit.encoders.ENCODERS.values(),
     "generators": lfkit.generators.GENERATORS.values(),
     "metrics": lfkit.metrics.METRICS.values(),
     "metrics.extractors": lfkit.metrics.extractors.EXTRACTORS.values(),

@@ -100,7 +100,7 @@ def run(checkout, *arguments):
 
 def test_there_is_a_template_of_each_family():
     assert [path.stem for path in TEMPLATES] == [
-        *("aggregator", "data_format", "feature", "generator", "metric"),
+        *("aggregator", "data_format", "encoder", "feature", "generator", "metric"),
         "report_section",
     ]
 
@@ -120,7 +120,10 @@ def test_the_command_line_knows_the_new_members(checkout):
     (checkout / "lfs.py").write_text(LFS)
     done = run(checkout, "lfkit", "list", "--lfs", "lfs.py", "--json")
     assert done.returncode == 0, done.stderr
-    for name in ("agreement-vote", "middle_brightness", "conditional", "mean-color"):
+    for name in (
+        *("agreement-vote", "middle_brightness", "color-means", "conditional"),
+        "mean-color",
+    ):
         assert f'"name": "{name}"' in done.stdout
     assert "a line 'n h w c'" in done.stdout
 

@@ -16,7 +16,16 @@ from lfkit.runs.options import parse_size, split_list
 if TYPE_CHECKING:
     from lfkit.commands.options import SheetOptions
 
-_FAMILIES = ("lfs", "features", "aggregators", "generators", "metrics", "datasets")
+_FAMILIES = (
+    "lfs",
+    "features",
+    "encoders",
+    "aggregators",
+    "generators",
+    "metrics",
+    "datasets",
+)
+_CLASSES = "classes"  # a thousand lines, which nobody wants beside the others
 _SHIPPED = (
     "lf_library.digits",
     "lf_library.street_digits",
@@ -28,7 +37,10 @@ _SHIPPED = (
 def list_family(
     family: Annotated[
         str | None,
-        typer.Argument(help=f"One of {', '.join(_FAMILIES)}; all by default."),
+        typer.Argument(
+            help=f"One of {', '.join(_FAMILIES)}, all by default; or {_CLASSES}, the "
+            "names that a network knows."
+        ),
     ] = None,
     lfs: Annotated[
         list[str] | None,
@@ -42,6 +54,19 @@ def list_family(
         str | None,
         typer.Option(
             help="Only functions of these kinds: heuristic,deep,…", metavar="KIND,…"
+        ),
+    ] = None,
+    search: Annotated[
+        str | None,
+        typer.Option(
+            help="For classes: only those with this in a name.", metavar="WORD"
+        ),
+    ] = None,
+    network: Annotated[
+        str | None,
+        typer.Option(
+            help="For classes: the network; efficientnet-lite0 by default.",
+            metavar="ENCODER",
         ),
     ] = None,
     sheet: Annotated[
@@ -91,11 +116,13 @@ def list_family(
         bool, typer.Option("--json", help="Print the result as JSON.")
     ] = False,
 ) -> None:
-    """List labeling functions, features, aggregators, generators, metrics and data."""
-    if family is not None and family not in _FAMILIES:
-        raise InputError(
-            f"there is no family {family!r}; choose from {', '.join(_FAMILIES)}."
-        )
+    """List functions, features, encoders, aggregators, generators, metrics and data."""
+    if family is not None and family not in (*_FAMILIES, _CLASSES):
+        choices = ", ".join((*_FAMILIES, _CLASSES))
+        raise InputError(f"there is no family {family!r}; choose from {choices}.")
+    if family != _CLASSES and (search is not None or network is not None):
+        option = "--search" if network is None else "--network"
+        raise InputError(f"{option} goes with `lfkit list {_CLASSES}`.")
     chosen_kinds = _checked_kinds(kinds)
     if sheet:
         from lfkit.commands.options import SheetOptions
@@ -126,12 +153,27 @@ def list_family(
     ):
         if value is not None:
             raise InputError(f"{option} goes with --sheet; add it, or leave out both.")
+    if family == _CLASSES:
+        _show_classes(network or "efficientnet-lite0", search or "", as_json)
+        return
     chosen = _FAMILIES if family is None else (family,)
     found = {name: _ROWS[name](lfs or _SHIPPED, chosen_kinds) for name in chosen}
     if as_json:
         echo(to_json(found if family is None else found[family]))
         return
     _show(found)
+
+
+def _show_classes(network: str, search: str, as_json: bool) -> None:
+    from lfkit.labeling.network_names import network_classes
+
+    found = network_classes(network, search)
+    if not found:
+        raise InputError(
+            f"{network} knows no class with {search!r} in its name; leave out --search "
+            "for all it knows."
+        )
+    echo(to_json(found) if as_json else "\n".join(found))
 
 
 def _checked_kinds(text: str | None) -> tuple[str, ...]:
@@ -285,6 +327,20 @@ def _feature_rows(specs: Sequence[str], kinds: Sequence[str]) -> list[dict[str, 
     ]
 
 
+def _encoder_rows(specs: Sequence[str], kinds: Sequence[str]) -> list[dict[str, Any]]:
+    from lfkit.encoders import ENCODERS
+
+    return [
+        {
+            "name": kind.usage,
+            "what it is": _first_line(kind),
+            "reads text": "yes" if kind.reads_text else "",
+            "needs": f"lfkit[{kind.needs}]" if kind.needs else "",
+        }
+        for kind in ENCODERS.values()
+    ]
+
+
 def _aggregator_rows(
     specs: Sequence[str], kinds: Sequence[str]
 ) -> list[dict[str, Any]]:
@@ -350,6 +406,7 @@ def _first_line(kind: type) -> str:
 _ROWS = {
     "lfs": _lf_rows,
     "features": _feature_rows,
+    "encoders": _encoder_rows,
     "aggregators": _aggregator_rows,
     "generators": _generator_rows,
     "metrics": _metric_rows,

@@ -25,3 +25,17 @@ def to_pixels(images: torch.Tensor) -> NDArray[np.uint8]:
 
     scaled = images.detach().clamp(0, 1).mul(255).round().to(torch.uint8)
     return np.ascontiguousarray(scaled.permute(0, 2, 3, 1).cpu().numpy())
+
+
+def as_rgb(images: torch.Tensor, side: int) -> torch.Tensor:
+    """Resize (n, c, h, w) to three channels and a square: (n, 3, side, side).
+
+    Bilinear, stretched to the square; anything but three channels is averaged to gray.
+    """
+    from torch.nn.functional import interpolate
+
+    if images.shape[1] != 3:
+        images = images.mean(dim=1, keepdim=True)
+    if images.shape[2:] != (side, side):
+        images = interpolate(images, (side, side), mode="bilinear", antialias=True)
+    return images.expand(-1, 3, -1, -1)

@@ -54,9 +54,12 @@ class EfficientNetLite0(Extractor):
         from lfkit.nn.efficientnet_lite import (
             class_logits,
             early_maps,
+            efficientnet_lite0,
             last_maps,
             network_input,
         )
+
+        network = efficientnet_lite0(torch.device(self.device))
 
         features = np.empty((len(pixels), self.width), np.float32)
         proba = np.empty((len(pixels), self.n_classes), np.float32)
@@ -64,9 +67,10 @@ class EfficientNetLite0(Extractor):
             part = slice(start, start + _AT_ONCE)
             with torch.inference_mode():
                 images = to_unit_range(pixels[part], self.device)
-                maps = last_maps(early_maps(network_input(images, self.side)))
+                shown = network_input(images, self.side)
+                maps = last_maps(network, early_maps(network, shown))
                 features[part] = maps.mean(dim=(2, 3)).cpu().numpy()
-                proba[part] = class_logits(maps).softmax(dim=1).cpu().numpy()
+                proba[part] = class_logits(network, maps).softmax(dim=1).cpu().numpy()
         return features, proba
 
 
