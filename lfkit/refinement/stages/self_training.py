@@ -73,7 +73,7 @@ class SelfTraining(Stage):
             now = rounds.next(now)
             if now.loss < best.loss or not problem.has_judges:
                 best = now
-        if problem.has_judges and rounds.loss_before <= best.loss:
+        if problem.has_judges and not rounds.is_clearly_better(best):
             return {"proba": started}
         arrays = {
             "proba": problem.among_possible(best.proba),
@@ -103,7 +103,7 @@ class _Round:
     labels : (n, k) from which it learned.
     looked : (n, k) what the features say of each image, out of fold.
     powers : of each set of features.
-    loss : of the judging seeds; 0 without any.
+    losses : (j,) of the judging seeds; none without any.
     """
 
     labels: NDArray[np.float64]
@@ -112,7 +112,12 @@ class _Round:
     shares: NDArray[np.float64]
     powers: NDArray[np.float64]
     label_power: float
-    loss: float
+    losses: NDArray[np.float64]
+
+    @property
+    def loss(self) -> float:
+        """The mean; 0 without seeds."""
+        return float(self.losses.mean()) if len(self.losses) else 0.0
 
 
 class _Rounds:
@@ -135,14 +140,28 @@ class _Rounds:
         self._learned = learned
         self._judged = np.flatnonzero(self.told)[:_JUDGED_ROWS]
         self.best_features = 0
-        self.loss_before = np.inf
-        if problem.has_judges:
-            on_seeds = [logs(self.evidence[problem.judge_rows])]
-            self.loss_before = fit_powers(on_seeds, self._judges)[1]
+        _, self._before = self._weighed([logs(self.evidence)])
 
-    @property
-    def _judges(self) -> NDArray[np.float64]:
-        return np.eye(self._problem.n_classes)[self._problem.judge_labels]
+    def _weighed(
+        self, sides: Sequence[NDArray[np.float64]]
+    ) -> tuple[list[float], NDArray[np.float64]]:
+        """Weigh sides by the judging seeds, if there are any; give their losses."""
+        problem = self._problem
+        if not problem.has_judges:
+            return [1.0] * len(sides), np.zeros(0)
+        on_seeds = [side[problem.judge_rows] for side in sides]
+        targets = np.eye(problem.n_classes)[problem.judge_labels]
+        powers = fit_powers(on_seeds, targets)[0].tolist()
+        own = product(on_seeds, powers)[np.arange(len(targets)), problem.judge_labels]
+        return powers, -logs(own)
+
+    def is_clearly_better(self, one: _Round) -> bool:
+        """Tell whether seeds get likelier by more than a standard error.
+
+        The powers and the round were chosen by them: a little likelier they always are.
+        """
+        gain = self._before - one.losses
+        return bool(gain.mean() > gain.std() / np.sqrt(len(gain)))
 
     def start(self) -> _Round:
         """Learn from the votes: images without any are not learned from yet."""
@@ -175,17 +194,14 @@ class _Rounds:
         )
         self.best_features = int(np.argmin(losses))
         looked = product(scores, powers.tolist())
-        sides, weights, loss = [logs(looked), logs(self.evidence)], [1.0, 1.0], 0.0
-        if problem.has_judges:
-            on_seeds = [side[problem.judge_rows] for side in sides]
-            fitted, loss = fit_powers(on_seeds, self._judges)
-            weights = fitted.tolist()
+        sides = [logs(looked), logs(self.evidence)]
+        weights, losses = self._weighed(sides)
         both = product(sides, weights)
         shares = self._shares(both)
         proba = self._in_line(both, shares)
         label_power = weights[1]
         return _Round(
-            labels, looked, proba, shares, powers * weights[0], label_power, loss
+            labels, looked, proba, shares, powers * weights[0], label_power, losses
         )
 
     def _shares(self, proba: NDArray[np.float64]) -> NDArray[np.float64]:
