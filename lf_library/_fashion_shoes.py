@@ -5,15 +5,27 @@ The numbers were read off fifty images of each class of the training set.
 
 import torch
 
-from lf_library._fashion_claims import ANKLE_BOOT, BAG, SANDAL, SNEAKER
+from lf_library._fashion_claims import (
+    ANKLE_BOOT,
+    BAG,
+    COAT,
+    DRESS,
+    PULLOVER,
+    SANDAL,
+    SHIRT,
+    SNEAKER,
+    T_SHIRT,
+)
 from lf_library._fashion_features import outline_asymmetry, shaft
 from lf_library._fashion_measures import (
     body_brightness,
     chest_ground,
+    collar_width,
     columns_in_pieces,
     ground_across,
     ground_below,
     hip_width,
+    is_garment,
     is_shoe,
     leg_ground,
     low_ink,
@@ -34,13 +46,25 @@ from lf_library._fashion_measures import (
 )
 from lf_library.rules import leans, typical
 from lfkit import ABSTAIN, feature, labeling_function
-from lfkit.features.shape import aspect, fill, height, width
+from lfkit.features.shape import aspect, asymmetry, fill, height, width
 
 
 @feature(batched=True, of=[outline_asymmetry, sides_begin])
 def is_even(uneven, begin):
     """1 for what is alike on both sides and begins near its top on both: (n,)."""
     return ((uneven < 0.2) & (begin < 0.5)).float()
+
+
+@feature(batched=True, of=[is_garment, height])
+def is_no_garment(garment, tall):
+    """1 for what is there and does not hang like a garment: (n,)."""
+    return (1 - garment) * (tall > 0).float()
+
+
+@feature(batched=True, of=[outline_asymmetry, height, aspect])
+def is_tall_and_even(uneven, tall, shape):
+    """1 for what is tall and alike on both sides: (n,)."""
+    return ((uneven < 0.2) & (tall > 0.8) & (shape > 0.5)).float()
 
 
 @feature(batched=True, of=[is_shoe, side_height])
@@ -144,6 +168,36 @@ SHOES_AND_BAGS = [
     high_shoe_in_pieces_is_sandal,
     airy_shoe_is_sandal,
     low_shoe_with_full_upper_is_sneaker,
+    leans(
+        "evenness_tells_bag_or_shoe",
+        "Of what does not hang like a garment, bags are alike on both sides.",
+        {
+            asymmetry: (0.25, -0.1),
+            outline_asymmetry: (0.17, -0.08),
+            sides_begin: (0.44, -0.12),
+            fill: (0.6, 0.15),
+        },
+        to=[BAG],
+        against=[SANDAL, SNEAKER, ANKLE_BOOT],
+        cut=1.0,
+        softness=0.6,
+        among=is_no_garment,
+    ),
+    leans(
+        "light_tells_bag_or_garment",
+        "Of what is tall and even, a bag has ground at the top and a broad base.",
+        {
+            top_light: (-0.2, -0.1),
+            low_ink: (0.68, 0.15),
+            top_in_pieces: (0.4, 0.2),
+            collar_width: (0.4, -0.15),
+        },
+        to=[BAG],
+        against=[T_SHIRT, PULLOVER, DRESS, COAT, SHIRT],
+        cut=0.8,
+        softness=0.6,
+        among=is_tall_and_even,
+    ),
     typical(
         "shoe_is_bright_as_class",
         "Straps leave a sandal's middle dark, a boot fills it.",

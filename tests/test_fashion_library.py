@@ -77,6 +77,8 @@ HANDLE = with_ground(drawn((0, 12, 9, 19), (10, 28, 3, 25)), (2, 10, 11, 17))
         ("low_and_even_is_bag", BOX, BAG),
         ("box_is_bag", BOX, BAG),
         ("handle_over_body_is_bag", HANDLE, BAG),
+        ("evenness_tells_bag_or_shoe", BOX, BAG),
+        ("light_tells_bag_or_garment", HANDLE, BAG),
     ],
 )
 def test_a_drawn_garment_is_called_what_it_is(name, image, label):
