@@ -61,11 +61,11 @@ def main():
         print(draws[-1].line(), flush=True)
     print(f"\n### {options.name}\n")
     print_composition(library)
-    print_totals(draws)
+    print_totals(library, draws)
     if options.families:
         print_families(draws)
     if options.functions:
-        print_functions(draws)
+        print_functions(library, draws)
 
 
 class Draw:
@@ -139,24 +139,35 @@ def family(lf):
 def print_composition(library):
     """Count functions by kind, and the features behind them."""
     kinds = [lf.kind for lf in library.LFS]
+    n_fixed = sum(not lf.needs_seeds for lf in library.LFS)
     read = {node.name for lf in library.LFS for node in lf.features}
     behind = {node.name for lf in library.LFS for node in ancestors(lf.features)}
     counts = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
     print(
         f"{len(kinds)} functions ({counts}) read {len(read)} features, "
-        f"{len(behind)} with those in between.\n"
+        f"{len(behind)} with those in between; {n_fixed} vote without seeds.\n"
     )
 
 
-def print_totals(draws):
-    """Compare aggregators on all functions and those of each kind, with baselines."""
+def print_totals(library, draws):
+    """Compare aggregators on all functions and those of each kind, with baselines.
+
+    The row "no seeds" has the functions that vote without any; the row "seeds" has the
+    others.
+    """
     names = list(_COMPARED)
     print("| functions | m | " + " | ".join(names) + " |")
     print("|---|---|" + "---|" * len(names))
-    for model, kinds in MODELS.items():
-        columns = [
-            draw.columns(lambda lf, kinds=kinds: lf.kind in kinds) for draw in draws
-        ]
+    needing = {lf.name for lf in library.LFS if lf.needs_seeds}
+    chosen = {
+        model: lambda lf, kinds=kinds: lf.kind in kinds
+        for model, kinds in MODELS.items()
+    }
+    chosen["no seeds"] = lambda lf: lf.name not in needing
+    chosen["seeds"] = lambda lf: lf.name in needing
+    for model, keep in chosen.items():
+        kinds = MODELS.get(model, ())
+        columns = [draw.columns(keep) for draw in draws]
         if not columns[0]:
             continue
         cells = []
@@ -207,10 +218,11 @@ def print_families(draws, name="seed-weighted"):
     print()
 
 
-def print_functions(draws):
-    """List coverage and accuracy of each function."""
-    print("| function | kind | coverage | accuracy |")
-    print("|---|---|---|---|")
+def print_functions(library, draws):
+    """List coverage and accuracy of each function, and whether it needs no seeds."""
+    print("| function | kind | no seeds | coverage | accuracy |")
+    print("|---|---|---|---|---|")
+    no_seeds = {lf.name: "no" if lf.needs_seeds else "yes" for lf in library.LFS}
     found = defaultdict(list)
     for draw in draws:
         for lf, votes in zip(draw.lfs, draw.votes.hard.T, strict=True):
@@ -222,7 +234,9 @@ def print_functions(draws):
             )
     for (name, kind), values in found.items():
         coverage, accuracy = np.mean(values, axis=0)
-        print(f"| {name} | {kind} | {coverage:.1%} | {accuracy:.1%} |")
+        print(
+            f"| {name} | {kind} | {no_seeds[name]} | {coverage:.1%} | {accuracy:.1%} |"
+        )
     print()
 
 

@@ -42,7 +42,7 @@ def leg_gap_is_trouser(depth, wide, *, gap=0.5, slim=0.5):
     },
     batched=True,
 )
-def slim_in_one_piece_is_dress(depth, hem, high, *, gap=0.25, slim=0.45, tall=0.95):
+def slim_in_one_piece_is_dress(depth, hem, high, *, gap=0.25, slim=0.42, tall=0.95):
     """Tall and slim, and not cut into legs."""
     one_piece = (depth <= gap) & (hem <= slim) & (high >= tall)
     return torch.where(one_piece, DRESS, ABSTAIN)
@@ -92,7 +92,7 @@ def hanging_sleeves_is_pullover_coat_or_shirt(
     batched=True,
 )
 def collar_over_broad_body_is_coat(
-    rises, hem, uneven, *, stands_up=0.4, broad=0.55, lopsided=0.2
+    rises, hem, uneven, *, stands_up=0.5, broad=0.55, lopsided=0.2
 ):
     """Between dark corners rises a collar, over a broad and even body."""
     coat = (rises > stands_up) & (hem >= broad) & (uneven <= lopsided)
@@ -108,7 +108,7 @@ def collar_over_broad_body_is_coat(
     },
     batched=True,
 )
-def airy_and_lopsided_is_sandal(filled, uneven, *, airy=0.5, lopsided=0.3):
+def airy_and_lopsided_is_sandal(filled, uneven, *, airy=0.5, lopsided=0.4):
     """Straps leave most of its box empty, and its sides differ."""
     return torch.where((filled < airy) & (uneven >= lopsided), SANDAL, ABSTAIN)
 
@@ -122,7 +122,7 @@ def airy_and_lopsided_is_sandal(filled, uneven, *, airy=0.5, lopsided=0.3):
     },
     batched=True,
 )
-def low_and_solid_is_sneaker(high, filled, *, low=0.5, solid=0.5):
+def low_and_solid_is_sneaker(high, filled, *, low=0.5, solid=0.55):
     """Low, and closed where a sandal has gaps."""
     return torch.where((high < low) & (filled >= solid), SNEAKER, ABSTAIN)
 
@@ -150,7 +150,7 @@ def shaft_on_one_side_is_ankle_boot(rises, filled, *, tall=0.3, solid=0.5):
     },
     batched=True,
 )
-def broad_and_even_is_bag(waist, uneven, *, broad=0.85, lopsided=0.25):
+def broad_and_even_is_bag(waist, uneven, *, broad=0.85, lopsided=0.2):
     """As broad as the image in the middle, and alike on both sides."""
     return torch.where((waist > broad) & (uneven <= lopsided), BAG, ABSTAIN)
 

@@ -1,7 +1,8 @@
 """Labeling functions for Fashion-MNIST: clothes on black, 28x28, gray.
 
-Garments are seen from the front and shoes from the side. Functions need about twenty
-seed labels per class. By the kinds of the ADP paper's tables 2 and 3 (Pal &
+Garments are seen from the front and shoes from the side. Those in `WITHOUT_SEEDS` have
+fixed numbers, read off fifty images of each class; the others need about twenty seed
+labels per class. By the kinds of the ADP paper's tables 2 and 3 (Pal &
 Balasubramanian, CVPR 2018): at least 50 heuristics, 6 by image processing, 1 deep.
 """
 
@@ -47,6 +48,8 @@ from lf_library._fashion_features import (
     widest_row,
     widths,
 )
+from lf_library._fashion_garments import GARMENTS
+from lf_library._fashion_shoes import SHOES_AND_BAGS
 from lf_library.rules import (
     claim,
     has_norm_of,
@@ -110,8 +113,10 @@ thumbnail14 = thumbnail(14)
 transduced = transductive(patch_words, sift_grid, gist, hog4, name="transduced")
 shape_transduced = transductive(outline, canny_grid, haar, name="shape_transduced")
 
+WITHOUT_SEEDS = [*CLAIMS, *GARMENTS, *SHOES_AND_BAGS]
+
 LFS = [
-    *CLAIMS,
+    *WITHOUT_SEEDS,
     claim(
         "breadth_to_height_is_that_of_class",
         "Trousers are narrow, shoes broad, for their height.",

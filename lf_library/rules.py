@@ -2,6 +2,8 @@
 
 from functools import partial
 
+import torch
+
 from lfkit import (
     CountLikelihood,
     Gate,
@@ -89,3 +91,77 @@ def through(lf, view):
         for key, threshold in lf.thresholds.items()
     }
     return lf.fitted([seen_in(feature, view) for feature in lf.features], thresholds)
+
+
+def typical(name, doc, number, values, *, among=None, kind="heuristic"):
+    """Vote for the classes of which a number is typical, by normal curves; no seeds.
+
+    Parameters
+    ----------
+    number : a feature, (n,).
+    values : class → the typical number, and its spread.
+    among : a feature, (n,); the function abstains where it is 0.
+    """
+    places = tuple(values.values())
+
+    def vote(found, *gate):
+        middle, spread = found.new_tensor(places).unbind(dim=1)
+        far = ((found[:, None] - middle) / spread).clamp(-4, 4)
+        weights = torch.softmax(-far.square() / 2 - spread.log(), dim=1)
+        return weights * gate[0][:, None] if gate else weights
+
+    return _fixed(name, doc, vote, [number], values, among, kind)
+
+
+def leans(
+    name,
+    doc,
+    cues,
+    *,
+    to,
+    against,
+    cut=0.0,
+    softness=0.6,
+    among=None,
+    kind="heuristic",
+):
+    """Weigh some classes against others by several cues of equal weight; no seeds.
+
+    Each cue counts from -2 to 2 spreads; a logistic curve of their sum is the weight of
+    the classes in `to`. Equal weights (Dawes 1979,
+    https://doi.org/10.1037/0003-066X.34.7.571): fitted ones need many examples.
+
+    Parameters
+    ----------
+    cues : feature, (n,) → the number that speaks for neither side, and its spread,
+        below 0 where small numbers speak for `to`.
+    to, against : classes.
+    cut : the sum that speaks for neither side.
+    softness : of the logistic curve, in spreads.
+    among : a feature, (n,); the function abstains where it is 0.
+    """
+    places = tuple(cues.values())
+
+    def vote(*found):
+        numbers = torch.stack(found[: len(places)], dim=1)  # (n, cues)
+        middle, spread = numbers.new_tensor(places).unbind(dim=1)
+        total = ((numbers - middle) / spread).clamp(-2, 2).sum(dim=1)
+        share = torch.sigmoid((total - cut) / softness)[:, None]
+        sides = [share / len(to)] * len(to) + [(1 - share) / len(against)] * len(
+            against
+        )
+        weights = torch.cat(sides, dim=1)
+        return weights * found[-1][:, None] if len(found) > len(places) else weights
+
+    return _fixed(name, doc, vote, list(cues), [*to, *against], among, kind)
+
+
+def _fixed(name, doc, vote, features, classes, among, kind):
+    vote.__name__, vote.__doc__ = name, doc
+    return labeling_function(
+        features=[*features, *([] if among is None else [among])],
+        classes=list(classes),
+        kind=kind,
+        soft=True,
+        batched=True,
+    )(vote)

@@ -15,7 +15,13 @@ from assertions import assert_refused
 from sklearn.datasets import load_digits
 
 import lfkit
-from lf_library import _digit_features, _fashion_features, digits, fashion
+from lf_library import (
+    _digit_features,
+    _fashion_features,
+    _fashion_measures,
+    digits,
+    fashion,
+)
 from lfkit import features
 from lfkit.errors import DeclarationError
 from lfkit.features import FEATURES, color, edges, gray, shape, texture, topology
@@ -69,7 +75,7 @@ def all_features():
         f for name, f in FEATURES.items() if FEATURES.file_of[name] != "imagenet"
     ]
     shipped.append(views.seen_in(hog(cell=7), views.top_half))
-    for module in (_digit_features, _fashion_features):
+    for module in (_digit_features, _fashion_features, _fashion_measures):
         shipped += [v for v in vars(module).values() if isinstance(v, Feature)]
     shipped += [f for lib in (digits, fashion) for lf in lib.LFS for f in lf.features]
     by_name = {f.name: f for f in ancestors(shipped) if f is not lfkit.image}

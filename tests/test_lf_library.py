@@ -167,6 +167,18 @@ def test_labels_are_as_right_as_the_readme_says(name, majority, weighted):
         assert (labels[scored] == truth[scored]).mean() > least, aggregator
 
 
+def test_clothes_are_labeled_without_any_label():
+    source = images_for("fashion")
+    applier = lfkit.LFApplier(fashion.LFS, n_classes=10, n_workers=0)
+    votes = applier.apply(ArraySource(source.read(np.arange(len(source))).pixels))
+    assert set(votes.names) == {lf.name for lf in fashion.WITHOUT_SEEDS}
+    labels = aggregate(votes, "majority-vote").labels
+    truth = np.asarray(source.labels)
+    assert (labels == truth).mean() > 0.71
+    right = [(labels == truth)[labels == label].mean() for label in range(10)]
+    assert min(right) > 0.4
+
+
 @pytest.mark.slow
 def test_same_seeds_give_the_same_votes_and_other_seeds_others():
     source = images_for("digits")
