@@ -518,6 +518,18 @@ def test_features_that_deny_the_votes_change_nothing():
     np.testing.assert_array_equal(found["proba"], votes)
 
 
+def test_without_votes_it_goes_on_from_what_seeds_have_told():
+    flat, voted = np.full((20, 2), 0.5), np.zeros(20, bool)
+    alone = problem(flat, features=PLACES, voted=voted)
+    assert "neither votes nor seeds" in SelfTraining().why_not(alone, {"proba": flat})
+    seeds = {0: 0, 1: 0, 2: 0, 10: 1, 11: 1, 12: 1}
+    task = problem(flat, seeds=seeds, features=PLACES, voted=voted)
+    told = np.where((PLACES > 0)[:, None], [0.4, 0.6], [0.6, 0.4])
+    found = run(SelfTraining(), task, {"proba": told})
+    np.testing.assert_array_equal(found["proba"].argmax(axis=1), PLACES > 0)
+    assert (found["proba"].max(axis=1) > 0.6).all()
+
+
 def test_self_training_makes_the_graph_where_there_are_no_seeds():
     votes = np.where(np.eye(2)[VOTED] > 0, 0.8, 0.2)
     task = problem(votes, features=PLACES)

@@ -53,6 +53,8 @@ class SelfTraining(Stage):
             return f"{len(problem.proba)} images are too few to learn from"
         if not any(kind.any() for kind in problem.features):
             return "the features are the same for all images"
+        if not _told(problem).any():
+            return "there are neither votes nor seeds of each class to learn from"
         if problem.has_seeds and not problem.has_judges:
             return "the functions have learned from all seeds: none can judge it"
         return None
@@ -130,12 +132,12 @@ class _Rounds:
         n = len(started)
         rng = np.random.default_rng([problem.random_state, n])
         self._problem, self._fixed = problem, shares
-        before = started[problem.voted].mean(axis=0) if shares is None else shares
+        self.told = _told(problem)
+        before = started[self.told].mean(axis=0) if shares is None else shares
         # Without the classes' shares they are evidence of single images.
         self.evidence = started / np.maximum(before, _LEAST_SHARE)
         self.evidence /= self.evidence.sum(axis=1, keepdims=True)
         self._folds = rng.permutation(n) % _FOLDS
-        self.told = problem.readable & problem.voted
         learned = problem.readable & (rng.permutation(n) < _LEARNED_ROWS)
         self._learned = learned
         self._judged = np.flatnonzero(self.told)[:_JUDGED_ROWS]
@@ -242,6 +244,11 @@ class _Rounds:
             found: Discriminant = discriminant(everyone - part, _SHRINKAGE)
             scores[rows] = found(features[rows])
         return scores
+
+
+def _told(problem: RefinementProblem) -> NDArray[np.bool_]:
+    """(n,) images of which votes, or what was learned from the seeds, say something."""
+    return problem.readable & (problem.voted | problem.has_seeds)
 
 
 def _confirms(looked: NDArray[np.float64], votes: NDArray[np.float64]) -> bool:
