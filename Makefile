@@ -11,6 +11,7 @@ RUN := $(VENV)/bin
 
 demo: $(VENV)/installed
 	$(RUN)/lfkit apply digits --lfs lf_library.digits --seeds-per-class 20 --out demo-run
+	$(RUN)/lfkit apply digits --lfs lf_library.digits --refine --stages self-training,metric --out rules-run
 	$(RUN)/lfkit train demo-run --with adp --steps 4000
 	$(RUN)/lfkit generate demo-run -n 1000 --out demo-run/generated
 

@@ -159,7 +159,7 @@ def stages_of(summary):
 def stated_stages():
     """The accuracy after each stage as the README's table has it."""
     block = README.partition("--refine --out fashion-run\n")[2].partition("```")[0]
-    rows = re.findall(r"^(\w+) +(?:[\d.]+ %|—) +([\d.]+) %", block, re.MULTILINE)
+    rows = re.findall(r"^([\w-]+) +(?:[\d.]+ %|—) +([\d.]+) %", block, re.MULTILINE)
     return {name: float(accuracy) for name, accuracy in rows}
 
 
