@@ -1,6 +1,6 @@
 """The ways in which functions of this library read a feature."""
 
-from functools import partial
+from functools import partial, wraps
 
 from lfkit import (
     CountLikelihood,
@@ -12,6 +12,24 @@ from lfkit import (
     labeling_function,
 )
 from lfkit.features.image_parts import seen_in
+
+
+def one_of(*features, classes, kind="heuristic"):
+    """Decorate a batched condition: where it holds, the image is one of the classes.
+
+    The condition takes the features' values and gives (n,) bool; elsewhere it abstains.
+    """
+
+    def declare(condition):
+        @wraps(condition)
+        def vote(*values):
+            return condition(*values)[:, None].expand(-1, len(classes))
+
+        return labeling_function(
+            features=[*features], classes=classes, kind=kind, batched=True
+        )(vote)
+
+    return declare
 
 
 def claim(name, doc, declare):
