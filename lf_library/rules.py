@@ -2,6 +2,8 @@
 
 from functools import partial, wraps
 
+import torch
+
 from lfkit import (
     CountLikelihood,
     Gate,
@@ -14,19 +16,31 @@ from lfkit import (
 from lfkit.features.image_parts import seen_in
 
 
-def one_of(*features, classes, kind="heuristic"):
+def one_of(*features, classes, sure, k=10, kind="heuristic"):
     """Decorate a batched condition: where it holds, the image is one of the classes.
 
     The condition takes the features' values and gives (n,) bool; elsewhere it abstains.
+
+    Parameters
+    ----------
+    sure : how likely the image is one of them where it holds. They share it evenly, and
+        the other classes of the run what is left: a plain vote counts a doubtful claim
+        for less than a sure one.
+    k : the number of classes of the run.
     """
 
     def declare(condition):
+        weights = [(1 - sure) / (k - len(classes))] * k
+        for label in classes:
+            weights[label] = sure / len(classes)
+
         @wraps(condition)
         def vote(*values):
-            return condition(*values)[:, None].expand(-1, len(classes))
+            holds = condition(*values).to(torch.float32)
+            return holds[:, None] * holds.new_tensor(weights)  # (n, k)
 
         return labeling_function(
-            features=[*features], classes=classes, kind=kind, batched=True
+            features=[*features], classes=range(k), kind=kind, soft=True, batched=True
         )(vote)
 
     return declare

@@ -31,6 +31,8 @@ _SHIPPED = (
     "lf_library.street_digits",
     "lf_library.fashion",
     "lf_library.clip_art",
+    "lf_library.cifar10",
+    "lf_library.clothing",
 )
 
 
