@@ -1,13 +1,14 @@
-"""Labeling functions for photographs of clothes, each on a floor, a bed or a hanger.
+"""Labeling functions for photographs of clothes on a floor, a bed or a hanger.
 
 Written for ten classes of the clothing data set of A. Grigorev (CC0-1.0), in folders
-named as `CLASSES`: give the folder and a size, `lfkit apply FOLDER --size 192 --lfs
-lf_library.clothing`. One network that was trained on ImageNet votes by the names of its
-classes, and heuristics with fixed cuts vote for sets of classes: none of these needs a
-seed label. The cuts were set on 500 labeled photographs, 50 per class drawn from the
-training folder, and on no others; what was no better than chance there was left out.
-The last functions are fitted on seed labels and left out of runs without any. The deep
-ones need `pip install "lfkit[cnn]"`.
+named as `CLASSES`: `lfkit apply FOLDER --size 192 --lfs lf_library.clothing`. A network
+that was trained on ImageNet votes by the names of its classes, and heuristics with
+fixed cuts, most of them of the silhouette, say that an image is of one of a few
+classes, and how sure that is: none of these needs a seed label. Cuts and sureness were
+set on 500 labeled photographs, 50 per class drawn from the training folder, and on no
+others; what was no better than chance there was left out. The last functions are fitted
+on seed labels and left out of runs without any. The deep ones need `pip install
+"lfkit[cnn]"`.
 """
 
 from lf_library import rules
