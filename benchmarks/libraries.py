@@ -47,7 +47,7 @@ _SLOW = ("dawid-skene", "auto")  # on 60,000 soft votes: all functions, single k
 def main():
     """Print the tables of one library."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("name", help="digits, street_digits, fashion or natural")
+    parser.add_argument("name", help="digits, street_digits, fashion or clip_art")
     parser.add_argument("--data", help="instead of the library's own data set")
     parser.add_argument("--seeds", type=int, default=3, help="draws of seed images")
     parser.add_argument("--images", type=int, help="at most so many, drawn at random")

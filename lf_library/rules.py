@@ -1,6 +1,6 @@
 """The ways in which functions of this library read a feature."""
 
-from functools import partial
+from functools import partial, wraps
 
 import torch
 
@@ -14,6 +14,36 @@ from lfkit import (
     labeling_function,
 )
 from lfkit.features.image_parts import seen_in
+
+
+def one_of(*features, classes, sure, k=10, kind="heuristic"):
+    """Decorate a batched condition: where it holds, the image is one of the classes.
+
+    The condition takes the features' values and gives (n,) bool; elsewhere it abstains.
+
+    Parameters
+    ----------
+    sure : how likely the image is one of them where it holds. They share it evenly, and
+        the other classes of the run what is left: a plain vote counts a doubtful claim
+        for less than a sure one.
+    k : the number of classes of the run.
+    """
+
+    def declare(condition):
+        weights = [(1 - sure) / (k - len(classes))] * k
+        for label in classes:
+            weights[label] = sure / len(classes)
+
+        @wraps(condition)
+        def vote(*values):
+            holds = condition(*values).to(torch.float32)
+            return holds[:, None] * holds.new_tensor(weights)  # (n, k)
+
+        return labeling_function(
+            features=[*features], classes=range(k), kind=kind, soft=True, batched=True
+        )(vote)
+
+    return declare
 
 
 def claim(name, doc, declare):

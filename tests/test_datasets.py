@@ -447,6 +447,58 @@ def test_cifar_10_joins_its_batches_in_order(tmp_path, packed):
         open_images(f"{data}:valid")
 
 
+@pytest.mark.parametrize("below", ["", "cifar-10-batches-bin"])
+def test_cifar_10_is_found_in_the_folders_named(monkeypatch, tmp_path, below):
+    whole = tmp_path / "whole"
+    images, labels = write_cifar_10(whole)
+    held = tmp_path / "data" / below
+    held.mkdir(parents=True)
+    for name in ("data_batch_4.bin", "data_batch_2.bin", "batches.meta.txt"):
+        (whole / name).rename(held / name)
+    monkeypatch.setenv("LFKIT_DATA", f"{tmp_path / 'absent'}:{tmp_path / 'data'}")
+    source = open_images("cifar-10")
+    rows = [2, 3, 6, 7]  # of batches 2 and 4
+    assert np.array_equal(all_pixels(source), images[rows])
+    assert source.labels.tolist() == labels[rows].tolist()
+    assert source.class_names[3] == "cat"
+    with assert_refused(DataError, names=[held, "test"]):
+        open_images("cifar-10:test")
+
+
+def test_cifar_10_without_its_file_of_names_has_them(monkeypatch, tmp_path):
+    write_cifar_10(tmp_path / "cifar-10-batches-bin")
+    names_file = tmp_path / "cifar-10-batches-bin" / "batches.meta.txt"
+    names = tuple(names_file.read_text().split())
+    names_file.unlink()
+    monkeypatch.setenv("LFKIT_DATA", str(tmp_path))
+    assert open_images("cifar-10:test").class_names == names
+
+
+def test_a_missing_cifar_10_says_where_it_was_looked_for(monkeypatch, tmp_path):
+    monkeypatch.setenv("LFKIT_DATA", str(tmp_path))
+    looked = [tmp_path / "cifar-10-batches-bin", tmp_path]
+    ways = ["LFKIT_DATA", "cifar-10-binary.tar.gz"]
+    with assert_refused(DataError, names=looked, allowed=ways):
+        open_images("cifar-10")
+    monkeypatch.delenv("LFKIT_DATA")
+    with assert_refused(DataError, names=["cifar-10"], allowed=ways):
+        open_images("cifar-10")
+
+
+def test_real_cifar_10_opens_where_it_is():
+    try:
+        source = open_images("cifar-10")
+    except DataError as error:
+        pytest.skip(str(error))
+    assert source.shape == (32, 32, 3)
+    assert len(source) % 10_000 == 0
+    assert [source.class_names[label] for label in source.labels[:3]] == [
+        "frog",
+        "truck",
+        "truck",
+    ]
+
+
 def test_one_cifar_batch_finds_the_names_beside_it(tmp_path):
     images, labels = write_cifar_10(tmp_path / "cifar")
     source = open_images(tmp_path / "cifar" / "data_batch_2.bin")

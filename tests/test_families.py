@@ -95,10 +95,12 @@ FAMILIES = {
             "image_limits",
             "label_columns",
             "matlab",
+            "named_folders",
         },
         {"catalog"},
         {
             # A named data set is made of another, or comes as files of a format.
+            "cifar_10": {"cifar"},
             "fashion_mnist": {"idx"},
             "openclipart": {"folder"},
             "street_digits": {"digits"},

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import lfkit
-from lf_library import digits, fashion, natural, street_digits
+from lf_library import clip_art, digits, fashion, street_digits
 from lfkit.aggregators.aggregate import aggregate
 from lfkit.data.datasets import open_images
 from lfkit.data.datasets.array_source import ArraySource
@@ -22,17 +22,17 @@ LIBRARIES = {
     "digits": digits,
     "street_digits": street_digits,
     "fashion": fashion,
-    "natural": natural,
+    "clip_art": clip_art,
 }
 # ADP (Pal & Balasubramanian, CVPR 2018), table 3, in the order of KINDS.
 LEAST = {
     "digits": (43, 10, 1),
     "street_digits": (43, 10, 2),
     "fashion": (50, 6, 1),
-    "natural": (46, 18, 2),
+    "clip_art": (46, 18, 2),
 }
 # A minute or two of votes each; what reads no images is tested of every library.
-LONG = ("street_digits", "natural")
+LONG = ("street_digits", "clip_art")
 
 
 def marked(name, *more):
@@ -74,7 +74,7 @@ def apply(name, source, seed=0, lfs=None):
     seeds = draw_seeds(source, truth, source.class_names, 20, seed)
     library = LIBRARIES[name]
     lfs = library.LFS if lfs is None else lfs
-    if name == "natural":  # EfficientNet's tests are in test_natural_library.py
+    if name == "clip_art":  # EfficientNet's tests are in test_clip_art_library.py
         lfs = [lf for lf in lfs if lf.kind != "deep"]
     applier = lfkit.LFApplier(lfs, n_classes=len(library.CLASSES), n_workers=0)
     votes = applier.apply(source, seed_rows=seeds.rows, seed_labels=seeds.labels)
@@ -126,8 +126,8 @@ def test_classes_are_declared_ones(name):
 
 @every_function
 def test_function_beats_chance_where_it_votes(name, lf):
-    if name == "natural" and lf.kind == "deep":
-        pytest.skip("EfficientNet's tests are in test_natural_library.py")
+    if name == "clip_art" and lf.kind == "deep":
+        pytest.skip("EfficientNet's tests are in test_clip_art_library.py")
     votes, truth = applied(name)
     column = votes.hard[:, votes.names.index(lf.name)]
     voted = (column >= 0) & (truth >= 0)
@@ -156,7 +156,7 @@ def test_errors_are_hardly_correlated(name):
         marked("digits", 0.94, 0.94),
         marked("street_digits", 0.55, 0.60),
         marked("fashion", 0.77, 0.79),
-        marked("natural", 0.40, 0.42),
+        marked("clip_art", 0.40, 0.42),
     ],
 )
 def test_labels_are_as_right_as_the_readme_says(name, majority, weighted):

@@ -30,7 +30,9 @@ _SHIPPED = (
     "lf_library.digits",
     "lf_library.street_digits",
     "lf_library.fashion",
-    "lf_library.natural",
+    "lf_library.clip_art",
+    "lf_library.cifar10",
+    "lf_library.clothing",
 )
 
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from lfkit.data.datasets.array_source import Arrays, ArraySource
 from lfkit.data.datasets.cifar import is_cifar, open_cifar
+from lfkit.data.datasets.cifar_10 import open_cifar_10
 from lfkit.data.datasets.digits import open_digits
 from lfkit.data.datasets.fashion_mnist import open_fashion_mnist
 from lfkit.data.datasets.folder import is_folder, open_folder
@@ -61,6 +62,11 @@ DATASETS = {
     "fashion-mnist": Dataset(
         "70,000 photos of clothes, 28x28 gray, 10 classes; :train (default), :test",
         open_fashion_mnist,
+    ),
+    "cifar-10": Dataset(
+        "up to 60,000 photos, 32x32 RGB, 10 classes; :train (default), :test; where "
+        "LFKIT_DATA says",
+        open_cifar_10,
     ),
     "openclipart": Dataset(
         "1,451 drawings, as 64x64 RGB, 4 classes; Debian's openclipart-png",

@@ -14,6 +14,7 @@ from pathlib import Path
 from lfkit.data.datasets.array_source import Arrays
 from lfkit.data.datasets.disk_cache import chunks, damage_named
 from lfkit.data.datasets.idx import open_idx
+from lfkit.data.datasets.named_folders import named_folders
 from lfkit.errors import DataError
 
 CLASS_NAMES = (
@@ -95,8 +96,8 @@ def _images_file(prefix: str) -> Path:
 
 def _folders() -> tuple[Path, ...]:
     """Say where to look, the place for downloads first."""
-    if given := os.environ.get("LFKIT_DATA"):
-        return Path(given) / "fashion-mnist", Path(given), DEBIAN_FOLDER
+    if given := named_folders("fashion-mnist"):
+        return *given, DEBIAN_FOLDER
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(cache) / "lfkit" / "fashion-mnist", DEBIAN_FOLDER
 

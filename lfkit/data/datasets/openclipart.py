@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from lfkit.data.datasets.folder import open_folder
 from lfkit.data.datasets.image_files import Files
+from lfkit.data.datasets.named_folders import named_folders
 from lfkit.errors import DataError
 
 CLASS_NAMES = ("animals", "food", "people", "transportation")
@@ -55,6 +56,4 @@ def _folder() -> Path:
 
 
 def _folders() -> tuple[Path, ...]:
-    if given := os.environ.get("LFKIT_DATA"):
-        return Path(given) / "openclipart", Path(given), DEBIAN_FOLDER
-    return (DEBIAN_FOLDER,)
+    return *named_folders("openclipart"), DEBIAN_FOLDER

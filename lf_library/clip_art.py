@@ -1,20 +1,15 @@
-"""Labeling functions for natural pictures in color: what kind of thing is to be seen.
+"""Labeling functions for clip art in color: what kind of thing is drawn.
 
 Written for Open Clip Art's drawings of animals, food, people and transportation, one
-thing on a plain ground, at 64x64 and RGB. Photographs are untested: there the figure,
-what differs in color from the border, will often be wrong. Functions need about twenty
-seed labels per class. By the kinds of the ADP paper's tables 2 and 3 (Pal &
-Balasubramanian, CVPR 2018, the row of CIFAR-10): at least 46 heuristics, 18 by image
-processing, 2 deep. The deep ones need `pip install "lfkit[cnn]"`; without it they are
-left out, by name, and the others vote.
+thing on a plain ground, at 64x64 and RGB; it knows these four classes and no others.
+Photographs are untested: there the figure, what differs in color from the border, will
+often be wrong. Functions need about twenty seed labels per class. By the kinds of the
+ADP paper's tables 2 and 3 (Pal & Balasubramanian, CVPR 2018, the row of CIFAR-10): at
+least 46 heuristics, 18 by image processing, 2 deep. The deep ones need `pip install
+"lfkit[cnn]"`; without it they are left out, by name, and the others vote.
 """
 
-from lf_library._fashion_features import (
-    flat_bottom,
-    pieces_by_quarter,
-    widths,
-)
-from lf_library._natural_claims import (
+from lf_library._clip_art_claims import (
     ANIMALS,
     COLOR_CLAIMS,
     FOOD,
@@ -26,7 +21,7 @@ from lf_library._natural_claims import (
     measures_like,
     processed_like,
 )
-from lf_library._natural_features import (
+from lf_library._clip_art_features import (
     base_width,
     body,
     figure,
@@ -38,6 +33,11 @@ from lf_library._natural_features import (
     slanted_share,
     straight_lines,
     wheels,
+)
+from lf_library._fashion_features import (
+    flat_bottom,
+    pieces_by_quarter,
+    widths,
 )
 from lf_library.rules import claim, tells_apart, tells_apart_by_mean
 from lfkit.features.blobs import blob_grid, blob_scale_counts
@@ -88,7 +88,7 @@ CLASSES = ("animals", "food", "people", "transportation")
 hog4, hog7 = hog(cell=4, block=1), hog(cell=7)
 hog_of_figure = seen_in(hog4, figure)
 transduced = transductive(
-    patch_words, sift_grid, gist, hsv_histogram, name="natural_transduced"
+    patch_words, sift_grid, gist, hsv_histogram, name="clip_art_transduced"
 )
 color_transduced = transductive(
     hsv_histogram, color_grid, color_moments, name="color_transduced"

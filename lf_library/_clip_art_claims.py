@@ -1,9 +1,9 @@
-"""Natural pictures: claims about what colors they have."""
+"""Clip art: claims about what colors it has."""
 
 from functools import partial
 
 from lf_library import rules
-from lf_library._natural_features import (
+from lf_library._clip_art_features import (
     black_part,
     blue_part,
     body_color,

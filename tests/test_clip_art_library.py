@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lf_library import natural
-from lf_library._natural_features import (
+from lf_library import clip_art
+from lf_library._clip_art_features import (
     body,
     figure,
     named_colors,
@@ -23,7 +23,7 @@ from lfkit.errors import DataError
 from lfkit.features.feature import extract
 from lfkit.nn.efficientnet_lite import efficientnet_lite0
 
-DEEP = [lf for lf in natural.LFS if lf.kind == "deep"]
+DEEP = [lf for lf in clip_art.LFS if lf.kind == "deep"]
 needs_drawings = pytest.mark.skipif(
     not openclipart.DEBIAN_FOLDER.is_dir(), reason="openclipart-png is not installed"
 )
@@ -191,8 +191,8 @@ def test_colors_have_their_names(color, position):
 def test_own_features_are_finite_on_any_image(shape):
     own = [
         node
-        for node in dict.fromkeys(f for lf in natural.LFS for f in lf.features)
-        if node.fn.__module__.startswith("lf_library._natural")
+        for node in dict.fromkeys(f for lf in clip_art.LFS for f in lf.features)
+        if node.fn.__module__.startswith("lf_library._clip_art")
     ]
     assert len(own) > 15
     noise = np.random.default_rng(0).integers(0, 256, (2, *shape), np.uint8)
@@ -235,8 +235,8 @@ def without_network():
     labels = np.repeat(np.arange(4), 6)
     shade = np.repeat(48 * labels[:, None, None, None], 3, axis=3).astype(np.uint8)
     pixels = np.random.default_rng(0).integers(0, 64, (24, 16, 16, 3), np.uint8) + shade
-    source = ArraySource(pixels, labels=labels, class_names=natural.CLASSES)
-    plain = [lf for lf in natural.LFS if lf.name == "brightness_resembles_class"]
+    source = ArraySource(pixels, labels=labels, class_names=clip_art.CLASSES)
+    plain = [lf for lf in clip_art.LFS if lf.name == "brightness_resembles_class"]
     applier = LFApplier([*DEEP, *plain], n_classes=4, n_workers=0)
     seeds = np.arange(0, 24, 2)
     with pytest.MonkeyPatch.context() as patch:
