@@ -158,9 +158,7 @@ def stages_of(summary):
 
 def stated_stages():
     """The accuracy after each stage as the README's table has it."""
-    block = README.partition("diffuse,metric --out fashion-run\n")[2].partition("```")[
-        0
-    ]
+    block = README.partition("(#commands)):\n")[2].split("```")[1]
     rows = re.findall(r"^([\w-]+) +(?:[\d.]+ %|—) +([\d.]+) %", block, re.MULTILINE)
     return {name: float(accuracy) for name, accuracy in rows}
 
