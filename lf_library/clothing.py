@@ -206,7 +206,8 @@ def long_level_edges_are_skirt_or_t_shirt(lines):
 
 
 NEEDS_NO_SEEDS = [
-    names_of("efficientnet-lite0", CLOTHING_NAMES, classes=CLASSES),
+    # Further networks beside it made the plain vote of the 500 photographs no better.
+    names_of("efficientnet-lite1", CLOTHING_NAMES, classes=CLASSES),
     gap_between_legs_is_pants,
     upright_edges_are_pants,
     long_is_dress_or_pants,
@@ -258,7 +259,7 @@ FITTED_ON_SEEDS = [
         "efficientnet_sees_class",
         "A network trained on ImageNet sees what it sees in the class.",
         rules.resembles(
-            encoder_features("efficientnet-lite0").features, kind="deep", abstain=0.05
+            encoder_features("efficientnet-lite1").features, kind="deep", abstain=0.05
         ),
     ),
 ]
