@@ -468,6 +468,14 @@ def test_each_round_learns_from_the_labels_of_the_one_before(monkeypatch, n_roun
     assert ((found["proba"][:, 1] > 0.5) == (PLACES > 0)).all() or n_rounds == 1
 
 
+def test_labels_are_no_surer_than_votes_agree_where_no_seed_tells():
+    votes = np.where(np.eye(2)[VOTED] > 0, 0.95, 0.05)
+    found = run(SelfTraining(), problem(votes, features=PLACES, vote_share=0.7))
+    np.testing.assert_allclose(found["evidence"].max(axis=1), 0.7, atol=1e-3)
+    kept = run(SelfTraining(), problem(votes, features=PLACES, vote_share=0.99))
+    np.testing.assert_allclose(kept["evidence"], votes, atol=1e-9)
+
+
 def test_shares_that_nobody_gave_go_a_quarter_of_the_way_to_equal_ones(monkeypatch):
     monkeypatch.setattr(self_training, "N_ROUNDS", 1)
     voted = np.repeat([0, 1], [15, 5])

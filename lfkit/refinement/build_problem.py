@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
 
+from lfkit.aggregators import MajorityVote
 from lfkit.aggregators.aggregator import Aggregator, clear_winners
 from lfkit.data.labels import checked_labels
 from lfkit.data.votes import ABSTAIN, Votes
@@ -53,12 +54,14 @@ def build_problem(
 ) -> RefinementProblem:
     """Put the votes' posterior beside the images."""
     nothing = np.zeros(0, np.int64)
+    voted = np.asarray(votes.voted.any(axis=1))
+    shares = MajorityVote().fit_predict_proba(votes)[voted].max(axis=1)
     return RefinementProblem(
         pixels=pixels,
         features=(),
         proba=unrefined,
         said=clear_winners(unrefined, votes),
-        voted=np.asarray(votes.voted.any(axis=1)),
+        voted=voted,
         readable=readable,
         seed_rows=nothing,
         seed_labels=nothing,
@@ -68,6 +71,7 @@ def build_problem(
         plan=TrainingPlan(),
         random_state=0,
         device="cpu",
+        vote_share=float(shares.mean()) if len(shares) else 1.0,
     )
 
 

@@ -268,7 +268,7 @@ def _key(problem: RefinementProblem, features_key: Sequence[str]) -> str:
         *(problem.pixels, features_key, problem.proba, problem.said, problem.voted),
         *(problem.readable, problem.seed_rows, problem.seed_labels, problem.judges),
         *(problem.possible, problem.random_state, problem.flip, problem.unseeded),
-        problem.unjudged,
+        *(problem.unjudged, problem.vote_share),
     )
     prior = None if problem.prior is None else problem.prior.shares
     return fingerprint((*seen, prior, problem.plan))

@@ -44,6 +44,7 @@ class RefinementProblem:
     unseeded, unjudged : classes of which votes label images and of which there is no
         seed, or no judging one. Who learned or was judged by the other seeds would take
         these classes away: no stage does.
+    vote_share : of the votes on an image, the mean share of the class with most.
     flip : whether mirrored images are of the same class; None: as the seeds say.
     """
 
@@ -63,6 +64,7 @@ class RefinementProblem:
     device: str
     unseeded: tuple[int, ...] = ()
     unjudged: tuple[int, ...] = ()
+    vote_share: float = 1.0
     flip: bool | None = None
 
     @property

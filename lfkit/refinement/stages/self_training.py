@@ -13,6 +13,7 @@ from lfkit.refinement.class_prior import align
 from lfkit.refinement.lda_model import ClassMoments, Discriminant, discriminant, moments
 from lfkit.refinement.problem import RefinementProblem
 from lfkit.refinement.product_of_experts import (
+    as_sure_as,
     fit_powers,
     likeliest_powers,
     logs,
@@ -137,6 +138,12 @@ class _Rounds:
         # Without the classes' shares they are evidence of single images.
         self.evidence = started / np.maximum(before, _LEAST_SHARE)
         self.evidence /= self.evidence.sum(axis=1, keepdims=True)
+        sure = float(self.evidence[self.told].max(axis=1).mean())
+        if not problem.has_seeds and sure > problem.vote_share:
+            # Functions that lean on one another are multiplied as if they did not: 52
+            # rules for clothes were surer than right, and features could not correct
+            # them.
+            self.evidence = as_sure_as(self.evidence, problem.vote_share)
         self._folds = rng.permutation(n) % _FOLDS
         learned = problem.readable & (rng.permutation(n) < _LEARNED_ROWS)
         self._learned = learned
