@@ -17,7 +17,7 @@ from lfkit.refinement.neighbors import (
 from lfkit.refinement.problem import RefinementProblem
 from lfkit.refinement.product_of_experts import likeliest_powers, logs, product
 from lfkit.refinement.stages.image_graphs import graphs, spread
-from lfkit.refinement.stages.stage import Arrays, Stage, StageContext, aligned
+from lfkit.refinement.stages.stage import Arrays, Stage, StageContext, aligned, evenly
 
 _N_NEIGHBORS = 10
 # Beyond this the approximate search is four times as fast at 60,000 images and finds
@@ -108,7 +108,7 @@ def _with_neighbors(
     others /= others.sum(axis=1, keepdims=True)
     sides = [logs(known["looked"]), logs(others)]
     evidence = known["evidence"]
-    rows = np.flatnonzero(problem.voted & problem.readable)[:_JUDGED_ROWS]
+    rows = evenly(np.flatnonzero(problem.voted & problem.readable), _JUDGED_ROWS)
     powers, _ = likeliest_powers([side[rows] for side in sides], evidence[rows])
     both = product([*sides, logs(evidence)], [*powers.tolist(), 1.0])
     return aligned(both, known)

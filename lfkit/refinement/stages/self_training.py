@@ -19,7 +19,13 @@ from lfkit.refinement.product_of_experts import (
     logs,
     product,
 )
-from lfkit.refinement.stages.stage import Arrays, Stage, StageContext, number
+from lfkit.refinement.stages.stage import (
+    Arrays,
+    Stage,
+    StageContext,
+    evenly,
+    number,
+)
 
 N_ROUNDS = 8
 _FOLDS = 5
@@ -147,7 +153,7 @@ class _Rounds:
         self._folds = rng.permutation(n) % _FOLDS
         learned = problem.readable & (rng.permutation(n) < _LEARNED_ROWS)
         self._learned = learned
-        self._judged = np.flatnonzero(self.told)[:_JUDGED_ROWS]
+        self._judged = evenly(np.flatnonzero(self.told), _JUDGED_ROWS)
         self.best_features = 0
         _, self._before = self._weighed([logs(self.evidence)])
 

@@ -67,6 +67,11 @@ def number(value: float) -> NDArray[np.float64]:
     return np.asarray(value, np.float64)
 
 
+def evenly(rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    """Take at most so many rows, spread over all: data may be sorted by class."""
+    return rows[:: max(1, -(-len(rows) // most))]
+
+
 def aligned(proba: NDArray[np.float64], known: Arrays) -> NDArray[np.float64]:
     """Align posteriors again, if that stage was run."""
     if "class_prior" not in known:
