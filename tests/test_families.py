@@ -45,9 +45,7 @@ FAMILIES = {
         {"auto": {"dawid_skene", "seed_weighted"}},
     ),
     "classifiers": Family({"classifier"}, {"baselines"}),
-    "encoders": Family(
-        {"encoder", "imagenet_classes", "library_network", "onnx_files"}
-    ),
+    "encoders": Family({"encoder", "imagenet_classes", "hooked_network", "onnx_files"}),
     "metrics": Family(
         {
             "extractors",

@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 
+from lfkit.encoders.hooked_network import HookedEncoder, HookedNetwork
 from lfkit.encoders.imagenet_classes import imagenet_classes
-from lfkit.encoders.library_network import HookedNetwork, LibraryEncoder
 
 
-class TimmEncoder(LibraryEncoder):
+class TimmEncoder(HookedEncoder):
     """Any network that timm has trained weights for."""
 
     usage = "timm:NAME"
@@ -29,7 +29,7 @@ class TimmEncoder(LibraryEncoder):
         return self.loaded(lambda: _network(self, device))
 
 
-def _settings(encoder: LibraryEncoder) -> Any:
+def _settings(encoder: HookedEncoder) -> Any:
     import timm
 
     if not timm.is_model(encoder.model):
@@ -38,7 +38,7 @@ def _settings(encoder: LibraryEncoder) -> Any:
 
 
 @cache
-def _network(encoder: LibraryEncoder, device: torch.device) -> HookedNetwork:
+def _network(encoder: HookedEncoder, device: torch.device) -> HookedNetwork:
     import timm
 
     settings = _settings(encoder)

@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 
+from lfkit.encoders.hooked_network import HookedEncoder, HookedNetwork
 from lfkit.encoders.imagenet_classes import imagenet_classes
-from lfkit.encoders.library_network import HookedNetwork, LibraryEncoder
 
 
-class TorchvisionEncoder(LibraryEncoder):
+class TorchvisionEncoder(HookedEncoder):
     """Any network that torchvision has trained weights for."""
 
     usage = "torchvision:NAME"
@@ -29,7 +29,7 @@ class TorchvisionEncoder(LibraryEncoder):
         return self.loaded(lambda: _network(self, device))
 
 
-def _weights(encoder: LibraryEncoder) -> Any:
+def _weights(encoder: HookedEncoder) -> Any:
     from torchvision import models
 
     if encoder.model not in models.list_models(module=models):
@@ -38,7 +38,7 @@ def _weights(encoder: LibraryEncoder) -> Any:
 
 
 @cache
-def _network(encoder: LibraryEncoder, device: torch.device) -> HookedNetwork:
+def _network(encoder: HookedEncoder, device: torch.device) -> HookedNetwork:
     from torchvision import models
 
     weights = _weights(encoder)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 
 from lfkit.encoders import TimmEncoder, TorchvisionEncoder
-from lfkit.encoders.library_network import LibraryEncoder
+from lfkit.encoders.hooked_network import HookedEncoder
 from lfkit.errors import DeclarationError
 from lfkit.features.feature import Feature, feature
 from lfkit.nn.efficientnet_lite import (
@@ -20,7 +20,7 @@ from lfkit.nn.efficientnet_lite import (
 # Clip art of 64x64 in four categories, 20 seeds per class: .58 at 64 pixels, .59 at 96,
 # .62 at 128, .63 at 160; each step costs about 1.7 times the one before.
 _SIDE = 128
-_LIBRARIES: dict[str, type[LibraryEncoder]] = {
+_LIBRARIES: dict[str, type[HookedEncoder]] = {
     "timm": TimmEncoder,
     "torchvision": TorchvisionEncoder,
 }

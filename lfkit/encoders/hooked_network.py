@@ -19,7 +19,7 @@ _CHUNK = 32
 Loaded = TypeVar("Loaded")
 
 
-class LibraryEncoder(Encoder):
+class HookedEncoder(Encoder):
     """What networks of timm and torchvision have in common.
 
     The embedding is what the last layer reads, if that is linear and gives the logits;
@@ -33,11 +33,11 @@ class LibraryEncoder(Encoder):
         self, name: str, *, side: int | None = None, download: bool = False
     ) -> None:
         super().__init__(name, side=side, download=download)
-        self.library, _, self.model = name.partition(":")
+        self.package, _, self.model = name.partition(":")
         if not self.model:
             raise DeclarationError(
                 f"encoder {name!r} needs the name of a network after the colon, such "
-                f'as "{self.library}:resnet18".'
+                f'as "{self.package}:resnet18".'
             )
 
     @abstractmethod
@@ -76,7 +76,7 @@ class LibraryEncoder(Encoder):
     def no_such_network(self) -> DeclarationError:
         """Say that the library has no network of this name."""
         return DeclarationError(
-            f"{self.library} has no network {self.model!r}; {self.library}'s "
+            f"{self.package} has no network {self.model!r}; {self.package}'s "
             "list_models() names them."
         )
 
