@@ -121,6 +121,13 @@ def test_apply_and_diagnose_say_what_functions_are_worth(lfkit, tmp_path):
     told = lfkit("diagnose", run, "--json")
     assert json.loads(told.out)["crossover"]["accuracy"] == 1
     assert "labels per class" in " ".join(lfkit("diagnose", run).out.split())
+    # The same call again fits nothing: neither labels take the place of the others.
+    kept = sorted(run.glob("fitted/**/*"))
+    before = {path: path.stat().st_mtime_ns for path in kept if path.is_file()}
+    again = lfkit("apply", tmp_path / "data.npz", *options, "--no-sheet", "--json")
+    assert json.loads(again.out)["crossover"] == json.loads(done.out)["crossover"]
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert len(before) > 2
     # Without seeds nothing can be compared.
     alone = ("--lfs", f"{tmp_path / 'lfs.py'}:bright_side_names_it", "--out", run)
     done = lfkit("apply", tmp_path / "data.npz", *alone, "--no-sheet", "--json")

@@ -32,6 +32,7 @@ def aggregate_once(
     unreadable: Collection[int] = (),
     *,
     keep: bool = True,
+    keep_as: str | None = None,
 ) -> Labels:
     """Do as `aggregate`; labels of the same votes, by the same code, are read instead.
 
@@ -40,12 +41,15 @@ def aggregate_once(
     Parameters
     ----------
     keep : False writes nothing.
+    keep_as : the file; None: of the aggregator's name. Other votes need another one,
+        or each would take the other's place.
     """
+    place = keep_as or name
     aggregator = make_aggregator(name, class_balance, random_state)
     absent = [] if votes.seed_rows is None else [*_common(votes.seed_rows, unreadable)]
     key = fingerprint((aggregator, name, _content(votes), absent, _CODE))
     try:
-        stored = store.load(*_PLACE, name)
+        stored = store.load(*_PLACE, place)
     except RunError:
         stored = None
         if keep:
@@ -54,7 +58,7 @@ def aggregate_once(
         return _unpack(stored)
     labels = aggregate_with(aggregator, votes, name, unreadable)
     if keep:
-        store.save(*_PLACE, name, {"key": np.asarray(key), **_pack(labels)})
+        store.save(*_PLACE, place, {"key": np.asarray(key), **_pack(labels)})
     return labels
 
 

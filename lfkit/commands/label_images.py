@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import TypeAdapter
 
 from lfkit.aggregators.aggregate import calibrate, make_aggregator
 from lfkit.aggregators.fitted_labels import aggregate_once
@@ -26,6 +27,7 @@ from lfkit.data.votes import ABSTAIN
 from lfkit.metrics.labels.summarize import summarize
 from lfkit.report.contact_sheet import contact_sheet
 from lfkit.runs.apply_options import BASELINE, ApplyOptions
+from lfkit.runs.cache_keys import fingerprint
 from lfkit.runs.run_summary import (
     Crossover,
     FaultSummary,
@@ -208,15 +210,31 @@ def worth_of_functions(options: ApplyOptions, voted: VotedImages) -> Crossover |
         voted.votes, seed_rows=None, seed_labels=None, seed_out_of_fold=None
     ).select(free)
     said = aggregate_once(
-        voted.store, alone, "auto", options.class_balance, options.seed, broken
-    )
-    return crossover(
+        voted.store,
+        alone,
+        "auto",
+        options.class_balance,
+        options.seed,
+        broken,
+        keep_as="functions without seeds",
+    ).labels[rows]
+    source = voted.images
+    asked = (source.decoding, source.keys[rows], labels, said, len(free), options.seed)
+    sees = all(map(find_spec, _NETWORK_PACKAGES))
+    key = fingerprint((*asked, sees, crossover, _features_of_seeds, Crossover))
+    kept = voted.store.load("fitted", key, "crossover")
+    if kept is not None:
+        return TypeAdapter(Crossover | None).validate_json(kept["json"].item())
+    found = crossover(
         _features_of_seeds(voted, rows),
         labels,
-        said.labels[rows],
+        said,
         n_functions=len(free),
         random_state=options.seed,
     )
+    text = TypeAdapter(Crossover | None).dump_json(found).decode()
+    voted.store.save("fitted", key, "crossover", {"json": np.asarray(text, np.str_)})
+    return found
 
 
 def _features_of_seeds(voted: VotedImages, rows: Any) -> dict[str, Any]:
