@@ -12,6 +12,7 @@ fitted on seed labels and left out of runs without any. The deep ones need `pip 
 from lf_library import rules
 from lf_library._clip_art_features import slanted_share
 from lf_library._name_maps import CIFAR10_NAMES
+from lf_library._photo_claims import RESEMBLANCES
 from lf_library._photo_features import (
     BOTTOM,
     CENTRE,
@@ -36,9 +37,6 @@ from lf_library._photo_features import (
 from lf_library.rules import claim, one_of
 from lfkit import names_of
 from lfkit.features.color import background_share, color_grid
-from lfkit.features.encoded import encoder_features
-from lfkit.features.gist import gist
-from lfkit.features.hog import hog
 
 DATA = "cifar-10"
 CLASSES = (
@@ -230,23 +228,7 @@ FITTED_ON_SEEDS = [
         "Above, below and in the middle edges stand or lie as in the class.",
         rules.measures_like(upright_share),
     ),
-    claim(
-        "hog_resembles_class",
-        "Gradients point the way they do in the class, cell by cell.",
-        rules.resembles(hog(cell=7), kind="image-processing", abstain=0.05),
-    ),
-    claim(
-        "gist_resembles_class",
-        "Coarse layout of directions and wavelengths is that of the class.",
-        rules.resembles(gist, kind="image-processing", abstain=0.05),
-    ),
-    claim(
-        "efficientnet_sees_class",
-        "A network trained on ImageNet sees what it sees in the class.",
-        rules.resembles(
-            encoder_features("efficientnet-lite1").features, kind="deep", abstain=0.05
-        ),
-    ),
+    *RESEMBLANCES,
 ]
 
 LFS = [*NEEDS_NO_SEEDS, *FITTED_ON_SEEDS]

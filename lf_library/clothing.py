@@ -30,6 +30,7 @@ from lf_library._clothing_features import (
     widths,
 )
 from lf_library._name_maps import CLOTHING_NAMES
+from lf_library._photo_claims import RESEMBLANCES
 from lf_library._photo_features import (
     BOTTOM,
     CENTRE,
@@ -43,9 +44,6 @@ from lf_library._photo_features import (
 )
 from lf_library.rules import claim, one_of
 from lfkit import names_of
-from lfkit.features.encoded import encoder_features
-from lfkit.features.gist import gist
-from lfkit.features.hog import hog
 from lfkit.features.image_parts import seen_in
 from lfkit.features.shape import outline
 
@@ -245,23 +243,7 @@ FITTED_ON_SEEDS = [
         "Garments of the class are cut like this.",
         rules.resembles(seen_in(outline, garment), kind="heuristic"),
     ),
-    claim(
-        "hog_resembles_class",
-        "Gradients point the way they do in the class, cell by cell.",
-        rules.resembles(hog(cell=7), kind="image-processing", abstain=0.05),
-    ),
-    claim(
-        "gist_resembles_class",
-        "Coarse layout of directions and wavelengths is that of the class.",
-        rules.resembles(gist, kind="image-processing", abstain=0.05),
-    ),
-    claim(
-        "efficientnet_sees_class",
-        "A network trained on ImageNet sees what it sees in the class.",
-        rules.resembles(
-            encoder_features("efficientnet-lite1").features, kind="deep", abstain=0.05
-        ),
-    ),
+    *RESEMBLANCES,
 ]
 
 LFS = [*NEEDS_NO_SEEDS, *FITTED_ON_SEEDS]
