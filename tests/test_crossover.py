@@ -95,6 +95,20 @@ def test_silence_and_ties_are_wrong():
     assert found.accuracy == 0.75
 
 
+def test_where_more_seeds_add_nothing_the_first_number_counts():
+    rows, labels = blobs(gap=40)
+    found = crossover({"x": rows}, labels, labels, n_functions=1)
+    assert found.seeds_alone[-2:] == (1.0, 1.0)
+    first = found.per_class[found.seeds_alone.index(1.0)]
+    assert found.worth == pytest.approx(first)
+
+
+def test_seeds_that_all_look_alike_tell_nothing_and_stop_nothing():
+    labels = np.repeat([0, 1], 6)
+    found = crossover({"x": np.ones((12, 4))}, labels, labels, n_functions=1)
+    assert found.worth is None
+
+
 @pytest.mark.parametrize("labels", [[0, 0, 0, 0], [0, 0, 0, 1]])
 def test_too_few_seeds_tell_nothing(labels):
     rows = np.arange(4.0)[:, None]

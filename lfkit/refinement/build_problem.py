@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
 
-from lfkit.aggregators import MajorityVote
 from lfkit.aggregators.aggregator import Aggregator, clear_winners
 from lfkit.data.labels import checked_labels
 from lfkit.data.votes import ABSTAIN, Votes
@@ -54,14 +53,12 @@ def build_problem(
 ) -> RefinementProblem:
     """Put the votes' posterior beside the images."""
     nothing = np.zeros(0, np.int64)
-    voted = np.asarray(votes.voted.any(axis=1))
-    shares = MajorityVote().fit_predict_proba(votes)[voted].max(axis=1)
     return RefinementProblem(
         pixels=pixels,
         features=(),
         proba=unrefined,
         said=clear_winners(unrefined, votes),
-        voted=voted,
+        voted=np.asarray(votes.voted.any(axis=1)),
         readable=readable,
         seed_rows=nothing,
         seed_labels=nothing,
@@ -71,7 +68,6 @@ def build_problem(
         plan=TrainingPlan(),
         random_state=0,
         device="cpu",
-        vote_share=float(shares.mean()) if len(shares) else 1.0,
     )
 
 

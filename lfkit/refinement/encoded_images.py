@@ -8,6 +8,7 @@ from lfkit.data.image_source import ImageSource
 from lfkit.data.image_tensors import to_unit_range
 from lfkit.data.progress import Progress
 from lfkit.encoders import Encoder
+from lfkit.labeling.engine.feature_values import require_lasting
 from lfkit.nn.compute import best_device
 from lfkit.runs.cache_keys import fingerprint
 from lfkit.runs.store import RunStore, block_size
@@ -30,8 +31,10 @@ def encode_images(
     what = f"looking at images: {encoder.name}, {encoder.side} pixels a side"
     for block in blocks:
         if not store.has("features", key, block.id):
-            images = to_unit_range(source.read(block.rows).pixels, device)
-            values = encoder.embed(images).cpu().numpy()
+            read = source.read(block.rows)
+            require_lasting(bool(read.transient))
+            values = encoder.embed(to_unit_range(read.pixels, device)).cpu().numpy()
+            values[[*read.problems]] = np.nan
             store.save("features", key, block.id, {"values": values.astype(np.float16)})
         done += len(block.rows)
         if progress is not None:

@@ -24,6 +24,7 @@ from lfkit.runs.store import Store
 
 _KIND = "refined"
 _CHECKPOINT_STEPS = 200
+_NOTHING = "changed nothing"
 
 
 class StoredResults:
@@ -143,6 +144,12 @@ class RefinementPipeline:
         found = self._run(stage, key)
         seconds = float(found.pop("seconds"))
         proba = found.get("network_proba", found["proba"])
+        if proba is found["proba"] and np.array_equal(proba, self._known["proba"]):
+            # Held-out folds may have done something: that would judge another answer.
+            self._report(stage.name, seconds, proba, self._best, _NOTHING)
+            self._posteriors[stage.name] = self.problem.clamped(proba)
+            self._known |= found
+            return
         now = self._held_out(stage, key) if self._is_judged else None
         lost = self._best is not None and self._lost(stage, proba, now, self._best)
         note = "reverted: clearly worse on the seeds" if lost else ""
@@ -268,7 +275,7 @@ def _key(problem: RefinementProblem, features_key: Sequence[str]) -> str:
         *(problem.pixels, features_key, problem.proba, problem.said, problem.voted),
         *(problem.readable, problem.seed_rows, problem.seed_labels, problem.judges),
         *(problem.possible, problem.random_state, problem.flip, problem.unseeded),
-        *(problem.unjudged, problem.vote_share),
+        *(problem.unjudged, problem.surest),
     )
     prior = None if problem.prior is None else problem.prior.shares
     return fingerprint((*seen, prior, problem.plan))

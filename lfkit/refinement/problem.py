@@ -44,7 +44,7 @@ class RefinementProblem:
     unseeded, unjudged : classes of which votes label images and of which there is no
         seed, or no judging one. Who learned or was judged by the other seeds would take
         these classes away: no stage does.
-    vote_share : of the votes on an image, the mean share of the class with most.
+    surest : where no seed tells, labels are no surer than this on the mean.
     flip : whether mirrored images are of the same class; None: as the seeds say.
     """
 
@@ -64,7 +64,7 @@ class RefinementProblem:
     device: str
     unseeded: tuple[int, ...] = ()
     unjudged: tuple[int, ...] = ()
-    vote_share: float = 1.0
+    surest: float = 1.0
     flip: bool | None = None
 
     @property
@@ -156,9 +156,13 @@ def posteriors_of_seeds(
 
 
 def small_pixels(
-    images: ImageSource | NDArray[Any],
+    images: ImageSource | NDArray[Any], rows: NDArray[np.int64] | None = None
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """Read all images, averaged down to 64 pixels a side or fewer, and 4 GB in all.
+    """Read images averaged down to 64 pixels a side or fewer, and 4 GB in all.
+
+    Parameters
+    ----------
+    rows : of the images; None: all.
 
     Returns
     -------
@@ -166,11 +170,12 @@ def small_pixels(
     """
     source = as_source(images)
     h, w, c = source.shape
-    largest = min(_LARGEST_SIDE, int((_PIXEL_BYTES / max(len(source) * c, 1)) ** 0.5))
+    n = len(source) if rows is None else len(rows)
+    largest = min(_LARGEST_SIDE, int((_PIXEL_BYTES / max(n * c, 1)) ** 0.5))
     ratio = max(-(-side // max(largest, 8)) for side in (h, w))
     down, across = (side // max(1, side // ratio) for side in (h, w))
 
     def averaged(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         return box_means(pixels, down, across).round().astype(np.uint8)
 
-    return read_images(source, shrink=averaged if ratio > 1 else None)
+    return read_images(source, rows, shrink=averaged if ratio > 1 else None)

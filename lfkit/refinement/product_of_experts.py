@@ -101,6 +101,12 @@ def likeliest_powers(
 
 def as_sure_as(proba: NDArray[np.float64], confidence: float) -> NDArray[np.float64]:
     """Raise posteriors to one power so that the mean of the largest is `confidence`."""
+    power = power_of_confidence(proba, confidence)
+    return proba if power == 1 else product([logs(proba)], [power])
+
+
+def power_of_confidence(proba: NDArray[np.float64], confidence: float) -> float:
+    """Find the power to which posteriors are as sure on the mean; 1 if none is."""
     found = logs(proba)
 
     def gap(log_power: float) -> float:
@@ -109,6 +115,5 @@ def as_sure_as(proba: NDArray[np.float64], confidence: float) -> NDArray[np.floa
 
     low, high = -4.0, 4.0
     if not len(proba) or gap(low) > 0 or gap(high) < 0:
-        return proba
-    power = float(np.exp(brentq(gap, low, high, xtol=1e-6)))
-    return product([found], [power])
+        return 1.0
+    return float(np.exp(brentq(gap, low, high, xtol=1e-6)))

@@ -57,6 +57,7 @@ def refine(
     aggregator: Aggregator | None = None,
     features: Features = None,
     class_prior: ArrayLike | None = None,
+    surest: float = 1.0,
     store: Store | None = None,
     stages: Sequence[str] = STAGES,
     plan: TrainingPlan | None = None,
@@ -92,6 +93,8 @@ def refine(
         sets, by name, are experts of their own, weighed by the seeds; the best makes
         the graphs.
     class_prior : (k,) shares of the classes; None: they are estimated from the seeds.
+    surest : without seeds labels start no surer than this on the mean: for votes that
+        were multiplied though they lean on one another.
     stages : names of the stages to run.
     flip : whether mirrored images are of the same class; None: as the seeds say.
     max_minutes : time for all stages; it cuts the network's steps.
@@ -128,6 +131,7 @@ def refine(
     problem = replace(
         with_unseeded(problem),
         prior=prior,
+        surest=surest,
         plan=plan or _plan_for(feature_sets),
         random_state=random_state,
         device=device,

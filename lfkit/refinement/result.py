@@ -20,6 +20,7 @@ from lfkit.refinement.problem import small_pixels
 from lfkit.refinement.product_of_experts import logs, product
 from lfkit.refinement.stages.distill import restored
 from lfkit.refinement.stages.joint import JOINT_POWER
+from lfkit.refinement.stages.self_training import as_evidence
 from lfkit.refinement.stages.stage import Arrays
 from lfkit.runs.run_summary import RefinementSummary, StageReport
 
@@ -74,7 +75,8 @@ class ImageModel:
         experts, powers = self._experts("self", shown, n)
         if experts:
             if before is not None:
-                experts.append(logs(before))
+                labels = logs(as_evidence(before, self.found["label_shares"]))
+                experts.append(float(self.found["label_tempering"]) * labels)
                 powers.append(float(self.found["label_power"]))
             before = product(experts, powers)
         if "network_proba" in self.found:

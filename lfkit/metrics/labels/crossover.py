@@ -11,6 +11,7 @@ from lfkit.runs.run_summary import Crossover
 
 _SIZES = (1, 2, 5, 10, 20, 50, 100, 200)
 _DRAWS = 10
+_DIRECTIONS = 200
 _TRAINED_SHARE = 0.75  # the others judge
 
 
@@ -94,7 +95,9 @@ def _named(
     """Give the class of other rows by shrinkage LDA, which is nearest mean for one."""
     means = np.array([rows[codes == c].mean(axis=0) for c in range(n_classes)])
     gaps = rows - means[codes]
-    sphere = rows.var(axis=0).mean() * np.eye(rows.shape[1])
+    # Where the seeds drawn are copies of one another nothing varies.
+    variance = max(float(rows.var(axis=0).mean()), 1e-9)
+    sphere = variance * np.eye(rows.shape[1])
     within = gaps.T @ gaps / len(gaps)
     directions = np.linalg.solve((within + sphere) / 2, means.T)
     return np.asarray(
@@ -103,12 +106,12 @@ def _named(
 
 
 def _in_few_directions(rows: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Turn standardised rows so that they have no more numbers than there are rows."""
+    """Turn standardised rows to their main directions."""
     values = np.nan_to_num(np.asarray(rows, np.float64))
     deviation = values.std(axis=0)
     values = (values - values.mean(axis=0)) / np.where(deviation > 0, deviation, 1)
     left, sizes, _ = np.linalg.svd(values, full_matrices=False)
-    return np.asarray(left * sizes)
+    return np.asarray(left * sizes)[:, :_DIRECTIONS]
 
 
 def _worth(
@@ -124,4 +127,8 @@ def _worth(
         return None
     if accuracy <= highest[0]:
         return float(sizes[0] * accuracy / max(highest[0], 1e-9))
-    return float(np.exp(np.interp(accuracy, highest, np.log(sizes))))
+    # Where more seeds add nothing the first number counts.
+    rises = np.flatnonzero(np.diff(highest, prepend=-1.0) > 0)
+    return float(
+        np.exp(np.interp(accuracy, highest[rises], np.log(np.asarray(sizes)[rises])))
+    )

@@ -13,10 +13,10 @@ from lfkit.refinement.class_prior import align
 from lfkit.refinement.lda_model import ClassMoments, Discriminant, discriminant, moments
 from lfkit.refinement.problem import RefinementProblem
 from lfkit.refinement.product_of_experts import (
-    as_sure_as,
     fit_powers,
     likeliest_powers,
     logs,
+    power_of_confidence,
     product,
 )
 from lfkit.refinement.stages.stage import (
@@ -32,7 +32,6 @@ _FOLDS = 5
 _SHRINKAGE = 0.5
 _LEARNED_ROWS = 100_000
 _JUDGED_ROWS = 20_000
-_LEAST_SHARE = 1e-6
 # How far the shares of the classes go from what the features say to equal ones where
 # nothing tells them. Digits by rules alone .909 without, .968 with it, CIFAR-10 by the
 # names of another network's classes .779 and .806; photographs of clothes, one class of
@@ -71,7 +70,8 @@ class SelfTraining(Stage):
     ) -> dict[str, NDArray[Any]]:
         """Give the posterior after the last round, or the best one."""
         started = known["proba"]
-        rounds = _Rounds(problem, started, known.get("class_prior"))
+        given = None if problem.prior is None else problem.prior.shares
+        rounds = _Rounds(problem, started, known.get("class_prior", given))
         now = rounds.start()
         if not problem.has_judges and not _confirms(
             now.looked[rounds.told], started[rounds.told]
@@ -90,11 +90,13 @@ class SelfTraining(Stage):
             "label_power": number(best.label_power),
             "looked": best.looked,
             "evidence": rounds.evidence,
+            "label_shares": rounds.label_shares,
+            "label_tempering": number(rounds.tempering),
             **rounds.learned(best),
         }
         if "best_features" not in known:
-            arrays["best_features"] = np.asarray(rounds.best_features)
-        if "class_prior" not in known:
+            arrays["best_features"] = np.asarray(best.best_features)
+        if "class_prior" not in known and given is None:
             arrays["class_prior"] = best.shares
             arrays["class_prior_how"] = np.asarray(
                 "what the features say, drawn a quarter of the way to equal shares, "
@@ -112,6 +114,7 @@ class _Round:
     labels : (n, k) from which it learned.
     looked : (n, k) what the features say of each image, out of fold.
     powers : of each set of features.
+    best_features : the set that alone makes the labels likeliest.
     losses : (j,) of the judging seeds; none without any.
     """
 
@@ -121,6 +124,7 @@ class _Round:
     shares: NDArray[np.float64]
     powers: NDArray[np.float64]
     label_power: float
+    best_features: int
     losses: NDArray[np.float64]
 
     @property
@@ -140,21 +144,26 @@ class _Rounds:
         rng = np.random.default_rng([problem.random_state, n])
         self._problem, self._fixed = problem, shares
         self.told = _told(problem)
-        before = started[self.told].mean(axis=0) if shares is None else shares
         # Without the classes' shares they are evidence of single images.
-        self.evidence = started / np.maximum(before, _LEAST_SHARE)
-        self.evidence /= self.evidence.sum(axis=1, keepdims=True)
-        sure = float(self.evidence[self.told].max(axis=1).mean())
-        if not problem.has_seeds and sure > problem.vote_share:
-            # Functions that lean on one another are multiplied as if they did not: 52
-            # rules for clothes were surer than right, and features could not correct
-            # them.
-            self.evidence = as_sure_as(self.evidence, problem.vote_share)
+        self.label_shares = started[self.told].mean(axis=0)
+        seeded = np.isin(np.arange(problem.n_classes), problem.seed_labels)
+        named = problem.possible & ((self.label_shares > 0) | seeded)
+        self._equal = named / max(int(named.sum()), 1)  # of classes somebody speaks of
+        evidence = as_evidence(started, self.label_shares)
+        self.tempering = 1.0
+        sure = float(evidence[self.told].max(axis=1).mean())
+        if not problem.has_seeds and sure > problem.surest:
+            self.tempering = power_of_confidence(evidence[self.told], problem.surest)
+            evidence = product([logs(evidence)], [self.tempering])
+        self.evidence = np.where(self.told[:, None], evidence, self._equal)
         self._folds = rng.permutation(n) % _FOLDS
-        learned = problem.readable & (rng.permutation(n) < _LEARNED_ROWS)
-        self._learned = learned
+        # Seeds first, then images of which something is said.
+        is_seed = np.isin(np.arange(n), problem.seed_rows)
+        order = np.lexsort((rng.permutation(n), ~self.told, ~is_seed))
+        self._learned = np.zeros(n, bool)
+        self._learned[order[:_LEARNED_ROWS]] = True
+        self._learned &= problem.readable
         self._judged = evenly(np.flatnonzero(self.told), _JUDGED_ROWS)
-        self.best_features = 0
         _, self._before = self._weighed([logs(self.evidence)])
 
     def _weighed(
@@ -207,26 +216,30 @@ class _Rounds:
         powers, losses = likeliest_powers(
             [one[self._judged] for one in scores], self.evidence[self._judged]
         )
-        self.best_features = int(np.argmin(losses))
+        best_features = int(np.argmin(losses))
         looked = product(scores, powers.tolist())
         sides = [logs(looked), logs(self.evidence)]
         weights, losses = self._weighed(sides)
         both = product(sides, weights)
         shares = self._shares(both)
         proba = self._in_line(both, shares)
-        label_power = weights[1]
         return _Round(
-            labels, looked, proba, shares, powers * weights[0], label_power, losses
+            labels,
+            looked,
+            proba,
+            shares,
+            powers * weights[0],
+            weights[1],
+            best_features,
+            losses,
         )
 
     def _shares(self, proba: NDArray[np.float64]) -> NDArray[np.float64]:
         """Give the classes' shares: those known, or between the mean and equal ones."""
         if self._fixed is not None:
             return self._fixed
-        possible = self._problem.possible
-        equal = possible / max(int(possible.sum()), 1)
         mean = proba[self._problem.readable].mean(axis=0)
-        return (1 - _TO_EQUAL_SHARES) * mean + _TO_EQUAL_SHARES * equal
+        return (1 - _TO_EQUAL_SHARES) * mean + _TO_EQUAL_SHARES * self._equal
 
     def _in_line(
         self, proba: NDArray[np.float64], shares: NDArray[np.float64]
@@ -257,6 +270,18 @@ class _Rounds:
             found: Discriminant = discriminant(everyone - part, _SHRINKAGE)
             scores[rows] = found(features[rows])
         return scores
+
+
+def as_evidence(
+    proba: NDArray[np.float64], shares: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Take the classes' shares out of posteriors, (n, k).
+
+    A class of which nobody speaks stays as it is.
+    """
+    found = proba / np.where(shares > 0, shares, 1)
+    total = found.sum(axis=1, keepdims=True)
+    return np.asarray(found / np.where(total > 0, total, 1))
 
 
 def _told(problem: RefinementProblem) -> NDArray[np.bool_]:
