@@ -56,28 +56,35 @@ def feature_sets_of(
     """
     from lfkit.encoders import open_encoder
     from lfkit.features.encoded import encoder_features
+    from lfkit.nn.compute import best_device
     from lfkit.refinement import PixelFeatures, PretrainedFeatures, StoredFeatures
     from lfkit.refinement.encoded_images import encode_images
     from lfkit.refinement.problem import small_pixels
+    from lfkit.refinement.tunable_images import tunable
 
     pixels, _ = small_pixels(voted.images)
     found: dict[str, Any] = {}
     usable = {k: v for k, v in voted.feature_keys.items() if not k.learns_from_labels}
-    plain = {key for node, key in usable.items() if not node.is_embedding}
+    plain = {key for node, key in usable.items() if node.encoder is None}
     stored = StoredFeatures(voted.store, voted.images, plain)
     if stored.widths and _can_learn_from_seeds(voted):
         found["features"] = stored
     else:
         found["pixels"] = PixelFeatures(pixels)
-    seen = {node.name: key for node, key in usable.items() if node.is_embedding}
+    seen = {
+        node.name: (key, node.encoder)
+        for node, key in usable.items()
+        if node.encoder is not None
+    }
     for name in options.encoders:
         encoder = open_encoder(name)
         made = encoder_features(encoder)
         if not seen.keys() & {made.features.name, made.encoded.name}:
             key = encode_images(voted.store, voted.images, encoder, progress)
-            seen[made.features.name] = key
-    for name, key in sorted(seen.items()):
-        embedded = StoredFeatures(voted.store, voted.images, {key})
+            seen[made.features.name] = key, encoder
+    for name, (key, encoder) in sorted(seen.items()):
+        network = tunable(voted.images, encoder, best_device())
+        embedded = StoredFeatures(voted.store, voted.images, {key}, network)
         if embedded.widths:
             found[name] = embedded
     if all(map(find_spec, _NETWORK_PACKAGES)):

@@ -37,11 +37,13 @@ class Encoder(ABC):
     Attributes
     ----------
     reads_text : it embeds texts among the images.
+    is_tunable : its last part can be trained on: it has `first_part` and `last_part`.
     usage : how a user writes its name; a part in capitals stands for a choice.
     needs : the extra of lfkit that it needs: "cnn"; "" if none.
     """
 
     reads_text: bool = False
+    is_tunable: ClassVar[bool] = False
     default_side: ClassVar[int] = 224
     usage: ClassVar[str] = ""
     needs: ClassVar[str] = ""
@@ -86,7 +88,7 @@ class Encoder(ABC):
         parts: list[torch.Tensor] = []
         before = images[:0]
         with torch.autocast(kind, torch.bfloat16, enabled=half):
-            for chunk in torch.split(images, _at_once(kind, self.side)):
+            for chunk in torch.split(images, self.at_once(kind)):
                 # Batches are filled up with their last image, which is known by then.
                 if parts and torch.equal(chunk, before[-1:].expand_as(chunk)):
                     parts.append(parts[-1][-1:].expand(len(chunk), -1))
@@ -120,6 +122,19 @@ class Encoder(ABC):
         """Give the logits of its own classes for images: (n, K)."""
         return self.logits_of(self.encode(images))
 
+    def first_part(self, images: torch.Tensor) -> torch.Tensor:
+        """Run what stays frozen while the rest is trained: (n, c, h, w) maps.
+
+        Parameters
+        ----------
+        images : (n, c, h, w) in [0, 1].
+        """
+        raise self._not_tunable()
+
+    def last_part(self) -> torch.nn.Module:
+        """Make a copy of the rest, to be trained: maps → the embedding, (n, d)."""
+        raise self._not_tunable()
+
     def embed_text(self, texts: Sequence[str]) -> torch.Tensor:
         """Embed texts where images of what they say lie: (len(texts), d)."""
         raise DeclarationError(
@@ -131,17 +146,22 @@ class Encoder(ABC):
     def _encode(self, images: torch.Tensor) -> torch.Tensor:
         """Encode a few images, (n, 3, side, side) in [0, 1]: (n, w)."""
 
+    def at_once(self, device: str) -> int:
+        """Give how many images to run at a time: a power of two, for every batch."""
+        if device != "cpu":
+            return _AT_ONCE_ON_GPU
+        fit = max(1, int(_MOST_BYTES / (_WIDEST * self.side**2)))
+        return min(_AT_ONCE, 2 ** (fit.bit_length() - 1))
+
+    def _not_tunable(self) -> DeclarationError:
+        return DeclarationError(
+            f"encoder {self.name!r} is not known layer by layer and cannot be trained "
+            'on; choose one that can, such as "efficientnet-lite0".'
+        )
+
     def _settings(self) -> tuple[object, ...]:
         """Give what its vectors depend on beyond code, name and side."""
         return ()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r}, side={self.side})"
-
-
-def _at_once(kind: str, side: int) -> int:
-    """Give a number of images that divides every batch: a power of two."""
-    if kind != "cpu":
-        return _AT_ONCE_ON_GPU
-    fit = max(1, int(_MOST_BYTES / (_WIDEST * side**2)))
-    return min(_AT_ONCE, 2 ** (fit.bit_length() - 1))

@@ -56,14 +56,14 @@ def _features_of(encoder: Encoder) -> EncoderFeatures:
         """Give what one pass through a frozen network holds: (n, w)."""
         return encoder.encode(images)
 
-    encoded = replace(seen, is_embedding=True)
+    encoded = replace(seen, encoder=encoder)
 
     @feature(name=label, batched=True, of=[encoded])
     def part(found: torch.Tensor) -> torch.Tensor:
         """Embed by a frozen network: (n, d)."""
         return encoder.embedding_of(found)
 
-    embedding = replace(part, is_embedding=True)
+    embedding = replace(part, encoder=encoder)
 
     @feature(name=f"{label}_logits", batched=True, of=[encoded])
     def logits(found: torch.Tensor) -> torch.Tensor:

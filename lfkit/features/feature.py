@@ -31,6 +31,8 @@ from lfkit.features.user_code.sealed_inputs import (
 if TYPE_CHECKING:
     import torch
 
+    from lfkit.encoders import Encoder
+
 # Narrow features are stored exactly: a count of 3001 must stay 3001, and above 2048
 # float16 skips whole numbers. Wide ones are float16, half the disk and half the reads.
 WIDEST_FLOAT32 = 8
@@ -58,8 +60,8 @@ class Feature:
     learned : what `fit` gave; None before fitting, {} if there is nothing to learn.
     depends_on : files and folders whose content it reads when called.
     metadata : what it gives, if that is no number of pixels but known beside them.
-    is_embedding : it is what a trained network sees, which refinement and baselines
-        weigh by itself.
+    encoder : the network whose embedding it is, which refinement and baselines weigh by
+        itself; None of all other features.
     """
 
     name: str
@@ -70,7 +72,7 @@ class Feature:
     learned: Mapping[str, NDArray[Any]] | None = field(default_factory=dict)
     depends_on: tuple[Path, ...] = ()
     metadata: MetadataField | None = None
-    is_embedding: bool = False
+    encoder: Encoder | None = None
 
     @property
     def is_given(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -60,6 +61,22 @@ def last_maps(network: Any, early: torch.Tensor) -> torch.Tensor:
         return network._swish(network._bn1(network._conv_head(chunk)))
 
     return _in_chunks(run, early)
+
+
+class LastBlocks(nn.Module):
+    """A copy of what `last_maps` runs, to be trained: maps → (n, 1280)."""
+
+    def __init__(self, network: Any) -> None:
+        super().__init__()
+        self.blocks = copy.deepcopy(nn.ModuleList(network._blocks[N_EARLY_BLOCKS:]))
+        self.last = copy.deepcopy(network._conv_head)
+        self.requires_grad_(True)
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        """Embed (n, c, h, w) maps."""
+        for block in self.blocks:
+            maps = block(maps)
+        return nn.functional.relu6(self.last(maps)).mean(dim=(2, 3))
 
 
 def class_logits(network: Any, maps: torch.Tensor) -> torch.Tensor:

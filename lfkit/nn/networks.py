@@ -76,11 +76,17 @@ class SmallConvNet(nn.Module):
         self, images: torch.Tensor, dropped: torch.Generator | None = None
     ) -> torch.Tensor:
         """Return class scores, (n, k); `dropped` draws which features are left out."""
-        found = self.features(images)
-        if dropped is not None:
-            kept = torch.rand(found.shape, generator=dropped, device=found.device)
-            found = found * (kept >= _DROPOUT) / (1 - _DROPOUT)
-        return self.head(found)
+        return self.head(with_dropout(self.features(images), dropped, _DROPOUT))
+
+
+def with_dropout(
+    found: torch.Tensor, dropped: torch.Generator | None, share: float
+) -> torch.Tensor:
+    """Leave a share of the features out, if a generator draws which."""
+    if dropped is None:
+        return found
+    kept = torch.rand(found.shape, generator=dropped, device=found.device)
+    return found * (kept >= share) / (1 - share)
 
 
 @torch.no_grad()

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.utils import skip_init
 
 from lfkit.nn.efficientnet_lite import N_EARLY_BLOCKS, efficientnet_lite0, network_input
-from lfkit.nn.networks import SmallConvNet
+from lfkit.nn.networks import SmallConvNet, with_dropout
 
 _DROPOUT = 0.3
 _CHANNELS = 112
@@ -47,11 +47,30 @@ class FineTuned(nn.Module):
         self, images: torch.Tensor, dropped: torch.Generator | None = None
     ) -> torch.Tensor:
         """Return class scores, (n, k); `dropped` draws which features are left out."""
-        found = self.features(images)
-        if dropped is not None:
-            kept = torch.rand(found.shape, generator=dropped, device=found.device)
-            found = found * (kept >= _DROPOUT) / (1 - _DROPOUT)
-        return self.head(found)
+        return self.head(with_dropout(self.features(images), dropped, _DROPOUT))
+
+
+class Tuned(nn.Module):
+    """The last part of an encoder and a new last layer: maps to class scores.
+
+    Parameters
+    ----------
+    last_part : maps → embedding; it is trained.
+    width : of the embedding.
+    """
+
+    def __init__(self, last_part: nn.Module, width: int, n_classes: int) -> None:
+        super().__init__()
+        self.last_part = last_part
+        self.head = skip_init(nn.Linear, width, n_classes)  # type: ignore[no-untyped-call]
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(
+        self, maps: torch.Tensor, dropped: torch.Generator | None = None
+    ) -> torch.Tensor:
+        """Return class scores, (n, k); `dropped` draws which features are left out."""
+        return self.head(with_dropout(self.last_part(maps), dropped, _DROPOUT))
 
 
 Network = SmallConvNet | FineTuned

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -17,7 +18,7 @@ from lfkit.nn.augment import Augmentation, augment
 from lfkit.nn.compute import Compute, repeatable, tried_out, usual
 from lfkit.nn.ema import Average
 from lfkit.nn.networks import as_images, look
-from lfkit.nn.pretrained import Network, make_network
+from lfkit.nn.pretrained import Network, Tuned, make_network
 from lfkit.nn.state_tensors import begin_state, named_tensors
 from lfkit.nn.training_loop import (
     Checkpoints,
@@ -134,7 +135,7 @@ def train(
     compute = compute or compute_of(plan, device)
     batches = _Batches(pixels, targets, seed_rows, seed_labels, plan, random_state)
     with compute.on_its_threads():
-        learner = _Learner(pixels.shape[1:], batches, device, compute)
+        learner = _Learner(_new_network(batches), batches, _changed, device, compute)
         run_steps(
             learner,
             plan.n_steps,
@@ -147,6 +148,95 @@ def train(
         if plan.n_steps >= _LEARNED:
             _check_it_learned(network, batches)
     return network
+
+
+def train_on_maps(
+    network: Tuned,
+    maps: NDArray[np.float16],
+    targets: NDArray[np.floating],
+    *,
+    seed_rows: NDArray[np.int64],
+    seed_labels: NDArray[np.int64],
+    plan: TrainingPlan,
+    random_state: int = 0,
+    device: str = "cpu",
+    compute: Compute,
+    checkpoints: Checkpoints | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Tuned:
+    """Train the end of a network on what its frozen beginning sees.
+
+    Parameters
+    ----------
+    network : whose weights training begins with; it stays as it is.
+    maps : (n, v, c, h, w) of v views of each image; each step draws one.
+    targets, seed_rows, seed_labels : as `train` takes them.
+
+    Returns
+    -------
+    The averaged weights.
+    """
+    batches = _Batches(maps, targets, seed_rows, seed_labels, plan, random_state)
+    with compute.on_its_threads():
+        learner = _Learner(copy.deepcopy(network), batches, _a_view, device, compute)
+        run_steps(
+            learner,
+            plan.n_steps,
+            random_state=random_state,
+            device=device,
+            checkpoints=checkpoints,
+            progress=progress,
+        )
+    return cast(Tuned, learner.average.module)
+
+
+def seconds_per_step_on_maps(
+    network: Tuned,
+    maps: NDArray[np.float16],
+    targets: NDArray[np.floating],
+    *,
+    plan: TrainingPlan,
+    device: str,
+    compute: Compute,
+    progress: Callable[[int, int], None] | None = None,
+) -> float:
+    """Time a few steps of a training that is then thrown away."""
+    batches = _Batches(maps, targets, None, None, plan, 0)
+    with compute.on_its_threads():
+        learner = _Learner(copy.deepcopy(network), batches, _a_view, device, compute)
+        return seconds_per_step(learner, device=device, progress=progress)
+
+
+# What the network is shown of a batch: its rows of the arrays, on a device.
+_Shown = Callable[[NDArray[Any], TrainingPlan, torch.Generator], torch.Tensor]
+
+
+def _changed(
+    pixels: NDArray[Any], plan: TrainingPlan, generator: torch.Generator
+) -> torch.Tensor:
+    images = as_images(pixels, generator.device)
+    return augment(images, plan.augmentation, generator)
+
+
+def _a_view(
+    maps: NDArray[Any], plan: TrainingPlan, generator: torch.Generator
+) -> torch.Tensor:
+    device = generator.device
+    views = torch.randint(
+        maps.shape[1], (len(maps),), generator=generator, device=device
+    )
+    given = torch.from_numpy(maps).to(device)
+    return given[torch.arange(len(maps), device=device), views].float()
+
+
+def _new_network(batches: _Batches) -> Network:
+    return make_network(
+        tuple(batches.images.shape[1:]),
+        batches.targets.shape[1],
+        width=batches.plan.width,
+        pretrained=batches.plan.pretrained,
+        generator=torch.Generator().manual_seed(mixed_seed(batches.random_state, 0)),
+    )
 
 
 def compute_of(plan: TrainingPlan, device: str) -> Compute:
@@ -189,7 +279,7 @@ def training_step(
 ) -> Callable[[], None]:
     """Give a function that takes a step of a training that is then thrown away."""
     batches = _Batches(pixels, targets, None, None, plan, 0)
-    learner = _Learner(pixels.shape[1:], batches, device, compute)
+    learner = _Learner(_new_network(batches), batches, _changed, device, compute)
     drawn = torch.Generator(device).manual_seed(0)
 
     def step() -> None:
@@ -204,7 +294,7 @@ def _check_it_learned(network: Network, batches: _Batches) -> None:
     if not len(rows):
         return
     targets = batches.targets[rows].astype(np.float64)
-    pixels = batches.pixels[rows]
+    pixels = batches.images[rows]
     logs = np.concatenate([log for _, log, _ in look(network, pixels)])
     # Rows of 0 times -inf are no loss.
     lost = -np.where(targets > 0, targets * logs, 0).sum() / targets.sum()
@@ -239,7 +329,7 @@ def seconds_per_training_step(
     compute = compute or compute_of(plan, device)
     batches = _Batches(pixels, targets, None, None, plan, 0)
     with compute.on_its_threads():
-        learner = _Learner(pixels.shape[1:], batches, device, compute)
+        learner = _Learner(_new_network(batches), batches, _changed, device, compute)
         return seconds_per_step(learner, device=device, progress=progress)
 
 
@@ -248,20 +338,20 @@ class _Batches:
 
     def __init__(
         self,
-        pixels: NDArray[np.uint8],
+        images: NDArray[Any],
         targets: NDArray[np.floating],
         seed_rows: NDArray[np.int64] | None,
         seed_labels: NDArray[np.int64] | None,
         plan: TrainingPlan,
         random_state: int,
     ) -> None:
-        self.pixels, self.targets = pixels, targets
+        self.images, self.targets = images, targets
         self.seeds, self.labels = seed_rows, seed_labels
         self.rows = np.flatnonzero(targets.any(axis=1))
         self.plan, self.random_state = plan, random_state
         self._epoch, self._order = -1, self.rows
 
-    def __call__(self, step: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    def __call__(self, step: int) -> tuple[NDArray[Any], NDArray[np.float32]]:
         rng = np.random.default_rng([self.random_state, 1, step])
         size = min(self.plan.batch, len(self.rows))
         per_epoch = max(1, len(self.rows) // max(size, 1))
@@ -276,26 +366,23 @@ class _Batches:
             certain = np.eye(targets.shape[1], dtype=np.float32)[self.labels[drawn]]
             rows = np.concatenate([rows, self.seeds[drawn]])
             targets = np.concatenate([targets, certain])
-        return self.pixels[rows], targets
+        return self.images[rows], targets
 
 
 class _Learner:
     """The weights, their average, the optimizer and where the images come from."""
 
     def __init__(
-        self, shape: Any, batches: _Batches, device: str, compute: Compute
+        self,
+        network: Network | Tuned,
+        batches: _Batches,
+        shown: _Shown,
+        device: str,
+        compute: Compute,
     ) -> None:
         self.batches, self.plan, self.device = batches, batches.plan, device
-        self.compute = compute
+        self.compute, self.shown = compute, shown
         plan = batches.plan
-        generator = torch.Generator().manual_seed(mixed_seed(batches.random_state, 0))
-        network = make_network(
-            tuple(shape),
-            batches.targets.shape[1],
-            width=plan.width,
-            pretrained=plan.pretrained,
-            generator=generator,
-        )
         # mypy knows no overload of `to` with a memory format.
         self.network = network.to(device).to(memory_format=compute.memory_format)  # type: ignore[call-overload]
         self.average = Average(self.network, plan.average)
@@ -323,9 +410,8 @@ class _Learner:
 
     def step(self, now: StepContext) -> dict[str, torch.Tensor]:
         """Take one step; returns the loss."""
-        pixels, targets = self.batches(now.step)
-        images = as_images(pixels, self.device)
-        images = augment(images, self.plan.augmentation, now.generator)
+        rows, targets = self.batches(now.step)
+        images = self.shown(rows, self.plan, now.generator)
         images = images.contiguous(memory_format=self.compute.memory_format)
         target = torch.from_numpy(targets).to(self.device)
         self.network.train()

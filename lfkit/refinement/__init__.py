@@ -1,5 +1,6 @@
 """Refinement: labels improved by looking at the images, in stages."""
 
+from lfkit.refinement.encoded_images import EncodedFeatures as EncodedFeatures
 from lfkit.refinement.feature_sets import ArrayFeatures as ArrayFeatures
 from lfkit.refinement.feature_sets import FeatureSet as FeatureSet
 from lfkit.refinement.feature_sets import PixelFeatures as PixelFeatures

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,9 @@ from lfkit.features.texture import lbp_grid
 from lfkit.features.thumbnail import thumbnail
 from lfkit.runs.cache_keys import fingerprint
 from lfkit.runs.store import Block, RunStore, block_size
+
+if TYPE_CHECKING:
+    from lfkit.refinement.tunable_images import TunableImages
 
 _CHUNK_ROWS = 4096
 
@@ -94,11 +97,17 @@ class StoredFeatures:
     Parameters
     ----------
     keys : of the features in the store.
+    network : what computed them, if it can be trained on.
     """
 
     def __init__(
-        self, store: RunStore, source: ImageSource, keys: Collection[str]
+        self,
+        store: RunStore,
+        source: ImageSource,
+        keys: Collection[str],
+        network: TunableImages | None = None,
     ) -> None:
+        self.network = network
         self._store, self._n = store, len(source)
         self._blocks = store.layout(source.keys, block_size(source.shape))
         # Blocks hold the first of equal images; the copies are read with it.

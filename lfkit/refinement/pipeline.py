@@ -55,15 +55,16 @@ class StoredCheckpoints:
 
     store: Store
     key: str
+    name: str
     every: int = _CHECKPOINT_STEPS
 
     def load(self) -> Mapping[str, NDArray[Any]] | None:
         """Give what was saved last, or None."""
-        return self.store.load(_KIND, self.key, "checkpoint")
+        return self.store.load(_KIND, self.key, self.name)
 
     def save(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Keep this in the place of what was saved before."""
-        self.store.save(_KIND, self.key, "checkpoint", arrays)
+        self.store.save(_KIND, self.key, self.name, arrays)
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,7 +198,7 @@ class RefinementPipeline:
         store = self.kept.store
         tools = StageContext(
             remember=lambda name, compute: self.kept.get(key, name, compute),
-            checkpoints=StoredCheckpoints(store, key),
+            checkpoints=lambda name: StoredCheckpoints(store, key, name),
             seconds_left=None if self.max_minutes is None else self._seconds_left,
             progress=self.kept.progress,
         )

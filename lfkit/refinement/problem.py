@@ -16,6 +16,7 @@ from lfkit.data.read_images import box_means, read_images
 from lfkit.data.votes import Votes
 from lfkit.nn import TrainingPlan
 from lfkit.refinement.class_prior import ClassPrior
+from lfkit.refinement.tunable_images import TunableImages
 
 _LARGEST_SIDE = 64
 _PIXEL_BYTES = 2**32  # held at once; a million images of 64x64 would be more
@@ -46,6 +47,8 @@ class RefinementProblem:
         these classes away: no stage does.
     surest : where no seed tells, labels are no surer than this on the mean.
     flip : whether mirrored images are of the same class; None: as the seeds say.
+    networks : for each set of features, the network that computed it beside the images,
+        if it can be trained on; else None.
     """
 
     pixels: NDArray[np.uint8]
@@ -66,6 +69,7 @@ class RefinementProblem:
     unjudged: tuple[int, ...] = ()
     surest: float = 1.0
     flip: bool | None = None
+    networks: tuple[TunableImages | None, ...] = ()
 
     @property
     def n_classes(self) -> int:
@@ -85,6 +89,11 @@ class RefinementProblem:
     def has_judges(self) -> bool:
         """Tell the same of the seeds from which the votes have not learned."""
         return not self.unjudged and _enough(self.judge_labels)
+
+    @property
+    def told(self) -> NDArray[np.bool_]:
+        """(n,) images of which votes, or what seeds have taught, say something."""
+        return self.readable & (self.voted | self.has_seeds)
 
     @property
     def judge_rows(self) -> NDArray[np.int64]:
@@ -117,10 +126,11 @@ class RefinementProblem:
         return np.where(total > 0, found / np.where(total > 0, total, 1), flat)
 
     def part(self, rows: NDArray[np.int64]) -> RefinementProblem:
-        """Give the problem on sorted rows, all seeds among them, without pixels."""
+        """Give the problem on sorted rows, all seeds among them, without images."""
         return replace(
             self,
             pixels=self.pixels[:0],
+            networks=(),
             features=tuple(kind[rows] for kind in self.features),
             proba=self.proba[rows],
             said=self.said[rows],

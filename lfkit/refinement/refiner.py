@@ -91,7 +91,7 @@ def refine(
     features : one (n, ...) array per feature, or a set such as `StoredFeatures`; none
         that learned from the seeds. None: some are made of the pixels. Several such
         sets, by name, are experts of their own, weighed by the seeds; the best makes
-        the graphs.
+        the graphs. The network of `EncodedFeatures` can be trained on.
     class_prior : (k,) shares of the classes; None: they are estimated from the seeds.
     surest : without seeds labels start no surer than this on the mean: for votes that
         were multiplied though they lean on one another.
@@ -142,7 +142,8 @@ def refine(
     for name, given in feature_sets.items():
         compactors[name], numbers = _compacted(name, given, random_state, kept)
         compacted.append(numbers)
-    problem = replace(problem, features=tuple(compacted))
+    networks = tuple(getattr(given, "network", None) for given in feature_sets.values())
+    problem = replace(problem, features=tuple(compacted), networks=networks)
     makers = {
         name: type(given) if hasattr(given, "from_pixels") else None
         for name, given in feature_sets.items()
@@ -327,6 +328,7 @@ def _refined(
     known["shares"] = prior.shares
     model = ImageModel(
         known,
+        problem.networks,
         compactors,
         makers,
         tuple(problem.pixels.shape[1:]),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lfkit.data.datasets.array_source import as_source
 from lfkit.data.labels import HeldOut
 from lfkit.errors import InputError
 from lfkit.nn import look
@@ -18,10 +19,12 @@ from lfkit.refinement.lda_model import Discriminant
 from lfkit.refinement.pca import Compactor
 from lfkit.refinement.problem import small_pixels
 from lfkit.refinement.product_of_experts import logs, product
+from lfkit.refinement.stages import fine_tune
 from lfkit.refinement.stages.distill import restored
 from lfkit.refinement.stages.joint import JOINT_POWER
 from lfkit.refinement.stages.self_training import as_evidence
 from lfkit.refinement.stages.stage import Arrays
+from lfkit.refinement.tunable_images import TunableImages
 from lfkit.runs.run_summary import RefinementSummary, StageReport
 
 
@@ -32,12 +35,14 @@ class ImageModel:
     Attributes
     ----------
     found : what the stages have given.
+    networks : for each set of features, the network that `fine-tune` may have trained.
     compactors : set of features → what makes few numbers of them.
     makers : set of features → what makes them of pixels; None where that cannot be.
     shape : (h, w, c) of the images, made small.
     """
 
     found: Arrays
+    networks: Sequence[TunableImages | None]
     compactors: Mapping[str, Compactor]
     makers: Mapping[str, Callable[[NDArray[np.uint8]], FeatureSet] | None]
     shape: tuple[int, int, int]
@@ -79,7 +84,9 @@ class ImageModel:
                 experts.append(float(self.found["label_tempering"]) * labels)
                 powers.append(float(self.found["label_power"]))
             before = product(experts, powers)
-        if "network_proba" in self.found:
+        if "tuned_by" in self.found:
+            before = self._tuned(images)
+        elif "network_proba" in self.found:
             network = restored(self.found, self.shape, self.n_classes, self.device)
             parts = [log for _, log, _ in look(network, pixels)]
             seen = np.concatenate(parts) if parts else np.zeros((0, self.n_classes))
@@ -90,6 +97,15 @@ class ImageModel:
         if before is None:
             before = np.tile(self.found["shares"], (n, 1))
         return np.where(readable[:, None], before, self.found["shares"])
+
+    def _tuned(self, images: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """Give what the network says that `fine-tune` has trained, (n, k)."""
+        trained = self.networks[int(self.found["tuned_by"])]
+        assert trained is not None, "it was trained"
+        new = TunableImages(as_source(images), trained.encoder, trained.device)
+        network = fine_tune.restored(self.found, new, self.n_classes)
+        flip = bool(self.found["tuned_flip"])
+        return np.exp(new.log_posteriors(network, np.arange(len(new.source)), flip))
 
     def _shown(
         self, pixels: NDArray[np.uint8], features: Mapping[str, FeatureSet]

@@ -99,7 +99,8 @@ class MemoryStore:
 
     def load(self, kind: Kind, key: str, name: str) -> dict[str, NDArray[Any]] | None:
         """Give the arrays stored under this name, or None."""
-        return self._arrays.get((kind, key, name))
+        found = self._arrays.get((kind, key, name))
+        return None if found is None else dict(found)
 
     def save(
         self, kind: Kind, key: str, name: str, arrays: Mapping[str, NDArray[Any]]

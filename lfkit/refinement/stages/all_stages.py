@@ -8,6 +8,7 @@ from lfkit.errors import InputError
 from lfkit.refinement.stages.align import Align
 from lfkit.refinement.stages.diffuse import Diffuse, DiffuseAgain
 from lfkit.refinement.stages.distill import Distill
+from lfkit.refinement.stages.fine_tune import FineTune
 from lfkit.refinement.stages.joint import Joint
 from lfkit.refinement.stages.lda import Lda
 from lfkit.refinement.stages.self_training import SelfTraining
@@ -19,6 +20,7 @@ _STAGES: tuple[type[Stage], ...] = (
     SelfTraining,
     Diffuse,
     DiffuseAgain,
+    FineTune,
     Distill,
     Joint,
 )

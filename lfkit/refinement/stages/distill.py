@@ -1,4 +1,4 @@
-"""Sixth stage: a small network learns the labels from the pixels."""
+"""Seventh stage: a small network learns the labels from the pixels."""
 
 from __future__ import annotations
 
@@ -56,6 +56,8 @@ class Distill(Stage):
         """Say why there is nothing for it to do, or None."""
         if problem.readable.sum() < 2:
             return "fewer than two images can be read"
+        if "tuned_by" in known:
+            return "fine-tune has trained a larger network"
         return None
 
     def run(
@@ -80,7 +82,9 @@ class Distill(Stage):
             random_state=problem.random_state,
             device=problem.device,
             compute=compute,
-            checkpoints=tools.checkpoints,
+            checkpoints=None
+            if tools.checkpoints is None
+            else tools.checkpoints("last"),
             progress=_named(tools, "training the network"),
         )
         proba, found = _looked(network, problem, tools)

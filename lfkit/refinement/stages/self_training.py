@@ -23,6 +23,7 @@ from lfkit.refinement.stages.stage import (
     Arrays,
     Stage,
     StageContext,
+    confirms,
     evenly,
     number,
 )
@@ -59,7 +60,7 @@ class SelfTraining(Stage):
             return f"{len(problem.proba)} images are too few to learn from"
         if not any(kind.any() for kind in problem.features):
             return "the features are the same for all images"
-        if not _told(problem).any():
+        if not problem.told.any():
             return "there are neither votes nor seeds of each class to learn from"
         if problem.has_seeds and not problem.has_judges:
             return "the functions have learned from all seeds: none can judge it"
@@ -73,7 +74,7 @@ class SelfTraining(Stage):
         given = None if problem.prior is None else problem.prior.shares
         rounds = _Rounds(problem, started, known.get("class_prior", given))
         now = rounds.start()
-        if not problem.has_judges and not _confirms(
+        if not problem.has_judges and not confirms(
             now.looked[rounds.told], started[rounds.told]
         ):
             return {"proba": started, "confirmed": number(0)}
@@ -143,7 +144,7 @@ class _Rounds:
         n = len(started)
         rng = np.random.default_rng([problem.random_state, n])
         self._problem, self._fixed = problem, shares
-        self.told = _told(problem)
+        self.told = problem.told
         # Without the classes' shares they are evidence of single images.
         self.label_shares = started[self.told].mean(axis=0)
         seeded = np.isin(np.arange(problem.n_classes), problem.seed_labels)
@@ -282,26 +283,6 @@ def as_evidence(
     found = proba / np.where(shares > 0, shares, 1)
     total = found.sum(axis=1, keepdims=True)
     return np.asarray(found / np.where(total > 0, total, 1))
-
-
-def _told(problem: RefinementProblem) -> NDArray[np.bool_]:
-    """(n,) images of which votes, or what was learned from the seeds, say something."""
-    return problem.readable & (problem.voted | problem.has_seeds)
-
-
-def _confirms(looked: NDArray[np.float64], votes: NDArray[np.float64]) -> bool:
-    """Tell whether features agree with the votes that they did not learn from.
-
-    They must be nearer to what the votes claim to be right than to chance.
-    """
-    if not len(votes):
-        return False
-    k = votes.shape[1]
-    a, b = looked.argmax(axis=1), votes.argmax(axis=1)
-    shares = [np.bincount(c, minlength=k) / len(c) for c in (a, b)]
-    agreement, chance = float((a == b).mean()), float(shares[0] @ shares[1])
-    claimed = float(votes.max(axis=1).mean())
-    return agreement > (chance + claimed) / 2
 
 
 def _total(parts: Sequence[ClassMoments]) -> ClassMoments:

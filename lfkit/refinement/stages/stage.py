@@ -24,14 +24,14 @@ class StageContext:
 
     Attributes
     ----------
-    checkpoints : where a long training is kept; None: nowhere.
+    checkpoints : gives where a long training is kept, by name; None: nowhere.
     remember : gives what was kept under a name, or computes and keeps it.
     seconds_left : until labels are due; None: no limit.
     progress : called with a text, the steps done and all steps; may be None.
     """
 
     remember: Callable[[str, Callable[[], dict[str, NDArray[Any]]]], Arrays]
-    checkpoints: Checkpoints | None = None
+    checkpoints: Callable[[str], Checkpoints] | None = None
     seconds_left: Callable[[], float] | None = None
     progress: Progress | None = None
 
@@ -77,3 +77,22 @@ def aligned(proba: NDArray[np.float64], known: Arrays) -> NDArray[np.float64]:
     if "class_prior" not in known:
         return proba
     return align(proba, known["class_prior"])
+
+
+def confirms(looked: NDArray[np.float64], votes: NDArray[np.float64]) -> bool:
+    """Tell whether features agree with the votes that they did not learn from.
+
+    They must be nearer to what the votes claim to be right than to chance.
+
+    Parameters
+    ----------
+    looked, votes : (n, k).
+    """
+    if not len(votes):
+        return False
+    k = votes.shape[1]
+    a, b = looked.argmax(axis=1), votes.argmax(axis=1)
+    shares = [np.bincount(c, minlength=k) / len(c) for c in (a, b)]
+    agreement, chance = float((a == b).mean()), float(shares[0] @ shares[1])
+    claimed = float(votes.max(axis=1).mean())
+    return agreement > (chance + claimed) / 2
