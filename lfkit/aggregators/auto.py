@@ -356,8 +356,8 @@ def _equal_trust(structure: VoteStructure) -> _Choice:
     n_one, n = structure.n_one_class, len(structure.named)
     if n_one:
         reason = (
-            f"{n_one} of {n} functions name one class each: whom to trust cannot be "
-            "told from the votes; ties go to the class whose functions are less silent"
+            f"{n_one} of {n} functions vote for one class alone: votes do not tell "
+            "whom to trust; ties go to the class whose functions are less silent"
         )
     else:
         reason = "fewer than three functions vote: nothing tells who is right"

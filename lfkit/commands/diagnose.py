@@ -10,6 +10,8 @@ from lfkit.metrics.labels.summarize import summary_of
 from lfkit.runs.run import load_run
 from lfkit.runs.run_summary import RunSummary
 
+_SHOWN = 5  # baselines
+
 
 @dataclass(frozen=True)
 class Diagnosed:
@@ -72,7 +74,8 @@ class Diagnosed:
         return [] if worth is None else [worth.sentence]
 
     def _about_baselines(self) -> list[str]:
-        sentences = []
+        """Name the best few, best first; all are in the machine-readable result."""
+        found: list[tuple[float, str]] = []
         for one in self.summary.baselines:
             value, where = one.accuracy, "on other images"
             if value is None:
@@ -81,11 +84,20 @@ class Diagnosed:
                 continue
             is_best = one is self.summary.best_baseline
             best = "; the best on held-out seeds" if is_best else ""
-            sentences.append(
-                f"Baseline: {one.name}, trained on the seeds alone, is right "
-                f"{value:.1%} of the time ({where}{best})."
+            found.append((value, f"{one.name}, {value:.1%} ({where}{best})"))
+        found.sort(key=lambda pair: (-pair[0], pair[1]))
+        if not found:
+            return []
+        lines = [
+            f"Baseline, trained on the seeds alone: {s}." for _, s in found[:_SHOWN]
+        ]
+        if rest := found[_SHOWN:]:
+            low, high = rest[-1][0], rest[0][0]
+            lines.append(
+                f"{len(rest)} further baselines are right on {low:.1%} to {high:.1%}; "
+                "--json names them."
             )
-        return sentences
+        return lines
 
 
 def diagnose(options: DiagnoseOptions) -> Diagnosed:

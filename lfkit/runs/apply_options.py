@@ -86,7 +86,7 @@ class ApplyOptions:
         tuple[str, ...],
         Option(
             "Only these stages of --refine: lda,align,self-training,"
-            "diffuse,metric,cnn,joint",
+            "diffuse,metric,fine-tune,cnn,joint",
             metavar="STAGE,…",
             parse=split_list,
         ),
