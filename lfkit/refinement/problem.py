@@ -46,7 +46,7 @@ class RefinementProblem:
         seed, or no judging one. Who learned or was judged by the other seeds would take
         these classes away: no stage does.
     surest : where no seed tells, labels are no surer than this on the mean.
-    flip : whether mirrored images are of the same class; None: as the seeds say.
+    flip : whether mirrored images are of the same class; None: as seeds or labels say.
     networks : for each set of features, the network that computed it beside the images,
         if it can be trained on; else None.
     """

@@ -96,7 +96,7 @@ def refine(
     surest : without seeds labels start no surer than this on the mean: for votes that
         were multiplied though they lean on one another.
     stages : names of the stages to run.
-    flip : whether mirrored images are of the same class; None: as the seeds say.
+    flip : whether mirrored images are of the same class; None: as seeds or labels say.
     max_minutes : time for all stages; it cuts the network's steps.
     truth : (n,) classes for scoring, -1 where unknown.
     device : of networks and neighbours; None: a GPU if there is one.

@@ -25,7 +25,13 @@ from lfkit.nn import (
 from lfkit.refinement.lda_model import discriminant, moments
 from lfkit.refinement.neighbors import Neighbors, nearest_neighbors
 from lfkit.refinement.problem import RefinementProblem
-from lfkit.refinement.stages.stage import Arrays, Stage, StageContext, number
+from lfkit.refinement.stages.stage import (
+    Arrays,
+    Stage,
+    StageContext,
+    evenly,
+    number,
+)
 
 _N_NEIGHBORS = 10
 _EXACT_UP_TO = 30_000
@@ -34,6 +40,8 @@ _SAMPLE = 10_000
 # The rest is for the labels' last diffusion.
 _SHARE_OF_TIME = 0.8
 _FLIP_SIDE = 14
+_FLIP_MARGIN = 0.1  # share of what it knows beyond chance that mirrors may cost
+_MOST_FLIPPED = 4000  # labels that tell, where there are no seeds
 _FLIP_SHRINKAGE = 0.3
 
 
@@ -64,7 +72,8 @@ class Distill(Stage):
         self, problem: RefinementProblem, known: Arrays, tools: StageContext
     ) -> dict[str, NDArray[Any]]:
         """Give the network, what it says, and its graph."""
-        flip = is_flip_invariant(problem) if problem.flip is None else problem.flip
+        asked, now = problem.flip, known["proba"]
+        flip = is_flip_invariant(problem, now) if asked is None else asked
         how = replace(problem.plan.augmentation, flip=flip)
         plan = replace(problem.plan, augmentation=how)
         targets = problem.clamped(known["proba"]) * problem.readable[:, None]
@@ -126,31 +135,41 @@ def restored(
     return network.to(device).eval()
 
 
-def is_flip_invariant(problem: RefinementProblem) -> bool:
-    """Tell by the seeds whether mirrored images are of the same class.
+def is_flip_invariant(
+    problem: RefinementProblem, proba: NDArray[np.float64] | None = None
+) -> bool:
+    """Tell whether mirrored images are of the same class.
 
     A discriminant on gray pixels must know held-out seeds in the mirror as well as it
     knows them otherwise, and clearly better than by guessing.
+
+    Parameters
+    ----------
+    proba : (n, k) labels so far; where no seeds tell, some of these do.
     """
-    if not problem.has_seeds:
+    if problem.has_seeds:
+        shown, labels = problem.seed_rows, problem.seed_labels
+    elif proba is not None and problem.told.any():
+        shown = evenly(np.flatnonzero(problem.told), _MOST_FLIPPED)
+        labels = proba[shown].argmax(axis=1)
+    else:
         return False
-    gray = _thumbnails(problem.pixels[problem.seed_rows])
+    gray = _thumbnails(problem.pixels[shown])
     mirrored = gray[:, :, ::-1].reshape(len(gray), -1)
     rows = gray.reshape(len(gray), -1)
-    folds = deal_folds(problem.seed_labels, 5, problem.random_state)
+    folds = deal_folds(labels, 5, problem.random_state)
     right = np.zeros((2, len(rows)), bool)
     for fold in np.unique(folds):
         test, train_rows = folds == fold, folds != fold
-        known = moments(rows[train_rows], problem.seed_targets[train_rows])
-        found = discriminant(known, _FLIP_SHRINKAGE)
-        for which, shown in enumerate((rows, mirrored)):
-            right[which, test] = (
-                found(shown[test]).argmax(1) == problem.seed_labels[test]
-            )
+        targets = np.eye(problem.n_classes)[labels[train_rows]]
+        found = discriminant(moments(rows[train_rows], targets), _FLIP_SHRINKAGE)
+        for which, view in enumerate((rows, mirrored)):
+            right[which, test] = found(view[test]).argmax(1) == labels[test]
     plain, flipped = right.mean(axis=1)
-    chance = np.bincount(problem.seed_labels).max() / len(rows)
+    chance = np.bincount(labels).max() / len(rows)
     doubt = float(np.sqrt(0.25 / len(rows)))
-    return bool(plain > chance + 3 * doubt and flipped >= plain - doubt / 2)
+    margin = max(doubt / 2, _FLIP_MARGIN * (plain - chance))
+    return bool(plain > chance + 3 * doubt and flipped >= plain - margin)
 
 
 def _thumbnails(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -101,7 +101,8 @@ class _TunedRounds:
         images = problem.networks[self.which]
         assert images is not None, "why_not has looked"
         self.images = images
-        self.flip = is_flip_invariant(problem) if problem.flip is None else problem.flip
+        asked, now = problem.flip, known["proba"]
+        self.flip = is_flip_invariant(problem, now) if asked is None else asked
         self.rows = _learned_rows(problem)
         of_rows = np.isin(problem.seed_rows, self.rows)
         self.seeds = np.searchsorted(self.rows, problem.seed_rows[of_rows])
