@@ -1,4 +1,4 @@
-"""`lfkit export`: the votes of a run, or of a file, for other tools."""
+"""`lfkit export`: the votes or the labeled images of a run, for other tools."""
 
 from __future__ import annotations
 
@@ -9,17 +9,22 @@ from lfkit.commands.options import ExportOptions
 
 @with_options(ExportOptions)
 def export(options: ExportOptions, as_json: Json = False) -> None:
-    """Write votes for Snorkel, crowd-kit, WRENCH or a table; no function is called."""
-    from lfkit.commands.export import export as export_votes
+    """Write votes, or labeled images, for other tools; no function is called."""
+    from lfkit.cli.progress import Bars
+    from lfkit.commands.export import export as export_run
     from lfkit.runs.json_text import to_json
 
-    found = export_votes(options)
+    with Bars(quiet=as_json) as bars:
+        found = export_run(options, bars)
+        bars.close()
     if as_json:
         echo(to_json(found.to_dict()))
         return
-    echo(
-        f"{found.file}: {found.functions:,} functions' votes on {found.images:,} images"
-    )
+    if found.labeled is None:
+        what = f"{found.functions:,} functions' votes on {found.images:,} images"
+    else:
+        what = f"{found.images:,} images, {found.labeled:,} of them labeled"
+    echo(f"{found.file}: {what}")
     for note in found.notes:
         echo(f"Note: {note}.")
     for sentence in found.left_out:

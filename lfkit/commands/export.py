@@ -1,13 +1,20 @@
-"""`lfkit export`: the votes of a run, or of a file, for other tools."""
+"""`lfkit export`: the votes or the labeled images of a run, for other tools."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+
 from lfkit.commands.options import ExportOptions
 from lfkit.commands.stored_votes import read_stored_votes
+from lfkit.data.label_files import LABEL_FORMATS, LabeledImages
+from lfkit.data.progress import Progress
 from lfkit.data.vote_files import write_votes
+from lfkit.errors import RunError
+from lfkit.runs.run import load_run
+from lfkit.runs.run_files import unreadable_rows
 
 
 @dataclass(frozen=True)
@@ -16,25 +23,31 @@ class Exported:
 
     Attributes
     ----------
+    what : "votes" or "labels".
     images, functions, classes : their numbers.
-    left_out : what the format cannot hold, in sentences.
+    labeled : images that have a label.
+    left_out : what the format cannot hold or a user should know, in sentences.
     notes : what was decided when a file of votes was read.
     """
 
     file: str
+    what: str
     images: int
     functions: int
     classes: int
     left_out: tuple[str, ...]
     notes: tuple[str, ...]
+    labeled: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Give everything as JSON-ready values."""
         return asdict(self)
 
 
-def export(options: ExportOptions) -> Exported:
-    """Write votes for Snorkel, crowd-kit, WRENCH or a table; no function is called."""
+def export(options: ExportOptions, progress: Progress | None = None) -> Exported:
+    """Write votes, or labeled images, for other tools; no function is called."""
+    if options.format in LABEL_FORMATS:
+        return _export_labels(options, progress)
     file = read_stored_votes(options.votes, options.n_classes).file
     left_out = write_votes(
         options.out,
@@ -46,9 +59,40 @@ def export(options: ExportOptions) -> Exported:
     )
     return Exported(
         file=str(options.out),
+        what="votes",
         images=len(file.votes),
         functions=file.votes.n_functions,
         classes=file.votes.n_classes,
         left_out=tuple(left_out),
         notes=file.notes,
+    )
+
+
+def _export_labels(options: ExportOptions, progress: Progress | None) -> Exported:
+    if not (options.votes / "run.json").exists():
+        raise RunError(
+            f"{options.votes} is no run folder, and --as {options.format} writes the "
+            "labeled images of one; run `lfkit apply` and give its --out."
+        )
+    run = load_run(options.votes)
+    labeled = LabeledImages(
+        source=run.open_images(progress),
+        labels=np.asarray(run.labels.labels, np.int64),
+        proba=run.labels.proba,
+        votes=np.asarray(run.votes),
+        function_names=run.votes.names,
+        class_names=run.config.class_names,
+        unreadable=unreadable_rows(run.index),
+    )
+    assert options.format is not None, "it is one of these"
+    told = LABEL_FORMATS[options.format]().write(options.out, labeled, progress)
+    return Exported(
+        file=str(options.out),
+        what="labels",
+        images=len(labeled.rows),
+        functions=run.votes.n_functions,
+        classes=len(labeled.class_names),
+        left_out=tuple(told),
+        notes=(),
+        labeled=int((labeled.labels[labeled.rows] >= 0).sum()),
     )

@@ -86,16 +86,18 @@ class ExportOptions:
     out: Annotated[
         Path,
         Option(
-            "Where the votes go: .npz (everything), .npy (Snorkel), .csv or .parquet, "
-            "or a name without ending (a WRENCH folder).",
+            "Where it goes: votes to .npz (everything), .npy (Snorkel), .csv or "
+            ".parquet, or a name without ending (a WRENCH folder); labeled images to a "
+            "new folder, of Label Studio to .json.",
             metavar="FILE",
         ),
     ]
     format: Annotated[
         str | None,
         Option(
-            "npz, table, snorkel, wrench, crowd-kit (task, worker, label) or sparse "
-            "(scipy's .npz); without it the ending decides.",
+            "Votes: npz, table, snorkel, wrench, crowd-kit (task, worker, label) or "
+            "sparse (scipy's .npz); without it the ending decides. Labeled images of "
+            "a run: huggingface, label-studio, fiftyone or folders.",
             name="--as",
             metavar="FORMAT",
         ),

@@ -19,9 +19,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from PIL import Image
 
 from lfkit.data.cells import to_cell
+from lfkit.data.png import png
 from lfkit.generators.generator import BLOCK
 from lfkit.generators.samples import Samples, joined
 from lfkit.labeling.engine.function_evaluator import cpu_count
@@ -208,12 +208,4 @@ def _with_pngs(samples: Samples) -> Iterator[tuple[bytes, NDArray[Any], float]]:
 def _pngs(images: NDArray[np.uint8]) -> list[bytes]:
     """Encode images on all cores."""
     with ThreadPoolExecutor(cpu_count()) as threads:
-        return [*threads.map(_png, images, chunksize=16)]
-
-
-def _png(pixels: NDArray[np.uint8]) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(
-        buffer, "PNG"
-    )
-    return buffer.getvalue()
+        return [*threads.map(png, images, chunksize=16)]

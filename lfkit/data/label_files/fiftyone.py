@@ -1,0 +1,66 @@
+"""A folder that FiftyOne loads as an image classification data set."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from lfkit.data.label_files.label_format import (
+    LabeledImages,
+    LabelFormat,
+    number_names,
+    pictures,
+)
+from lfkit.data.progress import Progress
+
+
+class FiftyOne(LabelFormat):
+    """`labels.json` with labels and confidences, `data.json` with the images' places.
+
+    Images that are files are not copied. Each image has, beside its label, the share
+    of the votes that agree with it and what each function said.
+    """
+
+    def _write(
+        self, out: Path, images: LabeledImages, progress: Progress | None
+    ) -> list[str]:
+        numbers = number_names(len(images.labels))
+        places, labels = {}, {}
+        drawn = [row for row in images.rows.tolist() if not images.source.path(row)]
+        for row in images.rows.tolist():
+            path = images.source.path(row)
+            if path is not None:
+                places[numbers[row]] = str(Path(path).resolve())
+            labels[numbers[row]] = _label(images, row)
+        if drawn:
+            (out / "data").mkdir()
+            for row, data, ending in pictures(images, progress):
+                name = f"data/{numbers[row]}{ending}"
+                (out / name).write_bytes(data)
+                places[numbers[row]] = name
+        text = {"classes": list(images.class_names), "labels": labels}
+        (out / "labels.json").write_text(json.dumps(text), encoding="utf-8")
+        (out / "data.json").write_text(json.dumps(places), encoding="utf-8")
+        return [
+            "Load it with fo.Dataset.from_dir(FOLDER, "
+            'fo.types.FiftyOneImageClassificationDataset, data_path="data.json").'
+        ]
+
+
+def _label(images: LabeledImages, row: int) -> dict[str, object] | None:
+    name = images.name(row)
+    if name is None:
+        return None
+    said = {
+        function: images.class_names[vote]
+        for function, vote in zip(
+            images.function_names, images.votes[row].tolist(), strict=True
+        )
+        if vote >= 0
+    }
+    told = {"agreement": images.agreement(row), "margin": images.margin(row)}
+    return {
+        "label": name,
+        "confidence": images.confidence(row),
+        "attributes": {**told, "votes": said},
+    }

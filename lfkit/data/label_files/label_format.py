@@ -1,0 +1,141 @@
+"""The contract of a format of labeled images, and what its members share."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lfkit.data.files import make_folder
+from lfkit.data.image_source import ImageSource
+from lfkit.data.png import png
+from lfkit.data.progress import Progress
+from lfkit.errors import DataError
+
+_AT_ONCE = 256
+
+
+@dataclass(frozen=True, eq=False)
+class LabeledImages:
+    """Images, and what they were labeled.
+
+    Attributes
+    ----------
+    labels : (n,) classes; -1 = no label.
+    proba : (n, k) how probable each class is.
+    votes : (n, m) what each function said, -1 = it abstained.
+    unreadable : rows without pixels; no format takes them in.
+    """
+
+    source: ImageSource
+    labels: NDArray[np.int64]
+    proba: NDArray[np.float64]
+    votes: NDArray[np.int16]
+    function_names: Sequence[str]
+    class_names: Sequence[str]
+    unreadable: Sequence[int] = ()
+
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        """The images that can be read."""
+        return np.setdiff1d(np.arange(len(self.labels)), [*self.unreadable])
+
+    def name(self, row: int) -> str | None:
+        """Give the label's name; None without a label."""
+        label = int(self.labels[row])
+        return None if label < 0 else self.class_names[label]
+
+    def confidence(self, row: int) -> float | None:
+        """Give how probable the label is; None without a label."""
+        label = int(self.labels[row])
+        return None if label < 0 else round(float(self.proba[row, label]), 4)
+
+    def agreement(self, row: int) -> float | None:
+        """Give the share of the votes that are the label; None without either."""
+        said = self.votes[row][self.votes[row] >= 0]
+        if not len(said) or self.labels[row] < 0:
+            return None
+        return round(float((said == self.labels[row]).mean()), 4)
+
+    def margin(self, row: int) -> float:
+        """Give how far the most probable class is before the second."""
+        first, second = np.sort(np.append(self.proba[row], 0.0))[-1:-3:-1]
+        return round(float(first - second), 4)
+
+
+class Picture(NamedTuple):
+    """One image as a file: its row, its bytes, and the ending of its name."""
+
+    row: int
+    data: bytes
+    ending: str
+
+
+class LabelFormat(ABC):
+    """One format of labeled images.
+
+    Attributes
+    ----------
+    ending : of the file that is written; "" means a folder, which must be new or empty.
+    """
+
+    ending: ClassVar[str] = ""
+
+    def write(
+        self, out: Path, images: LabeledImages, progress: Progress | None = None
+    ) -> list[str]:
+        """Write images and labels; returns what a user should know, in sentences."""
+        if self.ending and out.suffix.lower() != self.ending:
+            raise DataError(f"{out} does not end in {self.ending}; give such a name.")
+        if out.is_dir() and (self.ending or any(out.iterdir())):
+            raise DataError(f"{out} is a folder that is not empty; give a new name.")
+        if not self.ending and out.exists() and not out.is_dir():
+            raise DataError(f"{out} is a file; give the name of a new folder.")
+        make_folder(out.parent)
+        # Whole or not at all: a call that was stopped leaves nothing that looks done.
+        partial = out.with_name(f".{out.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.unlink(missing_ok=True)
+        if not self.ending:
+            partial.mkdir()
+        told = self._write(partial, images, progress)
+        os.replace(partial, out)
+        if lost := len(images.unreadable):
+            told.append(f"{lost:,} images that cannot be read are left out.")
+        return told
+
+    @abstractmethod
+    def _write(
+        self, out: Path, images: LabeledImages, progress: Progress | None
+    ) -> list[str]:
+        """Write the files; returns what a user should know."""
+
+
+def pictures(images: LabeledImages, progress: Progress | None) -> Iterator[Picture]:
+    """Give each image as a file: its own if it has one, else a PNG of its pixels."""
+    source, rows = images.source, images.rows
+    for start in range(0, len(rows), _AT_ONCE):
+        some = rows[start : start + _AT_ONCE]
+        paths = [source.path(int(row)) for row in some]
+        drawn = some[[path is None for path in paths]]
+        pngs = map(png, source.read(drawn).pixels if len(drawn) else [])
+        for row, path in zip(some.tolist(), paths, strict=True):
+            if path is None:
+                yield Picture(row, next(pngs), ".png")
+            else:
+                yield Picture(row, Path(path).read_bytes(), Path(path).suffix.lower())
+        if progress is not None:
+            progress("writing images", start + len(some), len(rows))
+
+
+def number_names(n: int) -> list[str]:
+    """Give n names that every file system takes, in order: 000, 001, and so on."""
+    width = len(str(max(n - 1, 1)))
+    return [f"{row:0{width}d}" for row in range(n)]
