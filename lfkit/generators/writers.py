@@ -81,9 +81,9 @@ class FolderWriter(Writer):
         if not start:
             (self.out / "images").mkdir()
             self._rows = [["file_name", "label", "confidence"]]
-        for number, (png, proba, sure) in enumerate(_with_pngs(samples), start):
+        for number, (data, proba, sure) in enumerate(_with_pngs(samples), start):
             name = f"images/{number:07d}.png"
-            (self.out / name).write_bytes(png)
+            (self.out / name).write_bytes(data)
             confidence = "" if np.isnan(sure) else f"{sure:.4f}"
             self._rows.append([name, to_cell(self._name(proba)), confidence])
 

@@ -8,7 +8,7 @@ from lfkit.data.label_files.fiftyone import FiftyOne
 from lfkit.data.label_files.hugging_face import HuggingFace
 from lfkit.data.label_files.label_format import LabeledImages as LabeledImages
 from lfkit.data.label_files.label_format import LabelFormat as LabelFormat
-from lfkit.data.label_files.label_studio import LabelStudio
+from lfkit.data.label_files.label_studio_tasks import LabelStudio
 
 LABEL_FORMATS: dict[str, type[LabelFormat]] = {
     "huggingface": HuggingFace,

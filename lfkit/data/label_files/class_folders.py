@@ -28,7 +28,7 @@ class ClassFolders(LabelFormat):
         folders = [_folder(name) for name in images.class_names]
         if twice := {name for name in folders if folders.count(name) > 1}:
             raise DataError(
-                f"two classes would lie in the folder {min(twice)!r}; rename one of them."
+                f"two classes would lie in the folder {min(twice)!r}; rename one."
             )
         for folder in folders:
             (out / folder).mkdir()

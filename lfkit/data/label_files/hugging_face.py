@@ -49,7 +49,7 @@ class HuggingFace(LabelFormat):
 
 
 def hugging_face_schema(class_names: Sequence[str]) -> pa.Schema:
-    """Give the columns of labeled images, with what `datasets` needs to know of them."""
+    """Give the columns of labeled images, and what `datasets` has to know of them."""
     fields = [
         pa.field("image", _IMAGE),
         pa.field("label", pa.int64()),

@@ -108,7 +108,12 @@ class LabelFormat(ABC):
         told = self._write(partial, images, progress)
         os.replace(partial, out)
         if lost := len(images.unreadable):
-            told.append(f"{lost:,} images that cannot be read are left out.")
+            what = (
+                "images that cannot be read are"
+                if lost > 1
+                else ("image that cannot be read is")
+            )
+            told.append(f"{lost:,} {what} left out.")
         return told
 
     @abstractmethod
