@@ -1,4 +1,5 @@
 import hashlib
+import importlib.metadata
 import json
 import os
 import random
@@ -862,3 +863,9 @@ def test_ctrl_c_says_what_was_kept_and_how_to_go_on(tmp_path, photos):
     assert process.returncode == 130
     assert "Stopped. What is computed is kept in" in told
     assert "Traceback" not in told
+
+
+def test_the_version_is_that_of_the_package(lfkit):
+    done = lfkit("--version")
+    assert done.code == 0
+    assert done.out.strip() == f"lfkit {importlib.metadata.version('lfkit')}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -25,12 +25,34 @@ from lfkit.errors import DeclarationError, FaultError, LfkitError, storage_error
 
 app = typer.Typer(
     name="lfkit",
-    help="Label images with labeling functions.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from lfkit.cli.console import echo
+        from lfkit.runs.run_config import versions
+
+        echo(f"lfkit {versions()['lfkit']}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """Label images with labeling functions."""
+
+
 app.command("apply")(apply)
 app.command("analyze")(analyze)
 app.command("diagnose")(diagnose)
