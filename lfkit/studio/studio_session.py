@@ -73,12 +73,9 @@ class StudioSession:
     looks : (n, d) how images look; None until it is known.
     busy : what is being done: job → {"stage", "done", "total"}.
     version : counts changes.
-    asked : what processes are told first that work for the session.
     """
 
-    def __init__(
-        self, options: StudioOptions, *, timeout_s: float | None = None
-    ) -> None:
+    def __init__(self, options: StudioOptions, *, timeout_s: float | None = None) -> None:
         self.options = options
         check_folder(options.out)
         self._folder = options.out / "studio"
@@ -110,13 +107,13 @@ class StudioSession:
         self._full_after = 0.0
         self._is_closed = False
         self._threads: list[threading.Thread] = []
-        self.asked: Message = {
+        asked = {
             "options": _plain(options),
             "lfs": list(options.lfs),
             "index": str(index),
             "timeout": self._call_timeout_s,
         }
-        self._quick, self._slow = VotingProcess(self.asked), VotingProcess(self.asked)
+        self._quick, self._slow = VotingProcess(asked), VotingProcess(asked)
         self._watch.follow(_given_files(options.lfs))
         self._restore()
 

@@ -85,10 +85,6 @@ def _work(
         "looks": voting_jobs.see_looks,
     }
     try:
-        if job["job"] not in jobs:
-            from lfkit.studio import map_jobs  # takes a second, and only the map asks
-
-            jobs |= {"map": map_jobs.lay_out, "separate": map_jobs.separate}
         found = jobs[job["job"]](asked, job, images, progress)
         _tell(outlet, {"event": "done", "id": job["id"], **found})
     except BaseException as error:  # a user's file may raise anything
