@@ -77,7 +77,7 @@ def separating_features(
     feature_table: Mapping[str, NDArray[np.floating]],
     selected: NDArray[np.bool_],
     *,
-    n: int = 12,
+    n: int = 8,
 ) -> list[Separation]:
     """Rank features by how well they tell selected images from the others.
 
@@ -88,7 +88,8 @@ def separating_features(
     ----------
     feature_table : name → (n, ...) values of all images.
     selected : (n,) True for the selected ones.
-    n : how many at most, the best first; at most two numbers of a feature.
+    n : how many single numbers at most, the best first, and at most two of a feature;
+        half as many whole features join them.
     """
     selected = np.asarray(selected, bool)
     if selected.all() or not selected.any():
@@ -118,10 +119,12 @@ def separating_features(
     found.sort(key=lambda each: (-round(each.auc, 3), each.is_whole, each.feature))
     chosen: list[Separation] = []
     for each in found:
-        of_it = [one for one in chosen if one.feature == each.feature]
-        if each.is_whole or sum(not one.is_whole for one in of_it) < _OF_ONE_FEATURE:
+        alike = [one for one in chosen if one.is_whole == each.is_whole]
+        most = n // 2 if each.is_whole else n
+        of_it = [one for one in alike if one.feature == each.feature]
+        if len(alike) < most and len(of_it) < _OF_ONE_FEATURE:
             chosen.append(each)
-    return chosen[:n]
+    return chosen
 
 
 def snippet(
