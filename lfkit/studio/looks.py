@@ -12,6 +12,7 @@ from lfkit.data.progress import Progress
 from lfkit.errors import LfkitError
 from lfkit.runs.run_config import load_config
 from lfkit.runs.store import RunStore
+from lfkit.studio.near_duplicates import SMALL_SIDE, small_grays
 
 WIDTH = 32  # numbers per image
 _CELLS = 8  # color means per side
@@ -23,16 +24,19 @@ _LEAST_WIDTH = 64  # of a stored feature that tells more than pixels do
 
 def looks_of(
     images: ImageSource, run: Path, progress: Progress | None = None
-) -> NDArray[np.float32]:
-    """Describe every image by `WIDTH` numbers of unit scale, (n, WIDTH).
+) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """Describe every image by `WIDTH` numbers of unit scale, and as a small picture.
 
-    They are the leading directions (PCA) of the widest feature in the run's store that
-    learns from no label, or of colors and edges of the pixels where there is none.
+    The numbers are the leading directions (PCA) of what a trained network sees, if a
+    function of the run reads one, or of colors and edges of the pixels.
+
+    Returns
+    -------
+    (n, WIDTH), and (n, 256) gray values.
     """
-    table = _stored(images, run)
-    if table is None:
-        table = _pixel_table(images, progress)
-    return _leading(table)
+    table, grays = _pixel_table(images, progress)
+    seen = _stored(images, run)
+    return _leading(table if seen is None else seen), grays
 
 
 def _stored(images: ImageSource, run: Path) -> NDArray[np.float32] | None:
@@ -63,19 +67,22 @@ def _stored(images: ImageSource, run: Path) -> NDArray[np.float32] | None:
 
 def _pixel_table(
     images: ImageSource, progress: Progress | None
-) -> NDArray[np.float32]:
+) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     n = len(images)
     table: NDArray[np.float32] | None = None
+    grays = np.zeros((n, SMALL_SIDE**2), np.uint8)
     for start in range(0, n, _AT_ONCE):
         rows = np.arange(start, min(n, start + _AT_ONCE))
-        found = pixel_looks(images.read(rows).pixels)
+        pixels = images.read(rows).pixels
+        found = pixel_looks(pixels)
+        grays[rows] = small_grays(pixels)
         if table is None:
             table = np.zeros((n, found.shape[1]), np.float32)
         table[rows] = found
         if progress:
             progress("looking at the images", int(rows[-1]) + 1, n)
     assert table is not None, "a source holds images"
-    return table
+    return table, grays
 
 
 def pixel_looks(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -92,9 +99,13 @@ def pixel_looks(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     values = pixels.astype(np.float32) / 255
     colors = _means(values, _CELLS).reshape(len(values), -1)
     gray = values.mean(axis=3)
-    down, across = np.gradient(gray, axis=(1, 2)) if min(gray.shape[1:]) > 1 else (
-        np.zeros_like(gray),
-        np.zeros_like(gray),
+    down, across = (
+        np.gradient(gray, axis=(1, 2))
+        if min(gray.shape[1:]) > 1
+        else (
+            np.zeros_like(gray),
+            np.zeros_like(gray),
+        )
     )
     strength = np.hypot(down, across)
     turn = np.mod(np.arctan2(down, across), np.pi) * (_BINS / np.pi)

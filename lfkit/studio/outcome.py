@@ -16,6 +16,7 @@ from lfkit.data.labels import Labels
 from lfkit.data.votes import Votes
 from lfkit.labeling.analysis import LFAnalysis
 from lfkit.studio.estimates import wilson_interval
+from lfkit.studio.next_images import disagreement, vote_counts
 
 _ABOUT = "about"
 
@@ -76,11 +77,13 @@ class Outcome:
     hard : (r, m) int16 votes, -1 = none alone; `voted` (r, m) also for a set.
     labels, confidence : (r,) the labels, -1 = none, and how sure they are.
     conflicted : (r,) images whose votes contradict one another.
-    disagreement : (r,) the share of the votes that are not for the most named class.
+    disagreement : (r,) the entropy of the vote, in nats.
     truth : (r,) classes the data knows, -1 where it does not: for scoring only.
     seed_rows, seed_labels : (s,) the answered images.
     seed_votes : (s, m) 1 = right, 0 = wrong, -1 = no vote, by functions fitted without
         that seed.
+    held_rows, held_proba : (h,), (h, k) answered images and their posteriors by what
+        has not learned from them.
     seed_right, seed_judged : labels of held-out seeds that come out right, and all.
     calls : functions x images that were evaluated for this, and not read back.
     """
@@ -100,6 +103,8 @@ class Outcome:
     seed_labels: NDArray[np.int64]
     seed_votes: NDArray[np.int8]
     is_shown: NDArray[np.bool_]
+    held_rows: NDArray[np.int64]
+    held_proba: NDArray[np.float32]
     left_out: Mapping[str, str] = field(default_factory=dict)
     tracebacks: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -114,6 +119,10 @@ class Outcome:
     def names(self) -> tuple[str, ...]:
         """Names of the m functions."""
         return tuple(one.name for one in self.functions)
+
+    def votes(self) -> Votes:
+        """Give the votes again; those for sets of classes are left out."""
+        return Votes(self.hard, self.names, len(self.class_names))
 
     def to_bytes(self) -> bytes:
         """Write everything as one archive of arrays."""
@@ -195,7 +204,13 @@ def make_outcome(
             zip(facts, shares, strict=True)
         )
     )
-    right = 0 if held_out is None else int((held_out.predicted == held_out.labels).sum())
+    held_at = np.zeros(0, np.int64)
+    held_proba = np.zeros((0, votes.n_classes))
+    if held_out is not None and (held_out.rows >= 0).all():
+        held_at, held_proba = held_out.rows, held_out.proba
+    right = (
+        0 if held_out is None else int((held_out.predicted == held_out.labels).sum())
+    )
     return Outcome(
         class_names=class_names,
         functions=filled,
@@ -205,13 +220,15 @@ def make_outcome(
         labels=labels.labels.astype(np.int64),
         confidence=labels.proba.max(axis=1, initial=0.0).astype(np.float32),
         conflicted=conflicted_images(votes),
-        disagreement=disagreement_of(votes),
+        disagreement=disagreement(vote_counts(votes)).astype(np.float32),
         truth=truth,
         proba=labels.proba.astype(np.float32),
         seed_rows=rows[seed_rows],
         seed_labels=np.asarray(seed_labels, np.int64),
         seed_votes=seed_votes.astype(np.int8),
         is_shown=is_shown,
+        held_rows=rows[held_at],
+        held_proba=held_proba.astype(np.float32),
         chosen=labels.chosen,
         reason=labels.reason,
         seed_right=right,
@@ -234,23 +251,3 @@ def conflicted_images(votes: Votes) -> NDArray[np.bool_]:
             several = votes.voted[:, j] & ~spoke
             possible[several] &= votes.allowed[several, j]
     return np.asarray(~possible.any(axis=1))
-
-
-def disagreement_of(votes: Votes) -> NDArray[np.float32]:
-    """Give the share of an image's votes that the most named class does not satisfy.
-
-    >>> disagreement_of(Votes([[0, 1], [1, -1], [-1, -1]], ("a", "b"), 2)).tolist()
-    [0.5, 0.0, 0.0]
-    """
-    counts = np.zeros((len(votes), votes.n_classes), np.float32)
-    for j, column in enumerate(votes.hard.T):
-        spoke = np.flatnonzero(column >= 0)
-        counts[spoke, column[spoke]] += 1
-        if votes.allowed is not None:
-            several = votes.voted[:, j] & (column < 0)
-            counts[several] += votes.allowed[several, j]
-    n_votes = votes.voted.sum(axis=1).astype(np.float32)
-    most = counts.max(axis=1, initial=0)
-    return np.where(n_votes > 0, 1 - most / np.maximum(n_votes, 1), 0).astype(
-        np.float32
-    )

@@ -99,7 +99,9 @@ class Saves:
     def coverage_of(self, name: str) -> list[float]:
         """Give a function's coverage after each save in which it was there."""
         found = [save.functions.get(name) for save in self.saves]
-        return [float(one[0]) for one in found if one is not None and one[0] is not None]
+        return [
+            float(one[0]) for one in found if one is not None and one[0] is not None
+        ]
 
 
 def label_change(before: Outcome, now: Outcome) -> LabelChange:

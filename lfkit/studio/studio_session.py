@@ -6,9 +6,11 @@ import contextlib
 import hashlib
 import json
 import os
+import queue
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +27,7 @@ from lfkit.errors import InputError, LfkitError, RunError
 from lfkit.labeling.loading import split_spec
 from lfkit.runs.run_files import check_folder, known_images, write_table
 from lfkit.studio.answers import Answers
+from lfkit.studio.array_files import load_arrays
 from lfkit.studio.file_watch import FileWatch
 from lfkit.studio.outcome import FunctionFacts, Outcome
 from lfkit.studio.saves import Saves, edited_functions
@@ -42,7 +45,18 @@ _SLOW_PATIENCE_S = 1800.0
 _CALL_TIMEOUT_S = 3.0  # for one call, where a preview hangs
 _RETRY_S = 5.0
 
+# What else depends on the images: it is made when a page asks for it.
+_LATER = ("map.npz", "measured.npz")
+
 Event = dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class _Request:
+    """A job that a page has asked for, and where its result is waited for."""
+
+    job: Message
+    answer: Future[Message]
 
 
 @dataclass(frozen=True)
@@ -70,12 +84,15 @@ class StudioSession:
     preview, full : what the functions said of a sample, and of all images; None until
         it is known. The last version that runs stays while a newer one is broken.
     problem : why the newest version does not run; None if it does.
-    looks : (n, d) how images look; None until it is known.
+    looks : (n, d) how images look; `twins` (n,) the first of the images that are nearly
+        the same. None until it is known.
     busy : what is being done: job → {"stage", "done", "total"}.
     version : counts changes.
     """
 
-    def __init__(self, options: StudioOptions, *, timeout_s: float | None = None) -> None:
+    def __init__(
+        self, options: StudioOptions, *, timeout_s: float | None = None
+    ) -> None:
         self.options = options
         check_folder(options.out)
         self._folder = options.out / "studio"
@@ -84,11 +101,16 @@ class StudioSession:
         # its own: the scan leaves out folders that hold one of the run's files.
         index = self._folder / "images.parquet"
         self.images: ImageSource = _open(options, index)
+        # Names the pictures of these images in browsers' caches.
+        digest = hashlib.blake2b(self.images.keys.tobytes(), digest_size=16)
+        self.images_key = digest.hexdigest()
         self._call_timeout_s = timeout_s or _CALL_TIMEOUT_S
         self._patience_s = _PATIENCE_S if timeout_s is None else 5 * timeout_s
         self.preview: Outcome | None = None
         self.full: Outcome | None = None
         self.looks: NDArray[np.float32] | None = None
+        self.twins: NDArray[np.int64] | None = None
+        self._asked: queue.Queue[_Request] = queue.Queue()
         self.problem: Problem | None = None
         self.busy: dict[str, Event] = {}
         self.answers: Answers | None = None
@@ -206,6 +228,20 @@ class StudioSession:
         if rows:
             self._note_answers(rows)
         return rows
+
+    def ask(self, job: Message) -> Future[Message]:
+        """Have a job done that takes a while: "map", "apart" or "report".
+
+        It begins after what is needed for it: votes on all images, and looks.
+        """
+        request = _Request(job, Future())
+        self._asked.put(request)
+        return request.answer
+
+    @property
+    def folder(self) -> Path:
+        """Where the studio keeps what it has made."""
+        return self._folder
 
     def _need_answers(self) -> Answers:
         if self.answers is None:
@@ -343,6 +379,8 @@ class StudioSession:
                 self._make_full(wanted)
             elif self.looks is None and self.full is not None:
                 self._make_looks()
+            elif not self._asked.empty():
+                self._make_asked()
             else:
                 time.sleep(_POLL_S)
 
@@ -378,11 +416,28 @@ class StudioSession:
             patience_s=_SLOW_PATIENCE_S,
             is_wanted=lambda: not self._is_closed,
         )
-        if found["event"] == "done":
-            self.looks = np.load(found["looks"], allow_pickle=False)
-            self._publish({"event": "looks"})
-        else:
-            self.looks = np.zeros((len(self.images), 1), np.float32)
+        if found["event"] != "done" or not self._load_looks():
+            n = len(self.images)
+            self.looks, self.twins = np.zeros((n, 1), np.float32), np.arange(n)
+        self._publish({"event": "looks"})
+
+    def _make_asked(self) -> None:
+        """Do what pages have asked for."""
+        request = self._asked.get()
+        found = self._run(
+            self._slow,
+            request.job,
+            patience_s=_SLOW_PATIENCE_S,
+            is_wanted=lambda: not self._is_closed,
+        )
+        request.answer.set_result(found)
+
+    def _load_looks(self) -> bool:
+        arrays = load_arrays(self._folder / "looks.npz")
+        if {"looks", "twins"} - set(arrays) or len(arrays["looks"]) != len(self.images):
+            return False
+        self.looks, self.twins = arrays["looks"], arrays["twins"]
+        return True
 
     def _run(
         self,
@@ -411,9 +466,7 @@ class StudioSession:
         state = self._folder / "studio-session.json"
         known = {
             "data": os.path.realpath(os.path.expanduser(self.options.data)),
-            "images": hashlib.blake2b(
-                self.images.keys.tobytes(), digest_size=16
-            ).hexdigest(),
+            "images": self.images_key,
             "decoding": self.images.decoding,
             "preview": [self.options.preview, self.options.seed],
         }
@@ -422,7 +475,7 @@ class StudioSession:
             is_same = json.loads(state.read_bytes()) == known
         places = {
             name: self._folder / name
-            for name in ("preview.npz", "all.npz", "looks.npy", "saves.json")
+            for name in ("preview.npz", "all.npz", "looks.npz", "saves.json", *_LATER)
         }
         if not is_same:
             for place in places.values():
@@ -434,9 +487,7 @@ class StudioSession:
             self.preview = Outcome.from_bytes(places["preview.npz"].read_bytes())
             self._make_answers(self.preview.class_names)
             self.full = Outcome.from_bytes(places["all.npz"].read_bytes())
-        with contextlib.suppress(OSError, ValueError):
-            looks = np.load(places["looks.npy"], allow_pickle=False)
-            self.looks = looks if len(looks) == len(self.images) else None
+        self._load_looks()
 
 
 def _open(options: StudioOptions, index: Path) -> ImageSource:

@@ -83,6 +83,9 @@ def _work(
         "preview": voting_jobs.vote_on_preview,
         "all": voting_jobs.vote_on_all,
         "looks": voting_jobs.see_looks,
+        "map": voting_jobs.lay_out_map,
+        "apart": voting_jobs.tell_apart,
+        "report": voting_jobs.write_page,
     }
     try:
         found = jobs[job["job"]](asked, job, images, progress)

@@ -13,12 +13,15 @@ import pyarrow.parquet as pq
 
 from lfkit.aggregators.aggregate import aggregate
 from lfkit.commands.apply import apply
+from lfkit.commands.options import ReportOptions
+from lfkit.commands.report import report
 from lfkit.commands.vote_sources import FunctionVotes
 from lfkit.data.datasets import open_images
 from lfkit.data.image_part import ImagePart
 from lfkit.data.image_source import ImageSource
 from lfkit.data.progress import Progress
-from lfkit.features.feature import ancestors
+from lfkit.features import FEATURES
+from lfkit.features.feature import ancestors, extract
 from lfkit.labeling.applier import LFApplier
 from lfkit.labeling.classes import Classes
 from lfkit.labeling.engine.seed_fitting import is_fixed
@@ -30,11 +33,16 @@ from lfkit.runs.run_files import check_folder, load_labels, load_votes
 from lfkit.runs.run_summary import load_summary
 from lfkit.runs.store import RunStore, locked
 from lfkit.studio.answers import Answers
+from lfkit.studio.array_files import load_arrays, save_arrays
 from lfkit.studio.looks import looks_of
+from lfkit.studio.map_layout import map_layout
+from lfkit.studio.near_duplicates import near_duplicates
 from lfkit.studio.outcome import FunctionFacts, Outcome, make_outcome
 from lfkit.studio.preview_images import preview_rows
+from lfkit.studio.separating import cheap_features, separating_features, snippet
 from lfkit.studio.studio_options import StudioOptions
 
+_MOST_MEASURED = 50_000  # images whose measures are kept
 _MOST_SOURCE = 20_000  # characters of a function's code that the page shows
 
 
@@ -166,13 +174,70 @@ def see_looks(
     """Describe how every image looks: what sorting, grouping and the map go by."""
     os.nice(10)
     options = options_of(asked)
-    looks = looks_of(images, options.out, progress)
-    place = options.out / "studio" / "looks.npy"
-    partial = place.with_name(".looks.npy.partial")
-    with open(partial, "wb") as handle:
-        np.save(handle, looks, allow_pickle=False)
-    os.replace(partial, place)
-    return {"looks": str(place)}
+    looks, grays = looks_of(images, options.out, progress)
+    progress("finding near-duplicates", 0, 1)
+    twins = near_duplicates(looks, grays, random_state=options.seed)
+    place = options.out / "studio" / "looks.npz"
+    save_arrays(place, {"looks": looks, "twins": twins})
+    return {"arrays": str(place)}
+
+
+def lay_out_map(
+    asked: dict[str, Any], job: dict[str, Any], images: ImageSource, progress: Progress
+) -> dict[str, Any]:
+    """Place every image in a plane by how it looks."""
+    os.nice(10)
+    options = options_of(asked)
+    folder = options.out / "studio"
+    looks = load_arrays(folder / "looks.npz")["looks"]
+    progress("laying out the map", 0, 1)
+    place = folder / "map.npz"
+    save_arrays(place, {"places": map_layout(looks, random_state=options.seed)})
+    return {"arrays": str(place)}
+
+
+def tell_apart(
+    asked: dict[str, Any], job: dict[str, Any], images: ImageSource, progress: Progress
+) -> dict[str, Any]:
+    """Rank the features that tell selected images from a sample of the others."""
+    options = options_of(asked)
+    selected = np.asarray(job["rows"], np.int64)
+    others = preview_rows(len(images), options.preview, options.seed)
+    others = np.setdiff1d(others, selected)
+    rows = np.concatenate([selected, others])
+    nodes = [FEATURES[name] for name in cheap_features(images.shape[2])]
+    place = options.out / "studio" / "measured.npz"
+    names = [node.name for node in nodes]
+    held = load_arrays(place)
+    if set(held) != {*names, "rows"}:
+        held = {"rows": np.zeros(0, np.int64)}
+    fresh = np.setdiff1d(rows, held["rows"])
+    if len(fresh):
+        progress("measuring the images", 0, len(fresh))
+        values = extract(nodes, images.read(fresh).pixels)
+        found = {node.name: np.asarray(values[node]) for node in nodes}
+        found["rows"] = fresh
+        if len(held["rows"]):
+            found = {k: np.concatenate([held[k], found[k]]) for k in found}
+        held = found
+        if len(held["rows"]) <= _MOST_MEASURED:
+            save_arrays(place, held)
+    order = np.argsort(held["rows"])
+    at = order[np.searchsorted(held["rows"], rows, sorter=order)]
+    table = {name: held[name][at] for name in names}
+    is_selected = np.arange(len(rows)) < len(selected)
+    ranked = separating_features(table, is_selected, n=6)
+    label, name = int(job["label"]), str(job["class_name"])
+    return {"ranked": [{**vars(r), "snippet": snippet(r, label, name)} for r in ranked]}
+
+
+def write_page(
+    asked: dict[str, Any], job: dict[str, Any], images: ImageSource, progress: Progress
+) -> dict[str, Any]:
+    """Do as `lfkit report` does."""
+    os.nice(10)
+    report(ReportOptions(options_of(asked).out), progress)
+    return {}
 
 
 def _finished(
@@ -251,4 +316,3 @@ def files_behind(specs: tuple[str, ...] | list[str]) -> list[str]:
     beside = {Path(origin) for origin in origins if isinstance(origin, str)}
     near = {path.resolve() for path in beside if path.parent in folders}
     return sorted(str(path) for path in given | near)
-
