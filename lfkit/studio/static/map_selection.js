@@ -153,7 +153,7 @@ export class Selection {
       const { ranked } = await post("api/apart", { rows, label });
       if (rows.join() !== this.wanted.join()) return; // another selection by now
       const sorted = [...ranked].sort((a, b) => a.is_whole - b.is_whole);
-      byId("rules").replaceChildren(...sorted.map(asRule));
+      byId("rules").replaceChildren(...sorted.map((each, i) => asRule(each, i === 0)));
       finding.textContent = sorted.length
         ? "Paste one into your file of functions and save it."
         : "No feature tells them from the others.";
@@ -163,7 +163,7 @@ export class Selection {
   }
 }
 
-function asRule(found) {
+function asRule(found, isOpen) {
   const name = h("strong", {}, found.feature.replaceAll("_", " "));
   const number = found.dimension === null ? "" : ` number ${found.dimension}`;
   const what = found.is_whole
@@ -183,7 +183,7 @@ function asRule(found) {
     {},
     h("div", { class: "map-head" }, h("span", {}, name, what), copy),
     h("p", { class: "faint" }, shares),
-    code,
+    h("details", { open: isOpen }, h("summary", { class: "faint" }, "Code"), code),
   );
 }
 

@@ -18,7 +18,7 @@ export class PointCloud {
     this.selected = new Uint8Array(this.n);
     this.drawn = Uint32Array.from({ length: this.n }, (_, i) => i); // the last on top
     this.background = 0xffffffff;
-    this.faded = 0.25; // of the color that is left outside a selection
+    this.faded = 0.35; // of the color that is left outside a selection
     this.view = { scale: 1, left: 0, top: 0 };
     this.frame = 0;
     this.#index();
