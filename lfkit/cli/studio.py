@@ -14,8 +14,8 @@ from lfkit.studio.studio_options import StudioOptions
 def studio(options: StudioOptions) -> None:
     """Open a page that shows what labeling functions do to DATA as you edit them.
 
-    Save the functions' file in your editor, and the page changes. Answers given there go
-    to RUN/seeds.csv at once. Ctrl-C ends it; nothing is lost.
+    Save the functions' file in your editor, and the page changes. Answers given there
+    go to RUN/seeds.csv at once. Ctrl-C ends it; nothing is lost.
     """
     check_installed()
     from lfkit.studio.server import StudioServer

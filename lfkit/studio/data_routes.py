@@ -104,31 +104,31 @@ class DataRoutes:
         ]
 
     async def state(self, request: Request) -> Response:
-        """Everything but images."""
+        """Give everything but images."""
         return _json(await _apart(page_state, self.session))
 
     async def list_images(self, request: Request) -> Response:
-        """Images by filter, in an order."""
+        """List images by filter, in an order."""
         asked = dict(request.query_params)
         return await self._listed(browse, self.session, asked)
 
     async def function_images(self, request: Request) -> Response:
-        """Images that show what one function does."""
+        """List images that show what one function does."""
         name = request.query_params.get("name", "")
         return await self._listed(of_function, self.session, name)
 
     async def next_images(self, request: Request) -> Response:
-        """Images to look at next."""
+        """List images to look at next."""
         return await self._listed(next_list, self.session)
 
     async def some(self, request: Request) -> Response:
-        """Images by number."""
+        """List images by number."""
         text = request.query_params.get("rows", "")
         rows = [_whole(part) for part in text.split(",") if part][:5000]
         return await self._listed(some_images, self.session, rows)
 
     async def function(self, request: Request) -> Response:
-        """One function's text and figures."""
+        """Give one function's text and figures."""
         name = request.query_params.get("name", "")
         found = self.session.function(name)
         if found is None:
@@ -137,27 +137,27 @@ class DataRoutes:
         return _json({**vars(found), **rest})
 
     async def image(self, request: Request) -> Response:
-        """All that is known of one image."""
+        """Tell all that is known of one image."""
         row = _whole(request.query_params.get("row", ""))
         return _json(await _apart(details, self.session, row))
 
     async def thumb(self, request: Request) -> Response:
-        """A small picture of one image."""
+        """Draw one image, small."""
         data = await _apart(self.thumbnails.webp, request.path_params["row"])
         return Response(data, media_type="image/webp", headers=_FOREVER)
 
     async def sprite(self, request: Request) -> Response:
-        """A hundred small pictures in one."""
+        """Draw a hundred images in one picture, small."""
         data = await _apart(self.thumbnails.sprite, request.path_params["row"])
         return Response(data, media_type="image/webp", headers=_FOREVER)
 
     async def big(self, request: Request) -> Response:
-        """One image, large."""
+        """Draw one image, large."""
         data = await _apart(self.pictures.webp, request.path_params["row"])
         return Response(data, media_type="image/webp", headers=_FOREVER)
 
     async def map(self, request: Request) -> Response:
-        """Every image's place in a plane, (n, 2) float32, then labels as in lists.
+        """Give every image's place in a plane, (n, 2) float32, and labels as in lists.
 
         After a JSON head as in `ImageList.to_bytes`: x and y float32 in [0, 1], label
         int16, answer int16, confidence uint8.
@@ -227,7 +227,7 @@ class DataRoutes:
         return _json({"done": True})
 
     async def stream(self, request: Request) -> Response:
-        """Changes, as they happen."""
+        """Send changes as they happen."""
         if self.events.is_full:
             return _json({"error": "too many pages are open; close some."}, 503)
         return StreamingResponse(

@@ -90,8 +90,9 @@ def browse(session: StudioSession, asked: dict[str, str]) -> ImageList:
 
     Parameters
     ----------
-    asked : "class" (a number, or "none"), "function" and "vote" (a name; a class number,
-        "any", "none" or "conflict"), "seed" (one of SEEDS), "sort" (one of ORDERS).
+    asked : "class" (its name, or "none"), "function" (its name) and "vote" (the name of
+        a class, "any", "none" or "conflict"), "seed" (one of SEEDS), "sort" (one of
+        ORDERS).
     """
     n = len(session.images)
     outcome = session.shown

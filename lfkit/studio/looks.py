@@ -119,7 +119,7 @@ def pixel_looks(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.concatenate([colors, edges * 3], axis=1).astype(np.float32)
 
 
-def _means(values: NDArray[np.float32], side: int) -> NDArray[np.float32]:
+def _means(values: NDArray[np.floating], side: int) -> NDArray[np.floating]:
     """Average (b, h, w, c) over a grid of side x side cells; small images repeat."""
     for axis in (1, 2):
         length = values.shape[axis]
@@ -133,7 +133,7 @@ def _means(values: NDArray[np.float32], side: int) -> NDArray[np.float32]:
         shape = [1, 1, 1, 1]
         shape[axis] = side
         values = sums / counts.reshape(shape)
-    return values.astype(np.float32)
+    return values
 
 
 def _leading(table: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -131,7 +131,8 @@ class Outcome:
         about["functions"] = [asdict(one) for one in self.functions]
         text = json.dumps(about).encode("utf-8", "surrogatepass")
         buffer = io.BytesIO()
-        np.savez(buffer, **{**arrays, _ABOUT: np.frombuffer(text, np.uint8)})
+        arrays[_ABOUT] = np.frombuffer(text, np.uint8)
+        np.savez(buffer, allow_pickle=False, **arrays)
         return buffer.getvalue()
 
     @classmethod

@@ -98,10 +98,13 @@ def estimate_sentence(session: StudioSession) -> str:
     found = estimate_of(session)
     if found.accuracy is None:
         if not n_random:
-            return "No random image has been answered yet; answer some to see how right the labels are."
+            return (
+                "No random image has been answered yet; answer some to see how right "
+                "the labels are."
+            )
         return (
-            f"{n_random} random answer{'s' if n_random != 1 else ''} so far; a few more "
-            "tell how right the labels are."
+            f"{n_random} random answer{'s' if n_random != 1 else ''} so far; a few "
+            "more tell how right the labels are."
         )
     text = found.sentence()
     return text[0].upper() + text[1:] + "."

@@ -45,7 +45,7 @@ class LabelChange:
         if self.labeled or not self.lost:
             parts.append(f"+{self.labeled:,} labeled")
         if self.lost:
-            parts.append(f"−{self.lost:,} labeled")
+            parts.append(f"{self.lost:,} no longer")
         parts.append(f"{self.changed:,} changed")
         if self.accuracy is not None:
             now = _short(self.accuracy)

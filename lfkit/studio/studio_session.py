@@ -106,6 +106,7 @@ class StudioSession:
         self.images_key = digest.hexdigest()
         self._call_timeout_s = timeout_s or _CALL_TIMEOUT_S
         self._patience_s = _PATIENCE_S if timeout_s is None else 5 * timeout_s
+        self._careful_patience_s = _CAREFUL_PATIENCE_S
         self.preview: Outcome | None = None
         self.full: Outcome | None = None
         self.looks: NDArray[np.float32] | None = None
@@ -308,7 +309,7 @@ class StudioSession:
             return self._edits == edits and not self._is_closed
 
         for careful in (False, True):
-            patience = _CAREFUL_PATIENCE_S if careful else self._patience_s
+            patience = self._careful_patience_s if careful else self._patience_s
             found = self._run(
                 self._quick,
                 {"job": "preview", "careful": careful},

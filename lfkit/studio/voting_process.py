@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 _GRACE_S = 5.0
+_START_S = 120.0  # for the imports, on a machine that is busy
 _LONGEST_WAIT_S = 0.1
 
 Message = dict[str, Any]
@@ -34,10 +35,10 @@ class VotingProcess:
         self._lock = threading.Lock()
         self._number = 0
         self._job_pid: int | None = None
-        self._is_closed = False
+        self._is_closed = self._is_ready = False
 
     def start(self) -> None:
-        """Start the process ahead of the first job: its imports take a second or two."""
+        """Start the process ahead of the first job: its imports take seconds."""
         with self._lock:
             self._start()
 
@@ -108,7 +109,7 @@ class VotingProcess:
                 if not is_wanted():
                     self._end()
                     return {"event": "ended", "why": "not wanted"}
-                if silent > patience_s:
+                if silent > (patience_s if self._is_ready else _START_S):
                     self._end()
                     return {"event": "ended", "why": "hangs"}
                 continue
@@ -116,7 +117,7 @@ class VotingProcess:
                 code = self._gone()
                 return result or {"event": "ended", "why": "crashed", "code": code}
             if message.get("event") == "ready":
-                silent = 0.0
+                self._is_ready, silent = True, 0.0
                 continue
             if message.get("id") != number:
                 continue
@@ -138,7 +139,7 @@ class VotingProcess:
     def _start(self) -> None:
         if self._process is not None and self._process.poll() is None:
             return
-        self._messages = queue.Queue()
+        self._messages, self._is_ready = queue.Queue(), False
         threads = {name: "1" for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "lfkit.studio.voting_child"],
