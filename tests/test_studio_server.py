@@ -377,3 +377,8 @@ def test_every_class_has_a_key_until_there_are_too_many():
     assert len(given) == len(set(given)) == 35
     assert "u" not in given
     assert class_keys(("3", "7")) == ["3", "7"]
+
+
+def test_why_an_image_is_asked_must_be_text(client):
+    body = {"rows": [0], "label": 0, "why": 7}
+    assert client.post("/api/answer", json=body).status_code == 400
