@@ -84,7 +84,7 @@ def _work(
         "all": voting_jobs.vote_on_all,
         "looks": voting_jobs.see_looks,
         "map": voting_jobs.lay_out_map,
-        "apart": voting_jobs.tell_apart,
+        "apart": voting_jobs.rank_features,
         "report": voting_jobs.write_page,
     }
     try:

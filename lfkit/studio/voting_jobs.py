@@ -20,8 +20,7 @@ from lfkit.data.datasets import open_images
 from lfkit.data.image_part import ImagePart
 from lfkit.data.image_source import ImageSource
 from lfkit.data.progress import Progress
-from lfkit.features import FEATURES
-from lfkit.features.feature import ancestors, extract
+from lfkit.features.feature import ancestors
 from lfkit.labeling.applier import LFApplier
 from lfkit.labeling.classes import Classes
 from lfkit.labeling.engine.seed_fitting import is_fixed
@@ -39,10 +38,10 @@ from lfkit.studio.map_layout import map_layout
 from lfkit.studio.near_duplicates import near_duplicates
 from lfkit.studio.outcome import FunctionFacts, Outcome, make_outcome
 from lfkit.studio.preview_images import preview_rows
-from lfkit.studio.separating import cheap_features, separating_features, snippet
+from lfkit.studio.separating import snippet
 from lfkit.studio.studio_options import StudioOptions
+from lfkit.studio.telling_apart import tell_apart
 
-_MOST_MEASURED = 50_000  # images whose measures are kept
 _MOST_SOURCE = 20_000  # characters of a function's code that the page shows
 
 
@@ -196,37 +195,20 @@ def lay_out_map(
     return {"arrays": str(place)}
 
 
-def tell_apart(
+def rank_features(
     asked: dict[str, Any], job: dict[str, Any], images: ImageSource, progress: Progress
 ) -> dict[str, Any]:
     """Rank the features that tell selected images from a sample of the others."""
     options = options_of(asked)
-    selected = np.asarray(job["rows"], np.int64)
-    others = preview_rows(len(images), options.preview, options.seed)
-    others = np.setdiff1d(others, selected)
-    rows = np.concatenate([selected, others])
-    nodes = [FEATURES[name] for name in cheap_features(images.shape[2])]
-    place = options.out / "studio" / "measured.npz"
-    names = [node.name for node in nodes]
-    held = load_arrays(place)
-    if set(held) != {*names, "rows"}:
-        held = {"rows": np.zeros(0, np.int64)}
-    fresh = np.setdiff1d(rows, held["rows"])
-    if len(fresh):
-        progress("measuring the images", 0, len(fresh))
-        values = extract(nodes, images.read(fresh).pixels)
-        found = {node.name: np.asarray(values[node]) for node in nodes}
-        found["rows"] = fresh
-        if len(held["rows"]):
-            found = {k: np.concatenate([held[k], found[k]]) for k in found}
-        held = found
-        if len(held["rows"]) <= _MOST_MEASURED:
-            save_arrays(place, held)
-    order = np.argsort(held["rows"])
-    at = order[np.searchsorted(held["rows"], rows, sorter=order)]
-    table = {name: held[name][at] for name in names}
-    is_selected = np.arange(len(rows)) < len(selected)
-    ranked = separating_features(table, is_selected, n=6)
+    ranked = tell_apart(
+        images,
+        np.asarray(job["rows"], np.int64),
+        preview_rows(len(images), options.preview, options.seed),
+        FunctionVotes(options.of_apply(has_seeds=False)).loaded.lfs,
+        kept=options.out / "studio" / "measured.npz",
+        progress=progress,
+        random_state=options.seed,
+    )
     label, name = int(job["label"]), str(job["class_name"])
     return {"ranked": [{**vars(r), "snippet": snippet(r, label, name)} for r in ranked]}
 
