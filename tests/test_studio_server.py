@@ -310,7 +310,8 @@ def test_no_request_breaks_the_server(client):
         assert found.status_code < 500, (path, asked)
     for path in ("/api/answer", "/api/undo", "/api/apart", "/api/report"):
         for body in BODIES:
-            if path in ("/api/undo", "/api/report") and isinstance(body, dict):
+            takes_any = path in ("/api/undo", "/api/report")
+            if isinstance(body, dict) and (takes_any or body.get("why")):
                 continue
             found = client.post(path, json=body)
             assert found.status_code == 400, (path, str(body)[:80])
