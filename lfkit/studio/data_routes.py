@@ -176,7 +176,7 @@ class DataRoutes:
         labels, confidence, answered = await _apart(labels_of, self.session)
         body = b"".join(
             [
-                np.asarray([2, len(places)], "<i4").tobytes(),
+                np.asarray([4, len(places)], "<i4").tobytes(),
                 b"{}  ",
                 places.tobytes(),
                 labels.astype("<i2").tobytes(),
@@ -213,7 +213,7 @@ class DataRoutes:
         asked = await _body(request)
         rows, label = _rows(asked.get("rows")), asked.get("label")
         n, names = len(self.session.images), self.session.class_names
-        if not isinstance(label, int) or not 0 <= label < len(names):
+        if type(label) is not int or not 0 <= label < len(names):
             raise InputError("label must be the number of a class.")
         if min(rows) < 0 or max(rows) >= n:
             raise InputError(f"images are numbered from 0 to {n - 1}.")

@@ -118,7 +118,8 @@ def make_app(
     session: StudioSession, token: str, port: int, events: LiveEvents | None = None
 ) -> ASGIApp:
     """Put the routes together; nothing passes without the token."""
-    events = events or LiveEvents(session)
+    if events is None:
+        events = LiveEvents(session)
     folder = session.folder
     thumbnails = Thumbnails(session.images, folder / "thumbnails", _THUMB)
     pictures = Thumbnails(

@@ -39,10 +39,10 @@ _POLL_S = 0.1
 _PAUSE_S = 1.0
 _LONGEST_PAUSE_S = 10.0
 _PAUSE_BEFORE_ALL_S = 3.0
-_PATIENCE_S = 15.0  # without a sign of life, a preview is taken to hang
+_PATIENCE_S = 10.0  # without a sign of life, a preview is taken to hang
 _CAREFUL_PATIENCE_S = 120.0
 _SLOW_PATIENCE_S = 1800.0
-_CALL_TIMEOUT_S = 3.0  # for one call, where a preview hangs
+_CALL_TIMEOUT_S = 2.0  # for one call, where a preview hangs
 _RETRY_S = 5.0
 
 # What else depends on the images: it is made when a page asks for it.
@@ -318,6 +318,11 @@ class StudioSession:
             )
             if found["event"] != "ended" or found["why"] == "not wanted":
                 break
+            if not careful:
+                how = "hangs" if found["why"] == "hangs" else "ends its process"
+                text = f"a function {how}; it is being found out which one."
+                self.problem = Problem(text, "", {})
+                self._publish({"event": "functions"})
         if found.get("why") == "not wanted":
             return
         is_edit = edits != self._previewed
