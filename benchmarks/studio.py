@@ -251,7 +251,9 @@ def measure(browser):
             note("command to address, s", printed)
             note("command to figures, s", time.perf_counter() - studio.began)
             wait_until(lambda: has_all(page))
-            note("command to votes on all images, s", time.perf_counter() - studio.began)
+            note(
+                "command to votes on all images, s", time.perf_counter() - studio.began
+            )
             first, waits, jumps = measure_grid(page, studio)
             note("first pictures, s", first, LIMITS["first pictures, s"])
             limit = LIMITS["pictures missing after a scroll, ms"]
@@ -303,10 +305,14 @@ def take_picture(browser, place, data, specs, page_name, n_answers, more):
 def write_answers(path, data, more, n):
     """Answer for some images as the data's own labels say."""
     size = more[more.index("--size") + 1] if "--size" in more else None
-    sides = None if size is None else (int(size.split("x")[0]), int(size.split("x")[-1]))
+    sides = (
+        None if size is None else (int(size.split("x")[0]), int(size.split("x")[-1]))
+    )
     images = open_images(data, size=sides)
     rows = np.random.default_rng(3).permutation(np.flatnonzero(images.labels >= 0))[:n]
-    lines = [f"{images.ids[row]},{images.class_names[images.labels[row]]}" for row in rows]
+    lines = [
+        f"{images.ids[row]},{images.class_names[images.labels[row]]}" for row in rows
+    ]
     path.write_text("\n".join(["image_id,label", *lines]) + "\n")
 
 
