@@ -30,7 +30,7 @@ from lfkit.studio.separating import (
     separating_features,
     snippet,
 )
-from lfkit.studio.thumbnails import Thumbnails
+from lfkit.studio.thumbnails import Thumbnails, pack
 
 
 def picture(data):
@@ -51,7 +51,6 @@ def plain_images(n, side=8):
 def test_a_small_image_is_shown_as_it_is(tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (3, 8, 6, 3), np.uint8)
     thumbnails = Thumbnails(ArraySource(images), tmp_path)
-    assert thumbnails.tile == (8, 6)
     for row, image in enumerate(images):
         np.testing.assert_array_equal(picture(thumbnails.webp(row)), image)
 
@@ -64,39 +63,49 @@ def test_a_large_image_keeps_its_proportions(tmp_path):
     assert np.abs(found.astype(int) - 90).max() <= 2
 
 
-def test_a_sprite_has_ten_images_in_a_line(tmp_path):
-    thumbnails = Thumbnails(ArraySource(plain_images(215)), tmp_path)
-    sheet = picture(thumbnails.sprite(100))
-    assert sheet.shape == (80, 80, 3)
-    for place in (0, 9, 10, 57, 99):
-        line, column = divmod(place, 10)
-        tile = sheet[line * 8 : line * 8 + 8, column * 8 : column * 8 + 8]
-        assert (tile == 100 + place).all()
-    assert picture(thumbnails.sprite(200)).shape == (16, 80, 3)  # 15 are left
+class Counting(ArraySource):
+    """Counts the images that are read."""
+
+    n_read = 0
+
+    def read(self, rows):
+        Counting.n_read += len(rows)
+        return super().read(rows)
+
+
+def test_many_pictures_are_read_together_in_any_order(tmp_path):
+    thumbnails = Thumbnails(Counting(plain_images(50)), tmp_path)
+    thumbnails.webp(7)
+    Counting.n_read = 0
+    rows = [40, 3, 7, 3, 49]
+    found = thumbnails.webps(rows)
+    assert [int(picture(data).mean()) for data in found] == rows
+    assert Counting.n_read == 3  # 7 is held, 3 is there twice
+    assert thumbnails.webps([]) == []
+
+
+def test_a_pack_holds_how_many_their_lengths_and_the_pictures():
+    data = pack([b"first", b"", b"third"])
+    n = int.from_bytes(data[:4], "little")
+    sizes = np.frombuffer(data[4 : 4 + 4 * n], "<u4").tolist()
+    assert (n, sizes, data[16:]) == (3, [5, 0, 5], b"firstthird")
 
 
 def test_pictures_are_kept_on_disk_by_content(tmp_path):
-    class Counting(ArraySource):
-        n_read = 0
-
-        def read(self, rows):
-            Counting.n_read += len(rows)
-            return super().read(rows)
-
-    images = plain_images(120)
+    images = np.repeat(plain_images(12, side=70)[..., None], 3, axis=3)
+    Counting.n_read = 0
     first = Thumbnails(Counting(images), tmp_path)
-    data, sheet = first.webp(7), first.sprite(0)
-    assert Counting.n_read == 101
+    data = first.webps([7, 8])
+    assert Counting.n_read == 2
     again = Thumbnails(Counting(images), tmp_path)
-    assert (again.webp(7), again.sprite(0)) == (data, sheet)
-    assert Counting.n_read == 101
+    assert again.webps([7, 8]) == data
+    assert Counting.n_read == 2
     changed = images.copy()
     changed[7] = 255
     other = Thumbnails(Counting(changed), tmp_path)
     assert other.key(7) != first.key(7)
     assert other.key(8) == first.key(8)
-    assert other.sprite_key(0) != first.sprite_key(0)
-    assert (picture(other.webp(7)) == 255).all()
+    assert picture(other.webp(7)).min() >= 253
 
 
 def test_only_so_many_bytes_are_held(tmp_path):
@@ -118,18 +127,16 @@ def test_files_are_shown_with_their_own_proportions(tmp_path):
     Image.new("RGB", (100, 400), (30, 30, 200)).save(folder / "b.png")
     source = open_images(str(folder), size=(16, 16))
     thumbnails = Thumbnails(source, tmp_path / "cache", side=60)
-    assert picture(thumbnails.webp(0)).shape == (30, 60, 3)
-    assert picture(thumbnails.webp(1)).shape == (60, 15, 3)
-    sheet = picture(thumbnails.sprite(0))
-    assert sheet.shape == (60, 600, 4)
-    assert sheet[5, 30, 3] == 0  # transparent above the wide one
-    assert np.abs(sheet[30, 30, :3].astype(int) - (200, 30, 30)).max() < 8
+    wide, high = map(picture, thumbnails.webps([0, 1]))
+    assert (wide.shape, high.shape) == ((30, 60, 3), (60, 15, 3))
+    assert np.abs(wide.astype(int) - (200, 30, 30)).max() < 8
 
 
 def test_without_room_on_disk_pictures_are_shown_all_the_same(tmp_path):
     (tmp_path / "cache").write_text("a file lies where the folder must be")
-    thumbnails = Thumbnails(ArraySource(plain_images(3)), tmp_path / "cache")
-    assert (picture(thumbnails.webp(2)) == 2).all()
+    images = plain_images(3, side=80)
+    thumbnails = Thumbnails(ArraySource(images), tmp_path / "cache")
+    assert picture(thumbnails.webp(2)).max() <= 4
 
 
 def test_an_image_that_cannot_be_read_is_gray_and_is_tried_again(tmp_path):
@@ -142,19 +149,20 @@ def test_an_image_that_cannot_be_read_is_gray_and_is_tried_again(tmp_path):
     whole = (folder / "b.png").read_bytes()
     (folder / "b.png").write_bytes(whole[:50])
     thumbnails = Thumbnails(source, tmp_path / "cache", side=32)
-    assert (picture(thumbnails.webp(1)) == 128).all()
-    assert (picture(thumbnails.sprite(0))[:, 32:64, :3] == 128).all()
+    assert np.abs(picture(thumbnails.webp(1)).astype(int) - 128).max() < 3
     (folder / "b.png").write_bytes(whole)
-    assert (picture(thumbnails.webp(1))[16, 16] == (10, 200, 10)).all()
+    green = picture(thumbnails.webp(1))[16, 16].astype(int)
+    assert np.abs(green - (10, 200, 10)).max() < 8
 
 
 def test_several_threads_ask_at_once(tmp_path):
-    thumbnails = Thumbnails(ArraySource(plain_images(200)), tmp_path, held_bytes=500)
+    images = plain_images(200, side=66)
+    thumbnails = Thumbnails(ArraySource(images), tmp_path, held_bytes=500)
     wrong = []
 
     def ask(first):
         for row in range(first, 200, 3):
-            if (picture(thumbnails.webp(row)) != row).any():
+            if np.abs(picture(thumbnails.webp(row)).astype(int) - row).max() > 3:
                 wrong.append(row)
 
     threads = [threading.Thread(target=ask, args=(start,)) for start in (0, 1, 2, 0)]
@@ -169,9 +177,7 @@ def test_several_threads_ask_at_once(tmp_path):
 def test_an_image_that_is_not_there_is_named(tmp_path, row):
     thumbnails = Thumbnails(ArraySource(plain_images(3)), tmp_path)
     with pytest.raises(InputError, match=f"no image {row}; array has images 0 to 2"):
-        thumbnails.webp(row)
-    with pytest.raises(InputError, match="no image"):
-        thumbnails.sprite(row)
+        thumbnails.webps([0, row])
 
 
 def test_a_picture_has_at_least_a_pixel(tmp_path):

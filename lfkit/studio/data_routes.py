@@ -26,13 +26,14 @@ from lfkit.studio.image_lists import (
 from lfkit.studio.live_events import LiveEvents
 from lfkit.studio.page_state import page_state
 from lfkit.studio.studio_session import StudioSession
-from lfkit.studio.thumbnails import Thumbnails
+from lfkit.studio.thumbnails import Thumbnails, pack
 
 _FOREVER = {"Cache-Control": "private, max-age=31536000, immutable"}
 _NOT_KEPT = {"Cache-Control": "no-store"}
 _MOST_BODY = 4 * 2**20
 _MOST_ROWS = 200_000  # images of one answer
 _MOST_WHY = 200
+_MOST_PICTURES = 500  # in one answer
 _LONGEST_JOB_S = 600.0
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -82,7 +83,7 @@ class DataRoutes:
             "/api/map": self.map,
             "/api/some": self.some,
             "/thumb/{row:int}.webp": self.thumb,
-            "/sprite/{row:int}.webp": self.sprite,
+            "/thumbs": self.thumbs,
             "/big/{row:int}.webp": self.big,
             "/events": self.stream,
         }
@@ -146,10 +147,12 @@ class DataRoutes:
         data = await _apart(self.thumbnails.webp, request.path_params["row"])
         return Response(data, media_type="image/webp", headers=_FOREVER)
 
-    async def sprite(self, request: Request) -> Response:
-        """Draw a hundred images in one picture, small."""
-        data = await _apart(self.thumbnails.sprite, request.path_params["row"])
-        return Response(data, media_type="image/webp", headers=_FOREVER)
+    async def thumbs(self, request: Request) -> Response:
+        """Draw many images, small, in one answer; see `thumbnails.pack`."""
+        text = request.query_params.get("rows", "")
+        rows = [_whole(part) for part in text.split(",") if part][:_MOST_PICTURES]
+        data = pack(await _apart(self.thumbnails.webps, rows))
+        return Response(data, media_type="application/octet-stream", headers=_FOREVER)
 
     async def big(self, request: Request) -> Response:
         """Draw one image, large."""

@@ -7,7 +7,7 @@ import hashlib
 import io
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +19,6 @@ from lfkit.data.files import write_atomically
 from lfkit.data.image_source import ImageSource
 from lfkit.errors import InputError, LfkitError, StorageError
 
-SPRITE_COLUMNS = 10
-SPRITE_TILES = 100
 # Raise it when the same image would give another picture: it is part of every name.
 _VERSION = "thumbnail 1"
 _UNREADABLE = (128, 128, 128)  # a plain gray tile
@@ -29,7 +27,7 @@ _HELD_BYTES = 48 * 2**20
 
 
 class Thumbnails:
-    """WebP pictures of single images, and of a hundred images together.
+    """WebP pictures of single images.
 
     An image that is a file of its own is read from that file and keeps its proportions;
     others are shown as functions see them. None is enlarged. An image that cannot be
@@ -37,13 +35,10 @@ class Thumbnails:
 
     Parameters
     ----------
-    folder : where pictures are kept, by the content of their images.
+    folder : where pictures are kept, by the content of their images, unless they are
+        made as quickly as they would be read.
     side : the longer side of a picture in pixels, at most.
     held_bytes : how much of them is held in memory, too.
-
-    Attributes
-    ----------
-    tile : (height, width) of one image in a sprite, in pixels.
     """
 
     def __init__(
@@ -58,8 +53,9 @@ class Thumbnails:
             raise InputError(f"side is {side}; a picture has at least 1 pixel a side.")
         self._source, self._folder, self._side = source, folder, side
         self._are_files = len(source) > 0 and source.path(0) is not None
-        self.tile = (side, side) if self._are_files else _fitted(source.shape[:2], side)
-        self._look = f"{_VERSION} {side} {source.decoding}"
+        self._size = _fitted(source.shape[:2], side)
+        self._is_lossless = not self._are_files and max(self._size) <= _LOSSLESS_PX
+        self._look = f"{_VERSION} {side} {source.decoding}".encode()
         self._held: OrderedDict[str, bytes] = OrderedDict()
         self._room = held_bytes
         self._lock, self._writing = threading.Lock(), threading.Lock()
@@ -69,70 +65,61 @@ class Thumbnails:
 
     def key(self, row: int) -> str:
         """Name an image's picture by its content: another image, another name."""
-        return self._name([self._checked(row)])
-
-    def sprite_key(self, first_row: int) -> str:
-        """Name the picture of a hundred images by the content of all of them."""
-        return self._name(self._sprite_rows(first_row))
-
-    def webp(self, row: int) -> bytes:
-        """Give the picture of one image."""
-        rows = [self._checked(row)]
-
-        def alone(pictures: list[Image.Image | None]) -> Image.Image:
-            return pictures[0] or Image.new("RGB", self.tile[::-1], _UNREADABLE)
-
-        return self._kept(rows, alone)
-
-    def sprite(self, first_row: int) -> bytes:
-        """Give images `first_row` to `first_row + 99` in one picture, ten in a line.
-
-        Tile i lies at column i % 10, line i // 10. The last sprite has as many lines as
-        it needs.
-        """
-        rows = self._sprite_rows(first_row)
-        return self._kept(rows, self._sheet)
-
-    def _checked(self, row: int) -> int:
         if not 0 <= row < len(self._source):
             raise InputError(
                 f"there is no image {row}; {self._source.name} has images 0 to "
                 f"{len(self._source) - 1}."
             )
-        return int(row)
-
-    def _sprite_rows(self, first_row: int) -> list[int]:
-        end = min(self._checked(first_row) + SPRITE_TILES, len(self._source))
-        return list(range(first_row, end))
-
-    def _name(self, rows: Sequence[int]) -> str:
-        digest = hashlib.blake2b(self._look.encode(), digest_size=16)
-        digest.update(f" {len(rows)} ".encode())
-        digest.update(np.ascontiguousarray(self._source.keys[list(rows)]).data)
+        digest = hashlib.blake2b(self._look, digest_size=16)
+        digest.update(np.ascontiguousarray(self._source.keys[row]).data)
         return digest.hexdigest()
 
-    def _kept(
-        self,
-        rows: Sequence[int],
-        lay_out: Callable[[list[Image.Image | None]], Image.Image],
-    ) -> bytes:
-        """Give a picture from memory, from disk, or made now."""
-        name = self._name(rows)
+    def webp(self, row: int) -> bytes:
+        """Give the picture of one image."""
+        return self.webps([row])[0]
+
+    def webps(self, rows: Sequence[int]) -> list[bytes]:
+        """Give the pictures of some images; those that are not kept are read together.
+
+        Raises
+        ------
+        InputError : there is no such image.
+        """
+        names = [self.key(row) for row in rows]
+        found = {name: self._kept(name) for name in names}
+        missing = {n: row for n, row in zip(names, rows, strict=True) if not found[n]}
+        pictures = self._pictures([*missing.values()])
+        for name, picture in zip(missing, pictures, strict=True):
+            if picture is None:  # not kept: it may be readable the next time
+                plain = Image.new("RGB", self._size[::-1], _UNREADABLE)
+                found[name] = self._encoded(plain)
+            else:
+                found[name] = self._encoded(picture)
+                self._keep(name, found[name])
+        return [found[name] for name in names]
+
+    def _kept(self, name: str) -> bytes:
+        """Give a picture from memory or disk; nothing where it is not kept."""
         with self._lock:
             if name in self._held:
                 self._held.move_to_end(name)
                 return self._held[name]
-        path = self._folder / name[:2] / f"{name}.webp"
-        try:
-            data = path.read_bytes()
-        except OSError:
-            pictures = self._pictures(rows)
-            data = _encoded(lay_out(pictures), lossless=max(self.tile) <= _LOSSLESS_PX)
-            if None in pictures:
-                return data  # not kept: that image may be readable the next time
+        if self._is_lossless:
+            return b""
+        with contextlib.suppress(OSError):
+            data = self._path(name).read_bytes()
+            self._hold(name, data)
+            return data
+        return b""
+
+    def _keep(self, name: str, data: bytes) -> None:
+        self._hold(name, data)
+        if not self._is_lossless:
             # Two threads would share a partial file. On a full disk nothing is kept.
             with self._writing, contextlib.suppress(StorageError):
-                write_atomically(path, data)
+                write_atomically(self._path(name), data)
+
+    def _hold(self, name: str, data: bytes) -> None:
         with self._lock:
             if name not in self._held:
                 self._room -= len(data)
@@ -140,21 +127,9 @@ class Thumbnails:
             while self._room < 0 and len(self._held) > 1:
                 _, gone = self._held.popitem(last=False)
                 self._room += len(gone)
-        return data
 
-    def _sheet(self, pictures: Sequence[Image.Image | None]) -> Image.Image:
-        """Lay pictures out in lines of ten, each in the middle of its tile."""
-        high, wide = self.tile
-        n_lines = -(-len(pictures) // SPRITE_COLUMNS)
-        mode = "RGBA" if self._are_files else "RGB"  # transparent beside the pictures
-        sheet = Image.new(mode, (SPRITE_COLUMNS * wide, n_lines * high))
-        for place, found in enumerate(pictures):
-            picture = found or Image.new("RGB", (wide, high), _UNREADABLE)
-            line, column = divmod(place, SPRITE_COLUMNS)
-            left = column * wide + (wide - picture.width) // 2
-            top = line * high + (high - picture.height) // 2
-            sheet.paste(picture, (left, top))
-        return sheet
+    def _path(self, name: str) -> Path:
+        return self._folder / name[:2] / f"{name}.webp"
 
     def _pictures(self, rows: Sequence[int]) -> list[Image.Image | None]:
         """Read and shrink some images; None for those that cannot be read."""
@@ -162,12 +137,12 @@ class Thumbnails:
             with quiet_pil():
                 return [self._of_file(row) for row in rows]
         read = self._source.read(np.asarray(rows, np.int64))
-        size = (self.tile[1], self.tile[0])
         found: list[Image.Image | None] = []
         for place, pixels in enumerate(read.pixels):
             picture = _as_picture(pixels)
-            if picture.size != size:
-                picture = picture.resize(size, Image.Resampling.BOX, reducing_gap=3.0)
+            if picture.size != self._size[::-1]:
+                box = Image.Resampling.BOX
+                picture = picture.resize(self._size[::-1], box, reducing_gap=3.0)
             found.append(None if place in read.problems else picture)
         return found
 
@@ -184,6 +159,24 @@ class Thumbnails:
             return None
         return _as_picture(pixels)
 
+    def _encoded(self, picture: Image.Image) -> bytes:
+        buffer = io.BytesIO()
+        if self._is_lossless:
+            picture.save(buffer, "WEBP", lossless=True, quality=20, method=0)
+        else:
+            picture.save(buffer, "WEBP", quality=82, method=2)
+        return buffer.getvalue()
+
+
+def pack(pictures: Sequence[bytes]) -> bytes:
+    r"""Join pictures so that one answer brings many: how many, their lengths, they.
+
+    >>> pack([b"ab", b"c"])
+    b'\x02\x00\x00\x00\x02\x00\x00\x00\x01\x00\x00\x00abc'
+    """
+    numbers = [len(pictures), *map(len, pictures)]
+    return np.asarray(numbers, "<u4").tobytes() + b"".join(pictures)
+
 
 def _fitted(size: tuple[int, ...], side: int) -> tuple[int, int]:
     """Give the (height, width) that fits into a square; nothing is enlarged."""
@@ -195,12 +188,3 @@ def _fitted(size: tuple[int, ...], side: int) -> tuple[int, int]:
 def _as_picture(pixels: NDArray[np.uint8]) -> Image.Image:
     plain = pixels[..., 0] if pixels.shape[2] == 1 else pixels
     return Image.fromarray(np.ascontiguousarray(plain)).convert("RGB")
-
-
-def _encoded(picture: Image.Image, *, lossless: bool) -> bytes:
-    buffer = io.BytesIO()
-    if lossless:
-        picture.save(buffer, "WEBP", lossless=True, quality=20, method=0)
-    else:
-        picture.save(buffer, "WEBP", quality=82, method=2)
-    return buffer.getvalue()

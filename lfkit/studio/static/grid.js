@@ -1,6 +1,7 @@
 // A grid of images: only tiles in view are in the page, all keys work, images get labels.
 
-import { big, className, count, get, give, h, on, say, share, store, thumb, undo } from "./studio.js";
+import { picture } from "./pictures.js";
+import { big, className, count, get, give, h, on, say, share, store, undo } from "./studio.js";
 
 const GAP = 6;
 const CAPTION = 20;
@@ -167,7 +168,7 @@ export class Grid {
     const part = this.partOf(i);
     const at = i - part.start;
     const tile = h("div", { class: "tile", role: "option", id: `${this.place.id}-${i}` },
-      h("img", { src: thumb(row), alt: "", draggable: "false", decoding: "async" }),
+      picture(row, h("img", { alt: "", draggable: "false", decoding: "async" })),
       h("span", { class: "caption" }, h("span", { class: "label" }), h("span", { class: "sure" })),
     );
     tile.dataset.i = i;
@@ -424,7 +425,7 @@ export class Grid {
       h("ul", { class: "votes" }, ...found.votes.map(({ function: name, vote }) =>
         h("li", {}, h("a", { href: `function?name=${encodeURIComponent(name)}` }, name), h("b", {}, vote < 0 ? "one of several" : classes[vote])))),
       found.twins.length ? h("h3", {}, `${count(found.twins.length)} nearly the same`) : null,
-      found.twins.length ? h("div", { class: "strip" }, ...found.twins.slice(0, 12).map((row) => h("img", { src: thumb(row), alt: "", loading: "lazy" }))) : null,
+      found.twins.length ? h("div", { class: "strip" }, ...found.twins.slice(0, 12).map((row) => picture(row, h("img", { alt: "" })))) : null,
       found.twins.length ? h("p", {}, h("button", { type: "button", class: "button", onclick: () => this.labelTwins(found) }, `Give them all this label: ${className(label)}`)) : null,
     ].filter(Boolean);
   }

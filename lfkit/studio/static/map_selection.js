@@ -1,6 +1,7 @@
 // What is selected on the map: shown as pictures, labeled, told apart from the rest.
 
-import { count, give, h, post, store, thumb, undo } from "./studio.js";
+import { picture } from "./pictures.js";
+import { count, give, h, post, store, undo } from "./studio.js";
 
 const FIRST_SHOWN = 60;
 const MORE = 180;
@@ -88,7 +89,7 @@ export class Selection {
           "aria-label": `Image ${row}`,
           "aria-pressed": String(!this.leftOut.has(row)),
         },
-        h("img", { src: thumb(row), alt: "", loading: "lazy" }),
+        picture(row, h("img", { alt: "" })),
       );
       tile.addEventListener("click", () => {
         if (!this.leftOut.delete(row)) this.leftOut.add(row);

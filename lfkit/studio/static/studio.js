@@ -1,5 +1,7 @@
 // What all pages share: the state, live changes, answers, the header, the keys' help.
 
+import { setLook } from "./pictures.js";
+
 const listeners = { state: [], answers: [], looks: [], full: [] };
 export const store = { state: null };
 
@@ -96,6 +98,7 @@ export async function load() {
     do {
       isStale = false;
       store.state = await (await get("api/state")).json();
+      setLook(store.state.pictures);
     } while (isStale);
     loading = null;
     showHeader();

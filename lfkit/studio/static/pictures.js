@@ -1,0 +1,77 @@
+// Small pictures, many with one request: a screenful of single ones would wait in line.
+//
+// `picture(row, image)` fills an <img>; rows asked for in one frame travel together, in
+// any order. The latest few thousand are held.
+
+const AT_ONCE = 160;
+const HELD = 4000;
+
+const held = new Map(); // row → address of a blob, the one used last at the end
+const waiting = new Map(); // row → the <img>s it is for
+let look = ""; // changes when the same rows have other pictures
+let isAsked = false;
+
+// Pictures of other images, or drawn otherwise, have another address.
+export function setLook(text) {
+  look = text;
+}
+
+export function picture(row, image) {
+  const address = held.get(row);
+  if (address) {
+    held.delete(row);
+    held.set(row, address);
+    image.src = address;
+    return image;
+  }
+  const images = waiting.get(row);
+  if (images) images.push(image);
+  else waiting.set(row, [image]);
+  if (!isAsked) {
+    isAsked = true;
+    requestAnimationFrame(ask);
+  }
+  return image;
+}
+
+function ask() {
+  isAsked = false;
+  // What has been scrolled away meanwhile is not fetched.
+  const rows = [...waiting].filter(([, images]) => images.some((one) => one.isConnected));
+  const wanted = new Map(rows);
+  waiting.clear();
+  const numbers = [...wanted.keys()];
+  for (let start = 0; start < numbers.length; start += AT_ONCE) {
+    fetchPack(numbers.slice(start, start + AT_ONCE), wanted);
+  }
+}
+
+async function fetchPack(rows, wanted) {
+  try {
+    const answer = await fetch(`thumbs?v=${look}&rows=${rows.join(",")}`);
+    if (!answer.ok) return;
+    const data = await answer.arrayBuffer();
+    const view = new DataView(data);
+    let place = 4 * (1 + rows.length);
+    rows.forEach((row, i) => {
+      const size = view.getUint32(4 * (i + 1), true);
+      const blob = new Blob([new Uint8Array(data, place, size)], { type: "image/webp" });
+      place += size;
+      const address = URL.createObjectURL(blob);
+      hold(row, address);
+      for (const image of wanted.get(row)) image.src = address;
+    });
+  } catch {
+    // The studio has ended, or the page is being left: nothing can be shown.
+  }
+}
+
+function hold(row, address) {
+  const before = held.get(row);
+  if (before) URL.revokeObjectURL(before);
+  held.set(row, address);
+  if (held.size <= HELD) return;
+  const [oldest, gone] = held.entries().next().value;
+  held.delete(oldest);
+  URL.revokeObjectURL(gone);
+}
