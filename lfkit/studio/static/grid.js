@@ -36,14 +36,11 @@ export class Grid {
   constructor(place, { side = 92, name = "Images", empty = "No images." } = {}) {
     Object.assign(this, { place, side, empty, cursor: 0, anchor: 0, selected: new Set(), tiles: new Map() });
     this.list = { sections: [], n: 0, rows: [], labels: [], answers: [], sure: [] };
-    place.setAttribute("role", "listbox");
-    place.setAttribute("aria-multiselectable", "true");
-    place.setAttribute("aria-label", name);
-    place.tabIndex = 0;
-    this.surface = h("div", { class: "surface", role: "presentation" });
-    place.append(this.surface);
-    place.addEventListener("keydown", (event) => this.onKey(event));
-    place.addEventListener("focus", () => this.draw());
+    this.heads = h("div", { class: "heads" });
+    this.surface = h("div", { class: "surface", tabindex: "0", "aria-multiselectable": "true", "aria-label": name });
+    place.append(this.heads, this.surface);
+    this.surface.addEventListener("keydown", (event) => this.onKey(event));
+    this.surface.addEventListener("focus", () => this.draw());
     place.addEventListener("pointerdown", (event) => this.onPointer(event));
     place.addEventListener("dblclick", (event) => this.tileOf(event) !== null && this.zoom());
     addEventListener("scroll", () => this.later(), { passive: true });
@@ -62,8 +59,13 @@ export class Grid {
     this.onselect?.();
   }
 
+  focus() {
+    this.surface.focus({ preventScroll: true });
+  }
+
   clear() {
     this.surface.replaceChildren();
+    this.heads.replaceChildren();
     this.tiles.clear();
   }
 
@@ -124,6 +126,9 @@ export class Grid {
     const from = this.offset() - BEYOND, to = this.offset() + innerHeight + BEYOND;
     const wanted = new Set();
     this.place.querySelectorAll(".empty").forEach((old) => old.remove());
+    // An empty list box is none, for those who hear the page.
+    if (this.list.n) this.surface.setAttribute("role", "listbox");
+    else this.surface.removeAttribute("role");
     if (!this.list.n) this.place.append(h("p", { class: "empty faint" }, this.empty));
     for (const part of this.parts) {
       if (part.title && !part.head?.isConnected) part.head = this.drawHead(part);
@@ -146,15 +151,15 @@ export class Grid {
       this.mark(i);
     }
     const current = this.tiles.get(this.cursor);
-    if (current) this.place.setAttribute("aria-activedescendant", current.id);
-    else this.place.removeAttribute("aria-activedescendant");
+    if (current) this.surface.setAttribute("aria-activedescendant", current.id);
+    else this.surface.removeAttribute("aria-activedescendant");
   }
 
   drawHead(part) {
-    const head = h("div", { class: "section-head", role: "presentation" },
+    const head = h("div", { class: "section-head" },
       h("h2", {}, part.is_random ? h("span", { class: "dice", "aria-hidden": "true" }) : null, part.title), h("span", { class: "faint" }, part.note));
     head.style.top = `${part.headTop}px`;
-    this.surface.append(head);
+    this.heads.append(head);
     return head;
   }
 
@@ -204,7 +209,7 @@ export class Grid {
   onPointer(event) {
     const i = this.tileOf(event);
     if (i === null || event.button) return;
-    this.place.focus({ preventScroll: true });
+    this.focus();
     if (event.shiftKey) {
       event.preventDefault();
       this.selectTo(i);
@@ -394,7 +399,7 @@ export class Grid {
     this.dialog.addEventListener("close", () => {
       this.dialog.remove();
       this.dialog = this.onmove = null;
-      this.place.focus({ preventScroll: true });
+      this.focus();
     });
     this.dialog.showModal();
     await fill();

@@ -81,7 +81,7 @@ on("state", (state) => {
     const keepPlace = !isFirst;
     isFirst = false;
     had = has;
-    show({ keepPlace }).then(() => keepPlace || grid.place.focus({ preventScroll: true }));
+    show({ keepPlace }).then(() => keepPlace || grid.focus());
   }
 });
 on("full", () => {

@@ -10,7 +10,7 @@ const more = document.getElementById("more");
 async function show() {
   try {
     grid.show(await fetchList("api/next"));
-    grid.place.focus({ preventScroll: true });
+    grid.focus();
   } catch (error) {
     say(error.message);
   }
