@@ -1,4 +1,4 @@
-"""The studio's map in a real browser: lasso, labels, rules, and all of it by keyboard."""
+"""The studio's map in a real browser: lasso, labels, rules, and all by keyboard."""
 
 import csv
 import importlib.util

@@ -300,7 +300,13 @@ def test_no_request_breaks_the_server(client):
         *("/api/state", "/api/list", "/api/function", "/api/function-images"),
         *("/api/image", "/api/some", "/api/next", "/report.html", "/", "/functions"),
         *("/function", "/nothing", "/api/nothing", "/thumb/x.webp", "/thumb/-1.webp"),
-        *("/thumbs?rows=0,9999999", "/thumbs?rows=x", "/big/1797.webp", "/static/", "/static/nothing.js"),
+        *(
+            "/thumbs?rows=0,9999999",
+            "/thumbs?rows=x",
+            "/big/1797.webp",
+            "/static/",
+            "/static/nothing.js",
+        ),
     ]
     names = ("class", "function", "vote", "seed", "sort", "row", "rows", "name")
     for _ in range(400):
