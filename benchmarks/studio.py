@@ -48,8 +48,8 @@ from lfkit.features.moments import column_profile, top_bottom_asymmetry
 from lfkit.features.shape import aspect, fill, second_moments
 
 CLASSES = (
-    *("T-shirt", "Trouser", "Pullover", "Dress", "Coat"),
-    *("Sandal", "Shirt", "Sneaker", "Bag", "Boot"),
+    *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
+    *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
 )
 TROUSER, DRESS, SANDAL, SNEAKER, BAG, BOOT = 1, 3, 5, 7, 8, 9
 
