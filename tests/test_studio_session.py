@@ -313,3 +313,44 @@ def test_options_say_what_is_wrong(tmp_path):
     for wrong in ({"preview": 0}, {"port": 70000}, {"seed_labels": "seeds.parquet"}):
         with pytest.raises(InputError, match=next(iter(wrong)).replace("_", "-")):
             StudioOptions("digits", lfs=("my_lfs.py",), **wrong)
+
+
+def test_a_folder_is_read_in_a_fork_of_what_has_opened_it(tmp_path, digits, lfs):
+    from PIL import Image
+
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number, image in enumerate(digits[0][:40]):
+        Image.fromarray(image[:, :, 0] * 15).save(folder / f"{number}.png")
+    made = StudioSession(
+        StudioOptions(str(folder), lfs=(str(lfs),), out=tmp_path / "run"),
+        timeout_s=4.0,
+    )
+    made.start()
+    try:
+        wait(made, lambda session: session.preview is not None)
+        assert made.preview.calls == 2 * 40
+        wait(made, lambda session: session.looks is not None)
+    finally:
+        made.close()
+
+
+def test_images_can_be_labeled_before_there_is_a_function(tmp_path):
+    path = tmp_path / "my_lfs.py"
+    made = StudioSession(
+        StudioOptions("digits", lfs=(str(path),), out=tmp_path / "run", preview=200)
+    )
+    made.start()
+    try:
+        wait(made, lambda session: session.problem is not None)
+        assert made.problem.is_beginning
+        compile(made.problem.traceback, "beginning", "exec")
+        path.write_text('CLASSES = ["odd", "even"]\n')
+        wait(made, lambda session: session.class_names == ("odd", "even"))
+        made.answer([3], 1, "chosen")
+        path.write_text(made.problem.traceback)
+        wait(made, lambda session: session.preview is not None)
+        assert made.problem is None
+        assert made.preview.seed_rows.tolist() == [3]
+    finally:
+        made.close()

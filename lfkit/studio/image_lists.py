@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lfkit.data.votes import Votes
 from lfkit.errors import InputError
 from lfkit.studio.next_images import suggestions
 from lfkit.studio.outcome import Outcome
@@ -153,17 +154,23 @@ def of_function(session: StudioSession, name: str) -> ImageList:
 
 def next_list(session: StudioSession, n: int = 60) -> ImageList:
     """List what to look at next, a fixed share of it drawn at random."""
-    outcome = session.shown
-    if outcome is None or session.answers is None:
+    if session.answers is None:
         return ImageList(np.zeros(0, np.int64), ())
+    outcome, k = session.shown, len(session.class_names)
+    if outcome is None:  # there is no function yet
+        all_rows = np.arange(len(session.images))
+        votes = Votes(np.zeros((len(all_rows), 0), np.int16), (), k)
+        proba: NDArray[np.float32] = np.full((len(all_rows), k), 1 / k, np.float32)
+    else:
+        all_rows, votes, proba = outcome.rows, outcome.votes(), outcome.proba
     given = session.answers.given()
-    place = np.searchsorted(outcome.rows, given.rows)
-    place = np.minimum(place, len(outcome.rows) - 1)
-    has = outcome.rows[place] == given.rows
-    looks = None if session.looks is None else session.looks[outcome.rows]
+    place = np.searchsorted(all_rows, given.rows)
+    place = np.minimum(place, len(all_rows) - 1)
+    has = all_rows[place] == given.rows
+    looks = None if session.looks is None else session.looks[all_rows]
     found = suggestions(
-        outcome.votes(),
-        outcome.proba,
+        votes,
+        proba,
         looks,
         dict(zip(place[has].tolist(), given.labels[has].tolist(), strict=True)),
         n=n,
@@ -171,7 +178,7 @@ def next_list(session: StudioSession, n: int = 60) -> ImageList:
     )
     rows, sections = [], []
     for each in found:
-        rows.append(outcome.rows[each.rows])
+        rows.append(all_rows[each.rows])
         note = f"{len(each.rows)} of {each.n_alike:,}" if not each.is_random else ""
         sections.append(
             Section(

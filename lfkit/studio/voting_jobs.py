@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -284,7 +285,21 @@ def _first_trace(examples: dict[str, tuple[str, str, str]]) -> str:
     return trace or f"{message} (image {image})"
 
 
-def files_behind(specs: tuple[str, ...] | list[str]) -> list[str]:
+def named_classes(specs: Sequence[str]) -> list[str]:
+    """Give CLASSES of files that were read, though no function can run yet."""
+    files = set(files_behind(specs))
+    for module in [*sys.modules.values()]:
+        names = getattr(module, "CLASSES", None)
+        if getattr(module, "__file__", None) in files and isinstance(
+            names, (list, tuple)
+        ):
+            texts = [name for name in names if isinstance(name, str)]
+            if texts and len(set(texts)) == len(names):
+                return texts
+    return []
+
+
+def files_behind(specs: Sequence[str]) -> list[str]:
     """List the files that functions came from, and the modules beside them."""
     given: set[Path] = set()
     for spec in specs:
