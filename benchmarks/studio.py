@@ -5,8 +5,8 @@
 
 The studio runs as a command of its own, on the 60,000 images of Fashion-MNIST where
 Debian's package put them, with nothing computed before; Chromium opens its pages.
-Measured: from opening a page until every picture in view is there; how long pictures are
-missing after the page was scrolled, by a screenful and to anywhere; from saving the
+Measured: from opening a page until every picture in view is there; how long pictures
+are missing after the page was scrolled, by a screenful and to anywhere; from saving the
 functions' file until its row shows the new figures; the map; memory of the processes.
 Needs playwright, and a Chromium.
 """
@@ -31,6 +31,7 @@ from playwright.sync_api import sync_playwright
 
 from benchmarks.common import machine, markdown
 from lfkit.data.datasets import open_images
+from lfkit.runs.options import parse_size
 
 DATA = "fashion-mnist"
 LIMITS = {  # of what is measured
@@ -251,7 +252,9 @@ def measure(browser):
             note("command to address, s", printed)
             note("command to figures, s", time.perf_counter() - studio.began)
             wait_until(lambda: has_all(page))
-            note("command to votes on all images, s", time.perf_counter() - studio.began)
+            note(
+                "command to votes on all images, s", time.perf_counter() - studio.began
+            )
             first, waits, jumps = measure_grid(page, studio)
             note("first pictures, s", first, LIMITS["first pictures, s"])
             limit = LIMITS["pictures missing after a scroll, ms"]
@@ -303,10 +306,11 @@ def take_picture(browser, place, data, specs, page_name, n_answers, more):
 def write_answers(path, data, more, n):
     """Answer for some images as the data's own labels say."""
     size = more[more.index("--size") + 1] if "--size" in more else None
-    sides = None if size is None else (int(size.split("x")[0]), int(size.split("x")[-1]))
-    images = open_images(data, size=sides)
-    rows = np.random.default_rng(3).permutation(np.flatnonzero(images.labels >= 0))[:n]
-    lines = [f"{images.ids[row]},{images.class_names[images.labels[row]]}" for row in rows]
+    images = open_images(data, size=None if size is None else parse_size(size))
+    known = np.flatnonzero(images.labels >= 0)
+    rows = np.random.default_rng(3).permutation(known)[:n]
+    names = [images.class_names[label] for label in images.labels[rows]]
+    lines = [f"{images.ids[row]},{name}" for row, name in zip(rows, names, strict=True)]
     path.write_text("\n".join(["image_id,label", *lines]) + "\n")
 
 

@@ -242,7 +242,7 @@ def test_what_to_look_at_next_marks_what_is_random(client):
 
 
 def test_pictures_are_kept_by_browsers(client):
-    for path in ("/thumb/3.webp", "/big/3.webp", "/sprite/0.webp"):
+    for path in ("/thumb/3.webp", "/big/3.webp"):
         found = client.get(path)
         assert found.headers["content-type"] == "image/webp"
         assert "immutable" in found.headers["cache-control"]
@@ -300,7 +300,13 @@ def test_no_request_breaks_the_server(client):
         *("/api/state", "/api/list", "/api/function", "/api/function-images"),
         *("/api/image", "/api/some", "/api/next", "/report.html", "/", "/functions"),
         *("/function", "/nothing", "/api/nothing", "/thumb/x.webp", "/thumb/-1.webp"),
-        *("/sprite/9999999.webp", "/big/1797.webp", "/static/", "/static/nothing.js"),
+        *(
+            "/thumbs?rows=0,9999999",
+            "/thumbs?rows=x",
+            "/big/1797.webp",
+            "/static/",
+            "/static/nothing.js",
+        ),
     ]
     names = ("class", "function", "vote", "seed", "sort", "row", "rows", "name")
     for _ in range(400):

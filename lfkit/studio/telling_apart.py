@@ -33,7 +33,7 @@ def tell_apart(
     kept: Path,
     progress: Progress,
     random_state: int = 0,
-) -> list[Separation]:
+) -> tuple[list[Separation], frozenset[str]]:
     """Rank features by how well they tell some images from others.
 
     They are those of lfkit that are quick to compute, and those that the user's
@@ -43,6 +43,10 @@ def tell_apart(
     ----------
     selected, others : rows of the images; of many selected ones a sample is compared.
     kept : a file for what is measured, so that no image is measured twice.
+
+    Returns
+    -------
+    The features, the best first, and the names of those that are the user's own.
     """
     if len(selected) > _MOST_SELECTED:
         rng = np.random.default_rng(random_state)
@@ -50,9 +54,10 @@ def tell_apart(
     others = np.setdiff1d(others, selected)
     rows = np.concatenate([selected, others])
     table = _quick(images, rows, kept, progress)
-    table |= _users(images, rows, own_features(lfs), progress)
+    own = _users(images, rows, own_features(lfs), progress)
     progress("comparing", 0, 1)
-    return separating_features(table, np.arange(len(rows)) < len(selected))
+    is_selected = np.arange(len(rows)) < len(selected)
+    return separating_features(table | own, is_selected), frozenset(own)
 
 
 def own_features(lfs: Sequence[LabelingFunction]) -> dict[str, Feature]:
@@ -68,8 +73,8 @@ def own_features(lfs: Sequence[LabelingFunction]) -> dict[str, Feature]:
         named = {id(v): k for k, v in module.items() if isinstance(v, Feature)}
         for node in ancestors(lf.features):
             name = named.get(id(node))
-            is_plain = not node.is_given and node.is_fitted
-            if name and is_plain and name not in FEATURES:
+            is_ours = node.fn.__module__.partition(".")[0] == "lfkit"
+            if name and node.is_fitted and not node.is_given and not is_ours:
                 found[name] = node
     return found
 

@@ -201,7 +201,7 @@ def rank_features(
 ) -> dict[str, Any]:
     """Rank the features that tell selected images from a sample of the others."""
     options = options_of(asked)
-    ranked = tell_apart(
+    ranked, own = tell_apart(
         images,
         np.asarray(job["rows"], np.int64),
         preview_rows(len(images), options.preview, options.seed),
@@ -211,7 +211,12 @@ def rank_features(
         random_state=options.seed,
     )
     label, name = int(job["label"]), str(job["class_name"])
-    return {"ranked": [{**vars(r), "snippet": snippet(r, label, name)} for r in ranked]}
+    found = []
+    for each in ranked:
+        expression = each.feature if each.feature in own else None
+        text = snippet(each, label, name, expression=expression)
+        found.append({**vars(each), "snippet": text})
+    return {"ranked": found}
 
 
 def write_page(
