@@ -10,7 +10,7 @@ import pytest
 
 from lfkit.data.datasets import open_images
 from lfkit.data.seed_labels import read_labels
-from lfkit.errors import DataError, DeclarationError, InputError
+from lfkit.errors import DataError, DeclarationError, InputError, RunError
 from lfkit.studio.answers import Answers
 from lfkit.studio.file_watch import FileWatch
 from lfkit.studio.looks import WIDTH, looks_of, pixel_looks
@@ -354,3 +354,64 @@ def test_images_can_be_labeled_before_there_is_a_function(tmp_path):
         assert made.preview.seed_rows.tolist() == [3]
     finally:
         made.close()
+
+
+def test_a_notebook_shows_the_page_in_a_frame(tmp_path, lfs, lfkit):
+    import http.client
+    import re
+
+    import lfkit as package
+
+    run = tmp_path / "run"
+    assert lfkit("apply", "digits", "--lfs", lfs, "--out", run).code == 0
+    frame = package.studio(run, port=0, preview=100)
+    try:
+        shown = frame._repr_html_()
+        found = re.search(r'src="http://127\.0\.0\.1:(\d+)(/t/[^"]+)"', shown)
+        link = http.client.HTTPConnection("127.0.0.1", int(found[1]), timeout=20)
+        link.request("GET", found[2])
+        answer = link.getresponse()
+        assert answer.status == 200
+        assert b"lfkit studio" in answer.read()
+        assert "frame-ancestors" in answer.headers["content-security-policy"]
+        link.close()
+    finally:
+        frame.close()
+    lfs.write_text(LFS + "\n# not run yet\nprint('x')\n")
+    with pytest.raises(RunError, match="have not run here"):
+        package.studio(run)
+    with pytest.raises(AttributeError, match="no_such"):
+        _ = package.no_such
+
+
+def test_the_command_prints_an_address_and_ends_with_ctrl_c(tmp_path, lfs):
+    import re
+    import signal
+    import subprocess
+    import sys
+
+    command = [
+        *(sys.executable, "-m", "lfkit", "studio", "digits", "--lfs", str(lfs)),
+        *("--out", str(tmp_path / "run"), "--no-browser", "--port", "0"),
+    ]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        lines = [process.stdout.readline() for _ in range(4)]
+        assert re.search(r"http://127\.0\.0\.1:\d+/\?token=\S{20,}", "".join(lines))
+        process.send_signal(signal.SIGINT)
+        rest, errors = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "Traceback" not in errors
+    assert f"0 answers are in {tmp_path / 'run' / 'seeds.csv'}" in rest.replace(
+        "\n", ""
+    )
+
+
+def test_what_is_missing_is_told_with_the_command_that_gets_it(monkeypatch, lfkit):
+    from lfkit import studio
+
+    monkeypatch.setattr(studio, "find_spec", lambda name: None)
+    done = lfkit("studio", "digits", "--lfs", "my_lfs.py")
+    assert done.code == 2
+    assert "pip install 'lfkit[studio]'" in done.err

@@ -177,7 +177,8 @@ def next_list(session: StudioSession, n: int = 60) -> ImageList:
         random_state=session.options.seed,
     )
     rows, sections = [], []
-    for each in found:
+    # Random ones come first: who stops early has answered some of them.
+    for each in sorted(found, key=lambda one: not one.is_random):
         rows.append(all_rows[each.rows])
         note = f"{len(each.rows)} of {each.n_alike:,}" if not each.is_random else ""
         sections.append(

@@ -261,8 +261,8 @@ class StudioSession:
     def _need_answers(self) -> Answers:
         if self.answers is None:
             raise InputError(
-                "the classes are not known yet: write CLASSES = [...] in the functions' "
-                "file, one name per class."
+                "the classes are not known yet: write CLASSES = [...] in the file of "
+                "functions, one name per class."
             )
         return self.answers
 

@@ -28,6 +28,7 @@ from lfkit.labeling.engine.seed_fitting import is_fixed
 from lfkit.labeling.labeling_function import LabelingFunction
 from lfkit.labeling.loading import split_spec
 from lfkit.labeling.trusted_code import remember_code
+from lfkit.runs.modules import is_library
 from lfkit.runs.run_config import load_config
 from lfkit.runs.run_files import check_folder, load_labels, load_votes
 from lfkit.runs.run_summary import load_summary
@@ -133,8 +134,14 @@ def vote_on_all(
     given = Answers(options.answers, images.ids, classes.names).given()
     has_seeds = len(given.rows) > 0
     check_folder(options.out)
+
+    def told(stage: str, done: int, total: int) -> None:
+        progress(stage, done, total)
+        if stage == "reading the files" and done == total:
+            progress("voting", 0, len(images))  # the first block may take a while
+
     with locked(options.out):
-        apply(options.of_apply(has_seeds=has_seeds), progress)
+        apply(options.of_apply(has_seeds=has_seeds), told)
     config = load_config(options.out)
     votes = load_votes(options.out, config)
     labels = load_labels(options.out, config, images.ids)
@@ -252,7 +259,7 @@ def _facts(
     fn = inspect.unwrap(lf.fn)
     code = getattr(fn, "__code__", None)
     place, source = "", ""
-    if code is not None:
+    if code is not None and not is_library(fn):
         place = f"{os.path.basename(code.co_filename)}:{code.co_firstlineno}"
         try:
             source = inspect.getsource(fn)[:_MOST_SOURCE]
