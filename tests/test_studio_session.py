@@ -11,7 +11,7 @@ import pytest
 from lfkit.data.datasets import open_images
 from lfkit.data.seed_labels import read_labels
 from lfkit.errors import DataError, DeclarationError, InputError, RunError
-from lfkit.studio.answers import Answers
+from lfkit.studio.answers import SeedAnswers
 from lfkit.studio.file_watch import FileWatch
 from lfkit.studio.looks import WIDTH, looks_of, pixel_looks
 from lfkit.studio.outcome import conflicted_images
@@ -219,7 +219,7 @@ def test_the_page_needs_no_torch(tmp_path, lfs):
 def test_answers_keep_columns_that_others_have_written(tmp_path):
     path = tmp_path / "labels.csv"
     path.write_text("image_id,label,camera\na.png,cat,leica\nb.png,,canon\n")
-    answers = Answers(path, ["a.png", "b.png", "c.png"], ("cat", "dog"), who="me")
+    answers = SeedAnswers(path, ["a.png", "b.png", "c.png"], ("cat", "dog"), who="me")
     answers.give([2], 1, "chosen")
     rows = list(csv.DictReader(path.read_text().splitlines()))
     assert rows[0]["camera"] == "leica"
@@ -236,7 +236,7 @@ def test_answers_keep_columns_that_others_have_written(tmp_path):
 
 
 def test_undo_gives_back_what_was_there(tmp_path):
-    answers = Answers(tmp_path / "seeds.csv", ["a", "b"], ("x", "y"))
+    answers = SeedAnswers(tmp_path / "seeds.csv", ["a", "b"], ("x", "y"))
     answers.give([0], 0, "chosen")
     answers.give([0, 1], 1, "chosen")
     answers.give([0], None, "chosen")
@@ -255,15 +255,15 @@ def test_answers_of_a_file_that_names_no_image_here_are_refused(tmp_path):
     path = tmp_path / "labels.csv"
     path.write_text("image_id,label\nz.png,cat\n")
     with pytest.raises(DataError, match=r"z\.png"):
-        Answers(path, ["a.png"], ("cat",))
+        SeedAnswers(path, ["a.png"], ("cat",))
     path.write_text("name,label\na.png,cat\n")
     with pytest.raises(DataError, match="image_id and label"):
-        Answers(path, ["a.png"], ("cat",))
+        SeedAnswers(path, ["a.png"], ("cat",))
 
 
 def test_answers_that_another_program_writes_are_read(tmp_path):
     path = tmp_path / "seeds.csv"
-    answers = Answers(path, ["a", "b"], ("x", "y"))
+    answers = SeedAnswers(path, ["a", "b"], ("x", "y"))
     answers.give([0], 0, "chosen")
     assert not answers.reread()
     path.write_text("image_id,label\na,x\nb,y\n")

@@ -24,7 +24,7 @@ _MOST_COMPARED = 400  # hits that other images are compared with
 
 
 @dataclass(frozen=True)
-class Section:
+class ListSection:
     """Images of a list that belong together: how many, and what they are."""
 
     title: str
@@ -39,7 +39,7 @@ class ImageList:
     """Images in order, divided into sections."""
 
     rows: NDArray[np.int64]
-    sections: tuple[Section, ...]
+    sections: tuple[ListSection, ...]
 
     def to_bytes(self, session: StudioSession) -> bytes:
         """Write the list, with what tiles show, for the page's `ImageList`.
@@ -117,7 +117,7 @@ def browse(session: StudioSession, asked: dict[str, str]) -> ImageList:
     if order not in ORDERS:
         raise InputError(f"sort is {order!r}; choose from {', '.join(ORDERS)}.")
     rows = _ordered(session, rows, order, shown)
-    return ImageList(rows, (Section("", "", len(rows), "chosen"),))
+    return ImageList(rows, (ListSection("", "", len(rows), "chosen"),))
 
 
 def of_function(session: StudioSession, name: str) -> ImageList:
@@ -147,7 +147,7 @@ def of_function(session: StudioSession, name: str) -> ImageList:
     for title, note, members, total in parts:
         few = members[:_MOST_SHOWN]
         more = f"{len(few)} of {total:,}, {note}" if total > len(few) else note
-        sections.append(Section(title, more, len(few), f"{title}: {name}"))
+        sections.append(ListSection(title, more, len(few), f"{title}: {name}"))
         found.append(few)
     return ImageList(np.concatenate(found), tuple(sections))
 
@@ -182,7 +182,7 @@ def next_list(session: StudioSession, n: int = 60) -> ImageList:
         rows.append(all_rows[each.rows])
         note = f"{len(each.rows)} of {each.n_alike:,}" if not each.is_random else ""
         sections.append(
-            Section(
+            ListSection(
                 each.why[0].upper() + each.why[1:],
                 note,
                 len(each.rows),
@@ -200,7 +200,7 @@ def some_images(session: StudioSession, rows: list[int]) -> ImageList:
     chosen = np.asarray(rows, np.int64)
     if len(chosen) and not (chosen.min() >= 0 and chosen.max() < n):
         raise InputError(f"images are numbered from 0 to {n - 1}.")
-    return ImageList(chosen, (Section("", "", len(chosen), "chosen"),))
+    return ImageList(chosen, (ListSection("", "", len(chosen), "chosen"),))
 
 
 def _class(text: str, session: StudioSession) -> int:

@@ -26,7 +26,7 @@ from lfkit.data.image_source import ImageSource
 from lfkit.errors import InputError, LfkitError, RunError
 from lfkit.labeling.loading import split_spec
 from lfkit.runs.run_files import check_folder, known_images, write_table
-from lfkit.studio.answers import Answers
+from lfkit.studio.answers import SeedAnswers
 from lfkit.studio.array_files import load_arrays
 from lfkit.studio.file_watch import FileWatch
 from lfkit.studio.outcome import FunctionFacts, Outcome
@@ -35,7 +35,7 @@ from lfkit.studio.studio_options import StudioOptions
 from lfkit.studio.voting_process import Message, VotingProcess
 
 _POLL_S = 0.1
-# Answers come one after the other: labels are made anew when there is a pause.
+# SeedAnswers come one after the other: labels are made anew when there is a pause.
 _PAUSE_S = 1.0
 _LONGEST_PAUSE_S = 10.0
 _PAUSE_BEFORE_ALL_S = 3.0
@@ -128,7 +128,7 @@ class StudioSession:
         self._asked: queue.Queue[_Request] = queue.Queue()
         self.problem: Problem | None = None
         self.busy: dict[str, Event] = {}
-        self.answers: Answers | None = None
+        self.answers: SeedAnswers | None = None
         self.saves = Saves(self._folder / "saves.json")
         self.version = 0
         self.last_change = ""
@@ -258,7 +258,7 @@ class StudioSession:
         """Where the studio keeps what it has made."""
         return self._folder
 
-    def _need_answers(self) -> Answers:
+    def _need_answers(self) -> SeedAnswers:
         if self.answers is None:
             raise InputError(
                 "the classes are not known yet: write CLASSES = [...] in the file of "
@@ -387,7 +387,9 @@ class StudioSession:
 
     def _make_answers(self, class_names: tuple[str, ...]) -> None:
         if self.answers is None or self.answers.class_names != class_names:
-            self.answers = Answers(self.options.answers, self.images.ids, class_names)
+            self.answers = SeedAnswers(
+                self.options.answers, self.images.ids, class_names
+            )
 
     @property
     def _is_idle(self) -> bool:

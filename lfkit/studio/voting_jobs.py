@@ -33,7 +33,7 @@ from lfkit.runs.run_config import load_config
 from lfkit.runs.run_files import check_folder, load_labels, load_votes
 from lfkit.runs.run_summary import load_summary
 from lfkit.runs.store import RunStore, locked
-from lfkit.studio.answers import Answers
+from lfkit.studio.answers import SeedAnswers
 from lfkit.studio.array_files import load_arrays, save_arrays
 from lfkit.studio.looks import looks_of
 from lfkit.studio.map_layout import map_layout
@@ -75,7 +75,7 @@ def vote_on_preview(
     progress("reading the functions", 0, 1)
     voters = FunctionVotes(options.of_apply(has_seeds=False))
     classes = voters.classes(images)
-    given = Answers(options.answers, images.ids, classes.names).given()
+    given = SeedAnswers(options.answers, images.ids, classes.names).given()
     shown = preview_rows(len(images), options.preview, options.seed)
     rows = np.union1d(shown, given.rows)
     part = ImagePart(images, rows)
@@ -131,7 +131,7 @@ def vote_on_all(
     os.nice(10)  # the preview goes before
     voters = FunctionVotes(options.of_apply(has_seeds=False))
     classes = voters.classes(images)
-    given = Answers(options.answers, images.ids, classes.names).given()
+    given = SeedAnswers(options.answers, images.ids, classes.names).given()
     has_seeds = len(given.rows) > 0
     check_folder(options.out)
 
