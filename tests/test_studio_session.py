@@ -10,8 +10,8 @@ import pytest
 
 from lfkit.data.datasets import open_images
 from lfkit.data.seed_labels import read_labels
-from lfkit.errors import DataError, DeclarationError, InputError
-from lfkit.studio.answers import Answers
+from lfkit.errors import DataError, DeclarationError, InputError, RunError
+from lfkit.studio.answers import SeedAnswers
 from lfkit.studio.file_watch import FileWatch
 from lfkit.studio.looks import WIDTH, looks_of, pixel_looks
 from lfkit.studio.outcome import conflicted_images
@@ -219,7 +219,7 @@ def test_the_page_needs_no_torch(tmp_path, lfs):
 def test_answers_keep_columns_that_others_have_written(tmp_path):
     path = tmp_path / "labels.csv"
     path.write_text("image_id,label,camera\na.png,cat,leica\nb.png,,canon\n")
-    answers = Answers(path, ["a.png", "b.png", "c.png"], ("cat", "dog"), who="me")
+    answers = SeedAnswers(path, ["a.png", "b.png", "c.png"], ("cat", "dog"), who="me")
     answers.give([2], 1, "chosen")
     rows = list(csv.DictReader(path.read_text().splitlines()))
     assert rows[0]["camera"] == "leica"
@@ -236,7 +236,7 @@ def test_answers_keep_columns_that_others_have_written(tmp_path):
 
 
 def test_undo_gives_back_what_was_there(tmp_path):
-    answers = Answers(tmp_path / "seeds.csv", ["a", "b"], ("x", "y"))
+    answers = SeedAnswers(tmp_path / "seeds.csv", ["a", "b"], ("x", "y"))
     answers.give([0], 0, "chosen")
     answers.give([0, 1], 1, "chosen")
     answers.give([0], None, "chosen")
@@ -255,15 +255,15 @@ def test_answers_of_a_file_that_names_no_image_here_are_refused(tmp_path):
     path = tmp_path / "labels.csv"
     path.write_text("image_id,label\nz.png,cat\n")
     with pytest.raises(DataError, match=r"z\.png"):
-        Answers(path, ["a.png"], ("cat",))
+        SeedAnswers(path, ["a.png"], ("cat",))
     path.write_text("name,label\na.png,cat\n")
     with pytest.raises(DataError, match="image_id and label"):
-        Answers(path, ["a.png"], ("cat",))
+        SeedAnswers(path, ["a.png"], ("cat",))
 
 
 def test_answers_that_another_program_writes_are_read(tmp_path):
     path = tmp_path / "seeds.csv"
-    answers = Answers(path, ["a", "b"], ("x", "y"))
+    answers = SeedAnswers(path, ["a", "b"], ("x", "y"))
     answers.give([0], 0, "chosen")
     assert not answers.reread()
     path.write_text("image_id,label\na,x\nb,y\n")
@@ -313,3 +313,105 @@ def test_options_say_what_is_wrong(tmp_path):
     for wrong in ({"preview": 0}, {"port": 70000}, {"seed_labels": "seeds.parquet"}):
         with pytest.raises(InputError, match=next(iter(wrong)).replace("_", "-")):
             StudioOptions("digits", lfs=("my_lfs.py",), **wrong)
+
+
+def test_a_folder_is_read_in_a_fork_of_what_has_opened_it(tmp_path, digits, lfs):
+    from PIL import Image
+
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number, image in enumerate(digits[0][:40]):
+        Image.fromarray(image[:, :, 0] * 15).save(folder / f"{number}.png")
+    made = StudioSession(
+        StudioOptions(str(folder), lfs=(str(lfs),), out=tmp_path / "run"),
+        timeout_s=4.0,
+    )
+    made.start()
+    try:
+        wait(made, lambda session: session.preview is not None)
+        assert made.preview.calls == 2 * 40
+        wait(made, lambda session: session.looks is not None)
+    finally:
+        made.close()
+
+
+def test_images_can_be_labeled_before_there_is_a_function(tmp_path):
+    path = tmp_path / "my_lfs.py"
+    made = StudioSession(
+        StudioOptions("digits", lfs=(str(path),), out=tmp_path / "run", preview=200)
+    )
+    made.start()
+    try:
+        wait(made, lambda session: session.problem is not None)
+        assert made.problem.is_beginning
+        compile(made.problem.traceback, "beginning", "exec")
+        path.write_text('CLASSES = ["odd", "even"]\n')
+        wait(made, lambda session: session.class_names == ("odd", "even"))
+        made.answer([3], 1, "chosen")
+        path.write_text(made.problem.traceback)
+        wait(made, lambda session: session.preview is not None)
+        assert made.problem is None
+        assert made.preview.seed_rows.tolist() == [3]
+    finally:
+        made.close()
+
+
+def test_a_notebook_shows_the_page_in_a_frame(tmp_path, lfs, lfkit):
+    import http.client
+    import re
+
+    import lfkit as package
+
+    run = tmp_path / "run"
+    assert lfkit("apply", "digits", "--lfs", lfs, "--out", run).code == 0
+    frame = package.studio(run, port=0, preview=100)
+    try:
+        shown = frame._repr_html_()
+        found = re.search(r'src="http://127\.0\.0\.1:(\d+)(/t/[^"]+)"', shown)
+        link = http.client.HTTPConnection("127.0.0.1", int(found[1]), timeout=20)
+        link.request("GET", found[2])
+        answer = link.getresponse()
+        assert answer.status == 200
+        assert b"lfkit studio" in answer.read()
+        assert "frame-ancestors" in answer.headers["content-security-policy"]
+        link.close()
+    finally:
+        frame.close()
+    lfs.write_text(LFS + "\n# not run yet\nprint('x')\n")
+    with pytest.raises(RunError, match="have not run here"):
+        package.studio(run)
+    with pytest.raises(AttributeError, match="no_such"):
+        _ = package.no_such
+
+
+def test_the_command_prints_an_address_and_ends_with_ctrl_c(tmp_path, lfs):
+    import re
+    import signal
+    import subprocess
+    import sys
+
+    command = [
+        *(sys.executable, "-m", "lfkit", "studio", "digits", "--lfs", str(lfs)),
+        *("--out", str(tmp_path / "run"), "--no-browser", "--port", "0"),
+    ]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        lines = [process.stdout.readline() for _ in range(4)]
+        assert re.search(r"http://127\.0\.0\.1:\d+/\?token=\S{20,}", "".join(lines))
+        process.send_signal(signal.SIGINT)
+        rest, errors = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "Traceback" not in errors
+    assert f"0 answers are in {tmp_path / 'run' / 'seeds.csv'}" in rest.replace(
+        "\n", ""
+    )
+
+
+def test_what_is_missing_is_told_with_the_command_that_gets_it(monkeypatch, lfkit):
+    from lfkit import studio
+
+    monkeypatch.setattr(studio, "find_spec", lambda name: None)
+    done = lfkit("studio", "digits", "--lfs", "my_lfs.py")
+    assert done.code == 2
+    assert "pip install 'lfkit[studio]'" in done.err

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
+import contextlib
+from typing import TYPE_CHECKING
 
 from lfkit.cli.console import echo
 from lfkit.cli.options import with_options
-from lfkit.errors import InputError
 from lfkit.studio.studio_options import StudioOptions
+
+if TYPE_CHECKING:
+    from lfkit.studio.server import StudioServer
+    from lfkit.studio.studio_session import StudioSession
 
 
 @with_options(StudioOptions)
@@ -17,25 +21,18 @@ def studio(options: StudioOptions) -> None:
     Save the functions' file in your editor, and the page changes. Answers given there
     go to RUN/seeds.csv at once. Ctrl-C ends it; nothing is lost.
     """
+    from lfkit.studio import check_installed
+
     check_installed()
     from lfkit.studio.server import StudioServer
     from lfkit.studio.studio_session import StudioSession
 
     session = StudioSession(options)
     server = StudioServer(session, options.port)
-    session.start()
-    echo(f"{len(session.images):,} images of {options.data}")
-    echo(f"Open  {server.url}")
-    echo(f"Edit  {', '.join(options.lfs)}: the page changes when you save")
-    echo("Ctrl-C ends the studio; answers and what is computed are kept.")
-    if options.browser:
-        import webbrowser
-
-        webbrowser.open(server.url)
-    try:
-        server.run()
-    finally:
-        session.close()
+    # Ctrl-C is how the studio ends: whenever it comes, it is no error.
+    with contextlib.suppress(KeyboardInterrupt):
+        _serve(options, session, server)
+    session.close()
     n = 0 if session.answers is None else len(session.answers)
     echo(f"\n{n:,} answers are in {options.answers}")
     if n:
@@ -45,10 +42,16 @@ def studio(options: StudioOptions) -> None:
         )
 
 
-def check_installed() -> None:
-    """Say how to get what the studio needs beside lfkit."""
-    absent = [name for name in ("starlette", "uvicorn") if find_spec(name) is None]
-    if absent:
-        raise InputError(
-            f"the studio needs {' and '.join(absent)}: pip install 'lfkit[studio]'."
-        )
+def _serve(
+    options: StudioOptions, session: StudioSession, server: StudioServer
+) -> None:
+    session.start()
+    echo(f"{len(session.images):,} images of {options.data}")
+    echo(f"Open  {server.url}")
+    echo(f"Edit  {', '.join(options.lfs)}: the page changes when you save")
+    echo("Ctrl-C ends the studio; answers and what is computed are kept.")
+    if options.browser:
+        import webbrowser
+
+        webbrowser.open(server.url)
+    server.run()

@@ -33,7 +33,7 @@ class Change:
     before: dict[str, dict[str, str] | None]
 
 
-class Answers:
+class SeedAnswers:
     """The answers given so far, kept in a CSV that is whole at every moment.
 
     Parameters

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lfkit.data.votes import Votes
 from lfkit.errors import InputError
 from lfkit.studio.next_images import suggestions
 from lfkit.studio.outcome import Outcome
@@ -23,7 +24,7 @@ _MOST_COMPARED = 400  # hits that other images are compared with
 
 
 @dataclass(frozen=True)
-class Section:
+class ListSection:
     """Images of a list that belong together: how many, and what they are."""
 
     title: str
@@ -38,7 +39,7 @@ class ImageList:
     """Images in order, divided into sections."""
 
     rows: NDArray[np.int64]
-    sections: tuple[Section, ...]
+    sections: tuple[ListSection, ...]
 
     def to_bytes(self, session: StudioSession) -> bytes:
         """Write the list, with what tiles show, for the page's `ImageList`.
@@ -116,7 +117,7 @@ def browse(session: StudioSession, asked: dict[str, str]) -> ImageList:
     if order not in ORDERS:
         raise InputError(f"sort is {order!r}; choose from {', '.join(ORDERS)}.")
     rows = _ordered(session, rows, order, shown)
-    return ImageList(rows, (Section("", "", len(rows), "chosen"),))
+    return ImageList(rows, (ListSection("", "", len(rows), "chosen"),))
 
 
 def of_function(session: StudioSession, name: str) -> ImageList:
@@ -146,35 +147,42 @@ def of_function(session: StudioSession, name: str) -> ImageList:
     for title, note, members, total in parts:
         few = members[:_MOST_SHOWN]
         more = f"{len(few)} of {total:,}, {note}" if total > len(few) else note
-        sections.append(Section(title, more, len(few), f"{title}: {name}"))
+        sections.append(ListSection(title, more, len(few), f"{title}: {name}"))
         found.append(few)
     return ImageList(np.concatenate(found), tuple(sections))
 
 
 def next_list(session: StudioSession, n: int = 60) -> ImageList:
     """List what to look at next, a fixed share of it drawn at random."""
-    outcome = session.shown
-    if outcome is None or session.answers is None:
+    if session.answers is None:
         return ImageList(np.zeros(0, np.int64), ())
+    outcome, k = session.shown, len(session.class_names)
+    if outcome is None:  # there is no function yet
+        all_rows = np.arange(len(session.images))
+        votes = Votes(np.zeros((len(all_rows), 0), np.int16), (), k)
+        proba: NDArray[np.float32] = np.full((len(all_rows), k), 1 / k, np.float32)
+    else:
+        all_rows, votes, proba = outcome.rows, outcome.votes(), outcome.proba
     given = session.answers.given()
-    place = np.searchsorted(outcome.rows, given.rows)
-    place = np.minimum(place, len(outcome.rows) - 1)
-    has = outcome.rows[place] == given.rows
-    looks = None if session.looks is None else session.looks[outcome.rows]
+    place = np.searchsorted(all_rows, given.rows)
+    place = np.minimum(place, len(all_rows) - 1)
+    has = all_rows[place] == given.rows
+    looks = None if session.looks is None else session.looks[all_rows]
     found = suggestions(
-        outcome.votes(),
-        outcome.proba,
+        votes,
+        proba,
         looks,
         dict(zip(place[has].tolist(), given.labels[has].tolist(), strict=True)),
         n=n,
         random_state=session.options.seed,
     )
     rows, sections = [], []
-    for each in found:
-        rows.append(outcome.rows[each.rows])
+    # Random ones come first: who stops early has answered some of them.
+    for each in sorted(found, key=lambda one: not one.is_random):
+        rows.append(all_rows[each.rows])
         note = f"{len(each.rows)} of {each.n_alike:,}" if not each.is_random else ""
         sections.append(
-            Section(
+            ListSection(
                 each.why[0].upper() + each.why[1:],
                 note,
                 len(each.rows),
@@ -192,7 +200,7 @@ def some_images(session: StudioSession, rows: list[int]) -> ImageList:
     chosen = np.asarray(rows, np.int64)
     if len(chosen) and not (chosen.min() >= 0 and chosen.max() < n):
         raise InputError(f"images are numbered from 0 to {n - 1}.")
-    return ImageList(chosen, (Section("", "", len(chosen), "chosen"),))
+    return ImageList(chosen, (ListSection("", "", len(chosen), "chosen"),))
 
 
 def _class(text: str, session: StudioSession) -> int:

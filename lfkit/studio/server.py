@@ -139,7 +139,7 @@ def make_app(
         if page not in PAGES:
             return HTMLResponse("There is no such page.", 404)
         text = templates.get_template(f"{page}.html").render(
-            page=page, title=PAGES[page], pages=PAGES, data=session.images.name
+            page=page, title=PAGES[page], pages=PAGES, data=_short(session.images.name)
         )
         return HTMLResponse(text, headers={"Cache-Control": "no-store"})
 
@@ -168,6 +168,11 @@ def make_app(
         Route("/{page:str}", show, methods=["GET"]),
     ]
     return Access(Starlette(routes=routes, lifespan=lifespan), token=token, port=port)
+
+
+def _short(name: str) -> str:
+    """Give the last part of a path; names of data sets stay."""
+    return name.rstrip("/").rpartition("/")[2] or name
 
 
 def _bound(port: int | None) -> socket.socket:

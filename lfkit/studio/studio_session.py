@@ -26,7 +26,7 @@ from lfkit.data.image_source import ImageSource
 from lfkit.errors import InputError, LfkitError, RunError
 from lfkit.labeling.loading import split_spec
 from lfkit.runs.run_files import check_folder, known_images, write_table
-from lfkit.studio.answers import Answers
+from lfkit.studio.answers import SeedAnswers
 from lfkit.studio.array_files import load_arrays
 from lfkit.studio.file_watch import FileWatch
 from lfkit.studio.outcome import FunctionFacts, Outcome
@@ -35,7 +35,7 @@ from lfkit.studio.studio_options import StudioOptions
 from lfkit.studio.voting_process import Message, VotingProcess
 
 _POLL_S = 0.1
-# Answers come one after the other: labels are made anew when there is a pause.
+# SeedAnswers come one after the other: labels are made anew when there is a pause.
 _PAUSE_S = 1.0
 _LONGEST_PAUSE_S = 10.0
 _PAUSE_BEFORE_ALL_S = 3.0
@@ -47,6 +47,18 @@ _RETRY_S = 5.0
 
 # What else depends on the images: it is made when a page asks for it.
 _LATER = ("map.npz", "measured.npz")
+
+# What is shown where there is no function yet.
+_BEGINNING = """\
+from lfkit import ABSTAIN, labeling_function
+
+CLASSES = {names}  # images can be labeled as soon as this is saved
+
+
+@labeling_function(classes=[1])
+def dark_is_{last}(image):  # (height, width, colors), from 0 to 255
+    return 1 if image.mean() < 60 else ABSTAIN
+"""
 
 Event = dict[str, Any]
 
@@ -68,11 +80,13 @@ class Problem:
     message : one sentence.
     traceback : of the user's code, "" where there is none.
     functions : name → traceback, if it is single functions that fail.
+    is_beginning : there is no function yet; `traceback` holds one to begin with.
     """
 
     message: str
     traceback: str
     functions: dict[str, str]
+    is_beginning: bool = False
 
 
 class StudioSession:
@@ -114,7 +128,7 @@ class StudioSession:
         self._asked: queue.Queue[_Request] = queue.Queue()
         self.problem: Problem | None = None
         self.busy: dict[str, Event] = {}
-        self.answers: Answers | None = None
+        self.answers: SeedAnswers | None = None
         self.saves = Saves(self._folder / "saves.json")
         self.version = 0
         self.last_change = ""
@@ -184,8 +198,8 @@ class StudioSession:
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """The classes; empty until the functions have run once."""
-        return () if self.preview is None else self.preview.class_names
+        """The classes; empty until the functions' file has named them."""
+        return () if self.answers is None else self.answers.class_names
 
     @property
     def shown(self) -> Outcome | None:
@@ -244,10 +258,11 @@ class StudioSession:
         """Where the studio keeps what it has made."""
         return self._folder
 
-    def _need_answers(self) -> Answers:
+    def _need_answers(self) -> SeedAnswers:
         if self.answers is None:
             raise InputError(
-                "the classes are not known yet: the functions have not run once."
+                "the classes are not known yet: write CLASSES = [...] in the file of "
+                "functions, one name per class."
             )
         return self.answers
 
@@ -331,6 +346,10 @@ class StudioSession:
         self._watch.follow(map(Path, found.get("files", ())))
         if found["event"] != "done":
             self.problem = _problem(found)
+            if self.preview is None and found.get("class_names"):
+                # Images can be labeled before there is any function.
+                with contextlib.suppress(LfkitError):
+                    self._make_answers(tuple(found["class_names"]))
             self._publish({"event": "functions"})
             return
         if found.get("modules"):
@@ -368,7 +387,14 @@ class StudioSession:
 
     def _make_answers(self, class_names: tuple[str, ...]) -> None:
         if self.answers is None or self.answers.class_names != class_names:
-            self.answers = Answers(self.options.answers, self.images.ids, class_names)
+            self.answers = SeedAnswers(
+                self.options.answers, self.images.ids, class_names
+            )
+
+    @property
+    def _is_idle(self) -> bool:
+        """True where there is no function to vote on all images with."""
+        return self.problem is not None and self.preview is None
 
     def _keep_full(self) -> None:
         while not self._is_closed:
@@ -383,7 +409,7 @@ class StudioSession:
                 )
             if is_due:
                 self._make_full(wanted)
-            elif self.looks is None and self.full is not None:
+            elif self.looks is None and (self.full is not None or self._is_idle):
                 self._make_looks()
             elif not self._asked.empty():
                 self._make_asked()
@@ -539,7 +565,14 @@ def _broken(outcome: Outcome) -> dict[str, str]:
 
 def _problem(found: Message) -> Problem:
     if found["event"] == "failed":
-        return Problem(found["message"], found["traceback"], {})
+        text, trace = found["message"], found["traceback"]
+        if "defines no labeling function" in text or "there is no file" in text:
+            text = "There is no labeling function yet. Save one in your file, such as"
+            names = found.get("class_names") or ["day", "night"]
+            word = "".join(c if c.isalnum() else "_" for c in (*names, "it")[1])
+            first = _BEGINNING.format(names=json.dumps(names), last=word)
+            return Problem(text, first, {}, is_beginning=True)
+        return Problem(text, trace, {})
     if found["why"] == "hangs":
         text = "the functions do not end: look for an endless loop as they are read."
     else:

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
+_PACKAGE = str(Path(__file__).parents[1])
 CAN_FORK = sys.platform == "linux"
 
 
@@ -97,11 +98,25 @@ def _work(
             "id": job["id"],
             "kind": type(error).__name__,
             "message": str(error),
-            "traceback": "".join(traceback.format_exception(cause)),
+            "traceback": _own_lines(cause),
             "files": voting_jobs.files_behind(asked["lfs"]),
+            "class_names": voting_jobs.named_classes(asked["lfs"]),
         }
         _tell(outlet, message)
     sys.stderr.flush()
+
+
+def _own_lines(error: BaseException) -> str:
+    """Write a traceback from the first line of the user's own code on."""
+    trace = error.__traceback__
+    while trace is not None:
+        name = trace.tb_frame.f_code.co_filename
+        if not name.startswith(("<frozen", _PACKAGE)):
+            break
+        trace = trace.tb_next
+    return "".join(
+        traceback.format_exception(type(error), error, trace or error.__traceback__)
+    )
 
 
 if __name__ == "__main__":

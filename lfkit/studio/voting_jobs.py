@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,12 @@ from lfkit.labeling.engine.seed_fitting import is_fixed
 from lfkit.labeling.labeling_function import LabelingFunction
 from lfkit.labeling.loading import split_spec
 from lfkit.labeling.trusted_code import remember_code
+from lfkit.runs.modules import is_library
 from lfkit.runs.run_config import load_config
 from lfkit.runs.run_files import check_folder, load_labels, load_votes
 from lfkit.runs.run_summary import load_summary
 from lfkit.runs.store import RunStore, locked
-from lfkit.studio.answers import Answers
+from lfkit.studio.answers import SeedAnswers
 from lfkit.studio.array_files import load_arrays, save_arrays
 from lfkit.studio.looks import looks_of
 from lfkit.studio.map_layout import map_layout
@@ -73,7 +75,7 @@ def vote_on_preview(
     progress("reading the functions", 0, 1)
     voters = FunctionVotes(options.of_apply(has_seeds=False))
     classes = voters.classes(images)
-    given = Answers(options.answers, images.ids, classes.names).given()
+    given = SeedAnswers(options.answers, images.ids, classes.names).given()
     shown = preview_rows(len(images), options.preview, options.seed)
     rows = np.union1d(shown, given.rows)
     part = ImagePart(images, rows)
@@ -129,11 +131,17 @@ def vote_on_all(
     os.nice(10)  # the preview goes before
     voters = FunctionVotes(options.of_apply(has_seeds=False))
     classes = voters.classes(images)
-    given = Answers(options.answers, images.ids, classes.names).given()
+    given = SeedAnswers(options.answers, images.ids, classes.names).given()
     has_seeds = len(given.rows) > 0
     check_folder(options.out)
+
+    def told(stage: str, done: int, total: int) -> None:
+        progress(stage, done, total)
+        if stage == "reading the files" and done == total:
+            progress("voting", 0, len(images))  # the first block may take a while
+
     with locked(options.out):
-        apply(options.of_apply(has_seeds=has_seeds), progress)
+        apply(options.of_apply(has_seeds=has_seeds), told)
     config = load_config(options.out)
     votes = load_votes(options.out, config)
     labels = load_labels(options.out, config, images.ids)
@@ -251,7 +259,7 @@ def _facts(
     fn = inspect.unwrap(lf.fn)
     code = getattr(fn, "__code__", None)
     place, source = "", ""
-    if code is not None:
+    if code is not None and not is_library(fn):
         place = f"{os.path.basename(code.co_filename)}:{code.co_firstlineno}"
         try:
             source = inspect.getsource(fn)[:_MOST_SOURCE]
@@ -289,7 +297,21 @@ def _first_trace(examples: dict[str, tuple[str, str, str]]) -> str:
     return trace or f"{message} (image {image})"
 
 
-def files_behind(specs: tuple[str, ...] | list[str]) -> list[str]:
+def named_classes(specs: Sequence[str]) -> list[str]:
+    """Give CLASSES of files that were read, though no function can run yet."""
+    files = set(files_behind(specs))
+    for module in [*sys.modules.values()]:
+        names = getattr(module, "CLASSES", None)
+        if getattr(module, "__file__", None) in files and isinstance(
+            names, (list, tuple)
+        ):
+            texts = [name for name in names if isinstance(name, str)]
+            if texts and len(set(texts)) == len(names):
+                return texts
+    return []
+
+
+def files_behind(specs: Sequence[str]) -> list[str]:
     """List the files that functions came from, and the modules beside them."""
     given: set[Path] = set()
     for spec in specs:

@@ -58,6 +58,7 @@ on("state", (state) => {
       labels.seed_judged ? `${labels.seed_right} of ${labels.seed_judged} held out (${share(labels.interval[0])} to ${share(labels.interval[1])})` : "answer a few images to see"],
   ] : [];
   figures(document.getElementById("figures"), rows);
+  document.getElementById("table").hidden = !state.functions.length && Boolean(state.problem);
   const open = new Set([...document.querySelectorAll("#functions details[open] summary")].map((one) => one.textContent));
   const body = document.getElementById("functions");
   body.replaceChildren(...state.functions.flatMap(row));

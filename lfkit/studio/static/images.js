@@ -43,7 +43,7 @@ async function show({ keepPlace = false } = {}) {
     if (mine !== wanted) return;
     again.hidden = true;
     grid.show(list, { keepPlace });
-    document.getElementById("count").textContent = `${count(list.n)} images${store.state.has_all ? "" : ` (${store.state.grid_scope})`}`;
+    document.getElementById("count").textContent = `${count(list.n)} images${store.state.has_all || !store.state.functions.length ? "" : ` (${store.state.grid_scope})`}`;
   } catch (error) {
     say(error.message);
   }

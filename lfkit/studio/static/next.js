@@ -3,7 +3,7 @@
 import { Grid, fetchList, palette } from "./grid.js";
 import { on, say } from "./studio.js";
 
-const grid = new Grid(document.getElementById("grid"), { side: 96, name: "What to look at next", empty: "The functions have not voted yet." });
+const grid = new Grid(document.getElementById("grid"), { side: 96, name: "What to look at next", empty: "Write the names of your classes, CLASSES = [...], in your functions' file." });
 palette(document.getElementById("palette"), grid);
 const more = document.getElementById("more");
 

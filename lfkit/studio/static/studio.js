@@ -132,12 +132,13 @@ function showProblem(problem) {
   if (text === shownProblem) return;
   shownProblem = text;
   place.hidden = !problem;
+  place.classList.toggle("beginning", Boolean(problem?.is_beginning));
   if (!problem) return;
   const traces = problem.traceback ? [["", problem.traceback]] : Object.entries(problem.functions);
   place.replaceChildren(
     h("p", {}, problem.message),
     ...traces.map(([name, trace]) =>
-      h("details", { open: traces.length === 1 && !name }, h("summary", {}, name || "Traceback"), h("pre", { tabindex: "0" }, trace)),
+      h("details", { open: traces.length === 1 && !name && (!problem.is_beginning || document.body.dataset.page === "functions") }, h("summary", {}, name || (problem.is_beginning ? "A first function" : "Traceback")), h("pre", { tabindex: "0" }, trace)),
     ),
   );
 }
@@ -148,8 +149,10 @@ function follow() {
   events.onmessage = ({ data }) => {
     const event = JSON.parse(data);
     if (event.event === "busy" && !event.lost) {
-      clearTimeout(missed);
-      missed = setTimeout(load, 250);
+      missed ??= setTimeout(() => {
+        missed = null;
+        load();
+      }, 300);
       return;
     }
     load().then(() => emit(event.event === "functions" ? "full" : event.event === "answers" ? "answers" : event.event, event));
