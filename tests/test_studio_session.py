@@ -415,3 +415,14 @@ def test_what_is_missing_is_told_with_the_command_that_gets_it(monkeypatch, lfki
     done = lfkit("studio", "digits", "--lfs", "my_lfs.py")
     assert done.code == 2
     assert "pip install 'lfkit[studio]'" in done.err
+
+
+def test_names_that_look_like_formulas_come_back(tmp_path):
+    path = tmp_path / "seeds.csv"
+    ids, names = ["=1+1.png", "b.png"], ("cat", "dog")
+    SeedAnswers(path, ids, names, who="@me").give([0, 1], 1, "=why")
+    assert "\n=1+1" not in path.read_text()
+    again = SeedAnswers(path, ids, names)
+    assert again.given().labels.tolist() == [1, 1]
+    assert again.why() == {0: "=why", 1: "=why"}
+    assert read_labels(path, ids, names).labels.tolist() == [1, 1]

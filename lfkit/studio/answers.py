@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from lfkit.data.cells import from_cell, to_cell
 from lfkit.data.files import write_atomically
 from lfkit.data.seed_labels import GivenLabels, read_labels
 from lfkit.errors import DataError, storage_error
@@ -171,13 +172,14 @@ class SeedAnswers:
         given = read_labels(self.path, self.ids, self.class_names)
         label_of = dict(zip(given.rows.tolist(), given.labels.tolist(), strict=True))
         for row in answered:
-            place = self._row_of.get(row[key].strip())
+            written = from_cell(row[key])
+            place = self._row_of.get(written.strip())
             if place is None:
-                place = self._row_of.get(row[key].replace("\\", "/"), -1)
+                place = self._row_of.get(written.replace("\\", "/"), -1)
             if place not in label_of:
                 continue  # a cell that means "no label"
             name, y = self.ids[place], label_of[place]
-            texts = {k: v for k, v in row.items() if k and isinstance(v, str)}
+            texts = {k: from_cell(v) for k, v in row.items() if isinstance(v, str)}
             texts |= {key: name, "label": self.class_names[y]}
             self._rows[name], self._label_of[name] = texts, y
 
@@ -187,8 +189,10 @@ class SeedAnswers:
             text, self._fields, restval="", extrasaction="ignore", lineterminator="\n"
         )
         table.writeheader()
-        table.writerows(self._rows.values())
-        write_atomically(self.path, text.getvalue().encode())
+        for row in self._rows.values():
+            table.writerow({name: to_cell(cell) for name, cell in row.items()})
+        data = text.getvalue().encode("utf-8", "backslashreplace")
+        write_atomically(self.path, data)
         self._stamp = _stamp(self.path)
 
 

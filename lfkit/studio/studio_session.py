@@ -35,7 +35,7 @@ from lfkit.studio.studio_options import StudioOptions
 from lfkit.studio.voting_process import Message, VotingProcess
 
 _POLL_S = 0.1
-# SeedAnswers come one after the other: labels are made anew when there is a pause.
+# Answers come one after the other: labels are made anew when there is a pause.
 _PAUSE_S = 1.0
 _LONGEST_PAUSE_S = 10.0
 _PAUSE_BEFORE_ALL_S = 3.0
