@@ -426,3 +426,23 @@ def test_names_that_look_like_formulas_come_back(tmp_path):
     assert again.given().labels.tolist() == [1, 1]
     assert again.why() == {0: "=why", 1: "=why"}
     assert read_labels(path, ids, names).labels.tolist() == [1, 1]
+
+
+def test_other_classes_begin_anew(session, lfs):
+    wait(session, lambda session: session.full is not None)
+    session.answer([3], 3, "chosen")
+    lfs.write_text(LFS.replace("str(digit) for digit in range(10)", "'a', 'b', '3'"))
+    wait(session, lambda session: session.class_names == ("a", "b", "3"))
+    assert session.full is None or session.full.class_names == ("a", "b", "3")
+    assert session.answers.given().labels.tolist() == [2]
+    session.undo()
+
+
+def test_a_run_folder_in_use_is_waited_for(session, tmp_path):
+    from lfkit.runs.store import locked
+
+    (tmp_path / "run").mkdir(exist_ok=True)
+    with locked(tmp_path / "run"):
+        wait(session, lambda session: "another lfkit command" in str(session.busy))
+        session._retry_s = 0.5
+    wait(session, lambda session: session.full is not None)

@@ -43,7 +43,7 @@ _PATIENCE_S = 10.0  # without a sign of life, a preview is taken to hang
 _CAREFUL_PATIENCE_S = 120.0
 _SLOW_PATIENCE_S = 1800.0
 _CALL_TIMEOUT_S = 2.0  # for one call, where a preview hangs
-_RETRY_S = 5.0
+_RETRY_S, _LONGEST_RETRY_S = 5.0, 120.0
 
 # What else depends on the images: it is made when a page asks for it.
 _LATER = ("map.npz", "measured.npz")
@@ -142,6 +142,7 @@ class StudioSession:
         self._answer_number = self._preview_answers = 0
         self._full_of: tuple[int, int] | None = None
         self._full_after = 0.0
+        self._retry_s = _RETRY_S
         self._is_closed = False
         self._threads: list[threading.Thread] = []
         asked = {
@@ -377,6 +378,8 @@ class StudioSession:
                 names = ", ".join(sorted(broken))
                 self.problem = Problem(f"{names} fails on every image.", "", broken)
             self.preview = outcome
+            if self.full is not None and self.full.class_names != outcome.class_names:
+                self.full = None  # its labels are numbers of other classes
             self._make_answers(outcome.class_names)
             if is_edit and (edited or before is None or before.names != outcome.names):
                 now = datetime.now(UTC).isoformat(timespec="seconds")
@@ -430,7 +433,8 @@ class StudioSession:
             return
         if found["event"] != "done":
             # Another command may hold the run folder: it is tried again.
-            self._full_after = time.monotonic() + _RETRY_S
+            self._full_after = time.monotonic() + self._retry_s
+            self._retry_s = min(2 * self._retry_s, _LONGEST_RETRY_S)
             self.busy["all"] = {"stage": _problem(found).message, "done": 0, "total": 0}
             self._publish({"event": "busy"})
             return
@@ -439,6 +443,7 @@ class StudioSession:
             if self._edits != wanted[0]:
                 return
             self.full, self._full_of = outcome, wanted
+            self._retry_s = _RETRY_S
         self._publish({"event": "full"})
 
     def _make_looks(self) -> None:

@@ -13,6 +13,8 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from lfkit.studio.voting_child import CAN_FORK
+
 _GRACE_S = 5.0
 _START_S = 120.0  # for the imports, on a machine that is busy
 _LONGEST_WAIT_S = 0.1
@@ -129,7 +131,8 @@ class VotingProcess:
                 progress(message["stage"], message["done"], message["total"])
             elif kind in ("done", "failed"):
                 result = message
-                if sys.platform != "linux":
+                if not CAN_FORK:  # the process does one job and ends
+                    self._gone()
                     return result
             elif kind == "ended":
                 self._job_pid = None

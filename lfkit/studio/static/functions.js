@@ -16,7 +16,7 @@ function sparkline(values) {
   if (!values.length) return made;
   const top = Math.max(...values, 1e-9);
   const x = (i) => (values.length === 1 ? width - 4 : 3 + (i * (width - 7)) / (values.length - 1));
-  const y = (value) => height - 3 - ((height - 6) * value) / top;
+  const y = (value) => values.length === 1 ? height / 2 : height - 3 - ((height - 6) * value) / top;
   const line = document.createElementNS(SVG, "polyline");
   line.setAttribute("points", values.map((value, i) => `${x(i).toFixed(1)},${y(value).toFixed(1)}`).join(" "));
   const dot = document.createElementNS(SVG, "circle");

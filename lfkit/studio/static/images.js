@@ -22,11 +22,13 @@ function fill() {
   const asked = read();
   const options = {
     class: [["", "all"], ...classes.map((name) => [name, name]), ["none", "no label"]],
+    vote: [["any", "votes"], ["none", "abstains"], ["conflict", "in conflict"], ...classes.map((name) => [name, `votes ${name}`])],
     function: [["", "any"], ...functions.map(({ name }) => [name, name.replaceAll("_", " ")])],
   };
   for (const [name, choices] of Object.entries(options)) {
     const select = form.elements[name];
-    if (select.options.length !== choices.length) select.replaceChildren(...choices.map(([value, text]) => h("option", { value }, text)));
+    const known = [...select.options].map((one) => one.value).join("\n");
+    if (known !== choices.map(([value]) => value).join("\n")) select.replaceChildren(...choices.map(([value, text]) => h("option", { value }, text)));
   }
   for (const name of FIELDS) form.elements[name].value = asked[name];
   document.getElementById("vote-label").hidden = !asked.function;
