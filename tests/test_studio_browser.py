@@ -61,7 +61,9 @@ def server(lfs, tmp_path_factory):
     session.start()
     thread = threading.Thread(target=made.run, daemon=True)
     thread.start()
-    assert session.wait_for(lambda session: session.looks is not None, 120)
+    assert session.wait_for(
+        lambda session: session.full is not None and session.looks is not None, 120
+    )
     yield made
     made.stop()
     thread.join(10)

@@ -49,7 +49,9 @@ def session(tmp_path_factory):
     )
     made = StudioSession(options)
     made.start()
-    assert made.wait_for(lambda session: session.looks is not None, 120)
+    assert made.wait_for(
+        lambda session: session.full is not None and session.looks is not None, 120
+    )
     yield made
     made.close()
 

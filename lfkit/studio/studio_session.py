@@ -39,7 +39,7 @@ _POLL_S = 0.1
 _PAUSE_S = 1.0
 _LONGEST_PAUSE_S = 10.0
 _PAUSE_BEFORE_ALL_S = 3.0
-_PATIENCE_S = 10.0  # without a sign of life, a preview is taken to hang
+_PATIENCE_S = 20.0  # without a sign of life, a preview is taken to hang
 _CAREFUL_PATIENCE_S = 120.0
 _SLOW_PATIENCE_S = 1800.0
 _CALL_TIMEOUT_S = 2.0  # for one call, where a preview hangs
@@ -335,7 +335,8 @@ class StudioSession:
             if found["event"] != "ended" or found["why"] == "not wanted":
                 break
             if not careful:
-                how = "hangs" if found["why"] == "hangs" else "ends its process"
+                hangs = found["why"] == "hangs"
+                how = "takes long, or hangs" if hangs else "ends its process"
                 text = f"a function {how}; it is being found out which one."
                 self.problem = Problem(text, "", {})
                 self._publish({"event": "functions"})
@@ -397,7 +398,7 @@ class StudioSession:
     @property
     def _is_idle(self) -> bool:
         """True where there is no function to vote on all images with."""
-        return self.problem is not None and self.preview is None
+        return self.problem is not None and self.problem.is_beginning
 
     def _keep_full(self) -> None:
         while not self._is_closed:
