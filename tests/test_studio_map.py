@@ -132,7 +132,7 @@ def draw_around(page, x_share, y_share, radius_share):
 def places_on_screen(page, server):
     """Give where each image lies on the page, (n, 2), when the whole map is shown."""
     with np.load(server.session.folder / "map.npz") as stored:
-        places = stored["places"]
+        places = stored["look"]
     box = page.locator("#points").bounding_box()
     side = min(box["width"], box["height"]) - 48
     corner = [
@@ -293,6 +293,26 @@ def test_the_map_is_colored_by_label_doubt_or_a_functions_votes(visit):
     counts = [int(re.sub(r"\D", "", item.split()[-1])) for item in items]
     assert sum(counts) == 1797
     assert "color=votes" in page.url
+
+
+def test_arranged_by_labels_what_has_one_label_lies_closer(visit, server):
+    page = visit(query="?color=doubt")
+    with page.expect_response(lambda answer: "anew" in answer.url) as answer:
+        page.select_option("#arrange", "labels")
+    assert answer.value.ok
+    page.wait_for_selector("#arrange:not([disabled])")
+    assert "arrange=labels" in page.url
+    assert "color=doubt" in page.url
+    with np.load(server.session.folder / "map.npz") as stored:
+        by_look, by_labels = stored["look"], stored["labels"]
+    labels = server.session.full.labels
+
+    def spread(places):
+        """Compare distances within labels with those of all."""
+        within = [places[labels == y].std(axis=0).mean() for y in (0, 1)]
+        return np.mean(within) / places[labels >= 0].std(axis=0).mean()
+
+    assert spread(by_labels) < spread(by_look)
 
 
 def test_hidden_classes_are_not_selected(visit):

@@ -163,16 +163,21 @@ class DataRoutes:
         """Give every image's place in a plane, (n, 2) float32, and labels as in lists.
 
         After a JSON head as in `ImageList.to_bytes`: x and y float32 in [0, 1], label
-        int16, answer int16, confidence uint8.
+        int16, answer int16, confidence uint8. Asked "by" labels, those of one label
+        lie together; "anew" by the labels that there are now.
         """
+        by = request.query_params.get("by", "look")
+        if by not in ("look", "labels"):
+            raise InputError(f"by is {by[:20]!r}; choose look or labels.")
+        if self.session.looks is None:
+            return _json({"waiting": "looks of all images"}, 202)
         place = self.session.folder / "map.npz"
         arrays = await _apart(load_arrays, place)
-        if len(arrays.get("places", ())) != len(self.session.images):
-            if self.session.looks is None:
-                return _json({"waiting": "looks of all images"}, 202)
-            await self._job({"job": "map"})
+        is_there = len(arrays.get(by, ())) == len(self.session.images)
+        if not is_there or "anew" in request.query_params:
+            await self._job({"job": "map", "by": by})
             arrays = await _apart(load_arrays, place)
-        places = arrays["places"].astype("<f4")
+        places = arrays[by].astype("<f4")
         labels, confidence, answered = await _apart(labels_of, self.session)
         body = b"".join(
             [

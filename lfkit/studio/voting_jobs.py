@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from lfkit.aggregators.aggregate import aggregate
 from lfkit.commands.apply import apply
@@ -192,15 +193,32 @@ def see_looks(
 def lay_out_map(
     asked: dict[str, Any], job: dict[str, Any], images: ImageSource, progress: Progress
 ) -> dict[str, Any]:
-    """Place every image in a plane by how it looks."""
+    """Place every image in a plane, by its look or, if asked, by its label too.
+
+    `job` has "by": "look", or "labels" as they are now.
+    """
     os.nice(10)
     options = options_of(asked)
     folder = options.out / "studio"
     looks = load_arrays(folder / "looks.npz")["looks"]
+    labels = _labels_now(folder, len(images)) if job["by"] == "labels" else None
     progress("laying out the map", 0, 1)
+    places = map_layout(looks, labels, random_state=options.seed)
     place = folder / "map.npz"
-    save_arrays(place, {"places": map_layout(looks, random_state=options.seed)})
+    held = load_arrays(place)
+    kept = {name: held[name] for name in held if len(held[name]) == len(images)}
+    save_arrays(place, {**kept, job["by"]: places})
     return {"arrays": str(place)}
+
+
+def _labels_now(folder: Path, n: int) -> NDArray[np.int64]:
+    """Give the newest label of each image, -1 where there is none."""
+    labels = np.full(n, -1, np.int64)
+    for name in ("preview.npz", "all.npz"):
+        if (folder / name).exists():
+            outcome = Outcome.from_bytes((folder / name).read_bytes())
+            labels[outcome.rows] = outcome.labels
+    return labels
 
 
 def rank_features(

@@ -19,6 +19,7 @@ const REREAD_MS = 300;
 const canvas = document.querySelector("#points");
 const wait = document.querySelector("#wait");
 const select = document.querySelector("#color");
+const arrange = document.querySelector("#arrange");
 const legend = document.querySelector("#legend");
 const dark = window.matchMedia("(prefers-color-scheme: dark)");
 
@@ -31,8 +32,10 @@ let named = -1; // counts color changes, so that a slow answer does not undo a l
 
 async function main() {
   await load();
+  const asked = new URLSearchParams(location.search);
+  if (asked.get("arrange") === "labels") arrange.value = "labels";
   for (;;) {
-    map = await readMap();
+    map = await readMap(arrange.value);
     if (map) break;
     wait.textContent = "The map is laid out when every image has been looked at …";
     await new Promise((go) => setTimeout(go, ASK_AGAIN_MS));
@@ -43,8 +46,8 @@ async function main() {
   new Pointing(cloud, selection, document.querySelector("#over"), describe);
   cloud.resize();
   offerFunctions();
-  const asked = new URLSearchParams(location.search).get("color");
-  if ([...select.options].some((each) => each.value === asked)) select.value = asked;
+  const color = asked.get("color");
+  if ([...select.options].some((each) => each.value === color)) select.value = color;
   await recolor();
   cloud.fit();
   new ResizeObserver(() => {
@@ -55,13 +58,37 @@ async function main() {
   dark.addEventListener("change", () => recolor());
   select.addEventListener("change", () => {
     hidden = new Set();
-    const query = new URLSearchParams(location.search);
-    query.set("color", select.value);
-    history.replaceState(null, "", `?${query}`);
+    remember("color", select.value);
     recolor();
   });
+  arrange.addEventListener("change", () => rearrange());
   listen();
   canvas.dataset.ready = "true";
+}
+
+// The choices stand in the address, for reloads and bookmarks.
+function remember(name, value) {
+  const query = new URLSearchParams(location.search);
+  query.set(name, value);
+  history.replaceState(null, "", `?${query}`);
+}
+
+async function rearrange() {
+  remember("arrange", arrange.value);
+  wait.textContent = "Arranging the map …";
+  arrange.disabled = true;
+  try {
+    const found = await readMap(arrange.value, arrange.value === "labels");
+    if (found && found.n === map.n) {
+      map = found;
+      cloud.place(map.x, map.y);
+      await recolor();
+    }
+    wait.textContent = "";
+  } catch (error) {
+    wait.textContent = error.message;
+  }
+  arrange.disabled = false;
 }
 
 function offerFunctions() {
@@ -180,9 +207,9 @@ let rereading = 0;
 function reread() {
   clearTimeout(rereading);
   rereading = setTimeout(async () => {
-    const found = await readMap();
+    const found = await readMap(arrange.value);
     if (!found || found.n !== map.n) return;
-    map = found;
+    map = { ...found, x: map.x, y: map.y };
     selection.refresh();
     await recolor();
   }, REREAD_MS);

@@ -11,9 +11,10 @@ const NAMED = [
 const SURE = [126, 149, 178];
 const UNSURE = [235, 94, 40];
 
-// Places and labels; null while the server is still laying the map out.
-export async function readMap() {
-  const answer = await get("api/map");
+// Places and labels; null while images are still being looked at. Arranged by "look" or
+// "labels"; `anew`: by the labels there are now.
+export async function readMap(by, anew = false) {
+  const answer = await get(`api/map?by=${by}${anew ? "&anew=1" : ""}`);
   if (answer.status === 202) return null;
   const data = await answer.arrayBuffer();
   const [length, n] = new Int32Array(data, 0, 2);

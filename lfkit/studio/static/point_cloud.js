@@ -11,8 +11,6 @@ export class PointCloud {
   constructor(canvas, x, y) {
     this.canvas = canvas;
     this.context = canvas.getContext("2d");
-    this.x = x;
-    this.y = y;
     this.n = x.length;
     this.colors = new Uint32Array(this.n); // 0: not drawn
     this.selected = new Uint8Array(this.n);
@@ -21,6 +19,13 @@ export class PointCloud {
     this.faded = 0.35; // of the color that is left outside a selection
     this.view = { scale: 1, left: 0, top: 0 };
     this.frame = 0;
+    this.place(x, y);
+  }
+
+  // Give the same points other places.
+  place(x, y) {
+    this.x = x;
+    this.y = y;
     this.#index();
   }
 
