@@ -499,6 +499,7 @@ class StudioSession:
             )
         finally:
             self.busy.pop(name, None)
+            self._publish({"event": "busy"})
 
     def _restore(self) -> None:
         """Show at once what an earlier session on the same images has left."""
