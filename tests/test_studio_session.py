@@ -51,7 +51,14 @@ def lfs(tmp_path):
 
 
 @pytest.fixture
-def session(lfs, tmp_path):
+def session(whole_session):
+    """A session that votes on its preview only."""
+    whole_session._pause_before_all_s = 1e9
+    return whole_session
+
+
+@pytest.fixture
+def whole_session(lfs, tmp_path):
     options = StudioOptions(
         "digits", lfs=(str(lfs),), out=tmp_path / "run", preview=300, browser=False
     )
@@ -131,6 +138,7 @@ def test_a_broken_file_leaves_the_last_good_version(session, lfs):
         assert session.preview.functions[0].key != good.functions[0].key
 
 
+@pytest.mark.slow
 def test_a_function_that_hangs_is_killed_and_named(session, lfs):
     wait(session, saves(1))
     session._patience_s = 1.5
@@ -140,7 +148,8 @@ def test_a_function_that_hangs_is_killed_and_named(session, lfs):
     assert session.preview.functions[1].coverage > 0
 
 
-def test_what_the_studio_computed_apply_finds(session, lfs, tmp_path, lfkit):
+def test_what_the_studio_computed_apply_finds(whole_session, lfs, tmp_path, lfkit):
+    session = whole_session
     wait(session, lambda session: session.full is not None)
     assert session.full.calls == 2 * 1797
     session.close()
@@ -428,7 +437,8 @@ def test_names_that_look_like_formulas_come_back(tmp_path):
     assert read_labels(path, ids, names).labels.tolist() == [1, 1]
 
 
-def test_other_classes_begin_anew(session, lfs):
+def test_other_classes_begin_anew(whole_session, lfs):
+    session = whole_session
     wait(session, lambda session: session.full is not None)
     session.answer([3], 3, "chosen")
     lfs.write_text(LFS.replace("str(digit) for digit in range(10)", "'a', 'b', '3'"))
@@ -438,7 +448,8 @@ def test_other_classes_begin_anew(session, lfs):
     session.undo()
 
 
-def test_a_run_folder_in_use_is_waited_for(session, tmp_path):
+def test_a_run_folder_in_use_is_waited_for(whole_session, tmp_path):
+    session = whole_session
     from lfkit.runs.store import locked
 
     (tmp_path / "run").mkdir(exist_ok=True)

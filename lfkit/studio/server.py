@@ -47,8 +47,8 @@ _BIG_HELD_BYTES = 16 * 2**20
 # The report is a page of its own with scripts in it: it runs as if from nowhere, sees
 # no cookie and reaches nothing.
 _REPORT_CSP = (
-    "sandbox allow-scripts allow-downloads; default-src 'none'; script-src 'unsafe-inline'; "
-    "style-src 'unsafe-inline'; img-src data:"
+    "sandbox allow-scripts allow-downloads; default-src 'none'; "
+    "script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:"
 )
 
 

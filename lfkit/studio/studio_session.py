@@ -9,7 +9,7 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -142,6 +142,7 @@ class StudioSession:
         self._answer_number = self._preview_answers = 0
         self._full_of: tuple[int, int] | None = None
         self._full_after = 0.0
+        self._pause_before_all_s = _PAUSE_BEFORE_ALL_S
         self._retry_s = _RETRY_S
         self._is_closed = False
         self._threads: list[threading.Thread] = []
@@ -362,7 +363,7 @@ class StudioSession:
     def _adopt(self, outcome: Outcome, is_edit: bool) -> None:
         """Take an outcome over, unless a function that ran before now fails."""
         before = self.preview
-        broken = _broken(outcome)
+        broken = _broken(outcome, () if before is None else before.names)
         if before is not None and is_edit and set(broken) & set(before.names):
             names = ", ".join(sorted(broken))
             self.problem = Problem(
@@ -386,7 +387,7 @@ class StudioSession:
                 now = datetime.now(UTC).isoformat(timespec="seconds")
                 saved = self.saves.add(now, before, outcome, edited)
                 self.last_change = saved.sentence
-            self._full_after = time.monotonic() + _PAUSE_BEFORE_ALL_S
+            self._full_after = time.monotonic() + self._pause_before_all_s
         self._publish({"event": "functions"})
 
     def _make_answers(self, class_names: tuple[str, ...]) -> None:
@@ -560,14 +561,24 @@ def _plain(options: StudioOptions) -> dict[str, Any]:
     }
 
 
-def _broken(outcome: Outcome) -> dict[str, str]:
-    """Name the functions that fail wherever they are called, and where."""
+def _broken(outcome: Outcome, before: Sequence[str]) -> dict[str, str]:
+    """Name the functions that fail wherever they are called, and where or why.
+
+    Parameters
+    ----------
+    before : names of functions that ran in the last version.
+    """
     found = {
         one.name: one.traceback
         for one in outcome.functions
         if one.failed and one.coverage == 0
     }
-    return {**found, **outcome.tracebacks}
+    lost = {
+        name: why
+        for name, why in outcome.left_out.items()
+        if name in before and not why.startswith("needs seed")
+    }
+    return {**found, **lost, **outcome.tracebacks}
 
 
 def _problem(found: Message) -> Problem:
