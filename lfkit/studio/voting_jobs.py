@@ -29,7 +29,6 @@ from lfkit.labeling.engine.seed_fitting import is_fixed
 from lfkit.labeling.labeling_function import LabelingFunction
 from lfkit.labeling.loading import split_spec
 from lfkit.labeling.trusted_code import remember_code
-from lfkit.runs.modules import is_library
 from lfkit.runs.run_config import load_config
 from lfkit.runs.run_files import check_folder, load_labels, load_votes
 from lfkit.runs.run_summary import load_summary
@@ -277,7 +276,8 @@ def _facts(
     fn = inspect.unwrap(lf.fn)
     code = getattr(fn, "__code__", None)
     place, source = "", ""
-    if code is not None and not is_library(fn):
+    # Of a ready-made function the lines are lfkit's, and tell its user nothing.
+    if code is not None and not code.co_filename.startswith(_PACKAGE):
         place = f"{os.path.basename(code.co_filename)}:{code.co_firstlineno}"
         try:
             source = inspect.getsource(fn)[:_MOST_SOURCE]
