@@ -44,6 +44,7 @@ from lfkit.studio.separating import snippet
 from lfkit.studio.studio_options import StudioOptions
 from lfkit.studio.telling_apart import tell_apart
 
+_PACKAGE = str(Path(__file__).parents[1])
 _MOST_SOURCE = 20_000  # characters of a function's code that the page shows
 
 
