@@ -104,6 +104,7 @@ def test_a_save_changes_the_figures_and_runs_the_edited_function_alone(session, 
     assert coverage[0] == np.mean(images.mean(axis=(1, 2, 3)) < 70)
     assert coverage[0] > before.functions[0].coverage
     assert coverage[1] == before.functions[1].coverage
+    assert session.newest is now
     gained = int(((now.labels >= 0) & (before.labels < 0)).sum())
     lost = int(((now.labels < 0) & (before.labels >= 0)).sum())
     assert session.last_change.startswith(f"+{gained} labeled, {lost} no longer")

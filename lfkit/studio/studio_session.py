@@ -137,7 +137,7 @@ class StudioSession:
         self._changed = threading.Condition(self._lock)
         self._watch = FileWatch()
         self._edits = 1  # the first version is an edit, too
-        self._previewed = 0
+        self._previewed = self._adopted = 0  # edits tried, and the last one taken over
         self._answered_at = self._first_answered_at = 0.0
         self._answer_number = self._preview_answers = 0
         self._full_of: tuple[int, int] | None = None
@@ -216,9 +216,9 @@ class StudioSession:
     @property
     def newest(self) -> Outcome | None:
         """The outcome of the functions as they are now, of all images if possible."""
-        if self.full is not None and self.is_full_current:
-            return self.full
-        return self.preview
+        # While an edit is tried, or is broken, the version before stays, on all images.
+        is_same = self._full_of is not None and self._full_of[0] >= self._adopted
+        return self.full if self.full is not None and is_same else self.preview
 
     def function(self, name: str) -> FunctionFacts | None:
         """Give what is known of a function; None if there is none of that name."""
@@ -358,9 +358,9 @@ class StudioSession:
         if found.get("modules"):
             self._quick.prepare(found["modules"])
         outcome = Outcome.from_bytes(Path(found["outcome"]).read_bytes())
-        self._adopt(outcome, is_edit)
+        self._adopt(outcome, is_edit, edits)
 
-    def _adopt(self, outcome: Outcome, is_edit: bool) -> None:
+    def _adopt(self, outcome: Outcome, is_edit: bool, edits: int) -> None:
         """Take an outcome over, unless a function that ran before now fails."""
         before = self.preview
         broken = _broken(outcome, () if before is None else before.names)
@@ -379,7 +379,7 @@ class StudioSession:
             if broken:
                 names = ", ".join(sorted(broken))
                 self.problem = Problem(f"{names} fails on every image.", "", broken)
-            self.preview = outcome
+            self.preview, self._adopted = outcome, edits
             if self.full is not None and self.full.class_names != outcome.class_names:
                 self.full = None  # its labels are numbers of other classes
             self._make_answers(outcome.class_names)
