@@ -295,8 +295,15 @@ def test_one_image_is_looked_at_closely(visit, server):
     dialog.wait_for(state="detached")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [*WIDTHS])
+@pytest.mark.parametrize(
+    ("width", "scheme"),
+    [
+        ("phone", "dark"),
+        ("desktop", "light"),
+        pytest.param("phone", "light", marks=pytest.mark.slow),
+        pytest.param("desktop", "dark", marks=pytest.mark.slow),
+    ],
+)
 def test_every_page_fits_and_is_accessible(visit, server, width, scheme):
     from axe_playwright_python.sync_playwright import Axe
 
