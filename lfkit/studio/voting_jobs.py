@@ -29,7 +29,6 @@ from lfkit.labeling.engine.seed_fitting import is_fixed
 from lfkit.labeling.labeling_function import LabelingFunction
 from lfkit.labeling.loading import split_spec
 from lfkit.labeling.trusted_code import remember_code
-from lfkit.runs.modules import is_library
 from lfkit.runs.run_config import load_config
 from lfkit.runs.run_files import check_folder, load_labels, load_votes
 from lfkit.runs.run_summary import load_summary
@@ -45,6 +44,7 @@ from lfkit.studio.separating import snippet
 from lfkit.studio.studio_options import StudioOptions
 from lfkit.studio.telling_apart import tell_apart
 
+_PACKAGE = str(Path(__file__).parents[1])
 _MOST_SOURCE = 20_000  # characters of a function's code that the page shows
 
 
@@ -284,7 +284,8 @@ def _facts(
     fn = inspect.unwrap(lf.fn)
     code = getattr(fn, "__code__", None)
     place, source = "", ""
-    if code is not None and not is_library(fn):
+    # Of a ready-made function the lines are lfkit's, and tell its user nothing.
+    if code is not None and not code.co_filename.startswith(_PACKAGE):
         place = f"{os.path.basename(code.co_filename)}:{code.co_firstlineno}"
         try:
             source = inspect.getsource(fn)[:_MOST_SOURCE]
