@@ -3,6 +3,8 @@
 The words for writing and applying labeling functions. Importing them loads no torch.
 """
 
+from typing import Any
+
 from lfkit.data.votes import ABSTAIN as ABSTAIN
 from lfkit.data.votes import Votes as Votes
 from lfkit.features.feature import extract as extract
@@ -25,3 +27,12 @@ from lfkit.labeling.thresholds.nearest_mean import NearestNorm as NearestNorm
 from lfkit.labeling.thresholds.threshold import BestPrecision as BestPrecision
 from lfkit.labeling.thresholds.threshold import Quantile as Quantile
 from lfkit.labeling.thresholds.threshold import Threshold as Threshold
+
+
+def __getattr__(name: str) -> Any:
+    """Import the studio when it is asked for: `lfkit.studio(run)`."""
+    if name == "studio":
+        from importlib import import_module
+
+        return import_module("lfkit.studio")
+    raise AttributeError(f"module 'lfkit' has no attribute {name!r}")

@@ -17,6 +17,9 @@ import pytest
 # Files that take longest, so that no worker is alone with one of them at the end.
 LONGEST = [
     "test_train_command",
+    "test_studio_session",
+    "test_studio_browser",
+    "test_studio_map",
     "test_generators",
     "test_readme",
     "test_cli",

@@ -11,7 +11,7 @@ def test_picture_of_the_layers_is_that_of_the_import_contract():
     assert walk.replaced(page, "layers", walk.picture()) == page, (
         "run `python -m benchmarks.walk --layers`"
     )
-    assert len(walk.layers()) <= 12
+    assert len(walk.layers()) <= 13
 
 
 def test_a_walk_notes_each_first_call_between_files(tmp_path):

@@ -261,3 +261,21 @@ def test_few_seeds_may_have_votes_of_functions_silent_elsewhere():
     votes = replace(votes, seed_out_of_fold=Votes(fold, names(5), 2))
     held_out = Auto().fit(votes).out_of_fold_proba(votes)
     np.testing.assert_allclose(held_out.sum(axis=1), 1)
+
+
+def test_few_seeds_and_classes_that_nothing_names_have_held_out_posteriors():
+    votes = Votes([[0, -1], [-1, 1], [0, 1], [0, -1], [-1, 1]], ("a", "b"), 5)
+    rows = np.array([0, 1, 2, 3])
+    known = replace(
+        votes,
+        seed_rows=rows,
+        seed_labels=np.array([0, 1, 1, 0]),
+        seed_out_of_fold=votes.rows(rows),
+    )
+    aggregator = Auto().fit(known)
+    found = aggregator.out_of_fold_proba(known)
+    assert found.shape == (4, 5)
+    np.testing.assert_allclose(found.sum(axis=1), 1)
+    assert found[0].argmax() == 0
+    assert found[1].argmax() == 1
+    assert (found[:, 2:] == 0).all()

@@ -159,11 +159,13 @@ class Auto(Aggregator):
         fold = votes.seed_out_of_fold
         if self.judged_proba_ is not None or fold is None:
             return self.judged_proba_
-        aware, self.model_ = self.model_, self._unaware
+        # Where votes name some classes only, the fit is that of another object.
+        fitted = self if self._within is None else self._within
+        aware, fitted.model_ = fitted.model_, fitted._unaware
         try:
             return self.predict_proba(fold)
         finally:
-            self.model_ = aware
+            fitted.model_ = aware
 
     def _predict_proba(self, votes: Votes) -> NDArray[np.float64]:
         return self.model_.predict_proba(votes)

@@ -20,6 +20,7 @@ from lfkit.cli.generate import generate
 from lfkit.cli.list import list_family
 from lfkit.cli.report import report
 from lfkit.cli.streams import result_alone
+from lfkit.cli.studio import studio
 from lfkit.cli.train import train
 from lfkit.errors import DeclarationError, FaultError, LfkitError, storage_error
 
@@ -63,6 +64,7 @@ app.command("active")(active)
 app.command("generate")(generate)
 app.command("evaluate")(evaluate)
 app.command("report")(report)
+app.command("studio")(studio)
 app.command("list")(list_family)
 
 

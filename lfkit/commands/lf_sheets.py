@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from lfkit.commands.options import SheetOptions
 from lfkit.data.datasets import open_images
-from lfkit.data.image_source import ImageSource, MetadataField, ReadImages
+from lfkit.data.image_part import ImagePart
+from lfkit.data.image_source import ImageSource
 from lfkit.data.labels import given_images
 from lfkit.data.progress import Progress
 from lfkit.data.seed_labels import GivenLabels, draw_seeds
@@ -68,7 +68,7 @@ def draw_lf_sheet(options: SheetOptions, progress: Progress) -> DrawnSheet:
     )
     classes = reconcile(source, loaded.class_names, least_classes(loaded, source))
     seeds = _seeds(options, source, classes)
-    part = _Part(source, _sample(source, seeds, options.seed))
+    part = ImagePart(source, _sample(source, seeds, options.seed))
     applier, votes = _votes(
         options, loaded.lfs, part, seeds, len(classes.names), progress
     )
@@ -107,7 +107,7 @@ def _data(options: SheetOptions, loaded: LoadedLFs) -> str:
 def _votes(
     options: SheetOptions,
     lfs: Sequence[LabelingFunction],
-    part: _Part,
+    part: ImagePart,
     seeds: GivenLabels,
     n_classes: int,
     progress: Progress,
@@ -197,44 +197,3 @@ def _some(names: Sequence[str]) -> str:
     more = len(names) - _MOST_NAMES
     listed = ", ".join(names[:_MOST_NAMES])
     return f"{listed} and {more} more" if more > 0 else listed
-
-
-class _Part(ImageSource):
-    """Some rows of a source, as a source.
-
-    Attributes
-    ----------
-    rows : (n,) rows of the whole, ascending.
-    """
-
-    def __init__(self, whole: ImageSource, rows: NDArray[np.int64]) -> None:
-        self._whole = whole
-        self.rows = rows
-        self.name = whole.name
-        self.shape = whole.shape
-        self.ids = [whole.ids[row] for row in rows.tolist()]
-        self.keys = whole.keys[rows]
-        self.labels = None if whole.labels is None else whole.labels[rows]
-        self.class_names = whole.class_names
-        self.known_problems = {
-            position: whole.known_problems[row]
-            for position, row in enumerate(rows.tolist())
-            if row in whole.known_problems
-        }
-
-    @property
-    def decoding(self) -> str:
-        """That of the whole."""
-        return self._whole.decoding
-
-    def read(self, rows: NDArray[np.int64]) -> ReadImages:
-        """Read from the whole."""
-        return self._whole.read(self.rows[rows])
-
-    def metadata(self, what: MetadataField, rows: NDArray[np.int64]) -> NDArray[Any]:
-        """Give the whole's."""
-        return self._whole.metadata(what, self.rows[rows])
-
-    def table(self) -> pa.Table:
-        """Give the whole's rows."""
-        return self._whole.table().take(pa.array(self.rows))

@@ -49,7 +49,7 @@ def check_folder(folder: Path) -> None:
         return
     if not folder.is_dir():
         raise RunError(f"{folder} is a file; --out takes a folder.")
-    ours = {"run.json", ".lock", "blocks.npz", "images.parquet"}
+    ours = {"run.json", ".lock", "blocks.npz", "images.parquet", "studio"}
     names = {path.name for path in folder.iterdir()}
     if names and not names & ours:
         raise RunError(

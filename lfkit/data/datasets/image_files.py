@@ -101,9 +101,9 @@ class FileSource(ImageSource):
         self._folder = os.fsencode(files.folder)
         self._size = size
         self._color = color
-        self._pool = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="lfkit-read")
+        self._threads: tuple[int, ThreadPoolExecutor] | None = None
         self._index = index_files(
-            ids, self._path, self._pool, known=known, progress=progress
+            ids, self._path, self._pool(), known=known, progress=progress
         )
         self.keys = self._index.keys
         self.known_problems = self._index.problems
@@ -116,6 +116,13 @@ class FileSource(ImageSource):
         self._told: dict[MetadataField, NDArray[Any]] = {}
         self._white, depth_notes = self._depth()
         self.notes = (*files.notes, *depth_notes, *_contradictions(self))
+
+    def _pool(self) -> ThreadPoolExecutor:
+        """Give threads of this process: a fork has none of those before it."""
+        if self._threads is None or self._threads[0] != os.getpid():
+            pool = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="lfkit-read")
+            self._threads = os.getpid(), pool
+        return self._threads[1]
 
     @property
     def decoding(self) -> str:
@@ -135,7 +142,7 @@ class FileSource(ImageSource):
             return self._read_into(pixels[position], int(wanted[position]))
 
         with quiet_pil():
-            faults = list(self._pool.map(read_into, range(len(wanted))))
+            faults = list(self._pool().map(read_into, range(len(wanted))))
         return ReadImages(
             pixels,
             {i: text for i, (text, _) in enumerate(faults) if text},
@@ -159,7 +166,7 @@ class FileSource(ImageSource):
         wanted = np.asarray(rows, np.int64)
         if what.kind == "exif":
             with quiet_pil():
-                found = self._pool.map(lambda row: self._exif(row, what.name), wanted)
+                found = self._pool().map(lambda row: self._exif(row, what.name), wanted)
                 return np.fromiter(found, object, len(wanted))
         if what.kind == "file_name":
             names = [self.ids[row].rpartition("/")[2] for row in wanted]
@@ -234,7 +241,7 @@ class FileSource(ImageSource):
             return DEEP_WHITE, ()
         sample = rows[np.linspace(0, len(rows) - 1, _N_DEPTH_SAMPLES).astype(int)]
         with quiet_pil():
-            found = list(self._pool.map(self._highest, np.unique(sample).tolist()))
+            found = list(self._pool().map(self._highest, np.unique(sample).tolist()))
         highest = max(found)
         files = "1 file" if len(rows) == 1 else f"{len(rows):,} files"
         if 0 < highest <= 255:

@@ -1,0 +1,57 @@
+"""`lfkit studio`: a page that shows what labeling functions do, as they are written."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from lfkit.cli.console import echo
+from lfkit.cli.options import with_options
+from lfkit.studio.studio_options import StudioOptions
+
+if TYPE_CHECKING:
+    from lfkit.studio.server import StudioServer
+    from lfkit.studio.studio_session import StudioSession
+
+
+@with_options(StudioOptions)
+def studio(options: StudioOptions) -> None:
+    """Open a page that shows what labeling functions do to DATA as you edit them.
+
+    Save the functions' file in your editor, and the page changes. Answers given there
+    go to RUN/seeds.csv at once. Ctrl-C ends it; nothing is lost.
+    """
+    from lfkit.studio import check_installed
+
+    check_installed()
+    from lfkit.studio.server import StudioServer
+    from lfkit.studio.studio_session import StudioSession
+
+    session = StudioSession(options)
+    server = StudioServer(session, options.port)
+    # Ctrl-C is how the studio ends: whenever it comes, it is no error.
+    with contextlib.suppress(KeyboardInterrupt):
+        _serve(options, session, server)
+    session.close()
+    n = 0 if session.answers is None else len(session.answers)
+    echo(f"\n{n:,} answers are in {options.answers}")
+    if n:
+        echo(
+            f"Next: lfkit apply {options.data} --lfs {' --lfs '.join(options.lfs)} "
+            f"--seed-labels {options.answers} … --out {options.out}"
+        )
+
+
+def _serve(
+    options: StudioOptions, session: StudioSession, server: StudioServer
+) -> None:
+    session.start()
+    echo(f"{len(session.images):,} images of {options.data}")
+    echo(f"Open  {server.url}")
+    echo(f"Edit  {', '.join(options.lfs)}: the page changes when you save")
+    echo("Ctrl-C ends the studio; answers and what is computed are kept.")
+    if options.browser:
+        import webbrowser
+
+        webbrowser.open(server.url)
+    server.run()

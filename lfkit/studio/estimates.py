@@ -1,0 +1,100 @@
+"""How right labels are, told by the answers to random questions alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import sqrt
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lfkit.aggregators.calibration import measure
+from lfkit.errors import InputError
+
+_Z = 1.959964  # two-sided 95 %
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """Accuracy and calibration of labels, from randomly asked images.
+
+    Attributes
+    ----------
+    n : answers behind them.
+    accuracy : share of the answers that the most probable class was right on; None
+        without any.
+    low, high : Wilson's 95 % interval of the accuracy.
+    calibration_error : expected calibration error; None without answers. Of few
+        answers it is too high: chance looks like a gap.
+    confidence : mean of the probability given to the most probable class; above the
+        accuracy, labels are too sure.
+    """
+
+    n: int
+    accuracy: float | None
+    low: float
+    high: float
+    calibration_error: float | None
+    confidence: float | None
+
+    def sentence(self) -> str:
+        """Say it in a line.
+
+        >>> Estimates(40, 0.9, 0.769, 0.96, 0.05, 0.93).sentence()
+        '90.0 % right (76.9 to 96.0), mean confidence 93.0 %, from 40 random answers'
+        """
+        if self.accuracy is None or self.confidence is None:
+            return "no random image has been answered yet"
+        return (
+            f"{self.accuracy:.1%} right ({100 * self.low:.1f} to "
+            f"{100 * self.high:.1f}), mean confidence {self.confidence:.1%}, from "
+            f"{self.n} random answer{'s' if self.n != 1 else ''}"
+        ).replace("%", " %")
+
+
+def estimates(
+    proba: NDArray[np.floating],
+    answers: NDArray[np.int64],
+    is_random: NDArray[np.bool_],
+) -> Estimates:
+    """Estimate how right labels are, from the answers to random questions.
+
+    Images that were asked about because functions disagree are harder than others:
+    their answers are left out. What is estimated holds for the images that no person
+    had labeled when they were asked about.
+
+    Parameters
+    ----------
+    proba : (a, k) posteriors of the answered images by what did not know the answers,
+        such as those of the moment when the image was asked about.
+    answers : (a,) classes that a person gave.
+    is_random : (a,) True where the image was drawn at random.
+    """
+    if not len(proba) == len(answers) == len(is_random):
+        raise InputError(
+            f"{len(proba)} posteriors, {len(answers)} answers and {len(is_random)} "
+            "marks of random ones must be equally many."
+        )
+    drawn = np.asarray(is_random, bool)
+    right_class = np.asarray(answers, np.int64)[drawn]
+    found = measure(np.asarray(proba, np.float64)[drawn], right_class)
+    if found is None:
+        return Estimates(0, None, 0.0, 1.0, None, None)
+    low, high = wilson_interval(round(found.accuracy * found.n), found.n)
+    return Estimates(found.n, found.accuracy, low, high, found.ece, found.confidence)
+
+
+def wilson_interval(hits: int, n: int) -> tuple[float, float]:
+    """Give the 95 % interval of a share (Wilson 1927); (0, 1) where n is 0.
+
+    >>> low, high = wilson_interval(8, 10)
+    >>> round(low, 3), round(high, 3)
+    (0.49, 0.943)
+    """
+    if n == 0:
+        return 0.0, 1.0
+    share, z = hits / n, _Z
+    center = share + z * z / (2 * n)
+    spread = z * sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    scale = 1 + z * z / n
+    return max(0.0, (center - spread) / scale), min(1.0, (center + spread) / scale)

@@ -1,0 +1,97 @@
+"""The studio in a notebook: the same page, in a frame."""
+
+from __future__ import annotations
+
+import html
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lfkit.errors import RunError
+from lfkit.labeling.trusted_code import strange_code
+from lfkit.runs.run_config import load_config
+from lfkit.studio.server import StudioServer
+from lfkit.studio.studio_options import StudioOptions
+from lfkit.studio.studio_session import StudioSession
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """A studio that runs beside a notebook; a notebook shows it as its page.
+
+    Attributes
+    ----------
+    url : the address, for a browser of this machine.
+    height : of the frame, in pixels.
+    """
+
+    server: StudioServer
+    thread: threading.Thread
+    height: int
+
+    @property
+    def url(self) -> str:
+        """The address of the page."""
+        return self.server.url
+
+    def _repr_html_(self) -> str:
+        address = html.escape(self.server.frame_url, quote=True)
+        return (
+            f'<iframe src="{address}" width="100%" height="{self.height}" '
+            'style="border: 0; border-radius: 12px" title="lfkit studio"></iframe>'
+        )
+
+    def close(self) -> None:
+        """End the studio; answers and what is computed are kept."""
+        self.server.stop()
+        self.thread.join(10)
+        self.server.session.close()
+
+
+def show(
+    run: str | Path = "run",
+    *,
+    data: str | None = None,
+    lfs: tuple[str, ...] | list[str] | str = (),
+    height: int = 900,
+    **options: Any,
+) -> Frame:
+    """Open the studio of a run folder beside a notebook.
+
+    Parameters
+    ----------
+    run : a run folder of `lfkit apply` or `lfkit studio`; with `data` and `lfs`, a new
+        one.
+    data, lfs : as `lfkit studio` takes them; those of the run by default.
+    height : of the frame, in pixels.
+    options : other fields of `StudioOptions`, such as `size`.
+
+    Raises
+    ------
+    RunError : the run names functions that you have not run on this machine.
+    """
+    folder = Path(run)
+    given: dict[str, Any] = dict(options)
+    if data is None:
+        config = load_config(folder)
+        known = config.options
+        data = known.data
+        if not lfs:
+            lfs = known.lfs
+            strange = strange_code(lfs)
+            if strange is not None:
+                raise RunError(
+                    f"{folder} names the functions of {strange[0]}, which you have not "
+                    "run here as they are now; give them with lfs=[...] if you trust "
+                    "them."
+                )
+        for name in ("size", "color", "seed_labels", "seed"):
+            given.setdefault(name, getattr(known, name))
+    chosen = (lfs,) if isinstance(lfs, str) else tuple(lfs)
+    session = StudioSession(StudioOptions(data, lfs=chosen, out=folder, **given))
+    server = StudioServer(session, session.options.port)
+    session.start()
+    thread = threading.Thread(target=server.run, daemon=True, name="lfkit-studio")
+    thread.start()
+    return Frame(server, thread, height)

@@ -1,0 +1,165 @@
+"""What every page shows of a session, as JSON-ready values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from lfkit.studio.estimates import Estimates, estimates, wilson_interval
+from lfkit.studio.next_images import RANDOM
+from lfkit.studio.outcome import FunctionFacts, Outcome
+from lfkit.studio.studio_session import StudioSession
+
+_RESERVED = "u"  # undo
+_KEYS = [
+    *"1234567890",
+    *(letter for letter in "qwertasdfgzxcvbyhnjmikolp" if letter not in _RESERVED),
+]
+
+
+def class_keys(names: tuple[str, ...]) -> list[str]:
+    """Give each class the key that labels an image; "" where there are too many.
+
+    >>> class_keys(("cat", "dog"))
+    ['1', '2']
+    >>> class_keys(("0", "1"))
+    ['0', '1']
+    """
+    if all(len(name) == 1 and name.isdecimal() and name.isascii() for name in names):
+        return [*names]
+    return [_KEYS[y] if y < len(_KEYS) else "" for y in range(len(names))]
+
+
+def page_state(session: StudioSession) -> dict[str, Any]:
+    """Tell everything but images: functions, classes, answers, what is being done."""
+    newest, shown = session.newest, session.shown
+    problem = session.problem
+    answers = session.answers
+    counts = [0] * len(session.class_names)
+    if answers is not None:
+        labels = answers.given().labels
+        counts = np.bincount(labels, minlength=len(counts)).tolist()
+    return {
+        "version": session.version,
+        "data": session.images.name,
+        "run": str(session.options.out),
+        "answers_file": str(session.options.answers),
+        "n": len(session.images),
+        "pictures": session.images_key,
+        "side": None
+        if session.images.path(0) is not None
+        else max(session.images.shape[:2]),
+        "classes": [*session.class_names],
+        "keys": class_keys(session.class_names),
+        "functions": []
+        if newest is None
+        else [_row(session, one) for one in newest.functions],
+        "left_out": {} if newest is None else dict(newest.left_out),
+        "notes": [] if newest is None else [*newest.notes],
+        "problem": None if problem is None else vars(problem),
+        "busy": dict(session.busy),
+        "last_change": session.last_change,
+        "saves": len(session.saves.saves),
+        "answers": 0 if answers is None else len(answers),
+        "answer_counts": counts,
+        "labels": None if newest is None else _labels(newest),
+        "scope": _scope(session, newest),
+        "grid_scope": _scope(session, shown),
+        "has_all": session.full is not None,
+        "is_current": session.is_full_current,
+        "has_looks": session.looks is not None,
+        "estimate": estimate_sentence(session),
+    }
+
+
+def estimate_of(session: StudioSession) -> Estimates:
+    """Estimate how right labels are, from the answers to random questions alone."""
+    preview, answers = session.preview, session.answers
+    if preview is None or answers is None or not len(preview.held_rows):
+        k = max(1, len(session.class_names))
+        return estimates(np.zeros((0, k)), np.zeros(0, np.int64), np.zeros(0, bool))
+    given, why = answers.given(), answers.why()
+    label_of = dict(zip(given.rows.tolist(), given.labels.tolist(), strict=True))
+    held = preview.held_rows.tolist()
+    kept = [at for at, row in enumerate(held) if row in label_of]
+    return estimates(
+        preview.held_proba[kept],
+        np.asarray([label_of[held[at]] for at in kept], np.int64),
+        np.asarray([why.get(held[at]) == RANDOM for at in kept], bool),
+    )
+
+
+def estimate_sentence(session: StudioSession) -> str:
+    """Say what is estimated, and from how many answers."""
+    n_random = 0
+    if session.answers is not None:
+        n_random = sum(why == RANDOM for why in session.answers.why().values())
+    found = estimate_of(session)
+    if found.accuracy is None:
+        if not n_random:
+            return (
+                "No random image has been answered yet; answer some to see how right "
+                "the labels are."
+            )
+        return (
+            f"{n_random} random answer{'s' if n_random != 1 else ''} so far; a few "
+            "more tell how right the labels are."
+        )
+    text = found.sentence()
+    return text[0].upper() + text[1:] + "."
+
+
+def _row(session: StudioSession, one: FunctionFacts) -> dict[str, Any]:
+    problem = session.problem
+    failing = {} if problem is None else problem.functions
+    return {
+        "name": one.name,
+        "kind": one.kind,
+        "doc": one.doc,
+        "classes": [*one.classes],
+        "learns": one.learns,
+        "place": one.place,
+        "coverage": one.coverage,
+        "overlaps": one.overlaps,
+        "conflicts": one.conflicts,
+        "accuracy": one.accuracy,
+        "interval": one.interval,
+        "judged": one.judged,
+        "right": one.right,
+        "failed": one.failed,
+        "traceback": failing.get(one.name) or one.traceback,
+        "is_broken": one.name in failing,
+        "trend": session.saves.coverage_of(one.name)[-30:],
+    }
+
+
+def _labels(outcome: Outcome) -> dict[str, Any]:
+    shown = outcome.is_shown
+    labels = outcome.labels[shown]
+    k = len(outcome.class_names)
+    right, judged = outcome.seed_right, outcome.seed_judged
+    return {
+        "labeled": int((labels >= 0).sum()),
+        "of": len(labels),
+        "covered": int(outcome.voted[shown].any(axis=1).sum()),
+        "conflicted": int(outcome.conflicted[shown].sum()),
+        "confidence": float(outcome.confidence[shown][labels >= 0].mean())
+        if (labels >= 0).any()
+        else None,
+        "counts": np.bincount(labels[labels >= 0], minlength=k).tolist(),
+        "seed_right": right,
+        "seed_judged": judged,
+        "interval": wilson_interval(right, judged) if judged else None,
+        "chosen": outcome.chosen,
+        "reason": outcome.reason,
+    }
+
+
+def _scope(session: StudioSession, outcome: Outcome | None) -> str:
+    if outcome is None:
+        return "no images yet"
+    n = int(outcome.is_shown.sum())
+    if n == len(session.images):
+        return f"all {n:,} images"
+    return f"a sample of {n:,} of {len(session.images):,} images"

@@ -1,0 +1,192 @@
+// What all pages share: the state, live changes, answers, the header, the keys' help.
+
+import { setLook } from "./pictures.js";
+
+const listeners = { state: [], answers: [], looks: [], full: [] };
+export const store = { state: null };
+
+export const on = (what, call) => listeners[what].push(call);
+const emit = (what, value) => listeners[what].forEach((call) => call(value));
+
+/** Make an element: h("p", {class: "faint"}, "text", other). Text is never markup. */
+export function h(name, given = {}, ...children) {
+  const made = document.createElement(name);
+  for (const [key, value] of Object.entries(given)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (key.startsWith("on")) made.addEventListener(key.slice(2), value);
+    else made.setAttribute(key, value === true ? "" : value);
+  }
+  made.append(...children.filter((child) => child !== null && child !== undefined));
+  return made;
+}
+
+export const count = (n) => n.toLocaleString("en");
+export const share = (x, digits = 0) =>
+  x === null || x === undefined ? "—" : `${(100 * x).toFixed(x > 0 && x < 0.01 ? 1 : digits)} %`;
+
+/** Put figures into a <dl>: [[name, value, note], …]. */
+export function figures(place, rows) {
+  place.replaceChildren(
+    ...rows.map(([name, value, note]) =>
+      h("div", {}, h("dt", {}, name), h("dd", {}, value, note ? h("small", {}, note) : null)),
+    ),
+  );
+}
+
+export async function get(path) {
+  const answer = await fetch(path, { credentials: "same-origin" });
+  if (!answer.ok) throw new Error((await answer.json().catch(() => ({}))).error || answer.statusText);
+  return answer;
+}
+
+export async function post(path, body) {
+  const answer = await fetch(path, {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify(body),
+  });
+  const found = await answer.json().catch(() => ({}));
+  if (!answer.ok) throw new Error(found.error || answer.statusText);
+  return found;
+}
+
+let saidAt = 0;
+export function say(text) {
+  const place = document.getElementById("said");
+  place.textContent = text;
+  place.classList.add("shown");
+  const now = (saidAt = Date.now());
+  setTimeout(() => saidAt === now && place.classList.remove("shown"), 3500);
+}
+
+export const className = (label) => (label < 0 ? "no label" : store.state?.classes[label] ?? "");
+export const thumb = (row) => `thumb/${row}.webp?v=${store.state.pictures}`;
+export const big = (row) => `big/${row}.webp?v=${store.state.pictures}`;
+
+/** Label images at once; a label of null takes answers back. */
+export async function give(rows, label, why) {
+  try {
+    await post("api/answer", { rows: [...rows], label, why });
+    const what = rows.length === 1 ? "image" : "images";
+    say(label === null ? `${count(rows.length)} ${what}: answer taken back` : `${count(rows.length)} ${what}: ${className(label)}`);
+    return true;
+  } catch (error) {
+    say(error.message);
+    return false;
+  }
+}
+
+export async function undo() {
+  try {
+    const found = await post("api/undo", {});
+    say(found.rows.length ? `Undone: ${count(found.rows.length)} ${found.rows.length === 1 ? "answer" : "answers"}` : "Nothing to undo");
+    return found.rows;
+  } catch (error) {
+    say(error.message);
+    return [];
+  }
+}
+
+let loading = null;
+let isStale = false;
+export async function load() {
+  if (loading) {
+    isStale = true;
+    return loading;
+  }
+  loading = (async () => {
+    do {
+      isStale = false;
+      store.state = await (await get("api/state")).json();
+      setLook(store.state.pictures);
+    } while (isStale);
+    loading = null;
+    showHeader();
+    emit("state", store.state);
+  })().catch((error) => {
+    loading = null;
+    say(error.message);
+  });
+  return loading;
+}
+
+function showHeader() {
+  const { state } = store;
+  document.body.classList.toggle("small-images", state.side !== null && state.side < 64);
+  const busy = Object.values(state.busy);
+  const doing = document.getElementById("doing");
+  const stages = busy.map(({ stage, done, total }) =>
+    total > 1 ? `${stage} ${count(done)} of ${count(total)}` : stage,
+  );
+  doing.textContent = stages.length ? stages.join(" · ") : state.is_current ? "all images are up to date" : "";
+  const answered = document.getElementById("answered");
+  answered.textContent = `${count(state.answers)} ${state.answers === 1 ? "answer" : "answers"}`;
+  answered.title = `in ${state.answers_file}`;
+  showProblem(state.problem);
+}
+
+let shownProblem = "";
+function showProblem(problem) {
+  const place = document.getElementById("problem");
+  const text = JSON.stringify(problem);
+  if (text === shownProblem) return;
+  shownProblem = text;
+  place.hidden = !problem;
+  place.classList.toggle("beginning", Boolean(problem?.is_beginning));
+  if (!problem) return;
+  const traces = problem.traceback ? [["", problem.traceback]] : Object.entries(problem.functions);
+  place.replaceChildren(
+    h("p", {}, problem.message),
+    ...traces.map(([name, trace]) =>
+      h("details", { open: traces.length === 1 && !name && (!problem.is_beginning || document.body.dataset.page === "functions") }, h("summary", {}, name || (problem.is_beginning ? "A first function" : "Traceback")), h("pre", { tabindex: "0" }, trace)),
+    ),
+  );
+}
+
+let missed = null;
+function follow() {
+  const events = new EventSource("events");
+  events.onmessage = ({ data }) => {
+    const event = JSON.parse(data);
+    if (event.event === "busy" && !event.lost) {
+      missed ??= setTimeout(() => {
+        missed = null;
+        load();
+      }, 300);
+      return;
+    }
+    load().then(() => emit(event.event === "functions" ? "full" : event.event === "answers" ? "answers" : event.event, event));
+  };
+  events.onopen = () => load();
+  events.onerror = () => {
+    document.getElementById("doing").textContent = "the studio does not answer; is it still running?";
+  };
+}
+
+const KEYS = [
+  ["arrows", "move"], ["Shift + arrows, Shift + click", "select a range"], ["Ctrl + click", "add to the selection"],
+  ["Ctrl + A", "select all"], ["Enter", "confirm the label shown"], ["Backspace", "take an answer back"],
+  ["u", "undo"], ["Space", "look closer"], ["Esc", "close, or select nothing"], ["?", "these keys"],
+];
+
+export function showKeys() {
+  const { classes = [], keys = [] } = store.state ?? {};
+  const dialog = h("dialog", { class: "keys", "aria-labelledby": "keys-title" },
+    h("h2", { id: "keys-title" }, "Keys"),
+    h("dl", {}, ...classes.map((name, y) => [keys[y], name]).filter(([key]) => key).concat(KEYS)
+      .flatMap(([key, what]) => [h("dt", {}, h("kbd", {}, key)), h("dd", {}, what)])),
+    h("form", { method: "dialog" }, h("button", { class: "button" }, "Close")),
+  );
+  document.body.append(dialog);
+  dialog.addEventListener("close", () => dialog.remove());
+  dialog.showModal();
+}
+
+document.getElementById("help").addEventListener("click", showKeys);
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "?" || event.target.matches("input, select, textarea") || document.querySelector("dialog[open]")) return;
+  event.preventDefault();
+  showKeys();
+});
+
+follow();

@@ -1,0 +1,353 @@
+"""The jobs of the process that runs users' functions: a preview, all images, looks."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from lfkit.aggregators.aggregate import aggregate
+from lfkit.commands.apply import apply
+from lfkit.commands.options import ReportOptions
+from lfkit.commands.report import report
+from lfkit.commands.vote_sources import FunctionVotes
+from lfkit.data.datasets import open_images
+from lfkit.data.image_part import ImagePart
+from lfkit.data.image_source import ImageSource
+from lfkit.data.progress import Progress
+from lfkit.features.feature import ancestors
+from lfkit.labeling.applier import LFApplier
+from lfkit.labeling.classes import Classes
+from lfkit.labeling.engine.seed_fitting import is_fixed
+from lfkit.labeling.labeling_function import LabelingFunction
+from lfkit.labeling.loading import split_spec
+from lfkit.labeling.trusted_code import remember_code
+from lfkit.runs.run_config import load_config
+from lfkit.runs.run_files import check_folder, load_labels, load_votes
+from lfkit.runs.run_summary import load_summary
+from lfkit.runs.store import RunStore, locked
+from lfkit.studio.answers import SeedAnswers
+from lfkit.studio.array_files import load_arrays, save_arrays
+from lfkit.studio.looks import looks_of
+from lfkit.studio.map_layout import map_layout
+from lfkit.studio.near_duplicates import near_duplicates
+from lfkit.studio.outcome import FunctionFacts, Outcome, make_outcome
+from lfkit.studio.preview_images import preview_rows
+from lfkit.studio.separating import snippet
+from lfkit.studio.studio_options import StudioOptions
+from lfkit.studio.telling_apart import tell_apart
+
+_PACKAGE = str(Path(__file__).parents[1])
+_MOST_SOURCE = 20_000  # characters of a function's code that the page shows
+
+
+def open_data(asked: dict[str, Any]) -> ImageSource:
+    """Open the images as the page has opened them; their index is not made again."""
+    options = options_of(asked)
+    index = Path(asked["index"])
+    images = open_images(
+        options.data,
+        size=options.size,
+        color=options.color,
+        known=pq.read_table(index) if index.exists() else None,
+    )
+    _ = images.keys  # hashed here once, and not in every fork
+    return images
+
+
+def options_of(asked: dict[str, Any]) -> StudioOptions:
+    """Read the options as the page's process sends them."""
+    fields = dict(asked["options"])
+    for name in ("size", "lfs"):
+        fields[name] = fields[name] and tuple(fields[name])
+    return StudioOptions(**fields)
+
+
+def vote_on_preview(
+    asked: dict[str, Any], job: dict[str, Any], images: ImageSource, progress: Progress
+) -> dict[str, Any]:
+    """Vote and label a fixed sample of the images, and the answered ones."""
+    options = options_of(asked)
+    progress("reading the functions", 0, 1)
+    voters = FunctionVotes(options.of_apply(has_seeds=False))
+    classes = voters.classes(images)
+    given = SeedAnswers(options.answers, images.ids, classes.names).given()
+    shown = preview_rows(len(images), options.preview, options.seed)
+    rows = np.union1d(shown, given.rows)
+    part = ImagePart(images, rows)
+    has_seeds = len(given.rows) > 0
+    applier = LFApplier(
+        voters.loaded.lfs,
+        n_classes=len(classes.names),
+        n_workers=1 if job["careful"] else 0,
+        lf_timeout=asked["timeout"] if job["careful"] else None,
+    )
+    votes = applier.apply(
+        part,
+        seed_rows=np.searchsorted(rows, given.rows) if has_seeds else None,
+        seed_labels=given.labels if has_seeds else None,
+        random_state=options.seed,
+        store=RunStore(options.out / "studio" / "preview"),
+        progress=progress,
+    )
+    progress("labeling", 0, 1)
+    problems = [*part.known_problems]
+    labels = aggregate(votes, options.aggregator, None, options.seed, problems)
+    report = applier.report_
+    facts = [
+        _with_faults(
+            _facts(lf, applier.lf_keys_[lf.name], voters.loaded.lfs, classes),
+            lf,
+            {n: (f.total, _first_trace(f.examples)) for n, f in report.faults.items()},
+        )
+        for lf in applier.lfs_
+    ]
+    outcome = make_outcome(
+        votes=votes,
+        labels=labels,
+        rows=rows,
+        is_shown=np.isin(rows, shown),
+        truth=classes.truth[rows],
+        class_names=classes.names,
+        facts=facts,
+        left_out=dict(report.left_out),
+        tracebacks=dict(report.tracebacks),
+        notes=(*voters.notes, *classes.notes, *report.notes),
+        calls=report.n_calls,
+        feature_values=report.n_feature_values,
+    )
+    return _finished(asked, job, outcome)
+
+
+def vote_on_all(
+    asked: dict[str, Any], job: dict[str, Any], images: ImageSource, progress: Progress
+) -> dict[str, Any]:
+    """Do as `lfkit apply` does, in the same run folder, through the same store."""
+    options = options_of(asked)
+    os.nice(10)  # the preview goes before
+    voters = FunctionVotes(options.of_apply(has_seeds=False))
+    classes = voters.classes(images)
+    given = SeedAnswers(options.answers, images.ids, classes.names).given()
+    has_seeds = len(given.rows) > 0
+    check_folder(options.out)
+
+    def told(stage: str, done: int, total: int) -> None:
+        progress(stage, done, total)
+        if stage == "reading the files" and done == total:
+            progress("voting", 0, len(images))  # the first block may take a while
+
+    with locked(options.out):
+        apply(options.of_apply(has_seeds=has_seeds), told)
+    config = load_config(options.out)
+    votes = load_votes(options.out, config)
+    labels = load_labels(options.out, config, images.ids)
+    summary = load_summary(options.out)
+    loaded = {lf.name: lf for lf in voters.loaded.lfs}
+    facts = [
+        _with_faults(
+            _facts(loaded[one.name], one.key, voters.loaded.lfs, classes),
+            loaded[one.name],
+            {n: (f.total, f.message) for n, f in summary.faults.items()},
+        )
+        for one in config.lfs
+    ]
+    outcome = make_outcome(
+        votes=votes,
+        labels=labels,
+        rows=np.arange(len(images)),
+        is_shown=np.ones(len(images), bool),
+        truth=classes.truth,
+        class_names=config.class_names,
+        facts=facts,
+        left_out=dict(summary.left_out),
+        notes=summary.notes,
+        calls=summary.lf_calls,
+        feature_values=summary.feature_values,
+    )
+    if summary.judged is not None and summary.seed_accuracy is not None:
+        n = len(outcome.seed_rows)
+        judged = {"seed_right": round(summary.seed_accuracy * n), "seed_judged": n}
+        outcome = Outcome(**{**vars(outcome), **judged, "chosen": summary.chosen})
+    return _finished(asked, job, outcome)
+
+
+def see_looks(
+    asked: dict[str, Any], job: dict[str, Any], images: ImageSource, progress: Progress
+) -> dict[str, Any]:
+    """Describe how every image looks: what sorting, grouping and the map go by."""
+    os.nice(10)
+    options = options_of(asked)
+    looks, grays = looks_of(images, options.out, progress)
+    progress("finding near-duplicates", 0, 1)
+    twins = near_duplicates(looks, grays, random_state=options.seed)
+    place = options.out / "studio" / "looks.npz"
+    save_arrays(place, {"looks": looks, "twins": twins})
+    return {"arrays": str(place)}
+
+
+def lay_out_map(
+    asked: dict[str, Any], job: dict[str, Any], images: ImageSource, progress: Progress
+) -> dict[str, Any]:
+    """Place every image in a plane, by its look or, if asked, by its label too.
+
+    `job` has "by": "look", or "labels" as they are now.
+    """
+    os.nice(10)
+    options = options_of(asked)
+    folder = options.out / "studio"
+    looks = load_arrays(folder / "looks.npz")["looks"]
+    labels = _labels_now(folder, len(images)) if job["by"] == "labels" else None
+    progress("laying out the map", 0, 1)
+    places = map_layout(looks, labels, random_state=options.seed)
+    place = folder / "map.npz"
+    held = load_arrays(place)
+    kept = {name: held[name] for name in held if len(held[name]) == len(images)}
+    save_arrays(place, {**kept, job["by"]: places})
+    return {"arrays": str(place)}
+
+
+def _labels_now(folder: Path, n: int) -> NDArray[np.int64]:
+    """Give the newest label of each image, -1 where there is none."""
+    labels = np.full(n, -1, np.int64)
+    for name in ("preview.npz", "all.npz"):
+        if (folder / name).exists():
+            outcome = Outcome.from_bytes((folder / name).read_bytes())
+            labels[outcome.rows] = outcome.labels
+    return labels
+
+
+def rank_features(
+    asked: dict[str, Any], job: dict[str, Any], images: ImageSource, progress: Progress
+) -> dict[str, Any]:
+    """Rank the features that tell selected images from a sample of the others."""
+    options = options_of(asked)
+    ranked, own = tell_apart(
+        images,
+        np.asarray(job["rows"], np.int64),
+        preview_rows(len(images), options.preview, options.seed),
+        FunctionVotes(options.of_apply(has_seeds=False)).loaded.lfs,
+        kept=options.out / "studio" / "measured.npz",
+        progress=progress,
+        random_state=options.seed,
+    )
+    label, name = int(job["label"]), str(job["class_name"])
+    found = []
+    for each in ranked:
+        expression = each.feature if each.feature in own else None
+        text = snippet(each, label, name, expression=expression)
+        found.append({**vars(each), "snippet": text})
+    return {"ranked": found}
+
+
+def write_page(
+    asked: dict[str, Any], job: dict[str, Any], images: ImageSource, progress: Progress
+) -> dict[str, Any]:
+    """Do as `lfkit report` does."""
+    os.nice(10)
+    report(ReportOptions(options_of(asked).out), progress)
+    return {}
+
+
+def _finished(
+    asked: dict[str, Any], job: dict[str, Any], outcome: Outcome
+) -> dict[str, Any]:
+    options = options_of(asked)
+    place = options.out / "studio" / f"{job['job']}.npz"
+    outcome.save(place)
+    kept = remember_code(options.lfs)
+    return {
+        "outcome": str(place),
+        "files": files_behind(options.lfs),
+        "modules": _libraries_loaded(),
+        "note": kept or "",
+    }
+
+
+def _libraries_loaded() -> list[str]:
+    """Name what the next fork need not import again; never a user's module."""
+    return [n for n in [*sys.modules] if n == "torch" or n.startswith("lfkit.")]
+
+
+def _facts(
+    lf: LabelingFunction,
+    key: str,
+    unfitted: list[LabelingFunction],
+    classes: Classes,
+) -> FunctionFacts:
+    fn = inspect.unwrap(lf.fn)
+    code = getattr(fn, "__code__", None)
+    place, source = "", ""
+    # Of a ready-made function the lines are lfkit's, and tell its user nothing.
+    if code is not None and not code.co_filename.startswith(_PACKAGE):
+        place = f"{os.path.basename(code.co_filename)}:{code.co_firstlineno}"
+        try:
+            source = inspect.getsource(fn)[:_MOST_SOURCE]
+        except (OSError, TypeError):  # made by exec, or the file has gone
+            source = ""
+    own = next(each for each in unfitted if each.name == lf.name)
+    return FunctionFacts(
+        name=lf.name,
+        key=key,
+        kind=lf.kind,
+        doc=lf.doc,
+        classes=tuple(
+            classes.names[y] for y in lf.classes or range(len(classes.names))
+        ),
+        learns=not is_fixed(own),
+        place=place,
+        source=source,
+    )
+
+
+def _with_faults(
+    facts: FunctionFacts, lf: LabelingFunction, faults: dict[str, tuple[int, str]]
+) -> FunctionFacts:
+    """Add how often a function, or a feature behind it, has failed."""
+    names = [lf.name, *(node.name for node in ancestors(lf.features))]
+    found = [faults[name] for name in names if name in faults]
+    if not found:
+        return facts
+    count, text = max(found)
+    return FunctionFacts(**{**vars(facts), "failed": count, "traceback": text})
+
+
+def _first_trace(examples: dict[str, tuple[str, str, str]]) -> str:
+    image, message, trace = next(iter(examples.values()))
+    return trace or f"{message} (image {image})"
+
+
+def named_classes(specs: Sequence[str]) -> list[str]:
+    """Give CLASSES of files that were read, though no function can run yet."""
+    files = set(files_behind(specs))
+    for module in [*sys.modules.values()]:
+        names = getattr(module, "CLASSES", None)
+        if getattr(module, "__file__", None) in files and isinstance(
+            names, (list, tuple)
+        ):
+            texts = [name for name in names if isinstance(name, str)]
+            if texts and len(set(texts)) == len(names):
+                return texts
+    return []
+
+
+def files_behind(specs: Sequence[str]) -> list[str]:
+    """List the files that functions came from, and the modules beside them."""
+    given: set[Path] = set()
+    for spec in specs:
+        where, _ = split_spec(spec)
+        if where.endswith(".py"):
+            given.add(Path(os.path.expanduser(where)).resolve())
+        elif origin := getattr(sys.modules.get(where), "__file__", None):
+            given.add(Path(origin).resolve())
+    folders = {path.parent for path in given}
+    origins = [getattr(module, "__file__", None) for module in [*sys.modules.values()]]
+    beside = {Path(origin) for origin in origins if isinstance(origin, str)}
+    near = {path.resolve() for path in beside if path.parent in folders}
+    return sorted(str(path) for path in given | near)
