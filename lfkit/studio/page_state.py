@@ -120,7 +120,7 @@ def _problem(session: StudioSession) -> dict[str, Any] | None:
     problem, of_answers = session.problem, session.answers_problem
     if not of_answers:
         return None if problem is None else vars(problem)
-    if problem is None:
+    if problem is None or problem.message in of_answers:
         problem = Problem("", "", {})
     both = f"{of_answers} {problem.message}".strip()
     return {**vars(problem), "message": both, "is_beginning": False}
