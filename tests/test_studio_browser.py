@@ -245,6 +245,79 @@ def test_thirty_answers_by_keyboard_alone(visit, server):
 
 
 @pytest.mark.usefixtures("without_answers")
+def test_a_key_held_down_is_one_answer(visit, server):
+    page = visit("images?class=1")
+    page.locator(".tile.current").wait_for()
+    for key in ("3", "Enter"):
+        for _ in range(5):
+            page.keyboard.down(key)
+        page.keyboard.up(key)
+    assert eventually(page, lambda: len(answers(server)) == 2)
+    page.keyboard.press("9")  # after what the held keys might have sent
+    assert eventually(page, lambda: "9" in {one["label"] for one in answers(server)})
+    assert len(answers(server)) == 3
+
+
+@pytest.mark.usefixtures("without_answers")
+def test_of_a_whole_screen_only_drawn_images_are_random(visit, server):
+    page = visit("next")
+    page.locator(".tile.current").wait_for()
+    page.keyboard.press("Control+a")
+    page.keyboard.press("3")
+    assert eventually(page, lambda: len(answers(server)) > 12)
+    page.wait_for_function("document.querySelectorAll('.answered').length > 12")
+    page.keyboard.press("Control+a")
+    page.keyboard.press("Enter")
+    page.locator("#said", has_text="images: 3").wait_for()
+    why = [one["why"] for one in answers(server)]
+    assert why.count("drawn at random") == 12
+
+
+@pytest.mark.usefixtures("without_answers")
+def test_what_is_not_saved_is_told_and_not_ticked(visit, server):
+    page = visit("images?class=1")
+    page.locator(".tile.current").wait_for()
+    page.route("**/api/answer", lambda route: route.abort("aborted"))
+    for key in ("3", "Enter"):
+        page.keyboard.press("Home")
+        page.keyboard.press(key)
+        page.locator("#said", has_text="Not saved").wait_for()
+        assert page.locator(".tile.answered").count() == 0
+        page.evaluate("document.getElementById('said').textContent = ''")
+    assert answers(server) == []
+
+
+@pytest.mark.usefixtures("without_answers")
+def test_a_class_put_in_while_a_page_is_open_renames_no_label(visit, server, lfs):
+    page = visit("next")
+    one = page.locator(".tile", has_text=re.compile("^1")).first
+    one.wait_for()
+    row = int(re.search(r"image (\d+)", one.get_attribute("aria-label"))[1])
+    session = server.session
+    text = LFS.replace("[str(digit)", "['new'] + [str(digit)")
+    for old, new in (("=[1]", "=[2]"), ("=[0]", "=[1]"), ("n 1 i", "n 2 i")):
+        text = text.replace(old, new)
+    lfs.write_text(text.replace("return 0 if", "return 1 if"))
+    try:
+        buttons = page.get_by_role("toolbar").get_by_role("button")
+        assert eventually(page, lambda: buttons.count() == 12)  # and undo
+        same = page.locator(f'.tile[aria-label^="image {row},"]')
+        same.wait_for()
+        assert same.locator(".label").text_content() == "1"
+        same.click()
+        page.keyboard.press("Enter")
+        assert eventually(page, lambda: len(answers(server)) == 1)
+        assert answers(server)[0]["label"] == "1"
+    finally:
+        session.undo()
+        lfs.write_text(LFS)
+        assert session.wait_for(
+            lambda session: len(session.class_names) == 10 and session.is_full_current,
+            120,
+        )
+
+
+@pytest.mark.usefixtures("without_answers")
 def test_two_browsers_see_the_same_answers(visit, server):
     one, other = visit("images"), visit("images")
     one.locator(".tile.current").wait_for()
@@ -291,6 +364,13 @@ def test_one_image_is_looked_at_closely(visit, server):
     assert eventually(page, lambda: len(answers(server)) == 1)
     page.keyboard.press("ArrowLeft")
     dialog.get_by_text("your answer").wait_for()
+    page.keyboard.press("Enter")
+    page.keyboard.press("ArrowLeft")
+    dialog.get_by_text("your answer").wait_for()
+    dialog.get_by_role("button", name="7").click()
+    assert eventually(page, lambda: answers(server)[0]["label"] == "7")
+    page.keyboard.press("5")  # keys still act after a click
+    assert eventually(page, lambda: len(answers(server)) == 2)
     page.keyboard.press("Escape")
     dialog.wait_for(state="detached")
 

@@ -261,7 +261,7 @@ def test_a_users_own_feature_is_compared_by_its_name_in_the_file(visit):
         """async (rows) => {
           const answer = await fetch('api/apart', {
             method: 'POST', headers: { 'Content-Type': 'application/json' },
-            body: JSON.stringify({ rows, label: 4 }),
+            body: JSON.stringify({ rows, label: '4' }),
           });
           return (await answer.json()).ranked;
         }""",

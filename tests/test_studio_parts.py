@@ -24,6 +24,8 @@ from lfkit.studio.next_images import (
     suggestions,
     vote_counts,
 )
+from lfkit.studio.preview_images import preview_rows
+from lfkit.studio.random_sample import random_order, sample_so_far, to_ask
 from lfkit.studio.separating import (
     Separation,
     cheap_features,
@@ -389,6 +391,46 @@ def test_without_random_answers_nothing_is_estimated():
 def test_estimates_need_as_many_of_each():
     with pytest.raises(InputError, match="2 posteriors, 3 answers"):
         estimates(np.ones((2, 2)), np.zeros(3, int), np.ones(3, bool))
+
+
+# The random sample
+
+
+def test_what_is_drawn_is_a_beginning_of_one_order():
+    order = random_order(50, 3)
+    assert sorted(order.tolist()) == [*range(50)]
+    assert to_ask(order, order[[0, 2]]).tolist() == order[[1, *range(3, 14)]].tolist()
+    assert preview_rows(50, 20, 3).tolist() == sorted(order[:20].tolist())
+    assert sample_so_far(order, {}).rows.tolist() == []
+    # 0 and 2 were drawn, 1 was answered before its turn, 4 later: 3 lies open.
+    why = {0: RANDOM, 1: "chosen", 2: RANDOM, 4: "chosen", 5: RANDOM, 9: "chosen"}
+    found = sample_so_far(order, {int(order[at]): text for at, text in why.items()})
+    assert found.rows.tolist() == order[[0, 1, 2, 4, 5]].tolist()
+    assert found.n_open == 1
+
+
+def test_no_image_is_believed_to_be_drawn_far_beyond_the_others():
+    order = random_order(50, 0)
+    why = {int(order[at]): RANDOM for at in (0, 30)}
+    assert sample_so_far(order, why).rows.tolist() == order[:1].tolist()
+
+
+def test_answers_to_disputed_images_do_not_shift_the_sample():
+    rng = np.random.default_rng(0)
+    n, shares = 300, []
+    for seed in range(60):
+        is_right = rng.random(n) < 0.8
+        order, why = random_order(n, seed), {}
+        wrong = np.flatnonzero(~is_right)
+        for screen in range(4):  # wrong ones are suggested first, and answered
+            why |= dict.fromkeys(wrong[12 * screen : 12 * screen + 12].tolist(), "")
+            asked = to_ask(order, np.asarray([*why], np.int64)).tolist()
+            why |= dict.fromkeys(asked, RANDOM)
+        sample = sample_so_far(order, why)
+        assert sample.n_open == 0
+        shares.append(is_right[sample.rows].mean() - is_right.mean())
+    # Of images drawn because they had no answer yet, .86 of .8 are right.
+    assert abs(np.mean(shares)) < 0.02
 
 
 # The map

@@ -221,12 +221,13 @@ def test_a_function_is_shown_by_its_images(client, session):
 
 def test_answers_go_to_the_file_and_back(client, session):
     path = session.options.answers
-    given = client.post("/api/answer", json={"rows": [5, 7], "label": 3, "why": RANDOM})
+    body = {"rows": [5, 7], "label": "3", "why": "disputed"}
+    given = client.post("/api/answer", json=body)
     assert given.json()["answers"] == 2
     text = path.read_text()
     assert text.splitlines()[0] == "image_id,label,who,when,why"
     assert "\n5,3," in text
-    assert text.rstrip().endswith(RANDOM)
+    assert text.rstrip().endswith(",disputed")
     answered = read_list(client.get("/api/list?seed=answered").content)[1]
     assert answered.tolist() == [5, 7]
     assert client.get("/api/image?row=5").json()["answer"] == 3
@@ -241,6 +242,58 @@ def test_what_to_look_at_next_marks_what_is_random(client):
     drawn = next(one for one in sections if one["is_random"])
     assert drawn["count"] == round(0.2 * len(rows))
     assert drawn["why"] == RANDOM
+
+
+def test_only_what_the_server_drew_counts_as_random(client, session):
+    sections, rows, _ = read_list(client.get("/api/next").content)
+    assert sections[0]["is_random"]
+    n = sections[0]["count"]
+    drawn, others = rows[:n].tolist(), rows[n:].tolist()
+    body = {"rows": rows.tolist(), "label": "3", "why": RANDOM}
+    assert client.post("/api/answer", json=body).status_code == 200
+    why = session.answers.why()
+    assert [why[row] for row in drawn] == [RANDOM] * n
+    assert [why[row] for row in others] == ["chosen"] * len(others)
+    # Who changes an answer, on whatever page, does not take it out of the sample.
+    body = {"rows": drawn[:2] + others[:1], "label": "4", "why": "chosen"}
+    assert client.post("/api/answer", json=body).status_code == 200
+    why = session.answers.why()
+    assert [why[row] for row in drawn] == [RANDOM] * n
+    assert client.post("/api/undo", json={}).status_code == 200
+    again = read_list(client.get("/api/next").content)[1][:n].tolist()
+    assert not set(again) & set(rows.tolist())
+    assert client.post("/api/undo", json={}).json()["answers"] == 0
+
+
+def test_classes_are_named_and_not_numbered(client, session):
+    for label in (3, "no such class"):
+        found = client.post("/api/answer", json={"rows": [5], "label": label})
+        assert found.status_code == 400
+    assert "load the page again" in found.json()["error"]
+    data = client.get("/api/list").content
+    head = json.loads(data[8 : 8 + int(np.frombuffer(data[:4], "<i4")[0])])
+    assert head["classes"] == [*session.class_names]
+    assert not len(session.answers)
+
+
+def test_a_broken_file_of_answers_is_told_and_answers_are_refused(client, session):
+    path = session.options.answers
+    client.post("/api/answer", json={"rows": [5], "label": "3"})
+    whole = path.read_text()
+    path.write_text(whole.replace("5,3", "5,three"))
+    assert session.wait_for(lambda session: session.answers_problem, 30)
+    state = client.get("/api/state").json()
+    assert "Answers are not saved" in state["problem"]["message"]
+    assert "'three'" in state["problem"]["message"]
+    assert state["answers"] == 1
+    found = client.post("/api/answer", json={"rows": [6], "label": "3"})
+    assert found.status_code == 400
+    assert "'three'" in found.json()["error"]
+    assert "5,three" in path.read_text()
+    path.write_text(whole)
+    assert session.wait_for(lambda session: not session.answers_problem, 30)
+    assert client.get("/api/state").json()["problem"] is None
+    client.post("/api/answer", json={"rows": [5], "label": None})
 
 
 def test_pictures_are_kept_by_browsers(client):
@@ -259,7 +312,7 @@ def test_the_map_and_what_sets_a_selection_apart(client, session):
     assert n == 1797
     assert 0 <= places.min() <= places.max() <= 1
     ones = np.flatnonzero(session.images.labels == 1)[:60].tolist()
-    told = client.post("/api/apart", json={"rows": ones, "label": 1}).json()["ranked"]
+    told = client.post("/api/apart", json={"rows": ones, "label": "1"}).json()["ranked"]
     assert told[0]["auc"] > 0.9
     compile(told[0]["snippet"], "snippet", "exec")
 
@@ -288,11 +341,11 @@ WORDS = [
 ]
 BODIES = [
     *(None, [], 3, "text", {}, {"rows": None}, {"rows": []}, {"rows": [[]]}),
-    *({"rows": [True]}, {"rows": [2**70]}, {"rows": [-5], "label": 0}),
+    *({"rows": [True]}, {"rows": [2**70]}, {"rows": [-5], "label": "0"}),
     *({"rows": [0], "label": "x"}, {"rows": [0], "label": 10**9}),
     *({"rows": [0], "label": 1.5}, {"rows": [0], "label": True}),
-    *({"rows": [0], "label": 0, "why": 7}, {"rows": [0] * 300_000, "label": 0}),
-    *({"rows": [1797], "label": 0}, {"rows": [0], "label": -1}, {"rows": "0"}),
+    *({"rows": [0], "label": "0", "why": 7}, {"rows": [0] * 300_000, "label": "0"}),
+    *({"rows": [1797], "label": "0"}, {"rows": [0], "label": -1}, {"rows": "0"}),
 ]
 
 
@@ -389,5 +442,6 @@ def test_every_class_has_a_key_until_there_are_too_many():
 
 
 def test_why_an_image_is_asked_must_be_text(client):
-    body = {"rows": [0], "label": 0, "why": 7}
-    assert client.post("/api/answer", json=body).status_code == 400
+    body = {"rows": [0], "label": "0", "why": 7}
+    found = client.post("/api/answer", json=body)
+    assert found.json() == {"error": "why must be text."}

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import threading
 import time
 
 import numpy as np
@@ -243,6 +244,83 @@ def test_answers_keep_columns_that_others_have_written(tmp_path):
         "why": "chosen",
     }
     assert read_labels(path, answers.ids, ("cat", "dog")).labels.tolist() == [0, 1]
+    assert [(row["image_id"], row["camera"]) for row in rows[:2]] == [
+        ("a.png", "leica"),
+        ("b.png", "canon"),
+    ]
+
+
+def test_rows_of_others_stay_when_answers_come_and_go(tmp_path):
+    path = tmp_path / "labels.csv"
+    before = ",camera,path,label\n0,leica,a.png,cat\n1,canon,b.png,\n2,nikon,z.png,\n"
+    path.write_text(before)
+    answers = SeedAnswers(path, ["a.png", "b.png", "c.png"], ("cat", "dog"), who="me")
+    answers.give([1, 2], 1, "chosen")
+    rows = [line.split(",") for line in path.read_text().splitlines()]
+    assert rows[0] == ["", "camera", "path", "label", "who", "when", "why"]
+    assert [row[:5] for row in rows[1:]] == [
+        ["0", "leica", "a.png", "cat", ""],
+        ["1", "canon", "b.png", "dog", "me"],
+        ["2", "nikon", "z.png", "", ""],
+        ["", "", "c.png", "dog", "me"],
+    ]
+    answers.give([0, 1, 2], None, "chosen")
+    kept = [
+        f"{n},{camera},{x}.png,,,,"
+        for n, camera, x in zip("012", ("leica", "canon", "nikon"), "abz", strict=True)
+    ]
+    assert path.read_text().splitlines()[1:] == kept
+    assert answers.undo() == [0, 1, 2]
+    assert answers.given().labels.tolist() == [0, 1, 1]
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        b"image_id,label\na,x\nb,yy\n",
+        b"image_id,label\na,x\na,y\n",
+        b"image_id,label\na,x,more\n",
+        b"",
+        b"image_id,label\na,\xff\n",
+    ],
+)
+def test_a_file_that_cannot_be_read_is_not_written(tmp_path, broken):
+    path = tmp_path / "seeds.csv"
+    answers = SeedAnswers(path, ["a", "b", "c"], ("x", "y"))
+    answers.give([0, 1], 0, "chosen")
+    path.write_bytes(broken)
+    for _ in range(2):
+        with pytest.raises(DataError, match=r"seeds\.csv"):
+            answers.reread()
+        with pytest.raises(DataError, match=r"seeds\.csv"):
+            answers.give([2], 1, "chosen")
+        with pytest.raises(DataError, match=r"seeds\.csv"):
+            answers.undo()
+    assert path.read_bytes() == broken
+    assert answers.given().labels.tolist() == [0, 0]
+    path.write_text("image_id,label\na,x\nb,y\n")
+    answers.give([2], 1, "chosen")
+    assert answers.given().labels.tolist() == [0, 1, 1]
+
+
+def test_two_studios_that_write_one_file_keep_all_answers(tmp_path):
+    ids = [str(number) for number in range(40)]
+    both = [SeedAnswers(tmp_path / "seeds.csv", ids, ("x", "y")) for _ in range(2)]
+    threads = [
+        threading.Thread(
+            target=lambda own=own, first=first: [
+                own.give([row], row % 2, "chosen") for row in range(first, 40, 2)
+            ]
+        )
+        for first, own in enumerate(both)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    found = SeedAnswers(tmp_path / "seeds.csv", ids, ("x", "y")).given()
+    assert found.rows.tolist() == [*range(40)]
+    assert found.labels.tolist() == [0, 1] * 20
 
 
 def test_undo_gives_back_what_was_there(tmp_path):

@@ -1,15 +1,17 @@
 """The file of answers: the labels `lfkit apply --seed-labels` reads, and who gave them.
 
-One row per image: image_id, label, who, when, why. Columns that were there before stay.
+One row per image: image_id, label, who, when, why. Rows and columns that were there
+before stay.
 """
 
 from __future__ import annotations
 
-import csv
+import contextlib
+import fcntl
 import getpass
-import io
+import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,21 +19,21 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lfkit.data.cells import from_cell, to_cell
-from lfkit.data.files import write_atomically
-from lfkit.data.seed_labels import GivenLabels, read_labels
-from lfkit.errors import DataError, storage_error
+from lfkit.data.files import make_folder, write_atomically
+from lfkit.data.seed_labels import GivenLabels
+from lfkit.errors import LfkitError, storage_error
+from lfkit.studio.answer_table import AnswerTable, Row, read_table
 
-COLUMNS = ("image_id", "label", "who", "when", "why")
-_IDS = ("image_id", "path", "file_name")
 _MOST_UNDONE = 1000
+
+Stamp = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
 class Change:
-    """What one answer did: image id → the row that was there before, None for none."""
+    """What one answer did: image id → row and class before it, None for none."""
 
-    before: dict[str, dict[str, str] | None]
+    before: dict[str, tuple[Row | None, int | None]]
 
 
 class SeedAnswers:
@@ -57,14 +59,13 @@ class SeedAnswers:
         self._row_of = {name: row for row, name in enumerate(ids)}
         self._lock = threading.Lock()
         self._done: list[Change] = []
-        self._fields = list(COLUMNS)
-        self._rows: dict[str, dict[str, str]] = {}
-        self._label_of: dict[str, int] = {}
-        self._stamp: tuple[int, int] | None = None
-        self._read()
+        self._table = AnswerTable()
+        self._stamp: Stamp | None = None
+        self._broken: tuple[Stamp | None, LfkitError] | None = None
+        self._refresh()
 
     def __len__(self) -> int:
-        return len(self._label_of)
+        return len(self._table.label_of)
 
     @property
     def rows(self) -> NDArray[np.int64]:
@@ -74,134 +75,152 @@ class SeedAnswers:
     def given(self) -> GivenLabels:
         """Give the answered images and their classes."""
         with self._lock:
-            pairs = sorted((self._row_of[i], y) for i, y in self._label_of.items())
+            known = self._table.label_of
+            pairs = sorted((self._row_of[i], y) for i, y in known.items())
         rows = np.asarray([row for row, _ in pairs], np.int64)
         return GivenLabels(rows, np.asarray([y for _, y in pairs], np.int64))
 
     def why(self) -> dict[int, str]:
         """Tell why each answered image was asked: row → reason, "" where unknown."""
         with self._lock:
+            rows = self._table.rows
             return {
-                self._row_of[name]: (self._rows[name].get("why") or "").strip()
-                for name in self._label_of
+                self._row_of[name]: rows[name].get("why", "").strip()
+                for name in self._table.label_of
             }
 
-    def give(self, rows: Sequence[int], label: int | None, why: str) -> None:
+    def give(
+        self, rows: Sequence[int], label: int | None, why: str | Sequence[str]
+    ) -> None:
         """Note an answer for some images and write the file.
+
+        What another program has written meanwhile is read first. A file that cannot be
+        read is not written: its error is raised, and nothing is noted.
 
         Parameters
         ----------
         label : a class; None takes the images' answers back.
-        why : why they were asked, such as "random".
+        why : why they were asked, such as "random"; one text, or one for each image.
         """
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        with self._lock:
-            change: dict[str, dict[str, str] | None] = {}
-            for row in dict.fromkeys(rows):
+        whys = [why] * len(rows) if isinstance(why, str) else why
+        with self._lock, _locked(self.path):
+            self._refresh()
+            table = self._table
+            change: dict[str, tuple[Row | None, int | None]] = {}
+            for row, reason in dict(zip(rows, whys, strict=True)).items():
                 name = self.ids[row]
-                change[name] = self._rows.get(name)
+                before = table.rows.get(name)
+                change[name] = before, table.label_of.get(name)
                 if label is None:
-                    self._rows.pop(name, None)
-                    self._label_of.pop(name, None)
+                    self._clear(name)
                     continue
-                self._rows[name] = {
-                    **(change[name] or {}),
-                    self._fields[0]: name,
-                    "label": self.class_names[label],
-                    "who": self.who,
-                    "when": now,
-                    "why": why,
-                }
-                self._label_of[name] = label
-            self._done = [*self._done[1 - _MOST_UNDONE :], Change(change)]
-            self._write()
+                given = {"who": self.who, "when": now, "why": reason}
+                given |= {table.key: name, table.label: self.class_names[label]}
+                table.rows[name] = {**(before or {}), **given}
+                table.label_of[name] = label
+            made = Change(change)
+            self._write_or_restore(made)
+            self._done = [*self._done[1 - _MOST_UNDONE :], made]
 
     def undo(self) -> list[int]:
-        """Take the last answer of this session back; gives the rows it was about."""
-        with self._lock:
+        """Take the last answer of this session back; gives the rows it was about.
+
+        Answers before a change by another program stay.
+        """
+        with self._lock, _locked(self.path):
+            self._refresh()
             if not self._done:
                 return []
-            change = self._done.pop()
-            number = {name: y for y, name in enumerate(self.class_names)}
-            for name, row in change.before.items():
-                if row is None:
-                    self._rows.pop(name, None)
-                    self._label_of.pop(name, None)
-                else:
-                    self._rows[name] = row
-                    self._label_of[name] = number[row["label"]]
-            self._write()
+            change = self._done[-1]
+            rows, label_of = self._table.rows, self._table.label_of
+            now = {name: (rows.get(name), label_of.get(name)) for name in change.before}
+            self._restore(change)
+            self._write_or_restore(Change(now))
+            self._done.pop()
             return [self._row_of[name] for name in change.before]
 
     def reread(self) -> bool:
-        """Read the file again if another program has changed it; True if it has."""
+        """Read the file again if another program has changed it; True if it has.
+
+        Where it cannot be read, what was known stays and its error is raised.
+        """
         with self._lock:
-            if self._stamp == _stamp(self.path):
-                return False
-            self._read()
-            self._done.clear()
-            return True
+            return self._refresh()
 
-    def _read(self) -> None:
-        self._rows, self._label_of = {}, {}
-        self._stamp = _stamp(self.path)
-        if self._stamp is None:
+    def _clear(self, name: str) -> None:
+        """Take an answer away; a row in which others have written stays."""
+        table = self._table
+        if table.label_of.pop(name, None) is None:
             return
+        emptied = dict.fromkeys((table.label, "who", "when", "why"), "")
+        row = {**table.rows[name], **emptied}
+        if any(cell for column, cell in row.items() if column != table.key):
+            table.rows[name] = row
+        else:
+            del table.rows[name]
+
+    def _restore(self, change: Change) -> None:
+        for name, (row, label) in change.before.items():
+            if row is None:
+                self._table.rows.pop(name, None)
+            else:
+                self._table.rows[name] = row
+            if label is None:
+                self._table.label_of.pop(name, None)
+            else:
+                self._table.label_of[name] = label
+
+    def _write_or_restore(self, before: Change) -> None:
+        """Write the file; where that fails, what is known is what the file says."""
         try:
-            with open(self.path, newline="", encoding="utf-8-sig") as handle:
-                table = csv.DictReader(handle)
-                held = [name for name in table.fieldnames or () if name]
-                listed = list(table)
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise DataError(f"{self.path} is not a CSV in UTF-8: {error}.") from error
-        except OSError as error:
-            raise storage_error(error, self.path) from error
-        plain = {name.lower(): name for name in held}
-        key = next((plain[name] for name in _IDS if name in plain), None)
-        label = plain.get("label")
-        if key is None or label is None:
-            raise DataError(
-                f"{self.path} needs the columns image_id and label, it has "
-                f"{', '.join(held) or 'none'}."
-            )
-        self._fields = [key, "label", *(n for n in held if n not in (key, label))]
-        self._fields += [name for name in COLUMNS[2:] if name not in self._fields]
-        answered = [row for row in listed if (row.get(label) or "").strip()]
-        if not answered:
-            return
-        given = read_labels(self.path, self.ids, self.class_names)
-        label_of = dict(zip(given.rows.tolist(), given.labels.tolist(), strict=True))
-        for row in answered:
-            written = from_cell(row[key])
-            place = self._row_of.get(written.strip())
-            if place is None:
-                place = self._row_of.get(written.replace("\\", "/"), -1)
-            if place not in label_of:
-                continue  # a cell that means "no label"
-            name, y = self.ids[place], label_of[place]
-            texts = {k: from_cell(v) for k, v in row.items() if isinstance(v, str)}
-            texts |= {key: name, "label": self.class_names[y]}
-            self._rows[name], self._label_of[name] = texts, y
+            write_atomically(self.path, self._table.to_bytes())
+            self._stamp = _stamp(self.path)
+        except BaseException:
+            self._restore(before)
+            raise
 
-    def _write(self) -> None:
-        text = io.StringIO()
-        table = csv.DictWriter(
-            text, self._fields, restval="", extrasaction="ignore", lineterminator="\n"
-        )
-        table.writeheader()
-        for row in self._rows.values():
-            table.writerow({name: to_cell(cell) for name, cell in row.items()})
-        data = text.getvalue().encode("utf-8", "backslashreplace")
-        write_atomically(self.path, data)
-        self._stamp = _stamp(self.path)
+    def _refresh(self) -> bool:
+        """Read the file if it is another one than was read or written last."""
+        stamp = _stamp(self.path)
+        if self._broken is not None and self._broken[0] == stamp:
+            raise self._broken[1]
+        if stamp == self._stamp:
+            self._broken = None
+            return False
+        try:
+            table = read_table(self.path, self.ids, self.class_names)
+        except LfkitError as error:
+            self._broken = stamp, error
+            raise
+        self._table, self._stamp, self._broken = table, stamp, None
+        self._done.clear()
+        return True
 
 
-def _stamp(path: Path) -> tuple[int, int] | None:
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Wait until no other studio reads and writes a file of this folder."""
+    make_folder(path.parent)
+    try:
+        handle = os.open(path.parent, os.O_RDONLY)
+    except OSError as error:
+        raise storage_error(error, path.parent) from error
+    try:
+        # Some network drives know no locks: there, who is alone is as safe as ever.
+        with contextlib.suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _stamp(path: Path) -> Stamp | None:
     try:
         status = path.stat()
     except OSError:
         return None
-    return status.st_mtime_ns, status.st_size
+    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def _user() -> str:

@@ -196,10 +196,8 @@ class DataRoutes:
         asked = await _body(request)
         rows = _rows(asked.get("rows"))
         label = asked.get("label")
-        if label is not None and (
-            not isinstance(label, int) or isinstance(label, bool)
-        ):
-            raise InputError("label must be the number of a class, or null.")
+        if label is not None and not isinstance(label, str):
+            raise InputError("label must be the name of a class, or null.")
         why = asked.get("why", "")
         if not isinstance(why, str):
             raise InputError("why must be text.")
@@ -216,10 +214,11 @@ class DataRoutes:
     async def apart(self, request: Request) -> Response:
         """Rank what tells selected images from others, with rules to copy."""
         asked = await _body(request)
-        rows, label = _rows(asked.get("rows")), asked.get("label")
+        rows, name = _rows(asked.get("rows")), asked.get("label")
         n, names = len(self.session.images), self.session.class_names
-        if type(label) is not int or not 0 <= label < len(names):
-            raise InputError("label must be the number of a class.")
+        if not isinstance(name, str) or name not in names:
+            raise InputError("label must be the name of a class; load the page again.")
+        label = names.index(name)
         if min(rows) < 0 or max(rows) >= n:
             raise InputError(f"images are numbered from 0 to {n - 1}.")
         job = {"job": "apart", "rows": sorted(set(rows))[:2000], "label": label}
@@ -295,9 +294,13 @@ async def _body(request: Request) -> dict[str, Any]:
 
 
 def _rows(value: Any) -> list[int]:
+    if isinstance(value, list) and len(value) > _MOST_ROWS:
+        raise InputError(
+            f"these are {len(value):,} images; choose {_MOST_ROWS:,} at most at a time."
+        )
     if (
         not isinstance(value, list)
-        or not 0 < len(value) <= _MOST_ROWS
+        or not value
         or not all(isinstance(row, int) and not isinstance(row, bool) for row in value)
     ):
         raise InputError("rows must be a list of image numbers, at least one.")

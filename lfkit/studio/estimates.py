@@ -60,8 +60,8 @@ def estimates(
     """Estimate how right labels are, from the answers to random questions.
 
     Images that were asked about because functions disagree are harder than others:
-    their answers are left out. What is estimated holds for the images that no person
-    had labeled when they were asked about.
+    unless they were drawn at random, too, their answers are left out. Functions that
+    are changed until they get these images right make the estimate too high.
 
     Parameters
     ----------

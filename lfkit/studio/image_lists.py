@@ -14,12 +14,14 @@ from lfkit.data.votes import Votes
 from lfkit.errors import InputError
 from lfkit.studio.next_images import suggestions
 from lfkit.studio.outcome import Outcome
+from lfkit.studio.random_sample import N_DRAWN, random_order
 from lfkit.studio.studio_session import StudioSession
 
 ORDERS = ("data", "unsure", "sure", "disagreement", "far", "near", "random", "alike")
 SEEDS = ("all", "answered", "open")
 _UNKNOWN = 255  # instead of a confidence in percent
 _MOST_SHOWN = 60
+_N_NEXT = 60
 _MOST_COMPARED = 400  # hits that other images are compared with
 
 
@@ -45,13 +47,16 @@ class ImageList:
         """Write the list, with what tiles show, for the page's `ImageList`.
 
         A JSON head after its length (int32), then, for each image: row int32, label
-        int16, answer int16 (-1 = none) and confidence uint8 in percent.
+        int16, answer int16 (-1 = none) and confidence uint8 in percent. Labels are
+        places in the "classes" of the head: they may change while a page is open.
         """
-        head = json.dumps({"sections": [asdict(one) for one in self.sections]})
-        text = head.encode()
-        text += b" " * (-len(text) % 4)
+        names, rows = session.class_names, self.rows
         labels, confidence, answered = labels_of(session)
-        rows = self.rows
+        if session.class_names != names:
+            raise InputError("the classes have just changed; load the page again.")
+        sections = [asdict(one) for one in self.sections]
+        text = json.dumps({"sections": sections, "classes": names}).encode()
+        text += b" " * (-len(text) % 4)
         return b"".join(
             [
                 struct.pack("<ii", len(text), len(rows)),
@@ -76,7 +81,7 @@ def labels_of(
     confidence = np.full(n, _UNKNOWN, np.uint8)
     answered = np.full(n, -1, np.int64)
     outcome = session.shown
-    if outcome is not None:
+    if outcome is not None and outcome.class_names == session.class_names:
         labels[outcome.rows] = outcome.labels
         sure = np.rint(100 * outcome.confidence).astype(np.uint8)
         confidence[outcome.rows] = np.where(outcome.labels >= 0, sure, _UNKNOWN)
@@ -103,6 +108,7 @@ def browse(session: StudioSession, asked: dict[str, str]) -> ImageList:
     if outcome is not None and session.full is None:
         kept[:] = False
         kept[outcome.rows] = True
+        kept |= answered >= 0
     if asked.get("class"):
         kept &= shown == _class(asked["class"], session)
     if asked.get("function"):
@@ -152,12 +158,13 @@ def of_function(session: StudioSession, name: str) -> ImageList:
     return ImageList(np.concatenate(found), tuple(sections))
 
 
-def next_list(session: StudioSession, n: int = 60) -> ImageList:
+def next_list(session: StudioSession) -> ImageList:
     """List what to look at next, a fixed share of it drawn at random."""
     if session.answers is None:
         return ImageList(np.zeros(0, np.int64), ())
     outcome, k = session.shown, len(session.class_names)
-    if outcome is None:  # there is no function yet
+    # There is no function yet, or none with these classes.
+    if outcome is None or outcome.class_names != session.class_names:
         all_rows = np.arange(len(session.images))
         votes = Votes(np.zeros((len(all_rows), 0), np.int16), (), k)
         proba: NDArray[np.float32] = np.full((len(all_rows), k), 1 / k, np.float32)
@@ -168,13 +175,19 @@ def next_list(session: StudioSession, n: int = 60) -> ImageList:
     place = np.minimum(place, len(all_rows) - 1)
     has = all_rows[place] == given.rows
     looks = None if session.looks is None else session.looks[all_rows]
+    order = random_order(len(session.images), session.options.seed)
+    place_of = np.full(len(order), -1, np.int64)
+    place_of[all_rows] = np.arange(len(all_rows))
+    order = place_of[order]
     found = suggestions(
         votes,
         proba,
         looks,
         dict(zip(place[has].tolist(), given.labels[has].tolist(), strict=True)),
-        n=n,
+        n=_N_NEXT,
+        random_share=N_DRAWN / _N_NEXT,
         random_state=session.options.seed,
+        order=order[order >= 0],
     )
     rows, sections = [], []
     # Random ones come first: who stops early has answered some of them.

@@ -41,7 +41,7 @@ class Suggestion:
 
     @property
     def is_random(self) -> bool:
-        """True of images whose answers may be counted as a fair sample."""
+        """True of images that were drawn at random."""
         return self.why == RANDOM
 
 
@@ -54,11 +54,12 @@ def suggestions(
     n: int = 60,
     random_share: float = 0.2,
     random_state: int = 0,
+    order: NDArray[np.int64] | None = None,
 ) -> list[Suggestion]:
     """Choose the images to show next.
 
-    A fixed share of them is random, so that accuracy can be estimated from answers to
-    these alone; the others are divided evenly among seeds that contradict the votes,
+    A fixed share of them is random, so that accuracy can be estimated from those drawn;
+    the others are divided evenly among seeds that contradict the votes,
     images on which functions disagree, and images without a vote, grouped by look. No
     image is in two groups. The same arguments give the same images; a random image
     stays until it is answered.
@@ -71,6 +72,8 @@ def suggestions(
     seeds : row → class of the images whose class is known.
     n : how many images in all, as far as there are any.
     random_share : of them, from 0 to 1.
+    order : (n,) all images in the order in which random ones are drawn; None: one of
+        `random_state`.
     """
     if not 0 <= random_share <= 1 or n < 1:
         raise InputError(
@@ -87,7 +90,9 @@ def suggestions(
     known = np.zeros(n_images, bool)
     known[list(seeds)] = True
     free = ~known
-    drawn = random_rows(free, round(n * random_share), random_state)
+    if order is None:
+        order = np.random.default_rng(random_state).permutation(n_images)
+    drawn = order[free[order]][: round(n * random_share)]
     free[drawn] = False
     share = (n - len(drawn)) // 3
     counts = vote_counts(votes)
@@ -96,19 +101,6 @@ def suggestions(
     found += _uncovered(counts, features, free, n - len(drawn) - taken, random_state)
     found.append(Suggestion(drawn, RANDOM, int((~known).sum())))
     return [each for each in found if len(each.rows)]
-
-
-def random_rows(
-    free: NDArray[np.bool_], n: int, random_state: int = 0
-) -> NDArray[np.int64]:
-    """Draw images at random: the first free ones of an order that never changes.
-
-    Parameters
-    ----------
-    free : (n,) True for images that may be drawn.
-    """
-    order = np.random.default_rng(random_state).permutation(len(free))
-    return order[free[order]][:n]
 
 
 def vote_counts(votes: Votes) -> NDArray[np.float32]:

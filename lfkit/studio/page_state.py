@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from lfkit.studio.estimates import Estimates, estimates, wilson_interval
-from lfkit.studio.next_images import RANDOM
 from lfkit.studio.outcome import FunctionFacts, Outcome
-from lfkit.studio.studio_session import StudioSession
+from lfkit.studio.random_sample import RandomSample, random_order, sample_so_far
+from lfkit.studio.studio_session import Problem, StudioSession
 
 _RESERVED = "u"  # undo
 _KEYS = [
@@ -34,7 +34,6 @@ def class_keys(names: tuple[str, ...]) -> list[str]:
 def page_state(session: StudioSession) -> dict[str, Any]:
     """Tell everything but images: functions, classes, answers, what is being done."""
     newest, shown = session.newest, session.shown
-    problem = session.problem
     answers = session.answers
     counts = [0] * len(session.class_names)
     if answers is not None:
@@ -57,7 +56,7 @@ def page_state(session: StudioSession) -> dict[str, Any]:
         else [_row(session, one) for one in newest.functions],
         "left_out": {} if newest is None else dict(newest.left_out),
         "notes": [] if newest is None else [*newest.notes],
-        "problem": None if problem is None else vars(problem),
+        "problem": _problem(session),
         "busy": dict(session.busy),
         "last_change": session.last_change,
         "saves": len(session.saves.saves),
@@ -74,27 +73,26 @@ def page_state(session: StudioSession) -> dict[str, Any]:
 
 
 def estimate_of(session: StudioSession) -> Estimates:
-    """Estimate how right labels are, from the answers to random questions alone."""
+    """Estimate how right labels are, from the images drawn at random alone."""
     preview, answers = session.preview, session.answers
     if preview is None or answers is None or not len(preview.held_rows):
         k = max(1, len(session.class_names))
         return estimates(np.zeros((0, k)), np.zeros(0, np.int64), np.zeros(0, bool))
-    given, why = answers.given(), answers.why()
+    given = answers.given()
     label_of = dict(zip(given.rows.tolist(), given.labels.tolist(), strict=True))
     held = preview.held_rows.tolist()
     kept = [at for at, row in enumerate(held) if row in label_of]
     return estimates(
         preview.held_proba[kept],
         np.asarray([label_of[held[at]] for at in kept], np.int64),
-        np.asarray([why.get(held[at]) == RANDOM for at in kept], bool),
+        np.isin(preview.held_rows[kept], _sample(session).rows),
     )
 
 
 def estimate_sentence(session: StudioSession) -> str:
     """Say what is estimated, and from how many answers."""
-    n_random = 0
-    if session.answers is not None:
-        n_random = sum(why == RANDOM for why in session.answers.why().values())
+    sample = _sample(session)
+    n_random = len(sample.rows)
     found = estimate_of(session)
     if found.accuracy is None:
         if not n_random:
@@ -107,7 +105,25 @@ def estimate_sentence(session: StudioSession) -> str:
             "more tell how right the labels are."
         )
     text = found.sentence()
+    if sample.n_open:
+        text += f"; {sample.n_open} of the images drawn have no answer yet"
     return text[0].upper() + text[1:] + "."
+
+
+def _sample(session: StudioSession) -> RandomSample:
+    answers = session.answers
+    order = random_order(len(session.images), session.options.seed)
+    return sample_so_far(order, {} if answers is None else answers.why())
+
+
+def _problem(session: StudioSession) -> dict[str, Any] | None:
+    problem, of_answers = session.problem, session.answers_problem
+    if not of_answers:
+        return None if problem is None else vars(problem)
+    if problem is None or problem.message in of_answers:
+        problem = Problem("", "", {})
+    both = f"{of_answers} {problem.message}".strip()
+    return {**vars(problem), "message": both, "is_beginning": False}
 
 
 def _row(session: StudioSession, one: FunctionFacts) -> dict[str, Any]:

@@ -29,7 +29,9 @@ from lfkit.runs.run_files import check_folder, known_images, write_table
 from lfkit.studio.answers import SeedAnswers
 from lfkit.studio.array_files import load_arrays
 from lfkit.studio.file_watch import FileWatch
+from lfkit.studio.next_images import RANDOM
 from lfkit.studio.outcome import FunctionFacts, Outcome
+from lfkit.studio.random_sample import random_order, to_ask
 from lfkit.studio.saves import Saves, edited_functions
 from lfkit.studio.studio_options import StudioOptions
 from lfkit.studio.voting_process import Message, VotingProcess
@@ -98,6 +100,7 @@ class StudioSession:
     preview, full : what the functions said of a sample, and of all images; None until
         it is known. The last version that runs stays while a newer one is broken.
     problem : why the newest version does not run; None if it does.
+    answers_problem : why the file of answers cannot be read; "" if it can.
     looks : (n, d) how images look; `twins` (n,) the first of the images that are nearly
         the same. None until it is known.
     busy : what is being done: job → {"stage", "done", "total"}.
@@ -127,6 +130,7 @@ class StudioSession:
         self.twins: NDArray[np.int64] | None = None
         self._asked: queue.Queue[_Request] = queue.Queue()
         self.problem: Problem | None = None
+        self.answers_problem = ""
         self.busy: dict[str, Event] = {}
         self.answers: SeedAnswers | None = None
         self.saves = Saves(self._folder / "saves.json")
@@ -226,17 +230,44 @@ class StudioSession:
             return None
         return next((one for one in self.newest.functions if one.name == name), None)
 
-    def answer(self, rows: list[int], label: int | None, why: str) -> None:
-        """Give images an answer, in the file at once; None takes it back."""
-        answers = self._need_answers()
+    def answer(self, rows: list[int], label: int | str | None, why: str) -> None:
+        """Give images an answer, in the file at once; None takes it back.
+
+        Parameters
+        ----------
+        label : a class, by its number or name.
+        why : why they were asked. Only an image whose turn it is was drawn at random,
+            and it stays so when its answer changes.
+        """
         n = len(self.images)
         if not rows or min(rows) < 0 or max(rows) >= n:
             raise InputError(f"images are numbered from 0 to {n - 1}; got {rows[:3]}.")
-        if label is not None and not 0 <= label < len(self.class_names):
-            raise InputError(f"there is no class number {label}.")
         with self._lock:
-            answers.give(rows, label, why)
+            answers = self._need_answers()
+            names = answers.class_names
+            if isinstance(label, str):
+                if label not in names:
+                    raise InputError(
+                        f"there is no class {label!r} any more; load the page again."
+                    )
+                label = names.index(label)
+            if label is not None and not 0 <= label < len(names):
+                raise InputError(f"there is no class number {label}.")
+            answers.give(rows, label, self._reasons(answers, rows, why))
         self._note_answers(rows)
+
+    def _reasons(self, answers: SeedAnswers, rows: list[int], why: str) -> list[str]:
+        """Tell of each image why it is answered: what was drawn at random stays so."""
+        known = answers.why()
+        order = random_order(len(self.images), self.options.seed)
+        asked = set(to_ask(order, np.asarray([*known], np.int64)).tolist())
+        other = "chosen" if why == RANDOM else why
+        return [
+            RANDOM
+            if known.get(row) == RANDOM or (why == RANDOM and row in asked)
+            else other
+            for row in rows
+        ]
 
     def undo(self) -> list[int]:
         """Take the last answer back; gives the images it was about."""
@@ -293,11 +324,16 @@ class StudioSession:
         if self._watch.changed():
             with self._lock:
                 self._edits += 1
-        answers = self.answers
+        answers, problem = self.answers, ""
         if answers is not None:
-            with contextlib.suppress(LfkitError):
+            try:
                 if answers.reread():
                     self._note_answers([])
+            except LfkitError as error:
+                problem = f"Answers are not saved until this is mended: {error}"
+        if problem != self.answers_problem:
+            self.answers_problem = problem
+            self._publish({"event": "functions"})
 
     def _wants_preview(self) -> bool:
         if self._edits != self._previewed:
@@ -526,7 +562,9 @@ class StudioSession:
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             self.preview = Outcome.from_bytes(places["preview.npz"].read_bytes())
             self._make_answers(self.preview.class_names)
-            self.full = Outcome.from_bytes(places["all.npz"].read_bytes())
+            full = Outcome.from_bytes(places["all.npz"].read_bytes())
+            if full.class_names == self.preview.class_names:
+                self.full = full
         self._load_looks()
 
 

@@ -1,7 +1,7 @@
 // A grid of images: only tiles in view are in the page, all keys work, images get labels.
 
 import { picture } from "./pictures.js";
-import { big, className, count, get, give, h, on, say, share, store, undo } from "./studio.js";
+import { big, count, get, give, h, on, say, share, store, undo } from "./studio.js";
 
 const GAP = 6;
 const CAPTION = 20;
@@ -35,7 +35,7 @@ export class Grid {
    */
   constructor(place, { side = 92, name = "Images", empty = "No images." } = {}) {
     Object.assign(this, { place, side, empty, cursor: 0, anchor: 0, selected: new Set(), tiles: new Map() });
-    this.list = { sections: [], n: 0, rows: [], labels: [], answers: [], sure: [] };
+    this.list = { sections: [], classes: [], n: 0, rows: [], labels: [], answers: [], sure: [] };
     this.heads = h("div", { class: "heads" });
     this.surface = h("div", { class: "surface", tabindex: "0", "aria-multiselectable": "true", "aria-label": name });
     place.append(this.heads, this.surface);
@@ -97,6 +97,11 @@ export class Grid {
     this.surface.style.height = `${Math.max(top, this.list.n ? 0 : 60)}px`;
     this.clear();
     this.draw();
+  }
+
+  /** The name of a class, as the list numbers them. */
+  className(label) {
+    return label < 0 ? "no label" : this.list.classes[label] ?? "";
   }
 
   partOf(i) {
@@ -184,7 +189,7 @@ export class Grid {
     const { answers, labels, sure } = this.list;
     const answer = answers[i], label = answer >= 0 ? answer : labels[i];
     const isAnswered = answer >= 0;
-    const name = className(label);
+    const name = this.className(label);
     const certain = isAnswered ? "✓" : sure[i] === UNKNOWN ? "" : `${sure[i]}`;
     const text = `${name}|${certain}|${isAnswered}`;
     if (tile.dataset.text !== text) {
@@ -288,6 +293,8 @@ export class Grid {
     } else if (moves[key]) {
       this.move(moves[key](), shiftKey);
       this.onmove?.();
+    } else if (event.repeat) {
+      if (key !== " ") return; // a key held down is one answer
     } else if (key === "Enter") {
       this.confirm();
     } else if (key === "Backspace" || key === "Delete") {
@@ -301,49 +308,53 @@ export class Grid {
     } else {
       const label = store.state.keys.indexOf(key);
       if (label < 0) return;
-      this.label(label);
+      this.label(store.state.classes[label]);
     }
     event.preventDefault();
     this.draw();
     this.onselect?.();
   }
 
-  /** Give the chosen images a class, with what is nearly the same if asked for. */
-  async label(label) {
+  /** Give the chosen images a class, by its name; null takes answers back. */
+  async label(name) {
     const chosen = this.chosen();
     if (!chosen.length || !store.state.classes.length) return;
-    const before = chosen.map((i) => [i, this.list.answers[i]]);
-    chosen.forEach((i) => (this.list.answers[i] = label ?? -1));
-    const whys = new Map();
-    for (const i of chosen) {
-      const why = this.partOf(i)?.why ?? "chosen";
-      whys.set(why, [...(whys.get(why) ?? []), this.list.rows[i]]);
-    }
     this.advance(chosen);
-    let isDone = true;
-    for (const [why, rows] of whys) isDone = (await give(rows, label, why)) && isDone;
-    if (!isDone) before.forEach(([i, answer]) => (this.list.answers[i] = answer));
-    this.draw();
+    await this.give(chosen.map((i) => [i, name]));
   }
 
   async confirm() {
+    const { answers, labels } = this.list;
     const chosen = this.chosen();
-    const byLabel = new Map();
-    for (const i of chosen) {
-      const label = this.list.answers[i] >= 0 ? this.list.answers[i] : this.list.labels[i];
-      if (label >= 0) byLabel.set(label, [...(byLabel.get(label) ?? []), i]);
-    }
-    if (!byLabel.size) {
+    const shown = chosen.map((i) => [i, answers[i] >= 0 ? answers[i] : labels[i]]).filter(([, label]) => label >= 0);
+    if (!shown.length) {
       say("There is no label to confirm; press the key of a class.");
       return;
     }
     this.advance(chosen);
-    for (const [label, places] of byLabel) {
-      const why = this.partOf(places[0])?.why ?? "chosen";
-      places.forEach((i) => (this.list.answers[i] = label));
-      this.draw();
-      await give(places.map((i) => this.list.rows[i]), label, why);
+    await this.give(shown.map(([i, label]) => [i, this.className(label)]));
+  }
+
+  /** Save answers, [place, name of a class or null] each; what is not saved is not shown. */
+  async give(pairs) {
+    const { answers, classes, rows } = this.list; // another one may be shown meanwhile
+    const groups = new Map();
+    for (const [i, name] of pairs) {
+      const why = this.partOf(i)?.why ?? "chosen";
+      const key = JSON.stringify([name, why]);
+      if (!groups.has(key)) groups.set(key, { name, why, places: [] });
+      groups.get(key).places.push(i);
     }
+    for (const { name, why, places } of groups.values()) {
+      const before = places.map((i) => answers[i]);
+      const label = name === null ? -1 : classes.indexOf(name);
+      for (const i of places) answers[i] = label;
+      this.draw();
+      if (await give(places.map((i) => rows[i]), name, why)) continue;
+      places.forEach((i, at) => (answers[i] = before[at]));
+      break;
+    }
+    this.draw();
   }
 
   /** Go to the image after those just answered. */
@@ -360,17 +371,16 @@ export class Grid {
   /** Read answers again that were given elsewhere, or undone. */
   async readAnswers() {
     if (!this.list.n) return;
-    if (this.list.n > 5000 || !this.list.rows.length) {
-      const all = await fetchList("api/list?seed=answered");
-      const known = new Map(Array.from(all.rows, (row, at) => [row, all.answers[at]]));
-      this.list.rows.forEach((row, i) => (this.list.answers[i] = known.get(row) ?? -1));
-    } else {
-      const list = this.list;
-      const fresh = await fetchList(`api/list?seed=answered`);
-      const known = new Map(Array.from(fresh.rows, (row, at) => [row, fresh.answers[at]]));
-      list.rows.forEach((row, i) => (list.answers[i] = known.get(row) ?? -1));
-    }
+    const { list } = this;
+    const known = await this.answers();
+    list.rows.forEach((row, i) => (list.answers[i] = list.classes.indexOf(known.get(row))));
     this.draw();
+  }
+
+  /** All answers: number of the image → name of its class. */
+  async answers() {
+    const found = await fetchList("api/list?seed=answered");
+    return new Map(Array.from(found.rows, (row, at) => [row, found.classes[found.answers[at]]]));
   }
 
   async zoom() {
@@ -378,17 +388,20 @@ export class Grid {
     const picture = h("img", { class: "big", alt: "" });
     const about = h("div", { class: "about" });
     const close = h("button", { class: "quiet close", type: "button", "aria-label": "Close", onclick: () => this.dialog?.close() }, "✕");
-    this.dialog = h("dialog", { class: "zoom", "aria-label": "One image" }, close, picture, about);
+    // Keys act on the image, and not on the button to close: the focus is on the dialog.
+    this.dialog = h("dialog", { class: "zoom", "aria-label": "One image", tabindex: "-1", autofocus: true }, close, picture, about);
     document.body.append(this.dialog);
     const fill = async () => {
       const row = this.list.rows[this.cursor];
       picture.src = big(row);
       const found = await (await get(`api/image?row=${row}`)).json();
-      if (row === this.list.rows[this.cursor]) about.replaceChildren(...this.describe(found));
+      if (!this.dialog || row !== this.list.rows[this.cursor]) return;
+      about.replaceChildren(...this.describe(found));
+      if (!this.dialog.contains(document.activeElement)) this.dialog.focus();
     };
     this.onmove = fill;
     this.dialog.addEventListener("keydown", (event) => {
-      if (event.key === " " || event.key === "Escape") {
+      if ((event.key === " " && !event.repeat) || event.key === "Escape") {
         event.preventDefault();
         this.dialog.close();
       } else if (!event.target.matches("button") || event.key !== "Enter") {
@@ -402,19 +415,21 @@ export class Grid {
       this.focus();
     });
     this.dialog.showModal();
+    this.dialog.focus();
     await fill();
   }
 
   describe(found) {
     const label = found.answer >= 0 ? found.answer : found.label;
     const { classes, keys } = store.state;
+    const nameOf = (y) => (y < 0 ? "no label" : classes[y] ?? "");
     const best = found.proba.map((p, y) => [p, y]).sort((a, b) => b[0] - a[0]).slice(0, 6).filter(([p]) => p > 0.005);
     return [
       h("p", { class: "faint id" }, found.id),
-      h("h2", {}, className(label), h("small", {}, found.answer >= 0 ? "your answer" : found.confidence === null ? "" : `${found.confidence} % sure`)),
+      h("h2", {}, nameOf(label), h("small", {}, found.answer >= 0 ? "your answer" : found.confidence === null ? "" : `${found.confidence} % sure`)),
       found.problem ? h("p", { class: "bad" }, found.problem) : null,
       h("div", { class: "choices" }, ...classes.map((name, y) =>
-        h("button", { type: "button", class: "choice", "aria-pressed": found.answer === y ? "true" : "false", onclick: () => this.label(y) },
+        h("button", { type: "button", class: "choice", "aria-pressed": found.answer === y ? "true" : "false", onclick: () => this.label(name) },
           keys[y] ? h("kbd", {}, keys[y]) : null, name))),
       best.length ? h("div", { class: "bars" }, ...best.map(([p, y]) => {
         const fill = h("i", {});
@@ -426,14 +441,16 @@ export class Grid {
         h("li", {}, h("a", { href: `function?name=${encodeURIComponent(name)}` }, name), h("b", {}, vote < 0 ? "one of several" : classes[vote])))),
       found.twins.length ? h("h3", {}, `${count(found.twins.length)} nearly the same`) : null,
       found.twins.length ? h("div", { class: "strip" }, ...found.twins.slice(0, 12).map((row) => picture(row, h("img", { alt: "" })))) : null,
-      found.twins.length ? h("p", {}, h("button", { type: "button", class: "button", onclick: () => this.labelTwins(found) }, `Give them all this label: ${className(label)}`)) : null,
+      found.twins.length ? h("p", {}, h("button", { type: "button", class: "button", onclick: () => this.labelTwins(found) }, `Label those without an answer: ${nameOf(label)}`)) : null,
     ].filter(Boolean);
   }
 
   async labelTwins(found) {
     const label = found.answer >= 0 ? found.answer : found.label;
     if (label < 0) return say("Label this image first.");
-    await give([found.row, ...found.twins], label, "nearly the same");
+    const known = await this.answers();
+    const rows = [found.row, ...found.twins].filter((row) => !known.has(row));
+    if (rows.length) await give(rows, store.state.classes[label], "nearly the same");
     await this.readAnswers();
   }
 }
@@ -445,7 +462,7 @@ export function palette(place, grid) {
     const n = grid.selected.size;
     place.replaceChildren(
       ...classes.map((name, y) =>
-        h("button", { type: "button", class: "choice", onclick: () => grid.label(y) }, keys[y] ? h("kbd", {}, keys[y]) : null, name)),
+        h("button", { type: "button", class: "choice", onclick: () => grid.label(name) }, keys[y] ? h("kbd", {}, keys[y]) : null, name)),
       h("span", { class: "faint chosen" }, n > 1 ? `${count(n)} selected` : ""),
       h("button", { type: "button", class: "quiet", onclick: () => undo() }, h("kbd", {}, "u"), "undo"),
     );

@@ -109,7 +109,7 @@ export class Selection {
     const buttons = classes.map((name, y) =>
       h(
         "button",
-        { type: "button", class: "choice", onclick: () => this.label(y) },
+        { type: "button", class: "choice", onclick: () => this.label(name, y) },
         keys[y] ? h("kbd", {}, keys[y]) : null,
         name,
       ),
@@ -123,9 +123,9 @@ export class Selection {
   }
 
   // Give all that is selected one class.
-  async label(y) {
+  async label(name, y) {
     const rows = this.wanted;
-    if (rows.length && (await give(rows, y, "chosen on the map"))) {
+    if (rows.length && (await give(rows, name, "chosen on the map"))) {
       for (const row of rows) this.map().answer[row] = y;
       this.#count();
     }
@@ -135,11 +135,12 @@ export class Selection {
     const isTyping = event.target.closest?.("input, select, textarea, dialog");
     if (isTyping || event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.key === "Escape") this.clear();
+    else if (event.repeat) return; // a key held down is one answer
     else if (event.key === "u") undo();
     else {
       const y = this.rows.length ? store.state.keys.indexOf(event.key) : -1;
       if (y < 0) return;
-      this.label(y);
+      this.label(store.state.classes[y], y);
     }
     event.preventDefault();
   }
@@ -150,7 +151,7 @@ export class Selection {
     byId("rules").replaceChildren();
     const rows = this.wanted;
     try {
-      const label = Number(byId("target").value);
+      const label = store.state.classes[Number(byId("target").value)];
       const { ranked } = await post("api/apart", { rows, label });
       if (rows.join() !== this.wanted.join()) return; // another selection by now
       const sorted = [...ranked].sort((a, b) => a.is_whole - b.is_whole);

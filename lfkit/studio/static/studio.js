@@ -51,27 +51,26 @@ export async function post(path, body) {
 }
 
 let saidAt = 0;
-export function say(text) {
+export function say(text, ms = 3500) {
   const place = document.getElementById("said");
   place.textContent = text;
   place.classList.add("shown");
   const now = (saidAt = Date.now());
-  setTimeout(() => saidAt === now && place.classList.remove("shown"), 3500);
+  setTimeout(() => saidAt === now && place.classList.remove("shown"), ms);
 }
 
-export const className = (label) => (label < 0 ? "no label" : store.state?.classes[label] ?? "");
 export const thumb = (row) => `thumb/${row}.webp?v=${store.state.pictures}`;
 export const big = (row) => `big/${row}.webp?v=${store.state.pictures}`;
 
-/** Label images at once; a label of null takes answers back. */
-export async function give(rows, label, why) {
+/** Label images at once, by the name of a class: its number may change. null takes answers back. */
+export async function give(rows, name, why) {
   try {
-    await post("api/answer", { rows: [...rows], label, why });
+    await post("api/answer", { rows: [...rows], label: name, why });
     const what = rows.length === 1 ? "image" : "images";
-    say(label === null ? `${count(rows.length)} ${what}: answer taken back` : `${count(rows.length)} ${what}: ${className(label)}`);
+    say(`${count(rows.length)} ${what}: ${name ?? "answer taken back"}`);
     return true;
   } catch (error) {
-    say(error.message);
+    say(`Not saved: ${error.message}`, 30_000);
     return false;
   }
 }
@@ -97,7 +96,10 @@ export async function load() {
   loading = (async () => {
     do {
       isStale = false;
+      const before = store.state?.classes ?? [];
       store.state = await (await get("api/state")).json();
+      // What is drawn, and what is chosen, is of other classes.
+      if (before.length && before.join("\n") !== store.state.classes.join("\n")) location.reload();
       setLook(store.state.pictures);
     } while (isStale);
     loading = null;
