@@ -13,8 +13,11 @@ import pytest
 from lfkit.errors import StorageError
 from lfkit.runs.run_config import load_config
 from lfkit.studio.existing_run import is_own
+from lfkit.studio.image_lists import browse, next_list
+from lfkit.studio.next_images import DISPUTED, RANDOM
 from lfkit.studio.studio_options import StudioOptions
 from lfkit.studio.studio_session import StudioSession
+from lfkit.studio.voting_jobs import files_behind
 
 LFS = """
 from lfkit import ABSTAIN, labeling_function
@@ -36,6 +39,15 @@ def empty_middle_is_zero(image):
 def never(image):
     return ABSTAIN
 """
+FRESH = """
+
+from lfkit import OneOf
+
+
+@labeling_function(classes=[3, 4])
+def fresh(image):
+    return OneOf[3, 4]
+"""
 PATIENCE_S = 60
 
 
@@ -51,12 +63,12 @@ def opened(lfs, tmp_path):
     """Start sessions of the run folder, and end them."""
     made = []
 
-    def start(data="digits", **more):
+    def start(data="digits", pause_s=0.0):
         options = StudioOptions(
-            data, lfs=(str(lfs),), out=tmp_path / "run", preview=100, **more
+            data, lfs=(str(lfs),), out=tmp_path / "run", preview=100
         )
         session = StudioSession(options, timeout_s=4.0)
-        session._pause_before_all_s = 0.0
+        session._pause_before_all_s = pause_s
         session.start()
         made.append(session)
         return session
@@ -105,7 +117,8 @@ def test_a_run_of_apply_goes_on_and_its_labels_stay(lfs, opened, tmp_path, lfkit
     table = pq.read_table(run / "labels.parquet")
     of_run = [-1 if name is None else int(name) for name in table["label"].to_pylist()]
     assert session.full.labels.tolist() == of_run
-    assert "stay as `lfkit apply` has made them" in session.full.notes[0]
+    for outcome in (session.preview, session.full):
+        assert "stay as `lfkit apply` has made them" in outcome.notes[0]
     session.answer([int(np.setdiff1d(np.arange(9), given.rows)[0])], 1, "chosen")
     wait(session, lambda session: len(session.full.seed_rows) == 51)
     session.close()
@@ -185,6 +198,28 @@ def test_files_that_were_cut_off_are_made_anew(opened):
     wait(again, lambda session: session.looks is not None)
 
 
+def test_a_new_function_is_shown_by_what_is_known_of_it(lfs, opened):
+    session = opened()
+    wait(session, lambda session: session.full is not None)
+    session._pause_before_all_s = 1e9
+    lfs.write_text(LFS + FRESH)
+    wait(session, lambda session: "fresh" in session.preview.names)
+    assert "fresh" not in session.full.names
+    sample = session.preview.rows
+    for vote, rows in (("any", sample), ("none", [])):
+        found = browse(session, {"function": "fresh", "vote": vote})
+        assert found.rows.tolist() == [*rows]
+
+
+def test_a_vote_for_several_classes_is_no_silence(lfs, opened):
+    lfs.write_text("\n\n".join([LFS.split("@")[0], FRESH]))
+    session = opened(pause_s=1e9)
+    wait(session, lambda session: session.preview is not None)
+    assert (session.preview.hard == -1).all()
+    why = {section.why for section in next_list(session).sections}
+    assert why == {DISPUTED, RANDOM}
+
+
 def test_a_helper_below_and_one_that_was_broken_are_watched(lfs, opened, tmp_path):
     (tmp_path / "rules").mkdir()
     helper = tmp_path / "rules" / "cut.py"
@@ -203,6 +238,13 @@ def test_a_helper_below_and_one_that_was_broken_are_watched(lfs, opened, tmp_pat
     fresh.write_text("CUT = 50\n")
     wait(session, lambda session: session.problem is None)
     wait(session, lambda session: session.preview.functions[0].coverage < before)
+
+
+def test_the_file_of_a_module_that_is_broken_is_known(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    path = tmp_path / "module_that_is_broken.py"
+    path.write_text("CLASSES = (\n")
+    assert files_behind([path.stem]) == [str(path)]
 
 
 def test_nothing_goes_on_after_the_studio_was_killed(lfs, tmp_path):

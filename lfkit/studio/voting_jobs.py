@@ -8,7 +8,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
-from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +132,7 @@ def _voted(
     balance, problems = options.class_balance, [*part.known_problems]
     labels = aggregate(votes, options.aggregator, balance, options.seed, problems)
     report = applier.report_
+    kept = () if is_own(options.out) else (kept_note(options.out),)
     facts = [
         _with_faults(
             _facts(lf, applier.lf_keys_[lf.name], voters.loaded.lfs, classes),
@@ -150,7 +151,7 @@ def _voted(
         facts=facts,
         left_out=dict(report.left_out),
         tracebacks=dict(report.tracebacks),
-        notes=(*voters.notes, *classes.notes, *report.notes),
+        notes=(*kept, *voters.notes, *classes.notes, *report.notes),
         calls=report.n_calls,
         feature_values=report.n_feature_values,
     )
@@ -178,8 +179,7 @@ def vote_on_all(
                 progress,
                 lf_timeout=options.of_apply(has_seeds=False).lf_timeout,
             )
-            notes = (kept_note(options.out), *outcome.notes)
-            return _finished(asked, job, replace(outcome, notes=notes))
+            return _finished(asked, job, outcome)
     voters = FunctionVotes(options.of_apply(has_seeds=False))
     classes = voters.classes(images)
     given = SeedAnswers(options.answers, images.ids, classes.names).given()
@@ -279,7 +279,7 @@ def rank_features(
     ranked, own = tell_apart(
         images,
         np.asarray(job["rows"], np.int64),
-        preview_rows(len(images), options.preview, options.seed),
+        options.preview,
         FunctionVotes(options.of_apply(has_seeds=False)).loaded.lfs,
         kept=options.out / "studio" / "measured.npz",
         progress=progress,
@@ -393,7 +393,7 @@ def files_behind(specs: Sequence[str], error: BaseException | None = None) -> li
         where, _ = split_spec(spec)
         if where.endswith(".py"):
             given.add(Path(os.path.expanduser(where)).resolve())
-        elif origin := getattr(sys.modules.get(where), "__file__", None):
+        elif origin := _origin_of(where):
             given.add(Path(origin).resolve())
     folders = {path.parent for path in given}
     origins = [getattr(module, "__file__", None) for module in [*sys.modules.values()]]
@@ -401,6 +401,18 @@ def files_behind(specs: Sequence[str], error: BaseException | None = None) -> li
     known = {Path(origin) for origin in origins if isinstance(origin, str)}
     near = {path.resolve() for path in known if _is_near(path, folders)}
     return sorted(str(path) for path in given | near)
+
+
+def _origin_of(name: str) -> str | None:
+    """Find the file of a module, also of one that cannot be imported."""
+    module = sys.modules.get(name)
+    if module is not None:
+        return getattr(module, "__file__", None)
+    try:
+        spec = find_spec(name)
+    except Exception:  # it imports what the module lies in, which may raise anything
+        return None
+    return None if spec is None else spec.origin
 
 
 def _files_of(error: BaseException | None) -> list[str]:
