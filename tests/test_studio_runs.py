@@ -158,8 +158,10 @@ def test_images_that_have_changed_end_the_voting(lfs, opened, photos):
     assert session.preview is before
 
 
-def test_a_job_that_nobody_waits_for_and_an_error_end_no_thread(opened, monkeypatch):
-    session = opened()
+def test_a_job_that_nobody_waits_for_and_an_error_end_no_thread(
+    opened, photos, monkeypatch
+):
+    session = opened(str(photos))
     wait(session, lambda session: session.looks is not None)
     job = {"job": "map", "by": "look"}
     first, second = session.ask(job), session.ask(job)
@@ -184,8 +186,8 @@ def test_a_job_that_nobody_waits_for_and_an_error_end_no_thread(opened, monkeypa
     assert session.ask(job).result(PATIENCE_S)["event"] == "done"
 
 
-def test_files_that_were_cut_off_are_made_anew(opened):
-    session = opened()
+def test_files_that_were_cut_off_are_passed_over(opened, photos):
+    session = opened(str(photos))
     wait(session, lambda session: session.looks is not None)
     session.close()
     for share in (0.5, 0.0):
@@ -194,8 +196,6 @@ def test_files_that_were_cut_off_are_made_anew(opened):
             place.write_bytes(data[: int(share * len(data))])
         again = StudioSession(session.options)
         assert again.full is again.preview is again.looks is None
-    again = opened()
-    wait(again, lambda session: session.looks is not None)
 
 
 def test_a_new_function_is_shown_by_what_is_known_of_it(lfs, opened):
