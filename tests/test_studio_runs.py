@@ -12,7 +12,7 @@ import pytest
 
 from lfkit.errors import StorageError
 from lfkit.runs.run_config import load_config
-from lfkit.studio.existing_run import is_own
+from lfkit.studio.existing_run import is_own, taken_over
 from lfkit.studio.image_lists import browse, next_list
 from lfkit.studio.next_images import DISPUTED, RANDOM
 from lfkit.studio.studio_options import StudioOptions
@@ -123,6 +123,22 @@ def test_a_run_of_apply_goes_on_and_its_labels_stay(lfs, opened, tmp_path, lfkit
     wait(session, lambda session: len(session.full.seed_rows) == 51)
     session.close()
     assert {name: (run / name).read_bytes() for name in kept} == kept
+
+
+def test_answers_go_on_in_the_file_that_has_them(lfs, tmp_path, lfkit):
+    run, given = tmp_path / "run", tmp_path / "given.csv"
+    given.write_text("image_id,label\n3,3\n4,4\n")
+    done = lfkit(
+        *("apply", "digits", "--lfs", lfs, "--out", run, "--seed-labels", given),
+        *("--no-baselines", "--no-sheet"),
+    )
+    assert done.code == 0, done.err
+    options = StudioOptions("digits", lfs=(str(lfs),), out=run)
+    assert taken_over(options).answers == given
+    (run / "seeds.csv").write_text("image_id,label\n5,5\n")
+    assert taken_over(options).answers == run / "seeds.csv"
+    other = StudioOptions("fashion-mnist", lfs=(str(lfs),), out=run)
+    assert taken_over(other) == other
 
 
 def test_a_run_that_was_refined_since_is_left_alone(lfs, opened, tmp_path, lfkit):

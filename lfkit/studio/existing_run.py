@@ -47,7 +47,7 @@ def taken_over(options: StudioOptions) -> StudioOptions:
     wanted: dict[str, Any] = {name: getattr(known, name) for name in _TAKEN_OVER}
     if known.aggregator != BASELINE:
         wanted["aggregator"] = known.aggregator
-    if _is_csv(known):
+    if _is_csv(known) and not options.answers.exists():
         wanted["seed_labels"] = known.seed_labels
     changed = {
         name: value
