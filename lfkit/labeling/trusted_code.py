@@ -118,17 +118,29 @@ def _beside(spec: str, files: Sequence[Path]) -> set[Path]:
     depth = 0 if where.endswith(".py") else where.count(".")
     folder = files[-1].parents[depth]
     loaded = [getattr(module, "__file__", None) for module in [*sys.modules.values()]]
-    paths = {Path(file).resolve() for file in loaded if isinstance(file, str)}
+    paths = _resolved({file for file in loaded if isinstance(file, str)})
+    inside = os.path.join(folder, "")
     # Libraries may lie there, too, where functions are kept in the home folder.
     apart = (sys.prefix, site.getusersitepackages(), os.path.dirname(lfkit.__file__))
     installed = [Path(folder).resolve() for folder in apart]
     return {
         path
-        for path in paths
-        if path.is_relative_to(folder)
-        and path.is_file()
-        and not any(map(path.is_relative_to, installed))
+        for path in map(Path, (path for path in paths if path.startswith(inside)))
+        if path.is_file() and not any(map(path.is_relative_to, installed))
     }
+
+
+def _resolved(files: set[str]) -> set[str]:
+    """Follow links, those of each folder once: thousands of modules may be loaded."""
+    folders = {
+        head: os.path.realpath(head) for head in set(map(os.path.dirname, files))
+    }
+    found = set()
+    for file in files:
+        head, name = os.path.split(file)
+        path = os.path.join(folders[head], name)
+        found.add(os.path.realpath(path) if os.path.islink(path) else path)
+    return found
 
 
 def _record(path: Path) -> Path | None:

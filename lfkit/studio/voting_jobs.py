@@ -57,12 +57,14 @@ def open_data(asked: dict[str, Any]) -> ImageSource:
     """Open the images as the page has opened them; their index is not made again."""
     options = options_of(asked)
     index = Path(asked["index"])
-    return open_images(
+    images = open_images(
         options.data,
         size=options.size,
         color=options.color,
         known=pq.read_table(index) if index.exists() else None,
     )
+    _ = images.keys  # hashed here once, and not in every fork
+    return images
 
 
 def check_data(asked: dict[str, Any], images: ImageSource) -> None:
@@ -313,9 +315,14 @@ def _finished(
     return {
         "outcome": str(place),
         "files": files_behind(options.lfs),
-        "modules": [name for name in ("torch",) if name in sys.modules],
+        "modules": _libraries_loaded(),
         "note": kept or "",
     }
+
+
+def _libraries_loaded() -> list[str]:
+    """Name what the next fork need not import again; never a user's module."""
+    return [n for n in [*sys.modules] if n == "torch" or n.startswith("lfkit.")]
 
 
 def _facts(

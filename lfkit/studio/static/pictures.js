@@ -40,10 +40,18 @@ function ask() {
   const rows = [...waiting].filter(([, images]) => images.some((one) => one.isConnected));
   const wanted = new Map(rows);
   waiting.clear();
-  const numbers = [...wanted.keys()];
-  for (let start = 0; start < numbers.length; start += AT_ONCE) {
-    fetchPack(numbers.slice(start, start + AT_ONCE), wanted);
+  const [seen, beyond] = [[], []]; // what is in view travels first
+  for (const [row, images] of wanted) (images.some(isSeen) ? seen : beyond).push(row);
+  for (const numbers of [seen, beyond]) {
+    for (let start = 0; start < numbers.length; start += AT_ONCE) {
+      fetchPack(numbers.slice(start, start + AT_ONCE), wanted);
+    }
   }
+}
+
+function isSeen(image) {
+  const box = image.getBoundingClientRect();
+  return box.bottom > 0 && box.top < innerHeight;
 }
 
 async function fetchPack(rows, wanted) {
