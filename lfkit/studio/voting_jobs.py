@@ -402,11 +402,14 @@ def files_behind(specs: Sequence[str], error: BaseException | None = None) -> li
             given.add(Path(os.path.expanduser(where)).resolve())
         elif origin := _origin_of(where):
             given.add(Path(origin).resolve())
-    folders = {path.parent for path in given}
+    folders = {str(path.parent) for path in given}
     origins = [getattr(module, "__file__", None) for module in [*sys.modules.values()]]
     origins += _files_of(error)
-    known = {Path(origin) for origin in origins if isinstance(origin, str)}
-    near = {path.resolve() for path in known if _is_near(path, folders)}
+    near = {
+        Path(origin).resolve()
+        for origin in origins
+        if isinstance(origin, str) and _is_near(origin, folders)
+    }
     return sorted(str(path) for path in given | near)
 
 
@@ -433,14 +436,14 @@ def _files_of(error: BaseException | None) -> list[str]:
     return [name for name in found if os.path.isfile(name)]
 
 
-def _is_near(path: Path, folders: set[Path]) -> bool:
+def _is_near(place: str, folders: set[str]) -> bool:
     """Tell whether a file lies beside or below one of the functions' files.
 
     Installed packages may lie below it too: they are not edited.
     """
     for folder in folders:
-        if path.is_relative_to(folder):
-            between = path.relative_to(folder).parts[:-1]
+        if place.startswith(folder.rstrip(os.sep) + os.sep):
+            between = place[len(folder) :].split(os.sep)[:-1]
             return not any(
                 part.startswith(".") or part == "site-packages" for part in between
             )
