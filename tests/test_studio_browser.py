@@ -339,6 +339,24 @@ def test_the_grid_holds_only_what_is_in_view(visit, server):
     assert eventually(page, lambda: page.evaluate(loaded))
 
 
+@pytest.mark.usefixtures("without_answers")
+def test_many_tabs_of_one_browser_are_all_live(visit, server):
+    first = visit("images")
+    tabs = [first]
+    for _ in range(7):
+        tab = first.context.new_page()
+        tab.goto(f"http://127.0.0.1:{server.port}/functions")
+        tab.locator("#functions tr").first.wait_for(timeout=QUICK_MS)
+        tabs.append(tab)
+    server.session.answer([4], 4, "chosen")
+    for tab in tabs:
+        tab.locator("#answered", has_text="1 answer").wait_for(timeout=QUICK_MS)
+    first.close()  # it followed the events: another one takes over
+    server.session.answer([5], 5, "chosen")
+    for tab in tabs[1:]:
+        tab.locator("#answered", has_text="2 answers").wait_for(timeout=QUICK_MS)
+
+
 def test_filters_stand_in_the_address(visit, server):
     page = visit("images")
     page.locator(".tile").first.wait_for()

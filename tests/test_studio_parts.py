@@ -32,6 +32,7 @@ from lfkit.studio.separating import (
     separating_features,
     snippet,
 )
+from lfkit.studio.telling_apart import compared_rows
 from lfkit.studio.thumbnails import Thumbnails, pack
 
 
@@ -610,3 +611,14 @@ def test_any_class_name_makes_a_function(name, tmp_path):
     (function,) = write(tmp_path / "mine.py", snippet(each, 1, name))
     assert function.classes == (1,)
     assert function(np.full((8, 8, 3), 255, np.uint8)) == 1
+
+
+def test_a_selection_is_compared_with_others_of_all_the_data():
+    selected = np.arange(20_000)
+    mine, others = compared_rows(60_000, selected, 2000, 0)
+    assert len(mine) == 800
+    assert (np.bincount(mine // 5000, minlength=4) > 120).all()
+    assert len(others) == 2000
+    assert others.min() >= 20_000
+    assert (np.bincount((others - 20_000) // 10_000, minlength=4) > 400).all()
+    assert len(compared_rows(100, np.arange(95), 50)[1]) == 5

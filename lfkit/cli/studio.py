@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from typing import TYPE_CHECKING
 
 from lfkit.cli.console import echo
@@ -53,5 +54,8 @@ def _serve(
     if options.browser:
         import webbrowser
 
-        webbrowser.open(server.url)
+        # Beside the server: a browser of the terminal ends when it is left.
+        threading.Thread(
+            target=webbrowser.open, args=(server.url,), daemon=True
+        ).start()
     server.run()

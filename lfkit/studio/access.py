@@ -1,4 +1,4 @@
-"""Who may see the studio: this machine, this port, whoever has the token.
+"""Who may see the studio: this machine, whoever has the token.
 
 A page of another site that the user has open can send requests to this port too: its
 requests carry another Origin, and after DNS rebinding another Host.
@@ -7,14 +7,16 @@ requests carry another Origin, and after DNS rebinding another Host.
 from __future__ import annotations
 
 import hmac
+import re
 from collections.abc import Mapping
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qsl, urlencode
 
+from starlette.requests import cookie_parser
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _FRAME_PREFIX = "/t/"
+_HOST = re.compile(r"(127\.0\.0\.1|localhost)(:[0-9]{1,5})?")
 _CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; frame-src 'self'; form-action 'none'; base-uri 'none'; "
@@ -40,8 +42,7 @@ class Access:
     """
 
     def __init__(self, app: ASGIApp, *, token: str, port: int) -> None:
-        self._app, self._token, self._port = app, token, port
-        self._hosts = {f"127.0.0.1:{port}", f"localhost:{port}"}
+        self._app, self._token = app, token
         self.cookie = f"lfkit-studio-{port}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -78,10 +79,13 @@ class Access:
         await answer(scope, receive, send_with_headers)
 
     def _refusal(self, headers: Mapping[str, str]) -> Response | None:
-        if headers.get("host", "").lower() not in self._hosts:
+        host = headers.get("host", "").lower()
+        # Whatever the port: a tunnel may end at another one. After DNS rebinding it is
+        # the name that differs.
+        if _HOST.fullmatch(host) is None:
             return PlainTextResponse("This is not the address of the studio.", 403)
         origin = headers.get("origin")
-        if origin is not None and origin not in {f"http://{h}" for h in self._hosts}:
+        if origin is not None and origin != f"http://{host}":
             return PlainTextResponse("Another site has sent this request.", 403)
         if headers.get("sec-fetch-site", "same-origin") == "cross-site" and (
             headers.get("sec-fetch-mode") != "navigate"
@@ -101,12 +105,9 @@ class Access:
         return {**scope, "path": inner, "raw_path": inner.encode(), "root_path": ""}
 
     def _has_cookie(self, headers: Mapping[str, str]) -> bool:
-        try:
-            cookies = SimpleCookie(headers.get("cookie", ""))
-        except CookieError:
-            return False
-        morsel = cookies.get(self.cookie)
-        return morsel is not None and self._is_token(morsel.value)
+        # Those of all servers of this machine are in it, of any form.
+        given = cookie_parser(headers.get("cookie", "")).get(self.cookie)
+        return given is not None and self._is_token(given)
 
     def _is_token(self, text: str) -> bool:
         return hmac.compare_digest(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import struct
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfkit.data.files import write_atomically
+
+# What reading a file raises that was cut off, as by a power cut, or is none of ours.
+UNREADABLE = (
+    *(OSError, EOFError, ValueError, KeyError, TypeError, AttributeError),
+    *(NotImplementedError, zipfile.BadZipFile, zlib.error, struct.error),
+)
 
 
 def save_arrays(place: Path, arrays: dict[str, NDArray[Any]]) -> None:
@@ -23,7 +31,8 @@ def save_arrays(place: Path, arrays: dict[str, NDArray[Any]]) -> None:
 def load_arrays(place: Path) -> dict[str, NDArray[Any]]:
     """Read what `save_arrays` wrote; nothing where it cannot be read."""
     try:
-        with np.load(place, allow_pickle=False) as stored:
+        # Opened here, so that it is closed where numpy cannot read it.
+        with open(place, "rb") as file, np.load(file, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, zipfile.BadZipFile):
+    except UNREADABLE:
         return {}

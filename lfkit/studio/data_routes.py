@@ -221,7 +221,7 @@ class DataRoutes:
         label = names.index(name)
         if min(rows) < 0 or max(rows) >= n:
             raise InputError(f"images are numbered from 0 to {n - 1}.")
-        job = {"job": "apart", "rows": sorted(set(rows))[:2000], "label": label}
+        job = {"job": "apart", "rows": sorted(set(rows)), "label": label}
         found = await self._job({**job, "class_name": names[label]})
         return _json({"ranked": found["ranked"]})
 
@@ -271,7 +271,9 @@ async def _apart(call: Callable[..., Any], *given: Any) -> Any:
 
 
 def _json(found: Any, status: int = 200) -> Response:
-    return JSONResponse(found, status, headers=_NOT_KEPT)
+    # In ASCII: a docstring may hold what UTF-8 cannot write.
+    text = json.dumps(found, allow_nan=False)
+    return Response(text, status, _NOT_KEPT, "application/json")
 
 
 async def _body(request: Request) -> dict[str, Any]:

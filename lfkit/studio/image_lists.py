@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lfkit.data.votes import Votes
 from lfkit.errors import InputError
 from lfkit.studio.next_images import suggestions
 from lfkit.studio.outcome import Outcome
@@ -101,7 +100,8 @@ def browse(session: StudioSession, asked: dict[str, str]) -> ImageList:
         ORDERS).
     """
     n = len(session.images)
-    outcome = session.shown
+    # What a new function says of a sample comes before what it says of all images.
+    outcome = session.newest if asked.get("function") else session.shown
     labels, _, answered = labels_of(session)
     shown = np.where(answered >= 0, answered, labels)
     kept = np.ones(n, bool)
@@ -166,10 +166,10 @@ def next_list(session: StudioSession) -> ImageList:
     # There is no function yet, or none with these classes.
     if outcome is None or outcome.class_names != session.class_names:
         all_rows = np.arange(len(session.images))
-        votes = Votes(np.zeros((len(all_rows), 0), np.int16), (), k)
+        votes = np.zeros((len(all_rows), k), np.float32)
         proba: NDArray[np.float32] = np.full((len(all_rows), k), 1 / k, np.float32)
     else:
-        all_rows, votes, proba = outcome.rows, outcome.votes(), outcome.proba
+        all_rows, votes, proba = outcome.rows, outcome.counts, outcome.proba
     given = session.answers.given()
     place = np.searchsorted(all_rows, given.rows)
     place = np.minimum(place, len(all_rows) - 1)

@@ -38,12 +38,11 @@ class LiveEvents:
         self._forget = self._session.listen(self._from_thread)
 
     def stop(self) -> None:
-        """Let every open page end."""
+        """Let every open page end; from any thread."""
         self._is_closed = True
         if self._forget is not None:
             self._forget()
-        for queue in self._queues:
-            _put(queue, {"event": "closed"})
+        self._from_thread({"event": "closed"})
 
     @property
     def is_full(self) -> bool:

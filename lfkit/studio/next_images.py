@@ -46,7 +46,7 @@ class Suggestion:
 
 
 def suggestions(
-    votes: Votes,
+    votes: Votes | NDArray[np.float32],
     proba: NDArray[np.floating],
     features: NDArray[np.floating] | None,
     seeds: Mapping[int, int],
@@ -66,7 +66,7 @@ def suggestions(
 
     Parameters
     ----------
-    votes : of n images.
+    votes : of n images, or (n, k) their `vote_counts`.
     proba : (n, k) posteriors; among equally disputed images the least sure come first.
     features : (n, d) to group by; None: uncovered images are one group.
     seeds : row → class of the images whose class is known.
@@ -80,7 +80,7 @@ def suggestions(
             f"n is {n} and random_share {random_share}; n is at least 1, and "
             "random_share from 0 to 1."
         )
-    n_images = len(votes.hard)
+    n_images = len(votes)
     for name, given in (("proba", proba), ("features", features)):
         if given is not None and len(given) != n_images:
             raise InputError(
@@ -95,7 +95,7 @@ def suggestions(
     drawn = order[free[order]][: round(n * random_share)]
     free[drawn] = False
     share = (n - len(drawn)) // 3
-    counts = vote_counts(votes)
+    counts = vote_counts(votes) if isinstance(votes, Votes) else votes
     found = [_contradicted(counts, seeds, share), _disputed(counts, proba, free, share)]
     taken = sum(len(each.rows) for each in found)
     found += _uncovered(counts, features, free, n - len(drawn) - taken, random_state)

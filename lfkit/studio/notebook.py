@@ -86,8 +86,6 @@ def show(
                     "run here as they are now; give them with lfs=[...] if you trust "
                     "them."
                 )
-        for name in ("size", "color", "seed_labels", "seed"):
-            given.setdefault(name, getattr(known, name))
     chosen = (lfs,) if isinstance(lfs, str) else tuple(lfs)
     session = StudioSession(StudioOptions(data, lfs=chosen, out=folder, **given))
     server = StudioServer(session, session.options.port)

@@ -75,6 +75,8 @@ class Outcome:
     rows : (r,) the images, rows of the data, ascending; the figures of functions are
         of the first `n_shown` of `shown`.
     hard : (r, m) int16 votes, -1 = none alone; `voted` (r, m) also for a set.
+    counts : (r, k) how many functions name each class, parts of soft votes and sets
+        among them.
     labels, confidence : (r,) the labels, -1 = none, and how sure they are.
     conflicted : (r,) images whose votes contradict one another.
     disagreement : (r,) the entropy of the vote, in nats.
@@ -93,6 +95,7 @@ class Outcome:
     rows: NDArray[np.int64]
     hard: NDArray[np.int16]
     voted: NDArray[np.bool_]
+    counts: NDArray[np.float32]
     labels: NDArray[np.int64]
     confidence: NDArray[np.float32]
     conflicted: NDArray[np.bool_]
@@ -119,10 +122,6 @@ class Outcome:
     def names(self) -> tuple[str, ...]:
         """Names of the m functions."""
         return tuple(one.name for one in self.functions)
-
-    def votes(self) -> Votes:
-        """Give the votes again; those for sets of classes are left out."""
-        return Votes(self.hard, self.names, len(self.class_names))
 
     def to_bytes(self) -> bytes:
         """Write everything as one archive of arrays."""
@@ -212,16 +211,18 @@ def make_outcome(
     right = (
         0 if held_out is None else int((held_out.predicted == held_out.labels).sum())
     )
+    counts = vote_counts(votes)
     return Outcome(
         class_names=class_names,
         functions=filled,
         rows=rows,
         hard=votes.hard,
         voted=votes.voted,
+        counts=counts,
         labels=labels.labels.astype(np.int64),
         confidence=labels.proba.max(axis=1, initial=0.0).astype(np.float32),
         conflicted=conflicted_images(votes),
-        disagreement=disagreement(vote_counts(votes)).astype(np.float32),
+        disagreement=disagreement(counts).astype(np.float32),
         truth=truth,
         proba=labels.proba.astype(np.float32),
         seed_rows=rows[seed_rows],

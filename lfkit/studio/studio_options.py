@@ -8,7 +8,14 @@ from typing import Annotated
 
 from lfkit.errors import DeclarationError, InputError
 from lfkit.runs.apply_options import ApplyOptions
-from lfkit.runs.options import Option, as_declared, check_seed, parse_size
+from lfkit.runs.options import (
+    Option,
+    as_declared,
+    check_seed,
+    parse_size,
+    shares_of,
+    split_list,
+)
 
 FIRST_PORT = 8765
 
@@ -62,6 +69,22 @@ class StudioOptions:
         str,
         Option("How votes become labels (lfkit list).", name="--with", metavar="NAME"),
     ] = "auto"
+    kinds: Annotated[
+        tuple[str, ...],
+        Option(
+            "Only functions of these kinds: heuristic,deep,…",
+            metavar="KIND,…",
+            parse=split_list,
+        ),
+    ] = ()
+    class_balance: Annotated[
+        tuple[float, ...] | None,
+        Option(
+            "Shares of the classes, if known: .5,.3,.2",
+            metavar="P,…",
+            parse=shares_of("--class-balance"),
+        ),
+    ] = None
     seed: Annotated[int, Option("For every random choice.")] = 0
     preview: Annotated[
         int, Option("Images that an edit is tried on first.", metavar="N")
@@ -105,7 +128,9 @@ class StudioOptions:
             lfs=self.lfs,
             out=self.out,
             seed_labels=self.answers if has_seeds else None,
+            kinds=self.kinds,
             aggregator=self.aggregator,
+            class_balance=self.class_balance,
             seed=self.seed,
             size=self.size,
             color=self.color,

@@ -9,7 +9,8 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+import traceback
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -27,11 +28,13 @@ from lfkit.errors import InputError, LfkitError, RunError
 from lfkit.labeling.loading import split_spec
 from lfkit.runs.run_files import check_folder, known_images, write_table
 from lfkit.studio.answers import SeedAnswers
-from lfkit.studio.array_files import load_arrays
+from lfkit.studio.array_files import UNREADABLE, load_arrays
+from lfkit.studio.existing_run import add_seeds, taken_over
 from lfkit.studio.file_watch import FileWatch
 from lfkit.studio.next_images import RANDOM
 from lfkit.studio.outcome import FunctionFacts, Outcome
 from lfkit.studio.random_sample import random_order, to_ask
+from lfkit.studio.same_images import ImagesChangedError, key_of_images
 from lfkit.studio.saves import Saves, edited_functions
 from lfkit.studio.studio_options import StudioOptions
 from lfkit.studio.voting_process import Message, VotingProcess
@@ -40,6 +43,7 @@ _POLL_S = 0.1
 # Answers come one after the other: labels are made anew when there is a pause.
 _PAUSE_S = 1.0
 _LONGEST_PAUSE_S = 10.0
+_AFTER_ERROR_S = 1.0
 _PAUSE_BEFORE_ALL_S = 3.0
 _PATIENCE_S = 20.0  # without a sign of life, a preview is taken to hang
 _CAREFUL_PATIENCE_S = 120.0
@@ -110,8 +114,8 @@ class StudioSession:
     def __init__(
         self, options: StudioOptions, *, timeout_s: float | None = None
     ) -> None:
-        self.options = options
         check_folder(options.out)
+        self.options = options = taken_over(options)
         self._folder = options.out / "studio"
         make_folder(self._folder)
         # An image folder that holds the run must not take the studio's pictures for
@@ -154,6 +158,8 @@ class StudioSession:
             "options": _plain(options),
             "lfs": list(options.lfs),
             "index": str(index),
+            "images": key_of_images(self.images),
+            "n": len(self.images),
             "timeout": self._call_timeout_s,
         }
         self._quick, self._slow = VotingProcess(asked), VotingProcess(asked)
@@ -348,13 +354,29 @@ class StudioSession:
 
     def _keep_previewed(self) -> None:
         while not self._is_closed:
-            self._poll()
-            if self._wants_preview():
-                with self._lock:
-                    edits, answers = self._edits, self._answer_number
-                self._make_preview(edits, answers)
-            else:
-                time.sleep(_POLL_S)
+            with self._kept_going():
+                self._poll()
+                if self._wants_preview():
+                    with self._lock:
+                        edits, answers = self._edits, self._answer_number
+                    self._make_preview(edits, answers)
+                    continue
+            time.sleep(_POLL_S)
+
+    @contextlib.contextmanager
+    def _kept_going(self) -> Iterator[None]:
+        """Let a thread outlive an error, such as a full disk; the page tells it."""
+        try:
+            yield
+        except Exception as error:  # whatever it is, the next edit is to be seen
+            text = f"{error}" if isinstance(error, LfkitError) else repr(error)
+            self.problem = Problem(
+                f"what the functions said could not be taken over: {text}",
+                "".join(traceback.format_exception(error)),
+                {},
+            )
+            self._publish({"event": "functions"})
+            time.sleep(_AFTER_ERROR_S)
 
     def _make_preview(self, edits: int, answers: int) -> None:
         def is_wanted() -> bool:
@@ -428,6 +450,7 @@ class StudioSession:
 
     def _make_answers(self, class_names: tuple[str, ...]) -> None:
         if self.answers is None or self.answers.class_names != class_names:
+            add_seeds(self.options, self.images.ids, class_names)
             self.answers = SeedAnswers(
                 self.options.answers, self.images.ids, class_names
             )
@@ -439,23 +462,31 @@ class StudioSession:
 
     def _keep_full(self) -> None:
         while not self._is_closed:
-            with self._lock:
-                wanted = (self._edits, self._preview_answers)
-                is_due = (
-                    self.preview is not None
-                    and self.problem is None
-                    and wanted != self._full_of
-                    and not self._wants_preview()
-                    and time.monotonic() > self._full_after
-                )
-            if is_due:
-                self._make_full(wanted)
-            elif self.looks is None and (self.full is not None or self._is_idle):
-                self._make_looks()
-            elif not self._asked.empty():
-                self._make_asked()
-            else:
-                time.sleep(_POLL_S)
+            with self._kept_going():
+                if self._do_next():
+                    continue
+            time.sleep(_POLL_S)
+
+    def _do_next(self) -> bool:
+        """Do what is most urgent of what takes long; False if there is nothing."""
+        with self._lock:
+            wanted = (self._edits, self._preview_answers)
+            is_due = (
+                self.preview is not None
+                and self.problem is None
+                and wanted != self._full_of
+                and not self._wants_preview()
+                and time.monotonic() > self._full_after
+            )
+        if is_due:
+            self._make_full(wanted)
+        elif self.looks is None and (self.full is not None or self._is_idle):
+            self._make_looks()
+        elif not self._asked.empty():
+            self._make_asked()
+        else:
+            return False
+        return True
 
     def _make_full(self, wanted: tuple[int, int]) -> None:
         def is_wanted() -> bool:
@@ -468,6 +499,10 @@ class StudioSession:
             is_wanted=is_wanted,
         )
         if found.get("why") == "not wanted":
+            return
+        if found.get("kind") == ImagesChangedError.__name__:
+            self.problem = _problem(found)
+            self._publish({"event": "functions"})
             return
         if found["event"] != "done":
             # Another command may hold the run folder: it is tried again.
@@ -499,12 +534,18 @@ class StudioSession:
     def _make_asked(self) -> None:
         """Do what pages have asked for."""
         request = self._asked.get()
-        found = self._run(
-            self._slow,
-            request.job,
-            patience_s=_SLOW_PATIENCE_S,
-            is_wanted=lambda: not self._is_closed,
-        )
+        if not request.answer.set_running_or_notify_cancel():
+            return  # nobody waits for it any more
+        try:
+            found = self._run(
+                self._slow,
+                request.job,
+                patience_s=_SLOW_PATIENCE_S,
+                is_wanted=lambda: not self._is_closed,
+            )
+        except Exception as error:
+            request.answer.set_exception(error)
+            raise
         request.answer.set_result(found)
 
     def _load_looks(self) -> bool:
@@ -559,7 +600,7 @@ class StudioSession:
             write_atomically(state, json.dumps(known).encode())
             self.saves = Saves(places["saves.json"])
             return
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        with contextlib.suppress(*UNREADABLE):
             self.preview = Outcome.from_bytes(places["preview.npz"].read_bytes())
             self._make_answers(self.preview.class_names)
             full = Outcome.from_bytes(places["all.npz"].read_bytes())

@@ -27,7 +27,7 @@ Table = dict[str, NDArray[np.float32]]
 def tell_apart(
     images: ImageSource,
     selected: NDArray[np.int64],
-    others: NDArray[np.int64],
+    n_others: int,
     lfs: Sequence[LabelingFunction],
     *,
     kept: Path,
@@ -41,23 +41,36 @@ def tell_apart(
 
     Parameters
     ----------
-    selected, others : rows of the images; of many selected ones a sample is compared.
+    selected : rows of the images; of many a sample is compared.
+    n_others : how many others they are compared with, drawn from all that are not
+        selected.
     kept : a file for what is measured, so that no image is measured twice.
 
     Returns
     -------
     The features, the best first, and the names of those that are the user's own.
     """
-    if len(selected) > _MOST_SELECTED:
-        rng = np.random.default_rng(random_state)
-        selected = np.sort(rng.permutation(selected)[:_MOST_SELECTED])
-    others = np.setdiff1d(others, selected)
+    selected, others = compared_rows(len(images), selected, n_others, random_state)
     rows = np.concatenate([selected, others])
     table = _quick(images, rows, kept, progress)
     own = _users(images, rows, own_features(lfs), progress)
     progress("comparing", 0, 1)
     is_selected = np.arange(len(rows)) < len(selected)
     return separating_features(table | own, is_selected), frozenset(own)
+
+
+def compared_rows(
+    n: int, selected: NDArray[np.int64], n_others: int, random_state: int = 0
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Draw which of the selected images are compared, and with which of the n others.
+
+    Whatever is selected, they come first in the same order: most are measured already.
+    """
+    order = np.random.default_rng(random_state).permutation(n)
+    is_selected = np.zeros(n, bool)
+    is_selected[selected] = True
+    mine = order[is_selected[order]][:_MOST_SELECTED]
+    return np.sort(mine), np.sort(order[~is_selected[order]][:n_others])
 
 
 def own_features(lfs: Sequence[LabelingFunction]) -> dict[str, Feature]:

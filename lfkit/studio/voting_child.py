@@ -10,8 +10,10 @@ Lines of JSON go in (the first says which data, each other one is a job) and com
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import sys
 import time
 import traceback
@@ -19,18 +21,30 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
+from lfkit.errors import LfkitError
+
 _PACKAGE = str(Path(__file__).parents[1])
+_LOOK_S = 0.5  # between two looks at whether the page is still there
 CAN_FORK = sys.platform == "linux"
 
 
 def main() -> int:
     """Serve jobs until the input ends."""
+    page = os.getppid()
     inlet, outlet = sys.stdin.buffer, _own_output()
     asked = json.loads(inlet.readline())
     from lfkit.studio import voting_jobs  # the imports that take time
 
     images = voting_jobs.open_data(asked)
+    change: LfkitError | None = None
+    try:
+        voting_jobs.check_data(asked, images)
+    except LfkitError as error:
+        change = error  # told as the answer to each job
     _tell(outlet, {"event": "ready"})
+    if CAN_FORK:
+        # Held back, the signal that a job has ended can be waited for.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
     for line in inlet:
         job = json.loads(line)
         if job.get("job") == "import":
@@ -38,17 +52,37 @@ def main() -> int:
                 __import__(name)
             continue
         if not CAN_FORK:
-            _work(job, asked, images, outlet)
+            _work(job, asked, images, outlet, change)
             return 0
         pid = os.fork()
         if pid == 0:
-            _work(job, asked, images, outlet)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+            _work(job, asked, images, outlet, change)
             os._exit(0)
         _tell(outlet, {"event": "started", "id": job["id"], "pid": pid})
-        _, status = os.waitpid(pid, 0)
+        status = _waited_for(pid, page)
+        if status is None:
+            return 0
         code = os.waitstatus_to_exitcode(status)
         _tell(outlet, {"event": "ended", "id": job["id"], "code": code})
     return 0
+
+
+def _waited_for(pid: int, page: int) -> int | None:
+    """Wait for the end of a job; None where the page's process has gone before it.
+
+    Whoever is killed cannot end what it has started: the job would go on for ever.
+    """
+    while True:
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended:
+            return status
+        if os.getppid() != page:
+            for end in (os.kill, os.killpg):  # in its first moments it leads no group
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    end(pid, signal.SIGKILL)
+            return None
+        signal.sigtimedwait({signal.SIGCHLD}, _LOOK_S)
 
 
 def _own_output() -> IO[bytes]:
@@ -63,9 +97,18 @@ def _tell(outlet: IO[bytes], message: dict[str, Any]) -> None:
 
 
 def _work(
-    job: dict[str, Any], asked: dict[str, Any], images: Any, outlet: IO[bytes]
+    job: dict[str, Any],
+    asked: dict[str, Any],
+    images: Any,
+    outlet: IO[bytes],
+    change: LfkitError | None,
 ) -> None:
-    """Do one job; whatever happens becomes a message."""
+    """Do one job; whatever happens becomes a message.
+
+    Parameters
+    ----------
+    change : why no job can be done with the images as they are now.
+    """
     from lfkit.studio import voting_jobs
 
     if CAN_FORK:
@@ -89,6 +132,8 @@ def _work(
         "report": voting_jobs.write_page,
     }
     try:
+        if change is not None:
+            raise change
         found = jobs[job["job"]](asked, job, images, progress)
         _tell(outlet, {"event": "done", "id": job["id"], **found})
     except BaseException as error:  # a user's file may raise anything
@@ -99,7 +144,7 @@ def _work(
             "kind": type(error).__name__,
             "message": str(error),
             "traceback": _own_lines(cause),
-            "files": voting_jobs.files_behind(asked["lfs"]),
+            "files": voting_jobs.files_behind(asked["lfs"], cause),
             "class_names": voting_jobs.named_classes(asked["lfs"]),
         }
         _tell(outlet, message)

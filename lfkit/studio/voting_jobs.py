@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import os
 import sys
+import traceback
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +37,14 @@ from lfkit.runs.run_files import check_folder, load_labels, load_votes
 from lfkit.runs.run_summary import load_summary
 from lfkit.runs.store import RunStore, locked
 from lfkit.studio.answers import SeedAnswers
-from lfkit.studio.array_files import load_arrays, save_arrays
+from lfkit.studio.array_files import UNREADABLE, load_arrays, save_arrays
+from lfkit.studio.existing_run import is_own, kept_note, note_own
 from lfkit.studio.looks import looks_of
 from lfkit.studio.map_layout import map_layout
 from lfkit.studio.near_duplicates import near_duplicates
 from lfkit.studio.outcome import FunctionFacts, Outcome, make_outcome
 from lfkit.studio.preview_images import preview_rows
+from lfkit.studio.same_images import check_unchanged
 from lfkit.studio.separating import snippet
 from lfkit.studio.studio_options import StudioOptions
 from lfkit.studio.telling_apart import tell_apart
@@ -62,10 +67,15 @@ def open_data(asked: dict[str, Any]) -> ImageSource:
     return images
 
 
+def check_data(asked: dict[str, Any], images: ImageSource) -> None:
+    """Refuse images that are not those of the page: its rows would be others."""
+    check_unchanged(images, asked["images"], asked["n"])
+
+
 def options_of(asked: dict[str, Any]) -> StudioOptions:
     """Read the options as the page's process sends them."""
     fields = dict(asked["options"])
-    for name in ("size", "lfs"):
+    for name in ("size", "lfs", "kinds", "class_balance"):
         fields[name] = fields[name] and tuple(fields[name])
     return StudioOptions(**fields)
 
@@ -76,31 +86,55 @@ def vote_on_preview(
     """Vote and label a fixed sample of the images, and the answered ones."""
     options = options_of(asked)
     progress("reading the functions", 0, 1)
-    voters = FunctionVotes(options.of_apply(has_seeds=False))
-    classes = voters.classes(images)
-    given = SeedAnswers(options.answers, images.ids, classes.names).given()
     shown = preview_rows(len(images), options.preview, options.seed)
-    rows = np.union1d(shown, given.rows)
-    part = ImagePart(images, rows)
-    has_seeds = len(given.rows) > 0
-    applier = LFApplier(
-        voters.loaded.lfs,
-        n_classes=len(classes.names),
+    store = RunStore(options.out / "studio" / "preview")
+    outcome = _voted(
+        options,
+        images,
+        shown,
+        store,
+        progress,
         n_workers=1 if job["careful"] else 0,
         lf_timeout=asked["timeout"] if job["careful"] else None,
     )
+    return _finished(asked, job, outcome)
+
+
+def _voted(
+    options: StudioOptions,
+    images: ImageSource,
+    shown: NDArray[np.int64],
+    store: RunStore,
+    progress: Progress,
+    **how: Any,
+) -> Outcome:
+    """Vote and label some images, and the answered ones; no run is written.
+
+    Parameters
+    ----------
+    shown : rows of the images, ascending.
+    how : options of the applier.
+    """
+    voters = FunctionVotes(options.of_apply(has_seeds=False))
+    classes = voters.classes(images)
+    given = SeedAnswers(options.answers, images.ids, classes.names).given()
+    rows = np.union1d(shown, given.rows)
+    part = ImagePart(images, rows)
+    has_seeds = len(given.rows) > 0
+    applier = LFApplier(voters.loaded.lfs, n_classes=len(classes.names), **how)
     votes = applier.apply(
         part,
         seed_rows=np.searchsorted(rows, given.rows) if has_seeds else None,
         seed_labels=given.labels if has_seeds else None,
         random_state=options.seed,
-        store=RunStore(options.out / "studio" / "preview"),
+        store=store,
         progress=progress,
     )
     progress("labeling", 0, 1)
-    problems = [*part.known_problems]
-    labels = aggregate(votes, options.aggregator, None, options.seed, problems)
+    balance, problems = options.class_balance, [*part.known_problems]
+    labels = aggregate(votes, options.aggregator, balance, options.seed, problems)
     report = applier.report_
+    kept = () if is_own(options.out) else (kept_note(options.out),)
     facts = [
         _with_faults(
             _facts(lf, applier.lf_keys_[lf.name], voters.loaded.lfs, classes),
@@ -109,7 +143,7 @@ def vote_on_preview(
         )
         for lf in applier.lfs_
     ]
-    outcome = make_outcome(
+    return make_outcome(
         votes=votes,
         labels=labels,
         rows=rows,
@@ -119,24 +153,39 @@ def vote_on_preview(
         facts=facts,
         left_out=dict(report.left_out),
         tracebacks=dict(report.tracebacks),
-        notes=(*voters.notes, *classes.notes, *report.notes),
+        notes=(*kept, *voters.notes, *classes.notes, *report.notes),
         calls=report.n_calls,
         feature_values=report.n_feature_values,
     )
-    return _finished(asked, job, outcome)
 
 
 def vote_on_all(
     asked: dict[str, Any], job: dict[str, Any], images: ImageSource, progress: Progress
 ) -> dict[str, Any]:
-    """Do as `lfkit apply` does, in the same run folder, through the same store."""
+    """Do as `lfkit apply` does, in the same run folder, through the same store.
+
+    Where the folder holds labels of `lfkit apply` itself, they stay: they may be
+    refined, or made with seeds that the studio does not have.
+    """
     options = options_of(asked)
     os.nice(10)  # the preview goes before
+    check_folder(options.out)
+    check_data(asked, open_data(asked))
+    with locked(options.out):
+        if not is_own(options.out):
+            outcome = _voted(
+                options,
+                images,
+                np.arange(len(images)),
+                RunStore(options.out),
+                progress,
+                lf_timeout=options.of_apply(has_seeds=False).lf_timeout,
+            )
+            return _finished(asked, job, outcome)
     voters = FunctionVotes(options.of_apply(has_seeds=False))
     classes = voters.classes(images)
     given = SeedAnswers(options.answers, images.ids, classes.names).given()
-    has_seeds = len(given.rows) > 0
-    check_folder(options.out)
+    wanted = options.of_apply(has_seeds=len(given.rows) > 0)
 
     def told(stage: str, done: int, total: int) -> None:
         progress(stage, done, total)
@@ -144,7 +193,8 @@ def vote_on_all(
             progress("voting", 0, len(images))  # the first block may take a while
 
     with locked(options.out):
-        apply(options.of_apply(has_seeds=has_seeds), told)
+        note_own(options.out, wanted)
+        apply(wanted, told)
     config = load_config(options.out)
     votes = load_votes(options.out, config)
     labels = load_labels(options.out, config, images.ids)
@@ -217,7 +267,7 @@ def _labels_now(folder: Path, n: int) -> NDArray[np.int64]:
     """Give the newest label of each image, -1 where there is none."""
     labels = np.full(n, -1, np.int64)
     for name in ("preview.npz", "all.npz"):
-        if (folder / name).exists():
+        with contextlib.suppress(*UNREADABLE):
             outcome = Outcome.from_bytes((folder / name).read_bytes())
             labels[outcome.rows] = outcome.labels
     return labels
@@ -231,7 +281,7 @@ def rank_features(
     ranked, own = tell_apart(
         images,
         np.asarray(job["rows"], np.int64),
-        preview_rows(len(images), options.preview, options.seed),
+        options.preview,
         FunctionVotes(options.of_apply(has_seeds=False)).loaded.lfs,
         kept=options.out / "studio" / "measured.npz",
         progress=progress,
@@ -337,17 +387,64 @@ def named_classes(specs: Sequence[str]) -> list[str]:
     return []
 
 
-def files_behind(specs: Sequence[str]) -> list[str]:
-    """List the files that functions came from, and the modules beside them."""
+def files_behind(specs: Sequence[str], error: BaseException | None = None) -> list[str]:
+    """List the files that functions came from, and the modules beside or below them.
+
+    Parameters
+    ----------
+    error : what reading them ended with; the files that it came from are listed too,
+        as a module that cannot be imported is not among the modules.
+    """
     given: set[Path] = set()
     for spec in specs:
         where, _ = split_spec(spec)
         if where.endswith(".py"):
             given.add(Path(os.path.expanduser(where)).resolve())
-        elif origin := getattr(sys.modules.get(where), "__file__", None):
+        elif origin := _origin_of(where):
             given.add(Path(origin).resolve())
-    folders = {path.parent for path in given}
+    folders = {str(path.parent) for path in given}
     origins = [getattr(module, "__file__", None) for module in [*sys.modules.values()]]
-    beside = {Path(origin) for origin in origins if isinstance(origin, str)}
-    near = {path.resolve() for path in beside if path.parent in folders}
+    origins += _files_of(error)
+    near = {
+        Path(origin).resolve()
+        for origin in origins
+        if isinstance(origin, str) and _is_near(origin, folders)
+    }
     return sorted(str(path) for path in given | near)
+
+
+def _origin_of(name: str) -> str | None:
+    """Find the file of a module, also of one that cannot be imported."""
+    module = sys.modules.get(name)
+    if module is not None:
+        return getattr(module, "__file__", None)
+    try:
+        spec = find_spec(name)
+    except Exception:  # it imports what the module lies in, which may raise anything
+        return None
+    return None if spec is None else spec.origin
+
+
+def _files_of(error: BaseException | None) -> list[str]:
+    """List the files whose lines, or whose syntax, an error is about."""
+    found = []
+    while error is not None:
+        if isinstance(error, SyntaxError) and error.filename:
+            found.append(error.filename)
+        found += [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
+        error = error.__cause__
+    return [name for name in found if os.path.isfile(name)]
+
+
+def _is_near(place: str, folders: set[str]) -> bool:
+    """Tell whether a file lies beside or below one of the functions' files.
+
+    Installed packages may lie below it too: they are not edited.
+    """
+    for folder in folders:
+        if place.startswith(folder.rstrip(os.sep) + os.sep):
+            between = place[len(folder) :].split(os.sep)[:-1]
+            return not any(
+                part.startswith(".") or part == "site-packages" for part in between
+            )
+    return False

@@ -6,7 +6,7 @@ const listeners = { state: [], answers: [], looks: [], full: [] };
 export const store = { state: null };
 
 export const on = (what, call) => listeners[what].push(call);
-const emit = (what, value) => listeners[what].forEach((call) => call(value));
+const emit = (what, value) => listeners[what]?.forEach((call) => call(value));
 
 /** Make an element: h("p", {class: "faint"}, "text", other). Text is never markup. */
 export function h(name, given = {}, ...children) {
@@ -146,23 +146,47 @@ function showProblem(problem) {
 }
 
 let missed = null;
-function follow() {
-  const events = new EventSource("events");
-  events.onmessage = ({ data }) => {
-    const event = JSON.parse(data);
-    if (event.event === "busy" && !event.lost) {
-      missed ??= setTimeout(() => {
-        missed = null;
-        load();
-      }, 300);
-      return;
-    }
-    load().then(() => emit(event.event === "functions" ? "full" : event.event === "answers" ? "answers" : event.event, event));
-  };
-  events.onopen = () => load();
-  events.onerror = () => {
+function take(event) {
+  if (event.event === "silent") {
     document.getElementById("doing").textContent = "the studio does not answer; is it still running?";
+  } else if (event.event === "open") {
+    load();
+  } else if (event.lost) {
+    // Others were lost before it: everything may have changed.
+    load().then(() => ["answers", "full", "looks"].forEach((what) => emit(what, event)));
+  } else if (event.event === "busy") {
+    missed ??= setTimeout(() => {
+      missed = null;
+      load();
+    }, 300);
+  } else {
+    load().then(() => emit(event.event === "functions" ? "full" : event.event, event));
+  }
+}
+
+/** Follow the server's events; ends when the server refuses them. */
+function follow(pass) {
+  return new Promise((resolve) => {
+    const events = new EventSource("events");
+    events.onmessage = ({ data }) => pass(JSON.parse(data));
+    events.onopen = () => pass({ event: "open" });
+    events.onerror = () => {
+      pass({ event: "silent" });
+      if (events.readyState === EventSource.CLOSED) resolve();
+    };
+  });
+}
+
+// A browser opens six connections to a server at most, for all its tabs: one of them
+// follows the events and passes them on. When it is closed, the next one takes over.
+async function followTogether() {
+  const others = new BroadcastChannel("lfkit-studio");
+  others.onmessage = ({ data }) => take(data);
+  const pass = (event) => {
+    take(event);
+    others.postMessage(event);
   };
+  await navigator.locks.request("lfkit-studio-events", () => follow(pass));
 }
 
 const KEYS = [
@@ -191,4 +215,6 @@ document.addEventListener("keydown", (event) => {
   showKeys();
 });
 
-follow();
+load();
+// A frame in a notebook may not be allowed to share anything.
+followTogether().catch(() => follow(take));
