@@ -84,13 +84,17 @@ class Diagnosed:
                 continue
             is_best = one is self.summary.best_baseline
             best = "; the best on held-out seeds" if is_best else ""
-            found.append((value, f"{one.name}, {value:.1%} ({where}{best})"))
+            found.append(
+                (
+                    value,
+                    f"{one.name}, trained on the seeds alone, is right "
+                    f"{value:.1%} of the time ({where}{best})",
+                )
+            )
         found.sort(key=lambda pair: (-pair[0], pair[1]))
         if not found:
             return []
-        lines = [
-            f"Baseline, trained on the seeds alone: {s}." for _, s in found[:_SHOWN]
-        ]
+        lines = [f"Baseline: {said}." for _, said in found[:_SHOWN]]
         if rest := found[_SHOWN:]:
             low, high = rest[-1][0], rest[0][0]
             lines.append(
