@@ -18,6 +18,7 @@ from lfkit.refinement import ArrayFeatures
 from lfkit.refinement.class_prior import ClassPrior, align, estimate_prior
 from lfkit.refinement.held_out_check import HeldOutSeeds, fewer_right, less_likely
 from lfkit.refinement.lda_model import discriminant, metric, moments
+from lfkit.refinement.mirrored import is_flip_invariant
 from lfkit.refinement.neighbors import Neighbors, affinity, diffuse
 from lfkit.refinement.pca import compact, fit_compactor
 from lfkit.refinement.problem import RefinementProblem, small_pixels
@@ -25,7 +26,7 @@ from lfkit.refinement.product_of_experts import as_sure_as, fit_powers, logs, pr
 from lfkit.refinement.stages import self_training
 from lfkit.refinement.stages.align import Align
 from lfkit.refinement.stages.diffuse import Diffuse, DiffuseAgain
-from lfkit.refinement.stages.distill import Distill, is_flip_invariant
+from lfkit.refinement.stages.distill import Distill
 from lfkit.refinement.stages.joint import Joint
 from lfkit.refinement.stages.lda import Lda
 from lfkit.refinement.stages.self_training import SelfTraining

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lfkit.data.folds import deal_folds
 from lfkit.nn import (
     Compute,
     Network,
@@ -22,14 +21,13 @@ from lfkit.nn import (
     steps_within,
     train,
 )
-from lfkit.refinement.lda_model import discriminant, moments
+from lfkit.refinement.mirrored import is_flip_invariant
 from lfkit.refinement.neighbors import Neighbors, nearest_neighbors
 from lfkit.refinement.problem import RefinementProblem
 from lfkit.refinement.stages.stage import (
     Arrays,
     Stage,
     StageContext,
-    evenly,
     number,
 )
 
@@ -39,10 +37,6 @@ _N_DIRECTIONS = 64  # of the network's features, for its graph: 256 MB a million
 _SAMPLE = 10_000
 # The rest is for the labels' last diffusion.
 _SHARE_OF_TIME = 0.8
-_FLIP_SIDE = 14
-_FLIP_MARGIN = 0.1  # share of what it knows beyond chance that mirrors may cost
-_MOST_FLIPPED = 4000  # labels that tell, where there are no seeds
-_FLIP_SHRINKAGE = 0.3
 
 
 class Distill(Stage):
@@ -91,9 +85,7 @@ class Distill(Stage):
             random_state=problem.random_state,
             device=problem.device,
             compute=compute,
-            checkpoints=None
-            if tools.checkpoints is None
-            else tools.checkpoints("last"),
+            checkpoints=tools.checkpoints and tools.checkpoints("checkpoint"),
             progress=_named(tools, "training the network"),
         )
         proba, found = _looked(network, problem, tools)
@@ -133,51 +125,6 @@ def restored(
         {name: torch.from_numpy(known[f"network.{name}"].copy()) for name in state}
     )
     return network.to(device).eval()
-
-
-def is_flip_invariant(
-    problem: RefinementProblem, proba: NDArray[np.float64] | None = None
-) -> bool:
-    """Tell whether mirrored images are of the same class.
-
-    A discriminant on gray pixels must know held-out seeds in the mirror as well as it
-    knows them otherwise, and clearly better than by guessing.
-
-    Parameters
-    ----------
-    proba : (n, k) labels so far; where no seeds tell, some of these do.
-    """
-    if problem.has_seeds:
-        shown, labels = problem.seed_rows, problem.seed_labels
-    elif proba is not None and problem.told.any():
-        shown = evenly(np.flatnonzero(problem.told), _MOST_FLIPPED)
-        labels = proba[shown].argmax(axis=1)
-    else:
-        return False
-    gray = _thumbnails(problem.pixels[shown])
-    mirrored = gray[:, :, ::-1].reshape(len(gray), -1)
-    rows = gray.reshape(len(gray), -1)
-    folds = deal_folds(labels, 5, problem.random_state)
-    right = np.zeros((2, len(rows)), bool)
-    for fold in np.unique(folds):
-        test, train_rows = folds == fold, folds != fold
-        targets = np.eye(problem.n_classes)[labels[train_rows]]
-        found = discriminant(moments(rows[train_rows], targets), _FLIP_SHRINKAGE)
-        for which, view in enumerate((rows, mirrored)):
-            right[which, test] = found(view[test]).argmax(1) == labels[test]
-    plain, flipped = right.mean(axis=1)
-    chance = np.bincount(labels).max() / len(rows)
-    doubt = float(np.sqrt(0.25 / len(rows)))
-    margin = max(doubt / 2, _FLIP_MARGIN * (plain - chance))
-    return bool(plain > chance + 3 * doubt and flipped >= plain - margin)
-
-
-def _thumbnails(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    from torch.nn.functional import adaptive_avg_pool2d
-
-    gray = torch.from_numpy(pixels.mean(axis=3, dtype=np.float32) / 255)
-    h, w = (min(side, _FLIP_SIDE) for side in gray.shape[1:])
-    return adaptive_avg_pool2d(gray[:, None], (h, w))[:, 0].numpy()
 
 
 def _computed(

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from lfkit.nn import TrainingPlan, steps_within
 from lfkit.nn.pretrained import Tuned
 from lfkit.nn.train_classifier import seconds_per_step_on_maps, train_on_maps
+from lfkit.refinement.mirrored import is_flip_invariant
 from lfkit.refinement.problem import RefinementProblem
-from lfkit.refinement.stages.distill import is_flip_invariant
 from lfkit.refinement.stages.stage import (
     Arrays,
     Stage,
