@@ -194,10 +194,11 @@ class Crossover:
             f"{size}: {share:.1%}"
             for size, share in zip(self.per_class, self.seeds_alone, strict=True)
         )
-        who = "function" if self.functions == 1 else "functions"
+        who = f"The {self.functions} functions that learn nothing from the seeds are"
+        if self.functions == 1:
+            who = "The one function that learns nothing from the seeds is"
         return (
-            f"The {self.functions} {who} that learn nothing from the seeds are worth "
-            f"{much} per class: their vote is right on {self.accuracy:.1%} of the "
+            f"{who} worth {much} per class: their vote is right on {self.accuracy:.1%} of the "
             f"{self.seeds} seeds; LDA on {self.features} is, by labels per class, on "
             f"{curve}."
         )
