@@ -198,8 +198,8 @@ class Crossover:
         if self.functions == 1:
             who = "The one function that learns nothing from the seeds is"
         return (
-            f"{who} worth {much} per class: their vote is right on {self.accuracy:.1%} of the "
-            f"{self.seeds} seeds; LDA on {self.features} is, by labels per class, on "
+            f"{who} worth {much} per class: their vote is right on "
+            f"{self.accuracy:.1%} of the {self.seeds} seeds; LDA on {self.features} is, by labels per class, on "
             f"{curve}."
         )
 
