@@ -199,8 +199,8 @@ class Crossover:
             who = "The one function that learns nothing from the seeds is"
         return (
             f"{who} worth {much} per class: their vote is right on "
-            f"{self.accuracy:.1%} of the {self.seeds} seeds; LDA on {self.features} is, by labels per class, on "
-            f"{curve}."
+            f"{self.accuracy:.1%} of the {self.seeds} seeds; LDA on {self.features} "
+            f"is, by labels per class, on {curve}."
         )
 
 
