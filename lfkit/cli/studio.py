@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import threading
 from typing import TYPE_CHECKING
 
@@ -35,12 +36,22 @@ def studio(options: StudioOptions) -> None:
         _serve(options, session, server)
     session.close()
     n = 0 if session.answers is None else len(session.answers)
-    echo(f"\n{n:,} answers are in {options.answers}")
+    echo(f"\n{n:,} answers are in {session.options.answers}")
     if n:
-        echo(
-            f"Next: lfkit apply {options.data} --lfs {' --lfs '.join(options.lfs)} "
-            f"--seed-labels {options.answers} … --out {options.out}"
-        )
+        echo(f"Next: {_apply_command(session.options)}")
+
+
+def _apply_command(options: StudioOptions) -> str:
+    """Give the command that labels with what was written and answered."""
+    words = ["lfkit", "apply", options.data]
+    for spec in options.lfs:
+        words += ["--lfs", spec]
+    if options.size is not None:
+        words += ["--size", "x".join(map(str, options.size))]
+    if options.color is not None:
+        words += ["--color", options.color]
+    words += ["--seed-labels", str(options.answers), "--out", str(options.out)]
+    return shlex.join(words)
 
 
 def _serve(

@@ -304,7 +304,7 @@ export class Grid {
     } else if (key === "Escape") {
       this.selected.clear();
     } else if (key === "u") {
-      undo();
+      this.undo();
     } else {
       const label = store.state.keys.indexOf(key);
       if (label < 0) return;
@@ -366,6 +366,15 @@ export class Grid {
     this.draw();
     this.onmove?.();
     this.onselect?.();
+  }
+
+  /** Take the last answer back, and go to its image: the next key is meant for it. */
+  async undo() {
+    const [row] = await undo();
+    const place = row === undefined ? -1 : this.list.rows.indexOf(row);
+    if (place < 0) return;
+    this.move(place, false);
+    this.onmove?.();
   }
 
   /** Read answers again that were given elsewhere, or undone. */
@@ -464,7 +473,7 @@ export function palette(place, grid) {
       ...classes.map((name, y) =>
         h("button", { type: "button", class: "choice", onclick: () => grid.label(name) }, keys[y] ? h("kbd", {}, keys[y]) : null, name)),
       h("span", { class: "faint chosen" }, n > 1 ? `${count(n)} selected` : ""),
-      h("button", { type: "button", class: "quiet", onclick: () => undo() }, h("kbd", {}, "u"), "undo"),
+      h("button", { type: "button", class: "quiet", onclick: () => this.undo() }, h("kbd", {}, "u"), "undo"),
     );
   };
   let drawn = "";
