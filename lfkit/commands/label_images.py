@@ -381,7 +381,8 @@ def notes_on(
         names = [voted.classes.names[label] for label in refinement.unseeded]
         notes.append(
             f"votes name {', '.join(names)} and no seed shows it: refining learned "
-            "from the votes, not from the seeds, and is not judged"
+            "from the votes, not from the seeds, and is not judged; label two or more "
+            "images of each such class and run again"
         )
     notes += labels.warnings
     if options.target_precision is not None and not labels.is_calibrated:
