@@ -488,7 +488,10 @@ def test_the_command_prints_an_address_and_ends_with_ctrl_c(tmp_path, lfs):
         lines = [process.stdout.readline() for _ in range(4)]
         assert re.search(r"http://127\.0\.0\.1:\d+/\?token=\S{20,}", "".join(lines))
         process.send_signal(signal.SIGINT)
-        rest, errors = process.communicate(timeout=60)
+        try:
+            rest, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode == 0
     assert "Traceback" not in errors
     assert f"0 answers are in {tmp_path / 'run' / 'seeds.csv'}" in rest.replace(

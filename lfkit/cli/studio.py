@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import shlex
+import signal
 import threading
 from typing import TYPE_CHECKING
 
@@ -31,9 +31,13 @@ def studio(options: StudioOptions) -> None:
 
     session = StudioSession(options)
     server = StudioServer(session, options.port)
-    # Ctrl-C is how the studio ends: whenever it comes, it is no error.
-    with contextlib.suppress(KeyboardInterrupt):
+    # Ctrl-C is how the studio ends: whenever it comes, it is no error. While the server
+    # starts, an interrupt as an exception would be lost.
+    before = signal.signal(signal.SIGINT, lambda number, frame: server.stop())
+    try:
         _serve(options, session, server)
+    finally:
+        signal.signal(signal.SIGINT, before)
     session.close()
     n = 0 if session.answers is None else len(session.answers)
     echo(f"\n{n:,} answers are in {session.options.answers}")
