@@ -291,7 +291,7 @@ def test_what_is_not_saved_is_told_and_not_ticked(visit, server):
 @pytest.mark.usefixtures("without_answers")
 def test_a_class_put_in_while_a_page_is_open_renames_no_label(visit, server, lfs):
     assert server.session.wait_for(lambda session: session.is_full_current, 120)
-    page = visit("next")
+    page = visit("images?class=1&sort=sure")
     one = page.locator(".tile", has_text=re.compile("^1")).first
     one.wait_for()
     row = int(re.search(r"image (\d+)", one.get_attribute("aria-label"))[1])
