@@ -19,6 +19,46 @@ from lfkit.runs.options import (
 
 BASELINE = "baseline"  # instead of an aggregator: the best plain classifier
 
+# Options that other commands have, too.
+Data = Annotated[
+    str,
+    Option(
+        "A named data set (digits, fashion-mnist), a folder of images, .npz, idx "
+        "files, or a CSV/Parquet manifest.",
+        metavar="DATA",
+        is_argument=True,
+    ),
+]
+Out = Annotated[Path, Option("The run folder.", metavar="RUN")]
+Size = Annotated[
+    tuple[int, int] | None,
+    Option(
+        "Resize every image: 64, or 64x48 (height x width).",
+        metavar="SIZE",
+        parse=parse_size,
+    ),
+]
+Color = Annotated[
+    str | None, Option("Convert every image: gray or rgb.", metavar="COLOR")
+]
+Kinds = Annotated[
+    tuple[str, ...],
+    Option(
+        "Only functions of these kinds: heuristic,deep,…",
+        metavar="KIND,…",
+        parse=split_list,
+    ),
+]
+ClassBalance = Annotated[
+    tuple[float, ...] | None,
+    Option(
+        "Shares of the classes, if known: .5,.3,.2",
+        metavar="P,…",
+        parse=shares_of("--class-balance"),
+    ),
+]
+Seed = Annotated[int, Option("For every random choice.")]
+
 
 @dataclass(frozen=True)
 class ApplyOptions:
@@ -29,15 +69,7 @@ class ApplyOptions:
     InputError, DeclarationError : a value is out of range, or two exclude each other.
     """
 
-    data: Annotated[
-        str,
-        Option(
-            "A named data set (digits, fashion-mnist), a folder of images, .npz, idx "
-            "files, or a CSV/Parquet manifest.",
-            metavar="DATA",
-            is_argument=True,
-        ),
-    ]
+    data: Data
     lfs: Annotated[
         tuple[str, ...],
         Option(
@@ -49,15 +81,8 @@ class ApplyOptions:
     votes: Annotated[
         Path | None, Option("Votes made elsewhere, instead of --lfs.", metavar="FILE")
     ] = None
-    out: Annotated[Path, Option("The run folder.", metavar="RUN")] = Path("run")
-    kinds: Annotated[
-        tuple[str, ...],
-        Option(
-            "Only functions of these kinds: heuristic,deep,…",
-            metavar="KIND,…",
-            parse=split_list,
-        ),
-    ] = ()
+    out: Out = Path("run")
+    kinds: Kinds = ()
     seed_labels: Annotated[
         Path | None,
         Option("The labels you have: a CSV with image_id and label.", metavar="FILE"),
@@ -69,7 +94,7 @@ class ApplyOptions:
             metavar="N",
         ),
     ] = None
-    seed: Annotated[int, Option("For every random choice.")] = 0
+    seed: Seed = 0
     aggregator: Annotated[
         str,
         Option(
@@ -111,25 +136,9 @@ class ApplyOptions:
             metavar="P",
         ),
     ] = None
-    class_balance: Annotated[
-        tuple[float, ...] | None,
-        Option(
-            "Shares of the classes, if known: .5,.3,.2",
-            metavar="P,…",
-            parse=shares_of("--class-balance"),
-        ),
-    ] = None
-    size: Annotated[
-        tuple[int, int] | None,
-        Option(
-            "Resize every image: 64, or 64x48 (height x width).",
-            metavar="SIZE",
-            parse=parse_size,
-        ),
-    ] = None
-    color: Annotated[
-        str | None, Option("Convert every image: gray or rgb.", metavar="COLOR")
-    ] = None
+    class_balance: ClassBalance = None
+    size: Size = None
+    color: Color = None
     strict: Annotated[bool, Option("Stop at the first fault.")] = False
     lf_timeout: Annotated[
         float | None,

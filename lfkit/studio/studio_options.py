@@ -7,14 +7,20 @@ from pathlib import Path
 from typing import Annotated
 
 from lfkit.errors import DeclarationError, InputError
-from lfkit.runs.apply_options import ApplyOptions
+from lfkit.runs.apply_options import (
+    ApplyOptions,
+    ClassBalance,
+    Color,
+    Data,
+    Kinds,
+    Out,
+    Seed,
+    Size,
+)
 from lfkit.runs.options import (
     Option,
     as_declared,
     check_seed,
-    parse_size,
-    shares_of,
-    split_list,
 )
 
 FIRST_PORT = 8765
@@ -29,15 +35,7 @@ class StudioOptions:
     InputError, DeclarationError : a value is out of range, or one is missing.
     """
 
-    data: Annotated[
-        str,
-        Option(
-            "A named data set (digits, fashion-mnist), a folder of images, .npz, idx "
-            "files, or a CSV/Parquet manifest.",
-            metavar="DATA",
-            is_argument=True,
-        ),
-    ]
+    data: Data
     lfs: Annotated[
         tuple[str, ...],
         Option(
@@ -46,7 +44,7 @@ class StudioOptions:
             metavar="SPEC",
         ),
     ] = ()
-    out: Annotated[Path, Option("The run folder.", metavar="RUN")] = Path("run")
+    out: Out = Path("run")
     seed_labels: Annotated[
         Path | None,
         Option(
@@ -54,38 +52,15 @@ class StudioOptions:
             metavar="FILE",
         ),
     ] = None
-    size: Annotated[
-        tuple[int, int] | None,
-        Option(
-            "Resize every image: 64, or 64x48 (height x width).",
-            metavar="SIZE",
-            parse=parse_size,
-        ),
-    ] = None
-    color: Annotated[
-        str | None, Option("Convert every image: gray or rgb.", metavar="COLOR")
-    ] = None
+    size: Size = None
+    color: Color = None
     aggregator: Annotated[
         str,
         Option("How votes become labels (lfkit list).", name="--with", metavar="NAME"),
     ] = "auto"
-    kinds: Annotated[
-        tuple[str, ...],
-        Option(
-            "Only functions of these kinds: heuristic,deep,…",
-            metavar="KIND,…",
-            parse=split_list,
-        ),
-    ] = ()
-    class_balance: Annotated[
-        tuple[float, ...] | None,
-        Option(
-            "Shares of the classes, if known: .5,.3,.2",
-            metavar="P,…",
-            parse=shares_of("--class-balance"),
-        ),
-    ] = None
-    seed: Annotated[int, Option("For every random choice.")] = 0
+    kinds: Kinds = ()
+    class_balance: ClassBalance = None
+    seed: Seed = 0
     preview: Annotated[
         int, Option("Images that an edit is tried on first.", metavar="N")
     ] = 2000
