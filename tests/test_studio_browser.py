@@ -1,45 +1,16 @@
 """The studio in a real browser: edits, keys, answers, widths, colors, accessibility."""
 
 import csv
-import importlib.util
 import re
-import shutil
-import threading
 
 import numpy as np
 import pytest
+from studio_stand import LFS, NEEDS_A_BROWSER, QUICK_MS, WIDTHS, chromium, served
 
-from lfkit.studio.server import PAGES, StudioServer
+from lfkit.studio.server import PAGES
 from lfkit.studio.studio_options import StudioOptions
-from lfkit.studio.studio_session import StudioSession
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here"),
-    pytest.mark.skipif(
-        importlib.util.find_spec("playwright") is None,
-        reason="playwright is not installed",
-    ),
-]
-LFS = '''
-from lfkit import ABSTAIN, labeling_function
-
-CLASSES = [str(digit) for digit in range(10)]
-
-
-@labeling_function(classes=[1])
-def little_ink_is_one(image):
-    """Little ink is a one."""
-    return 1 if image.mean() < 66 else ABSTAIN
-
-
-@labeling_function(classes=[0])
-def empty_middle_is_zero(image):
-    return 0 if image[3:5, 3:5].mean() < 40 else ABSTAIN
-'''
-WIDTHS = {"phone": (390, 844), "desktop": (1360, 860)}
-QUICK_MS = 60_000  # a machine may be busy; a failure takes as long, not a success
+pytestmark = NEEDS_A_BROWSER
 # The browser ends these when another page is opened.
 EXPECTED = re.compile(r"net::ERR_ABORTED")
 
@@ -54,30 +25,15 @@ def lfs(tmp_path_factory):
 @pytest.fixture(scope="module")
 def server(lfs, tmp_path_factory):
     out = tmp_path_factory.mktemp("studio") / "run"
-    session = StudioSession(
-        StudioOptions("digits", lfs=(str(lfs),), out=out, preview=400)
-    )
-    made = StudioServer(session, 0)
-    session.start()
-    thread = threading.Thread(target=made.run, daemon=True)
-    thread.start()
-    assert session.wait_for(
-        lambda session: session.full is not None and session.looks is not None, 120
-    )
-    yield made
-    made.stop()
-    thread.join(10)
-    session.close()
+    options = StudioOptions("digits", lfs=(str(lfs),), out=out, preview=400)
+    with served(options, lambda s: s.full is not None and s.looks is not None) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
 def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as player:
-        made = player.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with chromium() as made:
         yield made
-        made.close()
 
 
 def is_loaded(page):

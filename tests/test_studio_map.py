@@ -1,85 +1,44 @@
 """The studio's map in a real browser: lasso, labels, rules, and all by keyboard."""
 
 import csv
-import importlib.util
 import math
 import re
-import shutil
-import threading
 import time
 
 import numpy as np
 import pytest
+from studio_stand import (
+    LFS_WITH_A_FEATURE,
+    NEEDS_A_BROWSER,
+    QUICK_MS,
+    WIDTHS,
+    chromium,
+    served,
+)
 
 from lfkit import LFApplier
 from lfkit.data.datasets import open_images
 from lfkit.labeling.loading import load_lfs
-from lfkit.studio.server import StudioServer
 from lfkit.studio.studio_options import StudioOptions
-from lfkit.studio.studio_session import StudioSession
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here"),
-    pytest.mark.skipif(
-        importlib.util.find_spec("playwright") is None,
-        reason="playwright is not installed",
-    ),
-]
-LFS = '''
-from lfkit import ABSTAIN, feature, labeling_function
-
-CLASSES = [str(digit) for digit in range(10)]
-
-
-@feature
-def ink(image):
-    return image.mean()
-
-
-@labeling_function(classes=[1], features=[ink])
-def little_ink_is_one(ink):
-    """Little ink is a one."""
-    return 1 if ink < 66 else ABSTAIN
-
-
-@labeling_function(classes=[0])
-def empty_middle_is_zero(image):
-    return 0 if image[3:5, 3:5].mean() < 40 else ABSTAIN
-'''
-WIDTHS = {"phone": (390, 844), "desktop": (1360, 860)}
-QUICK_MS = 30_000  # machines that run tests are busy
+pytestmark = NEEDS_A_BROWSER
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     folder = tmp_path_factory.mktemp("map")
-    (folder / "my_lfs.py").write_text(LFS)
-    session = StudioSession(
-        StudioOptions(
-            "digits", lfs=(str(folder / "my_lfs.py"),), out=folder / "run", preview=400
-        )
+    (folder / "my_lfs.py").write_text(LFS_WITH_A_FEATURE)
+    options = StudioOptions(
+        "digits", lfs=(str(folder / "my_lfs.py"),), out=folder / "run", preview=400
     )
-    made = StudioServer(session, 0)
-    session.start()
-    thread = threading.Thread(target=made.run, daemon=True)
-    thread.start()
-    assert session.wait_for(lambda session: session.looks is not None, 120)
-    yield made
-    made.stop()
-    thread.join(10)
-    session.close()
+    with served(options, lambda session: session.looks is not None) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
 def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as player:
-        made = player.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with chromium() as made:
         yield made
-        made.close()
 
 
 @pytest.fixture

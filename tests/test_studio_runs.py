@@ -9,6 +9,7 @@ import time
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from studio_stand import LFS as TWO
 
 from lfkit.errors import StorageError
 from lfkit.runs.run_config import load_config
@@ -19,26 +20,15 @@ from lfkit.studio.studio_options import StudioOptions
 from lfkit.studio.studio_session import StudioSession
 from lfkit.studio.voting_jobs import files_behind
 
-LFS = """
-from lfkit import ABSTAIN, labeling_function
-
-CLASSES = [str(digit) for digit in range(10)]
-
-
-@labeling_function(classes=[1])
-def little_ink_is_one(image):
-    return 1 if image.mean() < 66 else ABSTAIN
-
-
-@labeling_function(classes=[0])
-def empty_middle_is_zero(image):
-    return 0 if image[3:5, 3:5].mean() < 40 else ABSTAIN
-
+LFS = (
+    TWO
+    + """
 
 @labeling_function(classes=[0, 1], kind="deep")
 def never(image):
     return ABSTAIN
 """
+)
 FRESH = """
 
 from lfkit import OneOf

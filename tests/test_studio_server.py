@@ -15,6 +15,7 @@ from urllib.parse import quote
 import numpy as np
 import pytest
 from starlette.testclient import TestClient
+from studio_stand import LFS
 
 from lfkit.errors import InputError
 from lfkit.studio.live_events import LiveEvents
@@ -24,21 +25,6 @@ from lfkit.studio.server import PAGES, StudioServer, make_app
 from lfkit.studio.studio_options import StudioOptions
 from lfkit.studio.studio_session import StudioSession
 
-LFS = """
-from lfkit import ABSTAIN, labeling_function
-
-CLASSES = [str(digit) for digit in range(10)]
-
-
-@labeling_function(classes=[1])
-def little_ink_is_one(image):
-    return 1 if image.mean() < 66 else ABSTAIN
-
-
-@labeling_function(classes=[0])
-def empty_middle_is_zero(image):
-    return 0 if image[3:5, 3:5].mean() < 40 else ABSTAIN
-"""
 TOKEN, PORT = "a-random-token", 8765
 HOME = f"http://127.0.0.1:{PORT}"
 

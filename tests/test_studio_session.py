@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 import pytest
+from studio_stand import LFS_WITH_A_FEATURE as LFS
 
 from lfkit.data.datasets import open_images
 from lfkit.data.seed_labels import read_labels
@@ -20,27 +21,6 @@ from lfkit.studio.preview_images import preview_rows
 from lfkit.studio.studio_options import StudioOptions
 from lfkit.studio.studio_session import StudioSession
 
-LFS = '''
-from lfkit import ABSTAIN, feature, labeling_function
-
-CLASSES = [str(digit) for digit in range(10)]
-
-
-@feature
-def ink(image):
-    return image.mean()
-
-
-@labeling_function(classes=[1], features=[ink])
-def little_ink_is_one(ink):
-    """Little ink is a one."""
-    return 1 if ink < 66 else ABSTAIN
-
-
-@labeling_function(classes=[0])
-def empty_middle_is_zero(image):
-    return 0 if image[3:5, 3:5].mean() < 40 else ABSTAIN
-'''
 PATIENCE_S = 60
 
 
