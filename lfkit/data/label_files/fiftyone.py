@@ -18,7 +18,8 @@ class FiftyOne(LabelFormat):
     """`labels.json` with labels and confidences, `data.json` with the images' places.
 
     Images that are files are not copied. Each image has, beside its label, the share
-    of the votes that agree with it and what each function said.
+    of the votes that agree with it and what each function said; these stand in
+    `labels.json`, from where FiftyOne itself takes label and confidence alone.
     """
 
     def _write(
