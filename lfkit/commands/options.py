@@ -79,6 +79,19 @@ class AggregateOptions:
 
 
 @dataclass(frozen=True)
+class FreezeOptions:
+    """Options of `lfkit freeze`."""
+
+    run: RunFolder
+    out: Annotated[Path, Option("A new folder for the labeler.", metavar="LABELER")]
+    lfs: GivenLFs = ()
+    trust_code: TrustCode = False
+
+    def __post_init__(self) -> None:
+        as_declared(self)
+
+
+@dataclass(frozen=True)
 class ExportOptions:
     """Options of `lfkit export`."""
 
