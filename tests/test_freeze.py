@@ -64,7 +64,7 @@ def little_ink_is_one(ink, *, cut):
     batched=True,
 )
 def rows_tell(rows, *, rule):
-    return rule(rows)
+    return rule(rows).argmax(dim=1)
 
 
 @labeling_function(
@@ -92,6 +92,8 @@ def place(tmp_path_factory):
     asked = {"seeds_per_class": 10, "baselines": False, "sheet": False}
     spec = str(folder / "my lfs.py")
     apply(ApplyOptions("digits", lfs=(spec,), out=folder / "run", **asked))
+    faults = json.loads((folder / "run" / "faults.json").read_text())
+    assert not faults["functions"]
     return folder
 
 

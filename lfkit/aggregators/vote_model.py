@@ -38,10 +38,21 @@ class VoteModel:
     aggregator : fitted.
     calibration : what makes posteriors as sure as they are right; None where no seed
         can tell.
+    held_out_accuracy : of the seeds it was fitted with, each left out; None without
+        any, or if it is not known.
     """
 
     aggregator: Aggregator
     calibration: Calibrated | None
+    held_out_accuracy: float | None = None
+
+    @property
+    def chosen(self) -> str:
+        """The aggregator whose labels these are: `auto` has chosen one."""
+        own = next(
+            n for n, kind in AGGREGATORS.items() if type(self.aggregator) is kind
+        )
+        return str(getattr(self.aggregator, "chosen_", own))
 
     def __call__(self, votes: Votes) -> Labels:
         """Label images; none is a seed."""
@@ -55,7 +66,7 @@ class VoteModel:
             np.zeros(len(votes), bool),
             vote_labels=labels,
             vote_confidence=_highest(proba),
-            chosen=getattr(self.aggregator, "chosen_", type(self.aggregator).__name__),
+            chosen=self.chosen,
         )
 
 
@@ -87,8 +98,12 @@ def fit_vote_model(
         labels=np.asarray(votes.seed_labels, np.int64),
         basis=getattr(aggregator, "seed_proba_", None),
     )
+    fold, labels = votes.seed_out_of_fold, np.asarray(votes.seed_labels)
+    assert fold is not None, "posteriors on seeds are made of votes on them"
     return VoteModel(
-        aggregator, calibration if isinstance(calibration, Calibrated) else None
+        aggregator,
+        calibration if isinstance(calibration, Calibrated) else None,
+        float((clear_winners(on_seeds, fold) == labels).mean()),
     )
 
 

@@ -246,7 +246,7 @@ def _keep_settings(
             )
     about = {
         "data": options.data,
-        "labeler_folder": str(options.labeler),
+        "labeler_folder": os.path.abspath(options.labeler.expanduser()),
         "n_shards": len(shards),
         "class_names": found.record.class_names,
         "functions": [each.name for each in found.record.functions],

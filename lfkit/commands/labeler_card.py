@@ -53,6 +53,8 @@ def _evidence(found: dict[str, Any]) -> list[str]:
         lines.append(f"- Confidence of the votes {calibrated} these seeds.")
     else:
         lines.append("- No seed tells how right the labels are, nor how sure.")
+    if (n := found.get("votes_refitted_on")) is not None:
+        lines.append(f"- How votes are combined was learned again, on {n:,} images.")
     if stages := found.get("held_out_accuracy_by_stage"):
         told = [f"{k} {v:.1%}" for k, v in stages.items() if v is not None]
         lines.append(
@@ -67,6 +69,8 @@ def _evidence(found: dict[str, Any]) -> list[str]:
             f"- Accuracy of the run's labels: {accuracy:.1%} of "
             f"{found['images_scored']:,} of its images whose class is known."
         )
+    if "agreement_with_the_run" not in found:
+        return lines
     lines.append(
         f"- Gives {found['agreement_with_the_run']:.1%} of "
         f"{found['images_compared']:,} labels of the run again. It has learned from "

@@ -35,6 +35,14 @@ GeneratedFiles = Annotated[
 VotesPath = Annotated[
     Path, Option("A run folder, or a file of votes (.npy, .csv, …).", is_argument=True)
 ]
+VotesOrPatterns = Annotated[
+    Path,
+    Option(
+        "A run folder, or a file of votes (.npy, .csv, …); or what `lfkit label "
+        "--patterns` wrote: 'OUT/*.patterns.parquet'.",
+        is_argument=True,
+    ),
+]
 NClasses = Annotated[int | None, Option("Number of classes of a file of votes.")]
 
 
@@ -42,7 +50,7 @@ NClasses = Annotated[int | None, Option("Number of classes of a file of votes.")
 class AggregateOptions:
     """Options of `lfkit aggregate`."""
 
-    votes: VotesPath
+    votes: VotesOrPatterns
     aggregator: Annotated[
         str,
         Option(
@@ -56,7 +64,8 @@ class AggregateOptions:
         Path | None,
         Option(
             "Where the labels go: a .parquet or .csv, or a folder for labels.parquet "
-            "and labels.csv; without it labels-NAME.* beside the run's own labels.",
+            "and labels.csv; without it labels-NAME.* beside the run's own labels. Of "
+            "patterns: a new folder for the labeler.",
             metavar="FILE",
         ),
     ] = None
@@ -71,6 +80,13 @@ class AggregateOptions:
     n_classes: NClasses = None
     seed: Annotated[
         int | None, Option("For every random choice; by default the run's, or 0.")
+    ] = None
+    labeler: Annotated[
+        Path | None,
+        Option(
+            "Of patterns: the labeler that voted; by default as label.json says.",
+            metavar="LABELER",
+        ),
     ] = None
 
     def __post_init__(self) -> None:
