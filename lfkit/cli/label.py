@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from typing import TYPE_CHECKING
 
 import typer
@@ -36,7 +38,8 @@ def label(options: LabelOptions, as_json: Json = False) -> None:
             _show_plan(found)
         return
     try:
-        with Bars(quiet=as_json) as bars:
+        # Ray tells what happens to its processes by print.
+        with Bars(quiet=as_json) as bars, contextlib.redirect_stdout(sys.stderr):
             done = label_shards(options, bars)
     except KeyboardInterrupt:
         echo(
