@@ -26,7 +26,7 @@ class Task(Protocol[_Item_in, _Result_out]):
 
 
 @dataclass(frozen=True)
-class Outcome(Generic[Item, Result]):
+class Ended(Generic[Item, Result]):
     """How one item ended.
 
     Attributes
@@ -57,7 +57,7 @@ class Engine(ABC):
     @abstractmethod
     def map(
         self, task: Task[Item, Result], items: Sequence[Item]
-    ) -> Iterator[Outcome[Item, Result]]:
+    ) -> Iterator[Ended[Item, Result]]:
         """Yield how each item ended, as soon as it has; few are under way at once."""
 
 

@@ -13,9 +13,9 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 from lfkit.engines.engine import (
+    Ended,
     Engine,
     Item,
-    Outcome,
     Result,
     Task,
     is_final,
@@ -43,7 +43,7 @@ class LocalEngine(Engine):
 
     def map(
         self, task: Task[Item, Result], items: Sequence[Item]
-    ) -> Iterator[Outcome[Item, Result]]:
+    ) -> Iterator[Ended[Item, Result]]:
         """Yield how each item ended, as soon as it has."""
         if self.n_workers <= 1:
             return self._here(task, items)
@@ -51,24 +51,24 @@ class LocalEngine(Engine):
 
     def _here(
         self, task: Task[Item, Result], items: Sequence[Item]
-    ) -> Iterator[Outcome[Item, Result]]:
+    ) -> Iterator[Ended[Item, Result]]:
         if items:
             task.open()
         for item in items:
             yield self._tried(task, item)
 
-    def _tried(self, task: Task[Item, Result], item: Item) -> Outcome[Item, Result]:
+    def _tried(self, task: Task[Item, Result], item: Item) -> Ended[Item, Result]:
         for tries in range(1, self.most_tries + 1):
             try:
-                return Outcome(item, task(item), tries=tries)
+                return Ended(item, task(item), tries=tries)
             except Exception as error:  # whatever a user's function raises
                 if is_final(error) or tries == self.most_tries:
-                    return Outcome(item, None, sentence_of(error), tries)
+                    return Ended(item, None, sentence_of(error), tries)
         raise AssertionError("an item is tried at least once")
 
     def _in_processes(
         self, task: Task[Item, Result], items: Sequence[Item]
-    ) -> Iterator[Outcome[Item, Result]]:
+    ) -> Iterator[Ended[Item, Result]]:
         waiting = deque(range(len(items)))
         suspects: deque[int] = deque()  # were under way when a process died
         tries: Counter[int] = Counter()
@@ -90,13 +90,13 @@ class LocalEngine(Engine):
                         number = under_way.pop(future)
                         item, error = items[number], future.exception()
                         if error is None:
-                            yield Outcome(item, future.result(), tries=tries[number])
+                            yield Ended(item, future.result(), tries=tries[number])
                         elif isinstance(error, BrokenProcessPool):
                             under_way[future] = number
                             raise error
                         elif is_final(error) or tries[number] >= self.most_tries:
                             said = sentence_of(error)
-                            yield Outcome(item, None, said, tries[number])
+                            yield Ended(item, None, said, tries[number])
                         else:
                             queue.append(number)
             except BrokenProcessPool:
@@ -105,7 +105,7 @@ class LocalEngine(Engine):
                         suspects.append(number)
                         continue
                     said = "a process that worked on it died each time"
-                    yield Outcome(items[number], None, said, tries[number])
+                    yield Ended(items[number], None, said, tries[number])
             finally:
                 _end(pool)
 

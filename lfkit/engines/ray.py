@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from lfkit.engines.engine import (
+    Ended,
     Engine,
     Item,
-    Outcome,
     Result,
     Task,
     is_final,
@@ -46,7 +47,7 @@ class RayEngine(Engine):
 
     def map(
         self, task: Task[Item, Result], items: Sequence[Item]
-    ) -> Iterator[Outcome[Item, Result]]:
+    ) -> Iterator[Ended[Item, Result]]:
         """Yield how each item ended, as soon as it has."""
         if not items:
             return
@@ -72,7 +73,7 @@ class RayEngine(Engine):
             if self.n_actors is not None:
                 how["num_cpus"] = self.n_actors
         try:
-            ray.init(log_to_driver=False, logging_level="error", **how)
+            ray.init(log_to_driver=False, logging_level=logging.ERROR, **how)
         except (ConnectionError, OSError, RuntimeError, ValueError) as error:
             raise InputError(
                 f"no Ray is reached at {self.address}: {sentence_of(error)}; give "
@@ -82,11 +83,11 @@ class RayEngine(Engine):
 
     def _mapped(
         self, ray: Any, task: Task[Item, Result], items: Sequence[Item]
-    ) -> Iterator[Outcome[Item, Result]]:
+    ) -> Iterator[Ended[Item, Result]]:
         n_cpus = int(ray.cluster_resources().get("CPU", 1))
         n_actors = min(self.n_actors or n_cpus, n_cpus, len(items))
         opened = ray.put(task)
-        remote = ray.remote(num_cpus=1, num_gpus=self.num_gpus)(_Worker)
+        remote = ray.remote(num_cpus=1, num_gpus=self.num_gpus)(_Actor)
         idle = [remote.remote(opened) for _ in range(n_actors)]
         waiting = deque(range(len(items)))
         under_way: dict[Any, tuple[int, Any]] = {}
@@ -106,14 +107,14 @@ class RayEngine(Engine):
                 failure = f"the process that worked on it died ({type(error).__name__})"
                 idle.append(remote.remote(opened))
             if not failure:
-                yield Outcome(item, result, tries=tries[number])
+                yield Ended(item, result, tries=tries[number])
             elif final or tries[number] >= self.most_tries:
-                yield Outcome(item, None, failure, tries[number])
+                yield Ended(item, None, failure, tries[number])
             else:
                 waiting.append(number)
 
 
-class _Worker:
+class _Actor:
     """An actor: opens the task once, and does what it is sent."""
 
     def __init__(self, task: Task[Any, Any]) -> None:
