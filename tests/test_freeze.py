@@ -100,6 +100,7 @@ def place(tmp_path_factory):
 @pytest.fixture
 def labeler(place, lfkit, tmp_path):
     """A labeler frozen from the run, in a folder of its own."""
+    _forget_imports()  # helpers of other tests have the same name
     done = lfkit("freeze", place / "run", "--out", tmp_path / "läbeler")
     assert done.code == 0, done.err
     return tmp_path / "läbeler"
@@ -239,6 +240,39 @@ def test_a_changed_or_lost_file_is_refused(labeler, name):
     path.unlink()
     with assert_refused(names=[labeler.name]):
         lfkit_package.load_labeler(labeler, trust_code=True)
+
+
+def test_a_labeler_with_other_helpers_of_the_same_name_is_refused(
+    place, labeler, lfkit, tmp_path
+):
+    home = tmp_path / "home"
+    home.mkdir()
+    for name in ("my lfs.py", "words of näture.txt"):
+        shutil.copy(place / name, home)
+    (home / "ink_helpers.py").write_text(HELPERS + "\n\nOTHER = True\n")
+    _forget_imports()
+    asked = ["--seeds-per-class", 5, "--no-baselines", "--no-sheet"]
+    spec, run = home / "my lfs.py", home / "run"
+    assert not lfkit("apply", "digits", "--lfs", spec, *asked, "--out", run).code
+    assert not lfkit("freeze", run, "--out", tmp_path / "other").code
+    lfkit_package.load_labeler(tmp_path / "other", trust_code=True)
+    with assert_refused(names=["ink_helpers"]):
+        lfkit_package.load_labeler(labeler, trust_code=True)
+    _forget_imports()
+
+
+def test_a_labeler_names_no_file_outside_of_it(labeler, tmp_path):
+    from lfkit.runs.reading import read_sealed, sealed
+
+    marker, path = tmp_path / "it ran", tmp_path / "elsewhere.py"
+    path.write_text(f"open({str(marker)!r}, 'w')\n")
+    for spec in (str(path), "sources/../../elsewhere.py"):
+        record = read_sealed(labeler / "labeler.json", "")
+        record["specs"] = [spec]
+        (labeler / "labeler.json").write_bytes(sealed(record))
+        with assert_refused(names=["elsewhere.py"]):
+            lfkit_package.load_labeler(labeler, trust_code=True)
+    assert not marker.exists()
 
 
 def test_code_that_has_other_functions_is_named(place, labeler, lfkit):

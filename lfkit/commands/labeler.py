@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -190,6 +191,13 @@ def load_labeler(folder: str | Path, *, trust_code: bool = False) -> Labeler:
 
 def check_trust(found: LabelerFiles, trust_code: bool) -> None:
     """Refuse code of others, unless it is trusted. Nothing is imported here."""
+    for spec in found.record.specs:
+        where, _ = split_spec(spec)
+        if where.endswith(".py") and where not in found.record.files:
+            raise InputError(
+                f"{found.folder} takes functions from {where}, a file that is not one "
+                "of its own; freeze the run again."
+            )
     if trust_code:
         return
     strange = [spec for spec in found.record.specs if not is_shipped(spec)]
@@ -210,6 +218,7 @@ def _thawed(found: LabelerFiles) -> Labeler:
         for spec in record.specs
     ]
     loaded = {lf.name: lf for lf in load_lfs(specs, kinds=record.kinds).lfs}
+    _check_own_modules(found)
     missing = [each.name for each in record.functions if each.name not in loaded]
     if missing:
         raise InputError(
@@ -237,6 +246,30 @@ def _thawed(found: LabelerFiles) -> Labeler:
         found.hash,
         _changed(record, lfs),
     )
+
+
+def _check_own_modules(found: LabelerFiles) -> None:
+    """Refuse a module of the same name, and other content, that was loaded before.
+
+    Python keeps one module per name, so functions would call another's helpers.
+    """
+    for name in found.record.files:
+        path = PurePosixPath(name)
+        if path.suffix != ".py":
+            continue
+        parts = path.with_suffix("").parts[1:]
+        parts = parts[1:] if parts[0].isdecimal() else parts
+        module = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        file = getattr(sys.modules.get(module), "__file__", None)
+        if file is None or not os.path.isfile(file):
+            continue
+        own = found.folder / name
+        if Path(file).read_bytes() != own.read_bytes():
+            raise InputError(
+                f"{found.folder} has a module {module!r} of its own, and another of "
+                f"that name is loaded, {file}; label in a process of its own, or "
+                "rename one of them and freeze the run again."
+            )
 
 
 def _changed(record: LabelerRecord, lfs: Sequence[LabelingFunction]) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ class Task(Protocol[_Item_in, _Result_out]):
     """Work on one item. It travels to other processes as a pickle, before `open`."""
 
     def open(self) -> None:
-        """Load what all items share; called once in each process."""
+        """Load what all items share, if that is not done yet."""
 
     def __call__(self, item: _Item_in, /) -> _Result_out:
         """Do the work; whatever it writes must be the same when it is done twice."""

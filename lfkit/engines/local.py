@@ -134,7 +134,6 @@ def _begin(task: Task[Any, Any]) -> None:
     global _task
     os.dup2(2, 1)  # what users' functions print is not the command's result
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    task.open()
     _task = task
 
 
@@ -148,4 +147,6 @@ def _end_with_parent() -> None:
 
 def _call(item: Any) -> Any:
     assert _task is not None, "_begin has set it"
+    # Not when the process begins: an error there would only say that it died.
+    _task.open()
     return _task(item)
