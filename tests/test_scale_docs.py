@@ -48,7 +48,7 @@ def test_every_command_and_snippet_runs(lfkit, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     # The page's library takes a minute; what it does is tested elsewhere.
     (tmp_path / "my_rules.py").write_text(RULES)
-    assert len(COMMANDS) == 12
+    assert len(COMMANDS) == 13
     for command in COMMANDS:
         program, *arguments = shlex.split(command)
         assert program == "lfkit"
@@ -57,7 +57,10 @@ def test_every_command_and_snippet_runs(lfkit, tmp_path, monkeypatch, capsys):
         arguments = [
             "my_rules.py" if a == "lf_library.digits" else a for a in arguments
         ]
-        more = ("--no-baselines", "--no-sheet") if arguments[0] == "apply" else ()
+        more = {
+            "apply": ["--no-baselines", "--no-sheet"],
+            "export": ["--classifier-steps", "20"],
+        }.get(arguments[0], [])
         done = lfkit(*arguments, *more)
         assert done.code == 0, f"{command}\n{done.err}"
     parts = [sorted(Path(out).glob("part-*.parquet")) for out in ("labeled", "parts")]

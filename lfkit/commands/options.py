@@ -113,14 +113,14 @@ class ExportOptions:
 
     votes: VotesPath
     out: Annotated[
-        Path,
+        Path | None,
         Option(
             "Where it goes: votes to .npz (everything), .npy (Snorkel), .csv or "
             ".parquet, or a name without ending (a WRENCH folder); labeled images to a "
             "new folder, of Label Studio to .json.",
             metavar="FILE",
         ),
-    ]
+    ] = None
     format: Annotated[
         str | None,
         Option(
@@ -132,9 +132,28 @@ class ExportOptions:
         ),
     ] = None
     n_classes: NClasses = None
+    classifier: Annotated[
+        Path | None,
+        Option(
+            "Instead of --out: a small network that learns the run's labels, for new "
+            "images, as .onnx.",
+            metavar="FILE",
+        ),
+    ] = None
+    classifier_steps: Annotated[int, Option("Of the training of --classifier.")] = 1300
 
     def __post_init__(self) -> None:
         as_declared(self)
+        if (self.out is None) == (self.classifier is None):
+            raise InputError(
+                "give --out FILE for votes or labeled images, or --classifier "
+                "FILE.onnx for a network; not both."
+            )
+        if self.classifier_steps < 1:
+            raise InputError(
+                f"--classifier-steps is {self.classifier_steps}; give a number from 1 "
+                "on."
+            )
 
 
 @dataclass(frozen=True)
