@@ -325,3 +325,68 @@ def test_a_refined_run_labels_new_images_nearly_as_it_labeled_its_own(
     assert same[own].mean() > 0.95
     sure = stored["confidence"].to_numpy()[own].mean()
     assert found.proba[own].max(axis=1).mean() == pytest.approx(sure, abs=0.02)
+
+
+def test_a_run_that_kept_the_surest_labels_keeps_the_surest_of_others(
+    place, lfkit, tmp_path, digits
+):
+    run, folder = tmp_path / "run", tmp_path / "labeler"
+    shutil.copytree(place / "run", run)
+    _forget_imports()
+    asked = ["--seeds-per-class", 10, "--no-baselines", "--no-sheet", "--out", run]
+    asked += ["--lfs", place / "my lfs.py", "--target-precision", 0.9]
+    assert not lfkit("apply", "digits", *asked).code
+    assert not lfkit("freeze", run, "--out", folder).code
+    found = lfkit_package.load_labeler(folder, trust_code=True)(digits[0])
+    stored = pd.read_parquet(run / "labels.parquet")
+    own = ~stored["seed"].to_numpy()
+    kept = stored["label"].notna().to_numpy()
+    assert 0 < kept[own].mean() < 1
+    np.testing.assert_array_equal((found.labels >= 0)[own], kept[own])
+
+
+NAMES = """
+from lfkit import ABSTAIN, labeling_function, metadata
+
+CLASSES = ["day", "night"]
+
+
+@labeling_function(classes=[0, 1], features=[metadata.file_name])
+def its_name_tells(name):
+    return 1 if "night" in name else 0 if "day" in name else ABSTAIN
+
+"""
+
+
+def test_functions_that_read_names_read_those_of_shards(lfkit, tmp_path):
+    import tarfile
+
+    from PIL import Image
+
+    (tmp_path / "names.py").write_text(NAMES)
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number in range(12):
+        pixels = np.full((8, 8), 20 * number, np.uint8)
+        name = f"{('day', 'night')[number % 2]} {number}.png"
+        Image.fromarray(pixels).save(folder / name)
+    asked = ["--no-baselines", "--no-sheet", "--lfs", tmp_path / "names.py"]
+    assert not lfkit("apply", folder, *asked, "--out", tmp_path / "run").code
+    assert not lfkit("freeze", tmp_path / "run", "--out", tmp_path / "labeler").code
+    with tarfile.open(tmp_path / "all.tar", "w") as archive:
+        for path in sorted(folder.rglob("*.png")):
+            archive.add(path, path.relative_to(folder).as_posix())
+    for data in (folder, tmp_path / "all.tar"):
+        out = tmp_path / f"of {data.name}"
+        asked = ["--labeler", tmp_path / "labeler", "--out", out, "--trust-code"]
+        done = lfkit("label", data, *asked, "--votes")
+        assert done.code == 0, done.err
+        table = pd.read_parquet(out / "part-00000.parquet")
+        is_night = table["image_id"].str.contains("night")
+        assert (table["vote_its_name_tells"] == is_night).all()
+        assert (table["label"] == is_night.map({True: "night", False: "day"})).all()
+    np.save(tmp_path / "array.npy", np.zeros((3, 8, 8), np.uint8))
+    asked = ["--labeler", tmp_path / "labeler", "--out", tmp_path / "o", "--trust-code"]
+    done = lfkit("label", tmp_path / "array.npy", *asked)
+    assert done.code == 3
+    assert "file_name" in done.out.replace("\n", " ")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from lfkit.engines.engine import (
@@ -81,11 +81,28 @@ class RayEngine(Engine):
             ) from error
         return ray
 
+    def _count(self, free: Mapping[str, float], n_items: int) -> int:
+        """Count actors that can run at once: one that waits would hold its item up.
+
+        Parameters
+        ----------
+        free : CPUs and GPUs of the cluster that nobody has taken.
+        """
+        n_actors = min(self.n_actors or n_items, n_items, int(free.get("CPU", 0)))
+        if self.num_gpus:
+            n_actors = min(n_actors, int(free.get("GPU", 0) / self.num_gpus))
+        if n_actors < 1:
+            raise InputError(
+                f"Ray has {free.get('CPU', 0):g} CPUs and {free.get('GPU', 0):g} GPUs "
+                f"free, and one process needs 1 CPU and {self.num_gpus:g} GPUs; wait "
+                "for others to end, or give a smaller --num-gpus."
+            )
+        return n_actors
+
     def _mapped(
         self, ray: Any, task: Task[Item, Result], items: Sequence[Item]
     ) -> Iterator[Ended[Item, Result]]:
-        n_cpus = int(ray.cluster_resources().get("CPU", 1))
-        n_actors = min(self.n_actors or n_cpus, n_cpus, len(items))
+        n_actors = self._count(ray.available_resources(), len(items))
         opened = ray.put(task)
         remote = ray.remote(num_cpus=1, num_gpus=self.num_gpus)(_Actor)
         idle = [remote.remote(opened) for _ in range(n_actors)]
