@@ -30,9 +30,11 @@ from lfkit.labeling.thresholds.threshold import Threshold as Threshold
 
 
 def __getattr__(name: str) -> Any:
-    """Import the studio when it is asked for: `lfkit.studio(run)`."""
-    if name == "studio":
-        from importlib import import_module
+    """Import when they are asked for: `lfkit.studio(run)`, `lfkit.load_labeler`."""
+    from importlib import import_module
 
+    if name == "studio":
         return import_module("lfkit.studio")
+    if name == "load_labeler":
+        return import_module("lfkit.commands.labeler").load_labeler
     raise AttributeError(f"module 'lfkit' has no attribute {name!r}")

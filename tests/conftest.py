@@ -39,6 +39,9 @@ LONGEST = [
     "test_user_code",
     "test_ending_code",
     "test_kills",
+    "test_label_shards",
+    "test_freeze",
+    "test_scale_docs",
     "test_examples",
 ]
 

@@ -40,7 +40,7 @@ class Family:
 FAMILIES = {
     "aggregators": Family(
         {"aggregator", "calibration", "inference"},
-        {"aggregate", "fitted_labels"},
+        {"aggregate", "fitted_labels", "vote_model"},
         # It chooses between these, by held-out votes.
         {"auto": {"dawid_skene", "seed_weighted"}},
     ),

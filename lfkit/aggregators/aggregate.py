@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from lfkit.aggregators import AGGREGATORS, Aggregator
 from lfkit.aggregators.aggregator import clear_winners
 from lfkit.aggregators.calibration import (
+    Calibrator,
     cross_calibrated,
     fit_calibrator,
     precise_enough,
@@ -21,6 +22,27 @@ from lfkit.data.votes import ABSTAIN, Votes
 from lfkit.errors import InputError
 
 _ENOUGH_SEEDS = 10  # to say how far confidence can be believed
+
+
+@dataclass(frozen=True, eq=False)
+class Calibrated:
+    """What makes posteriors as sure as they are right, and keeps absent classes so.
+
+    Attributes
+    ----------
+    absent : (k,) classes that have no share in any posterior.
+    """
+
+    calibrator: Calibrator
+    absent: NDArray[np.bool_]
+
+    def __call__(self, proba: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return calibrated posteriors, (n, k)."""
+        return self.within(self.calibrator(proba))
+
+    def within(self, proba: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Take from absent classes what they were given, (n, k)."""
+        return _without(proba, self.absent)
 
 
 def make_aggregator(
@@ -63,7 +85,7 @@ def aggregate_with(
     unreadable: Collection[int] = (),
 ) -> Labels:
     """Do as `aggregate` with an aggregator, which is fitted by it."""
-    given, votes = votes, _without_seeds(votes, unreadable)
+    given, votes = votes, without_seeds(votes, unreadable)
     proba = aggregator.fit_predict_proba(votes)
     labels = clear_winners(proba, votes)
     on_seeds = aggregator.out_of_fold_proba(votes)
@@ -99,7 +121,7 @@ def aggregate_with(
     )
 
 
-def _without_seeds(votes: Votes, rows: Collection[int]) -> Votes:
+def without_seeds(votes: Votes, rows: Collection[int]) -> Votes:
     """Take images from among the seeds."""
     seeds, fold = votes.seed_rows, votes.seed_out_of_fold
     if seeds is None or votes.seed_labels is None:
@@ -145,29 +167,48 @@ def calibrate(
     of : the stage that made the posteriors.
     random_state : of the folds in which the seeds' own posteriors are calibrated.
     """
-    too_few = _too_few(proba, labels)
-    if too_few:
+    calibration = calibration_of(proba, on_seeds, labels=labels, basis=basis)
+    if isinstance(calibration, str):
         return proba, HeldOut(
             rows=rows,
             labels=labels,
             proba=on_seeds,
             predicted=on_seeds.argmax(axis=1) if predicted is None else predicted,
             of=of,
-            too_few=too_few,
+            too_few=calibration,
         )
-    calibrator = fit_calibrator(on_seeds if basis is None else basis, labels)
-    # A class without any share gets none: 0 is not a small number there.
-    none = np.asarray(~(proba.any(axis=0) | on_seeds.any(axis=0)))
-    found = _without(cross_calibrated(on_seeds, labels, random_state), none)
-    return _without(calibrator(proba), none), HeldOut(
+    found = calibration.within(cross_calibrated(on_seeds, labels, random_state))
+    return calibration(proba), HeldOut(
         rows=rows,
         labels=labels,
         proba=found,
         predicted=found.argmax(axis=1) if predicted is None else predicted,
         of=of,
         is_calibrated=True,
-        temperature=calibrator.temperature,
+        temperature=calibration.calibrator.temperature,
     )
+
+
+def calibration_of(
+    proba: NDArray[np.float64],
+    on_seeds: NDArray[np.float64],
+    *,
+    labels: NDArray[np.int64],
+    basis: NDArray[np.float64] | None = None,
+) -> Calibrated | str:
+    """Learn what `calibrate` applies; where seeds tell too little, say which they are.
+
+    Parameters
+    ----------
+    proba, on_seeds, labels, basis : as `calibrate` takes them.
+    """
+    too_few = _too_few(proba, labels)
+    if too_few:
+        return too_few
+    calibrator = fit_calibrator(on_seeds if basis is None else basis, labels)
+    # A class without any share gets none: 0 is not a small number there.
+    none = np.asarray(~(proba.any(axis=0) | on_seeds.any(axis=0)))
+    return Calibrated(calibrator, none)
 
 
 def _too_few(proba: NDArray[np.float64], labels: NDArray[np.int64]) -> str:

@@ -300,12 +300,18 @@ class Aggregator(BaseEstimator, ABC):
             return _dealt(best, patterns, self.random_state)
         return clear_winners(proba, patterns.votes)[patterns.inverse]
 
-    def out_of_fold_proba(self, votes: Votes) -> NDArray[np.float64] | None:
+    def out_of_fold_proba(
+        self, votes: Votes, *, sample_weight: NDArray[np.float64] | None = None
+    ) -> NDArray[np.float64] | None:
         """Return held-out posteriors of the seeds, (s, k).
 
         The votes are those of functions refitted without the seed; a model that learns
         from the seeds is refitted too, fold by fold. Unlike `predict_proba` on the
         seeds these say how good the model is. None without such votes.
+
+        Parameters
+        ----------
+        sample_weight : (n,) as it was fitted with.
         """
         fold, labels = votes.seed_out_of_fold, votes.seed_labels
         if fold is None or labels is None or not len(labels):
@@ -314,16 +320,18 @@ class Aggregator(BaseEstimator, ABC):
             return self.predict_proba(fold)
         proba = np.zeros((len(labels), votes.n_classes))
         folds = deal_folds(np.asarray(labels), FOLDS, self.random_state)
-        unlabeled = fold
+        unlabeled, weight = fold, None
         if self.can_degenerate:  # it learns from all votes, not from the seeds' alone
-            unlabeled = _unseen(votes, np.ones(len(votes)))[0]
+            weight = _checked_weight(sample_weight, len(votes))
+            unlabeled, weight = _unseen(votes, weight)
         unlabeled = replace(unlabeled, seed_rows=None)
         for part in np.unique(folds):
             train, test = np.flatnonzero(folds != part), np.flatnonzero(folds == part)
             known = replace(
                 unlabeled, seed_labels=labels[train], seed_out_of_fold=fold.rows(train)
             )
-            proba[test] = clone(self).fit(known).predict_proba(fold.rows(test))
+            model = clone(self).fit(known, sample_weight=weight)
+            proba[test] = model.predict_proba(fold.rows(test))
         return proba
 
     @abstractmethod

@@ -155,7 +155,9 @@ class Auto(Aggregator):
         self.prior_source_ = getattr(self.model_, "prior_source_", "flat")
         self.class_prior_ = self.model_.class_prior_
 
-    def out_of_fold_proba(self, votes: Votes) -> NDArray[np.float64] | None:
+    def out_of_fold_proba(
+        self, votes: Votes, *, sample_weight: NDArray[np.float64] | None = None
+    ) -> NDArray[np.float64] | None:
         """Return held-out posteriors of the seeds, (s, k).
 
         Where seeds choose, each is labeled by the model that the others would choose;

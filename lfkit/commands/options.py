@@ -35,6 +35,14 @@ GeneratedFiles = Annotated[
 VotesPath = Annotated[
     Path, Option("A run folder, or a file of votes (.npy, .csv, …).", is_argument=True)
 ]
+VotesOrPatterns = Annotated[
+    Path,
+    Option(
+        "A run folder, or a file of votes (.npy, .csv, …); or what `lfkit label "
+        "--patterns` wrote: 'OUT/*.patterns.parquet'.",
+        is_argument=True,
+    ),
+]
 NClasses = Annotated[int | None, Option("Number of classes of a file of votes.")]
 
 
@@ -42,7 +50,7 @@ NClasses = Annotated[int | None, Option("Number of classes of a file of votes.")
 class AggregateOptions:
     """Options of `lfkit aggregate`."""
 
-    votes: VotesPath
+    votes: VotesOrPatterns
     aggregator: Annotated[
         str,
         Option(
@@ -56,7 +64,8 @@ class AggregateOptions:
         Path | None,
         Option(
             "Where the labels go: a .parquet or .csv, or a folder for labels.parquet "
-            "and labels.csv; without it labels-NAME.* beside the run's own labels.",
+            "and labels.csv; without it labels-NAME.* beside the run's own labels. Of "
+            "patterns: a new folder for the labeler.",
             metavar="FILE",
         ),
     ] = None
@@ -72,10 +81,30 @@ class AggregateOptions:
     seed: Annotated[
         int | None, Option("For every random choice; by default the run's, or 0.")
     ] = None
+    labeler: Annotated[
+        Path | None,
+        Option(
+            "Of patterns: the labeler that voted; by default as label.json says.",
+            metavar="LABELER",
+        ),
+    ] = None
 
     def __post_init__(self) -> None:
         as_declared(self)
         check_seed(self.seed or 0)
+
+
+@dataclass(frozen=True)
+class FreezeOptions:
+    """Options of `lfkit freeze`."""
+
+    run: RunFolder
+    out: Annotated[Path, Option("A new folder for the labeler.", metavar="LABELER")]
+    lfs: GivenLFs = ()
+    trust_code: TrustCode = False
+
+    def __post_init__(self) -> None:
+        as_declared(self)
 
 
 @dataclass(frozen=True)
@@ -84,14 +113,14 @@ class ExportOptions:
 
     votes: VotesPath
     out: Annotated[
-        Path,
+        Path | None,
         Option(
             "Where it goes: votes to .npz (everything), .npy (Snorkel), .csv or "
             ".parquet, or a name without ending (a WRENCH folder); labeled images to a "
             "new folder, of Label Studio to .json.",
             metavar="FILE",
         ),
-    ]
+    ] = None
     format: Annotated[
         str | None,
         Option(
@@ -103,9 +132,28 @@ class ExportOptions:
         ),
     ] = None
     n_classes: NClasses = None
+    classifier: Annotated[
+        Path | None,
+        Option(
+            "Instead of --out: a small network that learns the run's labels, for new "
+            "images, as .onnx.",
+            metavar="FILE",
+        ),
+    ] = None
+    classifier_steps: Annotated[int, Option("Of the training of --classifier.")] = 1300
 
     def __post_init__(self) -> None:
         as_declared(self)
+        if (self.out is None) == (self.classifier is None):
+            raise InputError(
+                "give --out FILE for votes or labeled images, or --classifier "
+                "FILE.onnx for a network; not both."
+            )
+        if self.classifier_steps < 1:
+            raise InputError(
+                f"--classifier-steps is {self.classifier_steps}; give a number from 1 "
+                "on."
+            )
 
 
 @dataclass(frozen=True)

@@ -118,9 +118,20 @@ def fitted_functions(
     loaded: Run, source: ImageSource, progress: Progress | None
 ) -> tuple[LabelingFunction, ...]:
     """Fit the run's functions as `lfkit apply` did; everything is in its store."""
+    applier = applied(loaded, source, progress)
+    return () if applier is None else tuple(applier.lfs_)
+
+
+def applied(
+    loaded: Run, source: ImageSource, progress: Progress | None
+) -> LFApplier | None:
+    """Apply the run's functions as `lfkit apply` did; everything is in its store.
+
+    Returns None if the votes came from a file.
+    """
     config = with_code(loaded).config
     if not config.options.lfs:
-        return ()
+        return None
     applier = LFApplier(
         load_lfs(config.options.lfs, kinds=config.options.kinds).lfs,
         n_classes=len(config.class_names),
@@ -144,7 +155,7 @@ def fitted_functions(
             f"labeling function {name!r} is no longer what voted in {loaded.folder}; "
             "run `lfkit apply` again: what is already computed is kept."
         )
-    return tuple(applier.lfs_)
+    return applier
 
 
 @dataclass(frozen=True, eq=False)

@@ -63,6 +63,18 @@ def strange_code(specs: Sequence[str]) -> tuple[str, bool] | None:
     return None
 
 
+def is_shipped(spec: str) -> bool:
+    """Whether a module came with lfkit; nothing is imported to tell."""
+    where, _ = split_spec(spec)
+    if where.endswith(".py"):
+        return False
+    try:
+        files = _files(spec)
+    except (OSError, ValueError):  # no name that a file can have
+        return False
+    return bool(files) and _is_shipped(files)
+
+
 def _strange(spec: str) -> tuple[str, bool] | None:
     where, _ = split_spec(spec)
     if where.endswith(".py") and not _place(where).is_file():

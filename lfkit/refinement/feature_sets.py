@@ -17,7 +17,7 @@ from lfkit.features.hog import hog
 from lfkit.features.texture import lbp_grid
 from lfkit.features.thumbnail import thumbnail
 from lfkit.runs.cache_keys import fingerprint
-from lfkit.runs.store import Block, RunStore, block_size
+from lfkit.runs.store import Block, Store, block_size
 
 if TYPE_CHECKING:
     from lfkit.refinement.tunable_images import TunableImages
@@ -98,11 +98,15 @@ class StoredFeatures:
     ----------
     keys : of the features in the store.
     network : what computed them, if it can be trained on.
+
+    Attributes
+    ----------
+    keys : of those that are not left out, in the order of `widths`.
     """
 
     def __init__(
         self,
-        store: RunStore,
+        store: Store,
         source: ImageSource,
         keys: Collection[str],
         network: TunableImages | None = None,
@@ -115,9 +119,9 @@ class StoredFeatures:
         self._order = np.argsort(self._group, kind="stable")
         self._sizes = np.bincount(self._group)
         widths = {key: self._width(key) for key in sorted(keys)}
-        self._keys = [key for key, width in widths.items() if width]
-        self.widths = tuple(widths[key] for key in self._keys)
-        self.key = fingerprint((self._keys, source.decoding, source.keys))
+        self.keys = [key for key, width in widths.items() if width]
+        self.widths = tuple(widths[key] for key in self.keys)
+        self.key = fingerprint((self.keys, source.decoding, source.keys))
 
     def __len__(self) -> int:
         return self._n
@@ -138,7 +142,7 @@ class StoredFeatures:
     def _block(self, block: Block) -> NDArray[np.float32]:
         """Give a block's (b, d) values, NaN where a feature failed on all of it."""
         parts = [np.zeros((len(block.rows), 0), np.float32)]
-        for key, width in zip(self._keys, self.widths, strict=True):
+        for key, width in zip(self.keys, self.widths, strict=True):
             values = self._values(key, block)
             # It is then stored without its width.
             if values.shape[1] != width:

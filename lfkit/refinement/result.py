@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfkit.data.datasets.array_source import as_source
+from lfkit.data.image_source import ImageSource
 from lfkit.data.labels import HeldOut
 from lfkit.errors import InputError
 from lfkit.nn import look
@@ -51,7 +52,7 @@ class ImageModel:
 
     def predict_proba(
         self,
-        images: NDArray[np.uint8],
+        images: ImageSource | NDArray[np.uint8],
         votes_proba: NDArray[np.float64] | None = None,
         features: Mapping[str, FeatureSet] | None = None,
     ) -> NDArray[np.float64]:
@@ -98,7 +99,7 @@ class ImageModel:
             before = np.tile(self.found["shares"], (n, 1))
         return np.where(readable[:, None], before, self.found["shares"])
 
-    def _tuned(self, images: NDArray[np.uint8]) -> NDArray[np.float64]:
+    def _tuned(self, images: ImageSource | NDArray[np.uint8]) -> NDArray[np.float64]:
         """Give what the network says that `fine-tune` has trained, (n, k)."""
         trained = self.networks[int(self.found["tuned_by"])]
         assert trained is not None, "it was trained"

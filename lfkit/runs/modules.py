@@ -71,6 +71,20 @@ def with_imports(name: str) -> list[tuple[str, Path | None]]:
     return sorted(found.items())
 
 
+def imported_files(path: Path) -> list[Path]:
+    """List the files of a user's modules that a file imports, directly or not."""
+    found: dict[Path, None] = {}
+    for name in _imports_of(path, path.stem):
+        if name.partition(".")[0] == "lfkit" or version_of(name):
+            continue
+        parts = name.split(".")
+        for count in range(1, len(parts) + 1):  # the packages around it, too
+            for _, origin in with_imports(".".join(parts[:count])):
+                if origin is not None and origin.suffix == ".py":
+                    found[origin] = None
+    return list(found)
+
+
 def _imports_of(origin: Path, module: str) -> list[str]:
     """List the modules that a file imports, by absolute names."""
     try:

@@ -140,12 +140,7 @@ def open_images(
     (1797, (8, 8, 1))
     """
     name = str(data)
-    try:
-        found, dataset = _find(data)
-    except OSError as error:
-        raise DataError(
-            f"{os.fsdecode(error.filename or name)} cannot be opened: {error.strerror}."
-        ) from error
+    found, dataset = _opened(data)
     if dataset is not None:
         size, color = size or dataset.size, color or dataset.color
     if isinstance(found, Files):
@@ -164,6 +159,19 @@ def open_images(
     )
     source.notes = found.notes
     return source
+
+
+def find_images(data: str | Path) -> Arrays | Files:
+    """Find images by name or path, as `open_images` does; no image is read."""
+    return _opened(data)[0]
+
+
+def _opened(data: str | Path) -> tuple[Arrays | Files, Dataset | None]:
+    try:
+        return _find(data)
+    except OSError as error:
+        place = os.fsdecode(error.filename or str(data))
+        raise DataError(f"{place} cannot be opened: {error.strerror}.") from error
 
 
 def _find(data: str | Path) -> tuple[Arrays | Files, Dataset | None]:

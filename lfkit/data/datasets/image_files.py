@@ -94,7 +94,7 @@ class FileSource(ImageSource):
     ) -> None:
         check_look(size, color)
         self.name = name
-        self.ids = ids = TextColumn(_as_text(files.names))
+        self.ids = ids = TextColumn(names_as_text(files.names))
         self.labels = files.labels
         self.class_names = files.class_names
         self._names = files.names
@@ -298,7 +298,7 @@ class FileSource(ImageSource):
         return None, False
 
 
-def _as_text(names: pa.Array) -> pa.Array:
+def names_as_text(names: pa.Array) -> pa.Array:
     """View the names as text; bytes that are no UTF-8 are escaped."""
     try:
         return names.cast(pa.string())

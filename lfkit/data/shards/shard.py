@@ -1,0 +1,64 @@
+"""A shard: images that are labeled together, and whose labels are one file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+TAR, PARQUET, FILES, ARRAYS = "tar", "parquet", "files", "arrays"
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Some images of a data set.
+
+    Attributes
+    ----------
+    index : its number in the list.
+    kind : "tar" or "parquet", a file of images; "files", images that are files;
+        "arrays", rows of an array.
+    place : path or URL of the file, or the data that files and arrays are part of.
+    start, stop : rows of `place`, of files and arrays.
+    names : paths or URLs of the images, of files.
+    ids : what they are called; n unique texts.
+    n_bytes : size of the file, if it is one.
+    """
+
+    index: int
+    kind: str
+    place: str
+    start: int = 0
+    stop: int = 0
+    names: tuple[str, ...] = ()
+    ids: tuple[str, ...] = ()
+    n_bytes: int | None = None
+
+    @property
+    def name(self) -> str:
+        """What a user knows it by."""
+        if self.kind in (TAR, PARQUET):
+            return self.place
+        return f"{self.place}, images {self.start:,} to {self.stop - 1:,}"
+
+    @property
+    def n_images(self) -> int | None:
+        """How many images it has; None if only opening it would tell."""
+        return None if self.kind in (TAR, PARQUET) else self.stop - self.start
+
+    @property
+    def identity(self) -> str:
+        """A hash of which images it holds, by their names, not their content."""
+        held = (self.kind, self.place, self.start, self.stop, self.ids, self.n_bytes)
+        return _hash(held)
+
+
+def hash_of_shards(shards: Sequence[Shard]) -> str:
+    """Give a hash of all shards, in order."""
+    return _hash([shard.identity for shard in shards])
+
+
+def _hash(value: object) -> str:
+    text = json.dumps(value).encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(text, digest_size=16).hexdigest()
