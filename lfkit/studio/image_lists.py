@@ -18,6 +18,7 @@ from lfkit.studio.studio_session import StudioSession
 
 ORDERS = ("data", "unsure", "sure", "disagreement", "far", "near", "random", "alike")
 SEEDS = ("all", "answered", "open")
+_ASKED_FOR = "Asked for by lfkit active"
 _UNKNOWN = 255  # instead of a confidence in percent
 _MOST_SHOWN = 60
 _N_NEXT = 60
@@ -158,10 +159,25 @@ def of_function(session: StudioSession, name: str) -> ImageList:
     return ImageList(np.concatenate(found), tuple(sections))
 
 
+def asked_rows(session: StudioSession) -> NDArray[np.int64]:
+    """List the images that `lfkit active` asks about and that have no answer yet."""
+    if session.asked is None or session.answers is None:
+        return np.zeros(0, np.int64)
+    wanted = set(session.asked.ids)
+    row_of = {name: r for r, name in enumerate(session.images.ids) if name in wanted}
+    rows = [row_of[name] for name in session.asked.ids if name in row_of]
+    answered = set(session.answers.rows.tolist())
+    return np.asarray([row for row in rows if row not in answered], np.int64)
+
+
 def next_list(session: StudioSession) -> ImageList:
-    """List what to look at next, a fixed share of it drawn at random."""
+    """List what to look at next, a fixed share of it drawn at random.
+
+    What `lfkit active` asks about comes first.
+    """
     if session.answers is None:
         return ImageList(np.zeros(0, np.int64), ())
+    asked = asked_rows(session)
     outcome, k = session.shown, len(session.class_names)
     # There is no function yet, or none with these classes.
     if outcome is None or outcome.class_names != session.class_names:
@@ -190,15 +206,24 @@ def next_list(session: StudioSession) -> ImageList:
         order=order[order >= 0],
     )
     rows, sections = [], []
-    # Random ones come first: who stops early has answered some of them.
+    if len(asked) and session.asked is not None:
+        rows.append(asked)
+        title = f"{_ASKED_FOR}, round {session.asked.number}"
+        why = title[0].lower() + title[1:]
+        sections.append(ListSection(title, f"{len(asked)} open", len(asked), why))
+    # Random ones come before the rest: who stops early has answered some of them.
     for each in sorted(found, key=lambda one: not one.is_random):
-        rows.append(all_rows[each.rows])
-        note = f"{len(each.rows)} of {each.n_alike:,}" if not each.is_random else ""
+        members = all_rows[each.rows]
+        members = members[~np.isin(members, asked)]
+        if not len(members):
+            continue
+        rows.append(members)
+        note = f"{len(members)} of {each.n_alike:,}" if not each.is_random else ""
         sections.append(
             ListSection(
                 each.why[0].upper() + each.why[1:],
                 note,
-                len(each.rows),
+                len(members),
                 each.why,
                 each.is_random,
             )

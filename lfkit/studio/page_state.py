@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from lfkit.studio.estimates import Estimates, estimates, wilson_interval
+from lfkit.studio.image_lists import asked_rows
 from lfkit.studio.outcome import FunctionFacts, Outcome
 from lfkit.studio.random_sample import RandomSample, random_order, sample_so_far
 from lfkit.studio.studio_session import Problem, StudioSession
@@ -69,7 +70,17 @@ def page_state(session: StudioSession) -> dict[str, Any]:
         "is_current": session.is_full_current,
         "has_looks": session.looks is not None,
         "estimate": estimate_sentence(session),
+        "asked": _asked(session),
     }
+
+
+def _asked(session: StudioSession) -> dict[str, int] | None:
+    """Tell which round of `lfkit active` waits for answers."""
+    asked = session.asked
+    if asked is None:
+        return None
+    n_open = len(asked_rows(session))
+    return {"round": asked.number, "of": len(asked.ids), "open": n_open}
 
 
 def estimate_of(session: StudioSession) -> Estimates:

@@ -21,6 +21,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from lfkit.commands.active.asked_images import AskedImages, open_question
 from lfkit.data.datasets import open_images
 from lfkit.data.files import make_folder, write_atomically
 from lfkit.data.image_source import ImageSource
@@ -107,6 +108,7 @@ class StudioSession:
     answers_problem : why the file of answers cannot be read; "" if it can.
     looks : (n, d) how images look; `twins` (n,) the first of the images that are nearly
         the same. None until it is known.
+    asked : what a round of `lfkit active` asks about; None while none does.
     busy : what is being done: job → {"stage", "done", "total"}.
     version : counts changes.
     """
@@ -135,6 +137,7 @@ class StudioSession:
         self._asked: queue.Queue[_Request] = queue.Queue()
         self.problem: Problem | None = None
         self.answers_problem = ""
+        self.asked: AskedImages | None = open_question(options.out)
         self.busy: dict[str, Event] = {}
         self.answers: SeedAnswers | None = None
         self.saves = Saves(self._folder / "saves.json")
@@ -340,6 +343,10 @@ class StudioSession:
         if problem != self.answers_problem:
             self.answers_problem = problem
             self._publish({"event": "functions"})
+        asked = open_question(self.options.out)
+        if asked != self.asked:
+            self.asked = asked
+            self._publish({"event": "asked"})
 
     def _wants_preview(self) -> bool:
         if self._edits != self._previewed:

@@ -1,0 +1,102 @@
+"""Rounds of `lfkit active`, answered on the studio's page."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from lfkit.commands.active.asked_images import AskedImages, open_question
+from lfkit.data.progress import Progress
+from lfkit.errors import InputError, LfkitError, RunError
+from lfkit.runs.run_config import RunConfig, load_config
+from lfkit.runs.run_files import known_images
+from lfkit.studio.answer_table import read_table
+from lfkit.studio.notebook import Frame, serve_beside
+from lfkit.studio.studio_lock import StudioOpenError, living_studio
+from lfkit.studio.studio_options import StudioOptions
+
+_POLL_S = 0.3
+
+
+class ActiveRounds:
+    """Asks in the studio that is open on a run, or in one of its own.
+
+    Parameters
+    ----------
+    lfs : the functions' files, if others than those that the run names.
+    say : takes the address, and where it changes.
+    """
+
+    def __init__(
+        self, run: Path, lfs: Sequence[str], say: Callable[[str], None]
+    ) -> None:
+        self._run, self._say = run, say
+        config: RunConfig = load_config(run)
+        self._names = config.class_names
+        self._options = StudioOptions(
+            config.options.data, lfs=tuple(lfs) or config.options.lfs, out=run
+        )
+        index = known_images(run)
+        if index is None:
+            raise RunError(f"{run} has lost its images.parquet; run lfkit apply again.")
+        self._ids: list[str] = index.column("image_id").to_pylist()
+        self._frame: Frame | None = None
+        self._told = ""
+
+    def take_answers(self, progress: Progress) -> None:
+        """Wait until every image of the open round has an answer, and pass them on.
+
+        Answers that were given before, for whatever reason, count.
+        """
+        asked = open_question(self._run)
+        if asked is None:
+            raise InputError(f"no round of {self._run} waits for answers.")
+        while True:
+            answers = self._page()
+            with contextlib.suppress(LfkitError):  # the page tells what is wrong in it
+                if self._are_taken(asked, answers, progress):
+                    return
+            time.sleep(_POLL_S)
+
+    def _are_taken(self, asked: AskedImages, answers: Path, progress: Progress) -> bool:
+        known = read_table(answers, self._ids, self._names).label_of
+        label_of = {i: self._names[known[i]] for i in asked.ids if i in known}
+        stage = f"round {asked.number}: answers in the studio"
+        progress(stage, len(label_of), len(asked.ids))
+        if len(label_of) < len(asked.ids):
+            return False
+        asked.answer(label_of)
+        return True
+
+    def _page(self) -> Path:
+        """See that a studio is open; gives the file of answers."""
+        living = living_studio(self._run)
+        if living is None:
+            with contextlib.suppress(StudioOpenError):  # it is just starting
+                self._frame = serve_beside(self._options)
+            living = living_studio(self._run)
+        if living is None:
+            return self._options.answers
+        if living.url != self._told:
+            self._told = living.url
+            self._say(f"Answer on the page Next of the studio: {living.url}")
+        return living.answers
+
+    def close(self) -> None:
+        """End the studio if it is one of its own."""
+        if self._frame is not None:
+            self._frame.close()
+
+
+@contextlib.contextmanager
+def active_rounds(
+    run: Path, lfs: Sequence[str], say: Callable[[str], None]
+) -> Iterator[ActiveRounds]:
+    """Ask rounds in the studio until the block ends; see `ActiveRounds`."""
+    made = ActiveRounds(run, lfs, say)
+    try:
+        yield made
+    finally:
+        made.close()
