@@ -87,6 +87,7 @@ class Outcome:
     held_rows, held_proba : (h,), (h, k) answered images and their posteriors by what
         has not learned from them.
     seed_right, seed_judged : labels of held-out seeds that come out right, and all.
+    outside : a sentence for each file that defines functions and does not list them.
     calls : functions x images that were evaluated for this, and not read back.
     """
 
@@ -111,6 +112,7 @@ class Outcome:
     left_out: Mapping[str, str] = field(default_factory=dict)
     tracebacks: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    outside: tuple[str, ...] = ()
     chosen: str = ""
     reason: str = ""
     seed_right: int = 0
@@ -145,8 +147,8 @@ class Outcome:
             FunctionFacts(**{**one, "classes": tuple(one["classes"])})
             for one in about["functions"]
         )
-        for name in ("class_names", "notes"):
-            about[name] = tuple(about[name])
+        for name in ("class_names", "notes", "outside"):
+            about[name] = tuple(about.get(name, ()))
         return cls(**arrays, **about)
 
     def save(self, path: Any) -> None:

@@ -31,6 +31,7 @@ from lfkit.runs.run_files import check_folder, known_images, write_table
 from lfkit.studio.answers import SeedAnswers
 from lfkit.studio.array_files import UNREADABLE, load_arrays
 from lfkit.studio.existing_run import add_seeds, taken_over
+from lfkit.studio.fair_answers import fair_facts
 from lfkit.studio.file_watch import FileWatch
 from lfkit.studio.next_images import RANDOM
 from lfkit.studio.outcome import FunctionFacts, Outcome
@@ -237,7 +238,9 @@ class StudioSession:
         """Give what is known of a function; None if there is none of that name."""
         if self.newest is None:
             return None
-        return next((one for one in self.newest.functions if one.name == name), None)
+        found = (one for one in self.newest.functions if one.name == name)
+        one = next(found, None)
+        return None if one is None else fair_facts(one, self.newest, self.twins)
 
     def answer(self, rows: list[int], label: int | str | None, why: str) -> None:
         """Give images an answer, in the file at once; None takes it back.

@@ -7,7 +7,7 @@ import inspect
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,7 @@ from lfkit.studio.studio_options import StudioOptions
 from lfkit.studio.telling_apart import tell_apart
 
 _PACKAGE = str(Path(__file__).parents[1])
+_MOST_NAMED = 8
 _MOST_SOURCE = 20_000  # characters of a function's code that the page shows
 
 
@@ -154,6 +155,7 @@ def _voted(
         left_out=dict(report.left_out),
         tracebacks=dict(report.tracebacks),
         notes=(*kept, *voters.notes, *classes.notes, *report.notes),
+        outside=_outside(voters.loaded.outside),
         calls=report.n_calls,
         feature_values=report.n_feature_values,
     )
@@ -218,6 +220,7 @@ def vote_on_all(
         facts=facts,
         left_out=dict(summary.left_out),
         notes=summary.notes,
+        outside=_outside(voters.loaded.outside),
         calls=summary.lf_calls,
         feature_values=summary.feature_values,
     )
@@ -226,6 +229,21 @@ def vote_on_all(
         judged = {"seed_right": round(summary.seed_accuracy * n), "seed_judged": n}
         outcome = Outcome(**{**vars(outcome), **judged, "chosen": summary.chosen})
     return _finished(asked, job, outcome)
+
+
+def _outside(names_of: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """Say which functions of a file do not count, as it has a list without them."""
+    found = []
+    for where, names in names_of.items():
+        more = len(names) - _MOST_NAMED
+        listed = ", ".join(names[:_MOST_NAMED]) + (f" and {more} more" * (more > 0))
+        many = "function" if len(names) == 1 else "functions"
+        isnt = "is" if len(names) == 1 else "are"
+        found.append(
+            f"{len(names)} {many} in {os.path.basename(where)} {isnt} not in LFS: "
+            f"{listed}."
+        )
+    return tuple(found)
 
 
 def see_looks(

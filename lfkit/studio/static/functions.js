@@ -50,6 +50,9 @@ function row(one) {
 on("state", (state) => {
   const { labels } = state;
   document.getElementById("change").textContent = state.last_change || (state.functions.length ? "Save your functions' file to see what changes." : "");
+  const outside = document.getElementById("outside");
+  outside.hidden = !state.outside.length;
+  outside.textContent = state.outside.join(" ");
   const rows = labels ? [
     ["Covered", share(labels.covered / labels.of), `${count(labels.covered)} of ${count(labels.of)}`],
     ["Labeled", share(labels.labeled / labels.of), `${count(labels.labeled)}, on average ${share(labels.confidence)} sure`],

@@ -1,0 +1,122 @@
+"""What the studio's page says of functions and labels, and when it says nothing."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lfkit.studio.page_state import page_state
+from lfkit.studio.studio_options import StudioOptions
+from lfkit.studio.studio_session import StudioSession
+
+PATIENCE_S = 60
+LEARNING = """
+from lfkit import NearestMean, labeling_function
+from lfkit.features import FEATURES
+
+CLASSES = ("a", "b")
+pixels = FEATURES["thumbnail"]
+
+
+@labeling_function(
+    features=[pixels], classes=[0, 1], thresholds={"near": NearestMean(pixels)},
+    soft=True, batched=True,
+)
+def nearest_of_all(values, *, near):
+    return near(values)
+
+
+@labeling_function(classes=[0])
+def everything_is_a(image):
+    return 0
+"""
+
+
+@pytest.fixture
+def opened(tmp_path):
+    """Start sessions on images of a folder; they end with the test."""
+    made = []
+
+    def start(pictures, text):
+        (tmp_path / "photos").mkdir()
+        for number, pixels in enumerate(pictures):
+            Image.fromarray(pixels).save(tmp_path / "photos" / f"{number:03}.png")
+        lfs = tmp_path / "my_lfs.py"
+        lfs.write_text(text)
+        options = StudioOptions(
+            str(tmp_path / "photos"), lfs=(str(lfs),), out=tmp_path / "run"
+        )
+        session = StudioSession(options)
+        session.start()
+        made.append(session)
+        return session
+
+    yield start
+    for session in made:
+        session.close()
+
+
+def wait(session, condition):
+    assert session.wait_for(condition, PATIENCE_S), (session.problem, session.busy)
+
+
+def test_near_duplicates_do_not_judge_each_other(opened):
+    rng = np.random.default_rng(0)
+    images = rng.integers(2, 253, (120, 16, 16))
+    images[112:] = images[:8] + rng.integers(-2, 3, (8, 16, 16))  # nearly the same
+    session = opened(images.astype(np.uint8), LEARNING)
+    wait(session, lambda session: session.looks is not None)
+    assert (session.twins[112:] == np.arange(8)).all()
+    rows = [*range(24), *range(112, 120)]
+    for row in rows:
+        session.answer([row], row % 2, "chosen")
+    wait(session, lambda session: len(session.preview.seed_rows) == 32)
+    wait(session, lambda session: session.full and len(session.full.seed_rows) == 32)
+    state = page_state(session)
+    learning, fixed = state["functions"]
+    unfair = session.full.functions[0]
+    assert unfair.judged > 16
+    assert 0 < learning["judged"] <= 16
+    assert learning["accuracy"] < unfair.accuracy  # a twin knew what the other is
+    assert session.function("nearest_of_all").judged == learning["judged"]
+    assert fixed["judged"] == 32  # it has learned from none
+    assert state["labels"]["seed_judged"] == 16
+
+
+LISTED = """
+from lfkit import labeling_function
+
+CLASSES = ("a", "b")
+
+
+@labeling_function(classes=[0])
+def everything_is_a(image):
+    return 0
+
+
+@labeling_function(classes=[1])
+def dark_is_b(image):
+    return 1 if image.mean() < 100 else -1
+
+
+@labeling_function(classes=[1])
+def bright_is_b(image):
+    return 1 if image.mean() > 150 else -1
+
+
+same_again = dark_is_b
+LFS = [everything_is_a]
+"""
+
+
+def test_functions_outside_the_list_are_named(opened, tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (5, 8, 8), np.uint8)
+    session = opened(images, LISTED)
+    wait(session, lambda session: session.preview is not None)
+    told = "2 functions in my_lfs.py are not in LFS: dark_is_b, bright_is_b."
+    assert page_state(session)["outside"] == [told]
+    wait(session, lambda session: session.full is not None)
+    assert page_state(session)["outside"] == [told]
+    with open(tmp_path / "my_lfs.py", "a", encoding="utf-8") as file:
+        file.write("LFS += [dark_is_b, bright_is_b]\n")
+    wait(session, lambda session: len(session.preview.names) == 3)
+    assert page_state(session)["outside"] == []
