@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 from PIL import Image
+from starlette.testclient import TestClient
 
 from lfkit.studio.page_state import page_state
+from lfkit.studio.server import make_app
 from lfkit.studio.studio_options import StudioOptions
 from lfkit.studio.studio_session import StudioSession
 
@@ -120,3 +122,40 @@ def test_functions_outside_the_list_are_named(opened, tmp_path):
         file.write("LFS += [dark_is_b, bright_is_b]\n")
     wait(session, lambda session: len(session.preview.names) == 3)
     assert page_state(session)["outside"] == []
+
+
+NETWORK = """
+
+from lfkit import feature
+
+
+@feature(name="encoded by a stand-in")
+def seen(image):
+    return image[:8, :8].ravel()[::-1].astype(float) ** 2
+
+
+@labeling_function(features=[seen], classes=[1])
+def never(values):
+    return -1
+"""
+
+
+def test_looks_and_map_are_made_anew_when_a_network_has_seen_the_images(
+    opened, tmp_path
+):
+    images = np.random.default_rng(0).integers(0, 256, (90, 16, 16), np.uint8)
+    session = opened(images, LISTED.partition("same_again")[0])
+    with TestClient(
+        make_app(session, "a-token", 8765), base_url="http://127.0.0.1:8765"
+    ) as client:
+        wait(session, lambda session: session.looks is not None)
+        before, first = session.looks, client.get("/t/a-token/api/map").content
+        assert client.get("/t/a-token/api/map").content == first
+        with open(tmp_path / "my_lfs.py", "a", encoding="utf-8") as file:
+            file.write(NETWORK)
+        wait(session, lambda session: session.looks is not before)
+        assert not np.allclose(session.looks, before)
+        assert client.get("/t/a-token/api/map").content[8:400] != first[8:400]
+    session.close()
+    again = StudioSession(session.options)
+    assert np.array_equal(again.looks, session.looks)

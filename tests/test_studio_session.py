@@ -365,7 +365,7 @@ def test_conflicts_are_where_no_class_satisfies_every_vote():
 
 def test_looks_of_the_same_image_are_the_same_and_of_others_are_not(digits, tmp_path):
     images = digits[0]
-    looks, grays = looks_of(open_images("digits"), tmp_path)
+    looks, grays = looks_of(open_images("digits"), tmp_path, {})
     assert looks.shape == (1797, WIDTH)
     assert grays.shape == (1797, 256)
     assert np.isfinite(looks).all()

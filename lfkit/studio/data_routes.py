@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from lfkit.errors import InputError, LfkitError
-from lfkit.studio.array_files import load_arrays
+from lfkit.studio.array_files import as_text, load_arrays
 from lfkit.studio.image_lists import (
     browse,
     details,
@@ -173,7 +173,9 @@ class DataRoutes:
             return _json({"waiting": "looks of all images"}, 202)
         place = self.session.folder / "map.npz"
         arrays = await _apart(load_arrays, place)
+        made_of = arrays.get("of", np.zeros(0, np.uint8))
         is_there = len(arrays.get(by, ())) == len(self.session.images)
+        is_there &= np.array_equal(made_of, as_text(self.session.looks_of))
         if not is_there or "anew" in request.query_params:
             await self._job({"job": "map", "by": by})
             arrays = await _apart(load_arrays, place)

@@ -88,6 +88,7 @@ class Outcome:
         has not learned from them.
     seed_right, seed_judged : labels of held-out seeds that come out right, and all.
     outside : a sentence for each file that defines functions and does not list them.
+    networks : trained networks' features that functions read: name → key in the store.
     calls : functions x images that were evaluated for this, and not read back.
     """
 
@@ -113,6 +114,7 @@ class Outcome:
     tracebacks: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     outside: tuple[str, ...] = ()
+    networks: Mapping[str, str] = field(default_factory=dict)
     chosen: str = ""
     reason: str = ""
     seed_right: int = 0

@@ -135,6 +135,7 @@ class StudioSession:
         self.full: Outcome | None = None
         self.looks: NDArray[np.float32] | None = None
         self.twins: NDArray[np.int64] | None = None
+        self.looks_of = ""  # the networks that `looks` were made of, as JSON
         self._asked: queue.Queue[_Request] = queue.Queue()
         self.problem: Problem | None = None
         self.answers_problem = ""
@@ -490,7 +491,7 @@ class StudioSession:
             )
         if is_due:
             self._make_full(wanted)
-        elif self.looks is None and (self.full is not None or self._is_idle):
+        elif self._are_looks_old and (self.full is not None or self._is_idle):
             self._make_looks()
         elif not self._asked.empty():
             self._make_asked()
@@ -529,16 +530,28 @@ class StudioSession:
             self._retry_s = _RETRY_S
         self._publish({"event": "full"})
 
+    @property
+    def _networks(self) -> dict[str, str]:
+        return {} if self.full is None else dict(self.full.networks)
+
+    @property
+    def _are_looks_old(self) -> bool:
+        """True where functions read other networks than when looks were made."""
+        now = json.dumps(self._networks, sort_keys=True)
+        return self.looks is None or self.looks_of != now
+
     def _make_looks(self) -> None:
+        networks = self._networks
         found = self._run(
             self._slow,
-            {"job": "looks"},
+            {"job": "looks", "networks": networks},
             patience_s=_SLOW_PATIENCE_S,
             is_wanted=lambda: not self._is_closed,
         )
         if found["event"] != "done" or not self._load_looks():
             n = len(self.images)
             self.looks, self.twins = np.zeros((n, 1), np.float32), np.arange(n)
+        self.looks_of = json.dumps(networks, sort_keys=True)
         self._publish({"event": "looks"})
 
     def _make_asked(self) -> None:
@@ -560,9 +573,11 @@ class StudioSession:
 
     def _load_looks(self) -> bool:
         arrays = load_arrays(self._folder / "looks.npz")
-        if {"looks", "twins"} - set(arrays) or len(arrays["looks"]) != len(self.images):
+        held = {"looks", "twins", "of"}
+        if held - set(arrays) or len(arrays["looks"]) != len(self.images):
             return False
         self.looks, self.twins = arrays["looks"], arrays["twins"]
+        self.looks_of = arrays["of"].tobytes().decode("utf-8", "surrogatepass")
         return True
 
     def _run(

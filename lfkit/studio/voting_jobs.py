@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import json
 import os
 import sys
 import traceback
@@ -37,11 +38,12 @@ from lfkit.runs.run_files import check_folder, load_labels, load_votes
 from lfkit.runs.run_summary import load_summary
 from lfkit.runs.store import RunStore, locked
 from lfkit.studio.answers import SeedAnswers
-from lfkit.studio.array_files import UNREADABLE, load_arrays, save_arrays
+from lfkit.studio.array_files import UNREADABLE, as_text, load_arrays, save_arrays
 from lfkit.studio.existing_run import is_own, kept_note, note_own
-from lfkit.studio.looks import looks_of
+from lfkit.studio.looks import looks_of, network_features
 from lfkit.studio.map_layout import map_layout
 from lfkit.studio.near_duplicates import near_duplicates
+from lfkit.studio.number_names import number_name
 from lfkit.studio.outcome import FunctionFacts, Outcome, make_outcome
 from lfkit.studio.preview_images import preview_rows
 from lfkit.studio.same_images import check_unchanged
@@ -156,6 +158,7 @@ def _voted(
         tracebacks=dict(report.tracebacks),
         notes=(*kept, *voters.notes, *classes.notes, *report.notes),
         outside=_outside(voters.loaded.outside),
+        networks=_networks({n.name: k for n, k in applier.feature_keys_.items()}),
         calls=report.n_calls,
         feature_values=report.n_feature_values,
     )
@@ -221,6 +224,7 @@ def vote_on_all(
         left_out=dict(summary.left_out),
         notes=summary.notes,
         outside=_outside(voters.loaded.outside),
+        networks=_networks(config.features),
         calls=summary.lf_calls,
         feature_values=summary.feature_values,
     )
@@ -246,17 +250,25 @@ def _outside(names_of: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
     return tuple(found)
 
 
+def _networks(keys: Mapping[str, str]) -> dict[str, str]:
+    return {name: keys[name] for name in network_features(keys)}
+
+
 def see_looks(
     asked: dict[str, Any], job: dict[str, Any], images: ImageSource, progress: Progress
 ) -> dict[str, Any]:
-    """Describe how every image looks: what sorting, grouping and the map go by."""
+    """Describe how every image looks: what sorting, grouping and the map go by.
+
+    `job` has "networks", as `looks_of` takes them.
+    """
     os.nice(10)
     options = options_of(asked)
-    looks, grays = looks_of(images, options.out, progress)
+    looks, grays = looks_of(images, options.out, job["networks"], progress)
     progress("finding near-duplicates", 0, 1)
     twins = near_duplicates(looks, grays, random_state=options.seed)
     place = options.out / "studio" / "looks.npz"
-    save_arrays(place, {"looks": looks, "twins": twins})
+    made_of = as_text(json.dumps(job["networks"], sort_keys=True))
+    save_arrays(place, {"looks": looks, "twins": twins, "of": made_of})
     return {"arrays": str(place)}
 
 
@@ -270,14 +282,17 @@ def lay_out_map(
     os.nice(10)
     options = options_of(asked)
     folder = options.out / "studio"
-    looks = load_arrays(folder / "looks.npz")["looks"]
+    seen = load_arrays(folder / "looks.npz")
+    looks, made_of = seen["looks"], seen["of"]
     labels = _labels_now(folder, len(images)) if job["by"] == "labels" else None
     progress("laying out the map", 0, 1)
     places = map_layout(looks, labels, random_state=options.seed)
     place = folder / "map.npz"
     held = load_arrays(place)
     kept = {name: held[name] for name in held if len(held[name]) == len(images)}
-    save_arrays(place, {**kept, job["by"]: places})
+    if not np.array_equal(held.get("of", ()), made_of):
+        kept = {}  # of other looks
+    save_arrays(place, {**kept, job["by"]: places, "of": made_of})
     return {"arrays": str(place)}
 
 
@@ -310,7 +325,10 @@ def rank_features(
     for each in ranked:
         expression = each.feature if each.feature in own else None
         text = snippet(each, label, name, expression=expression)
-        found.append({**vars(each), "snippet": text})
+        what = None if each.dimension is None else f"number {each.dimension}"
+        if each.dimension is not None and each.feature not in own:
+            what = number_name(each.feature, each.dimension)
+        found.append({**vars(each), "number": what, "snippet": text})
     return {"ranked": found}
 
 
