@@ -1,10 +1,14 @@
 """What the studio's page says of functions and labels, and when it says nothing."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
+from lfkit.studio.image_lists import labels_of, next_list
 from lfkit.studio.page_state import page_state
 from lfkit.studio.server import make_app
 from lfkit.studio.studio_options import StudioOptions
@@ -159,3 +163,36 @@ def test_looks_and_map_are_made_anew_when_a_network_has_seen_the_images(
     session.close()
     again = StudioSession(session.options)
     assert np.array_equal(again.looks, session.looks)
+
+
+def test_the_function_of_the_docs_runs(opened):
+    text = (Path(__file__).parents[1] / "docs" / "studio.md").read_text()
+    (snippet,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    images = np.repeat(np.arange(0, 240, 20, np.uint8), 64).reshape(12, 8, 8)
+    session = opened(images, snippet)
+    wait(session, lambda session: session.preview is not None)
+    assert session.preview.class_names == ("day", "night")
+    assert session.preview.hard[:, 0].tolist() == [1] * 3 + [-1] * 9
+
+
+def test_an_answer_that_votes_contradict_stays_marked(opened):
+    images = np.random.default_rng(0).integers(0, 256, (40, 8, 8), np.uint8)
+    session = opened(images, LISTED)  # everything is a
+    wait(session, lambda session: session.full is not None)
+    for row in range(12):
+        session.answer([row], int(row < 2), "chosen")
+    assert labels_of(session)[0].tolist() == [0] * 40
+    wait(session, lambda session: len(session.full.seed_rows) == 12)
+    assert session.full.labels[:2].tolist() == [1, 1]
+    labels, _, answered = labels_of(session)
+    assert labels.tolist() == [0] * 40
+    assert np.flatnonzero((answered >= 0) & (labels != answered)).tolist() == [0, 1]
+
+
+def test_groups_of_images_without_a_vote_have_titles_of_their_own(opened):
+    images = np.random.default_rng(0).integers(0, 256, (90, 8, 8), np.uint8)
+    images[:45] //= 4
+    session = opened(images, LISTED.replace("return 0", "return -1"))
+    wait(session, lambda session: session.looks is not None)
+    titles = [section.title for section in next_list(session).sections]
+    assert len(titles) == len(set(titles)) > 3

@@ -233,7 +233,7 @@ def test_answers_go_to_the_file_and_back(client, session):
     assert text.splitlines()[0] == "image_id,label,who,when,why"
     assert "\n5,3," in text
     assert text.rstrip().endswith(",disputed")
-    answered = read_list(client.get("/api/list?seed=answered").content)[1]
+    answered = read_list(client.get("/api/list?answers=answered").content)[1]
     assert answered.tolist() == [5, 7]
     assert client.get("/api/image?row=5").json()["answer"] == 3
     assert client.post("/api/undo", json={}).json() == {"rows": [5, 7], "answers": 0}

@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfkit.errors import InputError
-from lfkit.studio.next_images import suggestions
+from lfkit.studio.next_images import UNCOVERED, suggestions
 from lfkit.studio.outcome import Outcome
 from lfkit.studio.random_sample import N_DRAWN, random_order
 from lfkit.studio.studio_session import StudioSession
 
 ORDERS = ("data", "unsure", "sure", "disagreement", "far", "near", "random", "alike")
-SEEDS = ("all", "answered", "open")
+ANSWERS = ("all", "answered", "open")
 _ASKED_FOR = "Asked for by lfkit active"
 _UNKNOWN = 255  # instead of a confidence in percent
 _MOST_SHOWN = 60
@@ -74,7 +74,9 @@ def labels_of(
 ) -> tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.int64]]:
     """Give the label, the confidence in percent and the answer of every image.
 
-    -1 where there is none; 255 where the confidence is not known.
+    The label of an answered image is what it would be without the answer: whether an
+    answer contradicts it is to be seen as long as it does. -1 where there is none; 255
+    where the confidence is not known.
     """
     n = len(session.images)
     labels = np.full(n, -1, np.int64)
@@ -83,6 +85,7 @@ def labels_of(
     outcome = session.shown
     if outcome is not None and outcome.class_names == session.class_names:
         labels[outcome.rows] = outcome.labels
+        _take_answers_out(labels, outcome, session.preview)
         sure = np.rint(100 * outcome.confidence).astype(np.uint8)
         confidence[outcome.rows] = np.where(outcome.labels >= 0, sure, _UNKNOWN)
     if session.answers is not None:
@@ -91,14 +94,34 @@ def labels_of(
     return labels, confidence, answered
 
 
+def _take_answers_out(
+    labels: NDArray[np.int64], outcome: Outcome, preview: Outcome | None
+) -> None:
+    """Give answered images the label that votes and the other answers give them.
+
+    That is the most probable class of what has not learned from the answer, where it is
+    known, or else the class with most votes; -1 without votes, or with a tie.
+    """
+    at = np.searchsorted(outcome.rows, outcome.seed_rows)
+    counts = outcome.counts[at]
+    most = counts.max(axis=1, initial=0)
+    is_clear = (most > 0) & ((counts == most[:, None]).sum(axis=1) == 1)
+    labels[outcome.seed_rows] = np.where(is_clear, counts.argmax(axis=1), -1)
+    if preview is None or preview.class_names != outcome.class_names:
+        return
+    has_votes = np.isin(preview.held_rows, outcome.seed_rows[most > 0])
+    held = preview.held_rows[has_votes]
+    labels[held] = preview.held_proba[has_votes].argmax(axis=1)
+
+
 def browse(session: StudioSession, asked: dict[str, str]) -> ImageList:
     """List all images that fit filters, in an order.
 
     Parameters
     ----------
     asked : "class" (its name, or "none"), "function" (its name) and "vote" (the name of
-        a class, "any", "none" or "conflict"), "seed" (one of SEEDS), "sort" (one of
-        ORDERS).
+        a class, "any", "none" or "conflict"), "answers" (one of ANSWERS), "sort" (one
+        of ORDERS).
     """
     n = len(session.images)
     # What a new function says of a sample comes before what it says of all images.
@@ -114,11 +137,11 @@ def browse(session: StudioSession, asked: dict[str, str]) -> ImageList:
         kept &= shown == _class(asked["class"], session)
     if asked.get("function"):
         kept &= _by_vote(outcome, asked["function"], asked.get("vote") or "any", n)
-    seed = asked.get("seed") or "all"
-    if seed not in SEEDS:
-        raise InputError(f"seed is {seed!r}; choose from {', '.join(SEEDS)}.")
-    if seed != "all":
-        kept &= (answered >= 0) == (seed == "answered")
+    which = asked.get("answers") or "all"
+    if which not in ANSWERS:
+        raise InputError(f"answers is {which!r}; choose from {', '.join(ANSWERS)}.")
+    if which != "all":
+        kept &= (answered >= 0) == (which == "answered")
     rows = np.flatnonzero(kept)
     order = asked.get("sort") or "data"
     if order not in ORDERS:
@@ -128,7 +151,7 @@ def browse(session: StudioSession, asked: dict[str, str]) -> ImageList:
 
 
 def of_function(session: StudioSession, name: str) -> ImageList:
-    """List what one function does: hits, misses on seeds, conflicts, look-alikes."""
+    """List what one function does: hits, misses on answers, conflicts, look-alikes."""
     outcome = session.newest
     if outcome is None or name not in outcome.names:
         raise InputError(f"there is no function {name!r}.")
@@ -211,6 +234,7 @@ def next_list(session: StudioSession) -> ImageList:
         title = f"{_ASKED_FOR}, round {session.asked.number}"
         why = title[0].lower() + title[1:]
         sections.append(ListSection(title, f"{len(asked)} open", len(asked), why))
+    groups = [each for each in found if each.why == UNCOVERED]
     # Random ones come before the rest: who stops early has answered some of them.
     for each in sorted(found, key=lambda one: not one.is_random):
         members = all_rows[each.rows]
@@ -219,9 +243,13 @@ def next_list(session: StudioSession) -> ImageList:
             continue
         rows.append(members)
         note = f"{len(members)} of {each.n_alike:,}" if not each.is_random else ""
+        title = each.why[0].upper() + each.why[1:]
+        if len(groups) > 1 and each.why == UNCOVERED:
+            number = next(i for i, one in enumerate(groups, 1) if one is each)
+            title += f": look-alikes {number} of {len(groups)}"
         sections.append(
             ListSection(
-                each.why[0].upper() + each.why[1:],
+                title,
                 note,
                 len(members),
                 each.why,

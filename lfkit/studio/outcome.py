@@ -55,7 +55,7 @@ class FunctionFacts:
 
     @property
     def accuracy(self) -> float | None:
-        """The share of its votes on seeds that are right; None without any."""
+        """The share of its votes on answers that are right; None without any."""
         return self.right / self.judged if self.judged else None
 
     @property

@@ -194,7 +194,7 @@ def _whole_rule(each: Separation, node: str, label: str, class_name: str) -> str
         "    batched=True,\n"
         ")\n"
         f"def {name}(values, *, rule):\n"
-        '    """What lies beyond a cut that the seed labels place."""\n'
+        '    """What lies beyond a cut that seed labels place."""\n'
         "    return rule(values)\n"
     )
 

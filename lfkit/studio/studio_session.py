@@ -64,7 +64,9 @@ CLASSES = {names}  # images can be labeled as soon as this is saved
 
 
 @labeling_function(classes=[1])
-def dark_is_{last}(image):  # (height, width, colors), from 0 to 255
+def dark_is_{last}(image):
+    # An example: write here what tells your classes apart.
+    # image: (height, width, colors), each number from 0 to 255.
     return 1 if image.mean() < 60 else ABSTAIN
 """
 

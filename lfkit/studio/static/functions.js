@@ -70,5 +70,8 @@ on("state", (state) => {
   document.getElementById("notes").replaceChildren(
     ...Object.entries(state.left_out).map(([name, why]) => h("li", {}, `${name} is left out: ${why}`)),
     ...state.notes.map((text) => h("li", {}, text)),
+    [...Object.values(state.left_out), ...state.notes].some((text) => text.includes("seed"))
+      ? h("li", {}, "Seed labels are your answers: the word of their file and of lfkit apply.")
+      : "",
   );
 });

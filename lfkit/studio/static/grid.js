@@ -190,7 +190,7 @@ export class Grid {
     const answer = answers[i], label = answer >= 0 ? answer : labels[i];
     const isAnswered = answer >= 0;
     const name = this.className(label);
-    const certain = isAnswered ? "✓" : sure[i] === UNKNOWN ? "" : `${sure[i]}`;
+    const certain = isAnswered ? "✓" : sure[i] === UNKNOWN ? "" : `${sure[i]} %`;
     const text = `${name}|${certain}|${isAnswered}`;
     if (tile.dataset.text !== text) {
       tile.dataset.text = text;
@@ -199,7 +199,7 @@ export class Grid {
       tile.classList.toggle("answered", isAnswered);
       tile.classList.toggle("wrong", isAnswered && labels[i] >= 0 && labels[i] !== answer);
       tile.classList.toggle("unlabeled", label < 0);
-      const said = isAnswered ? "answered" : certain ? `${certain} percent` : "";
+      const said = isAnswered ? "answered" : certain ? `${certain} sure` : "";
       tile.setAttribute("aria-label", `image ${this.list.rows[i]}, ${name}${said ? `, ${said}` : ""}`);
     }
     tile.setAttribute("aria-selected", this.selected.has(i) ? "true" : "false");
@@ -388,7 +388,7 @@ export class Grid {
 
   /** All answers: number of the image → name of its class. */
   async answers() {
-    const found = await fetchList("api/list?seed=answered");
+    const found = await fetchList("api/list?answers=answered");
     return new Map(Array.from(found.rows, (row, at) => [row, found.classes[found.answers[at]]]));
   }
 
