@@ -42,16 +42,20 @@ def opened(tmp_path):
     """Start sessions on images of a folder; they end with the test."""
     made = []
 
-    def start(pictures, text):
+    def start(pictures, text, preview=2000):
         (tmp_path / "photos").mkdir()
         for number, pixels in enumerate(pictures):
             Image.fromarray(pixels).save(tmp_path / "photos" / f"{number:03}.png")
         lfs = tmp_path / "my_lfs.py"
         lfs.write_text(text)
         options = StudioOptions(
-            str(tmp_path / "photos"), lfs=(str(lfs),), out=tmp_path / "run"
+            str(tmp_path / "photos"),
+            lfs=(str(lfs),),
+            out=tmp_path / "run",
+            preview=preview,
         )
         session = StudioSession(options)
+        session._pause_before_all_s = 0
         session.start()
         made.append(session)
         return session
@@ -196,3 +200,35 @@ def test_groups_of_images_without_a_vote_have_titles_of_their_own(opened):
     wait(session, lambda session: session.looks is not None)
     titles = [section.title for section in next_list(session).sections]
     assert len(titles) == len(set(titles)) > 3
+
+
+SLOW = """
+
+import time
+
+
+@labeling_function(classes=[1])
+def slow_is_b(image):
+    time.sleep(0.02)
+    return 1 if image.mean() > 250 else -1
+
+
+LFS.append(slow_is_b)
+"""
+
+
+def test_labels_of_all_images_are_marked_until_they_have_voted_anew(opened, tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (300, 8, 8), np.uint8)
+    session = opened(images, LISTED, preview=20)
+    wait(session, lambda session: session.full is not None)
+    assert page_state(session)["stale"] == ""
+    told = []
+    forget = session.listen(lambda event: told.append(page_state(session)["stale"]))
+    with open(tmp_path / "my_lfs.py", "a", encoding="utf-8") as file:
+        file.write(SLOW)
+    wait(session, lambda session: len(session.full.names) == 2)
+    forget()
+    shares = [int(re.search(r"(\d+) % of", text)[1]) for text in told if text]
+    assert shares
+    assert shares == sorted(shares)
+    assert page_state(session)["stale"] == ""

@@ -73,7 +73,17 @@ def page_state(session: StudioSession) -> dict[str, Any]:
         "has_looks": session.looks is not None,
         "estimate": estimate_sentence(session),
         "asked": _asked(session),
+        "stale": _stale(session),
     }
+
+
+def _stale(session: StudioSession) -> str:
+    """Say that labels of all images are those of functions that have changed since."""
+    share = session.voted_anew
+    if share is None:
+        return ""
+    percent = f"{100 * share:.0f} %"
+    return f"Labels of the votes before: {percent} of the images have voted anew."
 
 
 def _asked(session: StudioSession) -> dict[str, int] | None:

@@ -157,6 +157,8 @@ class StudioSession:
         self._answer_number = self._preview_answers = 0
         self._full_of: tuple[int, int] | None = None
         self._full_after = 0.0
+        self._is_full_old = False
+        self._share_voted = 0.0
         self._pause_before_all_s = _PAUSE_BEFORE_ALL_S
         self._retry_s = _RETRY_S
         self._is_closed = False
@@ -236,6 +238,17 @@ class StudioSession:
         # While an edit is tried, or is broken, the version before stays, on all images.
         is_same = self._full_of is not None and self._full_of[0] >= self._adopted
         return self.full if self.full is not None and is_same else self.preview
+
+    @property
+    def voted_anew(self) -> float | None:
+        """The share of the images that have voted since functions changed.
+
+        None where labels of all images are of the functions as they are, or where there
+        are none.
+        """
+        if self.full is None or not self._is_full_old:
+            return None
+        return self._share_voted
 
     def function(self, name: str) -> FunctionFacts | None:
         """Give what is known of a function; None if there is none of that name."""
@@ -458,6 +471,8 @@ class StudioSession:
                 now = datetime.now(UTC).isoformat(timespec="seconds")
                 saved = self.saves.add(now, before, outcome, edited)
                 self.last_change = saved.sentence
+                self._is_full_old = self.full is not None
+                self._share_voted = 0.0
             self._full_after = time.monotonic() + self._pause_before_all_s
         self._publish({"event": "functions"})
 
@@ -505,6 +520,7 @@ class StudioSession:
         def is_wanted() -> bool:
             return self._edits == wanted[0] and not self._is_closed
 
+        self._share_voted = 0.0
         found = self._run(
             self._slow,
             {"job": "all"},
@@ -529,6 +545,7 @@ class StudioSession:
             if self._edits != wanted[0]:
                 return
             self.full, self._full_of = outcome, wanted
+            self._is_full_old = False
             self._retry_s = _RETRY_S
         self._publish({"event": "full"})
 
@@ -594,6 +611,8 @@ class StudioSession:
 
         def progress(stage: str, done: int, total: int) -> None:
             self.busy[name] = {"stage": stage, "done": done, "total": total}
+            if name == "all" and stage == "voting":
+                self._share_voted = done / max(1, total)
             self._publish({"event": "busy"})
 
         progress("starting", 0, 1)
