@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from lfkit.errors import InputError, LfkitError
+from lfkit.studio.access import browser_of
 from lfkit.studio.array_files import as_text, load_arrays
 from lfkit.studio.image_lists import (
     browse,
@@ -204,13 +205,13 @@ class DataRoutes:
         if not isinstance(why, str):
             raise InputError("why must be text.")
         why = " ".join(why.split())[:_MOST_WHY]
-        await _apart(self.session.answer, rows, label, why)
+        await _apart(self.session.answer, rows, label, why, browser_of(request))
         return _json({"answers": len(self.session.answers or ())})
 
     async def undo(self, request: Request) -> Response:
-        """Take the last answer back."""
+        """Take the last answer of this browser back."""
         await _body(request)
-        rows = await _apart(self.session.undo)
+        rows = await _apart(self.session.undo, browser_of(request))
         return _json({"rows": rows, "answers": len(self.session.answers or ())})
 
     async def apart(self, request: Request) -> Response:

@@ -258,7 +258,9 @@ class StudioSession:
         one = next(found, None)
         return None if one is None else fair_facts(one, self.newest, self.twins)
 
-    def answer(self, rows: list[int], label: int | str | None, why: str) -> None:
+    def answer(
+        self, rows: list[int], label: int | str | None, why: str, by: str = ""
+    ) -> None:
         """Give images an answer, in the file at once; None takes it back.
 
         Parameters
@@ -266,6 +268,7 @@ class StudioSession:
         label : a class, by its number or name.
         why : why they were asked. Only an image whose turn it is was drawn at random,
             and it stays so when its answer changes.
+        by : who gives it: each browser undoes its own answers.
         """
         n = len(self.images)
         if not rows or min(rows) < 0 or max(rows) >= n:
@@ -281,7 +284,7 @@ class StudioSession:
                 label = names.index(label)
             if label is not None and not 0 <= label < len(names):
                 raise InputError(f"there is no class number {label}.")
-            answers.give(rows, label, self._reasons(answers, rows, why))
+            answers.give(rows, label, self._reasons(answers, rows, why), by)
         self._note_answers(rows)
 
     def _reasons(self, answers: SeedAnswers, rows: list[int], why: str) -> list[str]:
@@ -297,10 +300,10 @@ class StudioSession:
             for row in rows
         ]
 
-    def undo(self) -> list[int]:
-        """Take the last answer back; gives the images it was about."""
+    def undo(self, by: str | None = None) -> list[int]:
+        """Take the last answer back, of one browser or of all; gives its images."""
         with self._lock:
-            rows = self._need_answers().undo()
+            rows = self._need_answers().undo(by)
         if rows:
             self._note_answers(rows)
         return rows
