@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
-from lfkit.studio.image_lists import labels_of, next_list
+from lfkit.studio.image_lists import labels_of
+from lfkit.studio.next_page import next_list
 from lfkit.studio.page_state import page_state
 from lfkit.studio.server import make_app
 from lfkit.studio.studio_options import StudioOptions
@@ -55,7 +56,7 @@ def opened(tmp_path):
             preview=preview,
         )
         session = StudioSession(options)
-        session._pause_before_all_s = 0
+        session.voting.pause_before_all_s = 0
         session.start()
         made.append(session)
         return session

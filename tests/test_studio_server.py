@@ -467,7 +467,7 @@ def test_a_page_that_does_not_keep_up_is_told_so(session):
         page = events.stream()
         await anext(page)
         for _ in range(200):
-            session._publish({"event": "busy"})
+            session.publish({"event": "busy"})
         await asyncio.sleep(0)  # the events come in
         found = []
         with contextlib.suppress(TimeoutError):

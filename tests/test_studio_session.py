@@ -34,7 +34,7 @@ def lfs(tmp_path):
 @pytest.fixture
 def session(whole_session):
     """A session that votes on its preview only."""
-    whole_session._pause_before_all_s = 1e9
+    whole_session.voting.pause_before_all_s = 1e9
     return whole_session
 
 
@@ -106,7 +106,7 @@ BROKEN = [
 
 def test_a_broken_file_leaves_the_last_good_version(session, lfs):
     wait(session, saves(1))
-    session._patience_s, session._careful_patience_s = 1.5, 1.5
+    session.voting.patience_s, session.voting.careful_patience_s = 1.5, 1.5
     for turn, (text, message, trace) in enumerate(BROKEN, start=1):
         good = session.preview
         lfs.write_text(text)
@@ -123,7 +123,7 @@ def test_a_broken_file_leaves_the_last_good_version(session, lfs):
 @pytest.mark.slow
 def test_a_function_that_hangs_is_killed_and_named(session, lfs):
     wait(session, saves(1))
-    session._patience_s = 1.5
+    session.voting.patience_s = 1.5
     lfs.write_text(LFS.replace("return 0 if", "while True: pass\n    return 0 if"))
     wait(session, lambda session: session.problem and found_out(session))
     assert "empty_middle_is_zero" in session.problem.message
@@ -517,5 +517,5 @@ def test_a_run_folder_in_use_is_waited_for(whole_session, tmp_path):
     (tmp_path / "run").mkdir(exist_ok=True)
     with locked(tmp_path / "run"):
         wait(session, lambda session: "another lfkit command" in str(session.busy))
-        session._retry_s = 0.5
+        session.voting.retry_s = 0.5
     wait(session, lambda session: session.full is not None)

@@ -20,11 +20,11 @@ from lfkit.studio.image_lists import (
     browse,
     details,
     labels_of,
-    next_list,
     of_function,
     some_images,
 )
 from lfkit.studio.live_events import LiveEvents
+from lfkit.studio.next_page import next_list
 from lfkit.studio.page_state import page_state
 from lfkit.studio.studio_session import StudioSession
 from lfkit.studio.thumbnails import Thumbnails, pack

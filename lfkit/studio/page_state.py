@@ -8,10 +8,11 @@ import numpy as np
 
 from lfkit.studio.estimates import Estimates, estimates, wilson_interval
 from lfkit.studio.fair_answers import fair_facts, fair_labels, has_no_twin
-from lfkit.studio.image_lists import asked_rows
+from lfkit.studio.function_problems import Problem
+from lfkit.studio.next_page import asked_rows
 from lfkit.studio.outcome import FunctionFacts, Outcome
 from lfkit.studio.random_sample import RandomSample, random_order, sample_so_far
-from lfkit.studio.studio_session import Problem, StudioSession
+from lfkit.studio.studio_session import StudioSession
 
 _RESERVED = "u"  # undo
 _KEYS = [
