@@ -187,7 +187,7 @@ def test_rounds_are_answered_on_the_page_and_ctrl_c_loses_nothing(run):
     assert (run / "labels.parquet").read_bytes() == before
 
 
-def test_a_studio_that_is_open_is_used(run, made):
+def test_a_studio_that_is_open_is_used(run, made, lfkit):
     words = ["studio", made / "photos", "--lfs", made / "functions.py", "--out", run]
     words += ["--no-browser", "--port", 0, "--seed-labels", run.parent / "mine.csv"]
     studio = subprocess.Popen(
@@ -198,6 +198,9 @@ def test_a_studio_that_is_open_is_used(run, made):
         url = eventually(lambda: living_studio(run), studio).url
         with pytest.raises(RunError, match=re.escape(url)):
             StudioLock(run)
+        second = lfkit(*words)
+        assert second.code == 2
+        assert url in second.err.replace("\n", "")
         page = Page(url)
         with Command(run, "--budget", "2") as command:
             rows, why = page.asked(1)
@@ -214,6 +217,18 @@ def test_a_studio_that_is_open_is_used(run, made):
             studio.communicate(timeout=PATIENCE_S)
         finally:
             studio.kill()
+
+
+def test_what_a_studio_that_was_killed_has_left_is_not_believed(run):
+    first = StudioLock(run)
+    first.tell("http://127.0.0.1:1/?token=x", 1, run / "seeds.csv")
+    left = (run / "studio" / "studio.lock").read_bytes()
+    assert living_studio(run).url == "http://127.0.0.1:1/?token=x"
+    assert (run / "studio" / "studio.lock").stat().st_mode & 0o077 == 0
+    first.release()
+    (run / "studio" / "studio.lock").write_bytes(left)
+    assert living_studio(run) is None
+    StudioLock(run).release()
 
 
 def test_votes_from_a_file_have_no_studio(made, run, tmp_path, lfkit):

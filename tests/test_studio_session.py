@@ -443,6 +443,9 @@ def test_a_notebook_shows_the_page_in_a_frame(tmp_path, lfs, lfkit):
         assert b"lfkit studio" in answer.read()
         assert "frame-ancestors" in answer.headers["content-security-policy"]
         link.close()
+        again = package.studio(run, port=0, preview=50)  # the cell runs once more
+        assert not frame.thread.is_alive()
+        again.close()
     finally:
         frame.close()
     lfs.write_text(LFS + "\n# not run yet\nprint('x')\n")

@@ -65,7 +65,7 @@ def next_list(session: StudioSession) -> ImageList:
         rows.append(asked)
         title = f"{_ASKED_FOR}, round {session.asked.number}"
         why = title[0].lower() + title[1:]
-        sections.append(ListSection(title, f"{len(asked)} open", len(asked), why))
+        sections.append(ListSection(title, f"{len(asked)} images", len(asked), why))
     groups = [each for each in found if each.why == UNCOVERED]
     # Random ones come before the rest: who stops early has answered some of them.
     for each in sorted(found, key=lambda one: not one.is_random):

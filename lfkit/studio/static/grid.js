@@ -487,7 +487,7 @@ export function palette(place, grid) {
       ...classes.map((name, y) =>
         h("button", { type: "button", class: "choice", onclick: () => grid.label(name) }, keys[y] ? h("kbd", {}, keys[y]) : null, name)),
       h("span", { class: "faint chosen" }, n > 1 ? `${count(n)} selected` : ""),
-      h("button", { type: "button", class: "quiet", onclick: () => this.undo() }, h("kbd", {}, "u"), "undo"),
+      h("button", { type: "button", class: "quiet", onclick: () => grid.undo() }, h("kbd", {}, "u"), "undo"),
     );
   };
   let drawn = "";
