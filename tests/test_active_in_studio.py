@@ -1,5 +1,6 @@
 """`lfkit active --oracle studio`: rounds that a person answers on the studio's page."""
 
+import contextlib
 import csv
 import json
 import os
@@ -17,6 +18,7 @@ from PIL import Image
 from studio_stand import NEEDS_A_BROWSER, chromium
 
 from lfkit.errors import RunError
+from lfkit.runs.store import RunInUseError, locked
 from lfkit.studio.studio_lock import StudioLock, living_studio
 
 FUNCTIONS = """
@@ -107,6 +109,20 @@ def eventually(condition, process=None):
         time.sleep(0.1)
 
 
+@contextlib.contextmanager
+def held(run):
+    """Hold a run folder as soon as nobody else does."""
+    with contextlib.ExitStack() as stack:
+
+        def take():
+            with contextlib.suppress(RunInUseError):
+                stack.enter_context(locked(run))
+                return True
+
+        eventually(take)
+        yield
+
+
 class Page:
     """The page's own requests, without a browser."""
 
@@ -168,7 +184,11 @@ def test_rounds_are_answered_on_the_page_and_ctrl_c_loses_nothing(run):
     with Command(run, "--json") as command:
         page = Page(command.page())
         assert page.asked(1)[0] == rows[1:]  # what is open, and nothing else
-        page.answer(rows[1], why)
+        with held(run):  # as by the studio, which labels all images anew
+            page.answer(rows[1], why)
+            taken = run / "active" / "round-01" / "studio_answers.csv"
+            eventually(taken.exists, command.process)
+            time.sleep(2)
         later, why = page.asked(2)
         assert len(later) == 2
         assert not set(later) & set(rows)

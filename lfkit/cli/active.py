@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,9 +12,12 @@ import typer
 from lfkit.cli.console import echo
 from lfkit.cli.options import Json, with_options
 from lfkit.commands.active.options import ActiveOptions
+from lfkit.runs.store import RunInUseError
 
 if TYPE_CHECKING:
     from lfkit.commands.active.results import ActiveSummary
+
+_RETRY_S = 1.0
 
 
 @with_options(ActiveOptions)
@@ -33,9 +37,10 @@ def active(options: ActiveOptions, as_json: Json = False) -> None:
     try:
         result = ask(options, as_json)
     except KeyboardInterrupt:
+        kept = run if options.oracle == "studio" else run / "active"
         without = ", without --restart," if options.restart else ""
         echo(
-            f"\nStopped. Answers and what is trained are kept in {run / 'active'}; run "
+            f"\nStopped. Answers and what is trained are kept in {kept}; run "
             f"the same command{without} to go on.",
             err=True,
         )
@@ -67,14 +72,27 @@ def _ask_in_studio(options: ActiveOptions, is_quiet: bool) -> ActiveSummary:
     check_installed()
     from lfkit.studio.active_rounds import active_rounds
 
-    result = _learn(options, is_quiet)
+    result = _learn_when_free(options, is_quiet)
     options = replace(options, restart=False)
     with active_rounds(options.run, options.lfs, lambda t: echo(t, err=True)) as rounds:
         while result.waiting is not None:
             with Bars(quiet=is_quiet) as bars:
                 rounds.take_answers(bars)
-            result = _learn(options, is_quiet)
+            result = _learn_when_free(options, is_quiet)
     return result
+
+
+def _learn_when_free(options: ActiveOptions, is_quiet: bool) -> ActiveSummary:
+    """Learn as soon as the studio, which labels all images anew, leaves the run."""
+    is_told = False
+    while True:
+        try:
+            return _learn(options, is_quiet)
+        except RunInUseError as error:
+            if not is_told:
+                echo(f"It goes on when the run is free: {error}", err=True)
+            is_told = True
+            time.sleep(_RETRY_S)
 
 
 def _show(run: Path, result: ActiveSummary) -> None:
