@@ -12,7 +12,6 @@ import typer
 from lfkit.cli.console import echo
 from lfkit.cli.options import Json, with_options
 from lfkit.commands.active.options import ActiveOptions
-from lfkit.runs.store import RunInUseError
 
 if TYPE_CHECKING:
     from lfkit.commands.active.results import ActiveSummary
@@ -84,6 +83,8 @@ def _ask_in_studio(options: ActiveOptions, is_quiet: bool) -> ActiveSummary:
 
 def _learn_when_free(options: ActiveOptions, is_quiet: bool) -> ActiveSummary:
     """Learn as soon as the studio, which labels all images anew, leaves the run."""
+    from lfkit.runs.store import RunInUseError
+
     is_told = False
     while True:
         try:
