@@ -1,15 +1,17 @@
-"""The files that functions come from: to be watched, and read for their classes."""
+"""The files that functions come from: watched, and read for what they name."""
 
 from __future__ import annotations
 
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
 from lfkit.labeling.loading import split_spec
+
+_MOST_NAMED = 8
 
 
 def named_classes(specs: Sequence[str]) -> list[str]:
@@ -87,3 +89,18 @@ def _is_near(place: str, folders: set[str]) -> bool:
                 part.startswith(".") or part == "site-packages" for part in between
             )
     return False
+
+
+def functions_outside(names_of: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """Say which functions of a file do not count, as it has a list without them."""
+    found = []
+    for where, names in names_of.items():
+        more = len(names) - _MOST_NAMED
+        listed = ", ".join(names[:_MOST_NAMED]) + (f" and {more} more" * (more > 0))
+        many = "function" if len(names) == 1 else "functions"
+        isnt = "is" if len(names) == 1 else "are"
+        found.append(
+            f"{len(names)} {many} in {os.path.basename(where)} {isnt} not in LFS: "
+            f"{listed}."
+        )
+    return tuple(found)

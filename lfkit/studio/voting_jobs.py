@@ -7,7 +7,7 @@ import inspect
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ from lfkit.runs.store import RunStore, locked
 from lfkit.studio.answers import SeedAnswers
 from lfkit.studio.array_files import UNREADABLE, as_text, load_arrays, save_arrays
 from lfkit.studio.existing_run import is_own, kept_note, note_own
-from lfkit.studio.function_files import files_behind
+from lfkit.studio.function_files import files_behind, functions_outside
 from lfkit.studio.looks import looks_of, network_features
 from lfkit.studio.map_layout import map_layout
 from lfkit.studio.near_duplicates import near_duplicates
@@ -50,7 +50,6 @@ from lfkit.studio.studio_options import StudioOptions
 from lfkit.studio.telling_apart import tell_apart
 
 _PACKAGE = str(Path(__file__).parents[1])
-_MOST_NAMED = 8
 _MOST_SOURCE = 20_000  # characters of a function's code that the page shows
 
 
@@ -155,7 +154,7 @@ def _voted(
         left_out=dict(report.left_out),
         tracebacks=dict(report.tracebacks),
         notes=(*kept, *voters.notes, *classes.notes, *report.notes),
-        outside=_outside(voters.loaded.outside),
+        outside=functions_outside(voters.loaded.outside),
         networks=_networks({n.name: k for n, k in applier.feature_keys_.items()}),
         calls=report.n_calls,
         feature_values=report.n_feature_values,
@@ -221,7 +220,7 @@ def vote_on_all(
         facts=facts,
         left_out=dict(summary.left_out),
         notes=summary.notes,
-        outside=_outside(voters.loaded.outside),
+        outside=functions_outside(voters.loaded.outside),
         networks=_networks(config.features),
         calls=summary.lf_calls,
         feature_values=summary.feature_values,
@@ -231,21 +230,6 @@ def vote_on_all(
         judged = {"seed_right": round(summary.seed_accuracy * n), "seed_judged": n}
         outcome = Outcome(**{**vars(outcome), **judged, "chosen": summary.chosen})
     return _finished(asked, job, outcome)
-
-
-def _outside(names_of: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
-    """Say which functions of a file do not count, as it has a list without them."""
-    found = []
-    for where, names in names_of.items():
-        more = len(names) - _MOST_NAMED
-        listed = ", ".join(names[:_MOST_NAMED]) + (f" and {more} more" * (more > 0))
-        many = "function" if len(names) == 1 else "functions"
-        isnt = "is" if len(names) == 1 else "are"
-        found.append(
-            f"{len(names)} {many} in {os.path.basename(where)} {isnt} not in LFS: "
-            f"{listed}."
-        )
-    return tuple(found)
 
 
 def _networks(keys: Mapping[str, str]) -> dict[str, str]:

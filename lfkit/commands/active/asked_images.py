@@ -62,7 +62,8 @@ def open_question(run: Path) -> AskedImages | None:
 
     A file that cannot be read asks about nothing.
     """
-    folders = sorted((run / "active").glob("round-*"))
+    folders = [*(run / "active").glob("round-*")]
+    folders.sort(key=lambda path: (len(path.name), path.name))  # 100 comes after 99
     if not folders or not (folders[-1] / ASKED).is_file():
         return None
     if (folders[-1] / GIVEN).exists():
