@@ -195,8 +195,12 @@ def vote_on_all(
             progress("voting", 0, len(images))  # the first block may take a while
 
     with locked(options.out):
-        note_own(options.out, wanted)
-        apply(wanted, told)
+        is_still_own = is_own(options.out)
+        if is_still_own:
+            note_own(options.out, wanted)
+            apply(wanted, told)
+    if not is_still_own:  # another command has come between
+        return vote_on_all(asked, job, images, progress)
     config = load_config(options.out)
     votes = load_votes(options.out, config)
     labels = load_labels(options.out, config, images.ids)
