@@ -58,7 +58,7 @@ def fair_labels(
 
     Parameters
     ----------
-    preview : has a posterior of each answer; that of all images does not.
+    preview : has the held-out label of each answer; that of all images does not.
     """
     right, judged = outcome.seed_right, outcome.seed_judged
     if preview is None or has_no_twin(outcome.seed_rows, twins).all():
@@ -68,5 +68,4 @@ def fair_labels(
         zip(preview.seed_rows.tolist(), preview.seed_labels.tolist(), strict=True)
     )
     labels = np.asarray([label_of[row] for row in preview.held_rows[kept].tolist()])
-    predicted = preview.held_proba[kept].argmax(axis=1)
-    return int((predicted == labels).sum()), int(kept.sum())
+    return int((preview.held_labels[kept] == labels).sum()), int(kept.sum())

@@ -95,8 +95,8 @@ def _take_answers_out(
 ) -> None:
     """Give answered images the label that votes and the other answers give them.
 
-    That is the most probable class of what has not learned from the answer, where it is
-    known, or else the class with most votes; -1 without votes, or with a tie.
+    That is the label by what has not learned from the answer, where it is known, else
+    the class with most votes; -1 without votes, or with a tie.
     """
     at = np.searchsorted(outcome.rows, outcome.seed_rows)
     counts = outcome.counts[at]
@@ -105,9 +105,8 @@ def _take_answers_out(
     labels[outcome.seed_rows] = np.where(is_clear, counts.argmax(axis=1), -1)
     if preview is None or preview.class_names != outcome.class_names:
         return
-    has_votes = np.isin(preview.held_rows, outcome.seed_rows[most > 0])
-    held = preview.held_rows[has_votes]
-    labels[held] = preview.held_proba[has_votes].argmax(axis=1)
+    is_known = np.isin(preview.held_rows, outcome.seed_rows)
+    labels[preview.held_rows[is_known]] = preview.held_labels[is_known]
 
 
 def browse(session: StudioSession, asked: dict[str, str]) -> ImageList:
