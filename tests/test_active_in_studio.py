@@ -19,6 +19,7 @@ from studio_stand import NEEDS_A_BROWSER, chromium
 
 from lfkit.errors import RunError
 from lfkit.runs.store import RunInUseError, locked
+from lfkit.studio.active_rounds import active_rounds
 from lfkit.studio.studio_lock import StudioLock, living_studio
 
 FUNCTIONS = """
@@ -249,6 +250,17 @@ def test_what_a_studio_that_was_killed_has_left_is_not_believed(run):
     (run / "studio" / "studio.lock").write_bytes(left)
     assert living_studio(run) is None
     StudioLock(run).release()
+
+
+def test_a_question_that_cannot_be_read_is_named(run):
+    folder = run / "active" / "round-01"
+    folder.mkdir(parents=True)
+    (folder / "asked.json").write_text('{"round": 1, "ids": ')
+    with (
+        active_rounds(run, (), print) as rounds,
+        pytest.raises(RunError, match=r"asked\.json"),
+    ):
+        rounds.take_answers(lambda stage, done, total: None)
 
 
 def test_votes_from_a_file_have_no_studio(made, run, tmp_path, lfkit):

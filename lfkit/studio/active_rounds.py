@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lfkit.commands.active.asked_images import AskedImages, open_question
 from lfkit.data.progress import Progress
-from lfkit.errors import InputError, LfkitError, RunError
+from lfkit.errors import LfkitError, RunError
 from lfkit.runs.run_config import RunConfig, load_config
 from lfkit.runs.run_files import known_images
 from lfkit.studio.answer_table import read_table
@@ -43,7 +43,7 @@ class ActiveRounds:
             raise RunError(f"{run} has lost its images.parquet; run lfkit apply again.")
         self._ids: list[str] = index.column("image_id").to_pylist()
         self._frame: Frame | None = None
-        self._told = ""
+        self._told: set[str] = set()
 
     def take_answers(self, progress: Progress) -> None:
         """Wait until every image of the open round has an answer, and pass them on.
@@ -52,12 +52,17 @@ class ActiveRounds:
         """
         asked = open_question(self._run)
         if asked is None:
-            raise InputError(f"no round of {self._run} waits for answers.")
+            raise RunError(
+                f"what {self._run / 'active'} asks about cannot be read; delete the "
+                "asked.json of its last round: it is made anew."
+            )
         while True:
             answers = self._page()
-            with contextlib.suppress(LfkitError):  # the page tells what is wrong in it
+            try:
                 if self._are_taken(asked, answers, progress):
                     return
+            except LfkitError as error:  # such as an answer that is no class of the run
+                self._tell(f"Waiting until this is mended: {error}")
             time.sleep(_POLL_S)
 
     def _are_taken(self, asked: AskedImages, answers: Path, progress: Progress) -> bool:
@@ -79,10 +84,14 @@ class ActiveRounds:
             living = living_studio(self._run)
         if living is None:
             return self._options.answers
-        if living.url != self._told:
-            self._told = living.url
-            self._say(f"Answer on the page Next of the studio: {living.url}")
+        self._tell(f"Answer on the page Next of the studio: {living.url}")
         return living.answers
+
+    def _tell(self, text: str) -> None:
+        """Say something once."""
+        if text not in self._told:
+            self._told.add(text)
+            self._say(text)
 
     def close(self) -> None:
         """End the studio if it is one of its own."""
