@@ -56,13 +56,16 @@ class ActiveRounds:
                 f"what {self._run / 'active'} asks about cannot be read; delete the "
                 "asked.json of its last round: it is made anew."
             )
+        seen: object = None
         while True:
             answers = self._page()
+            stamp = _stamp(answers)
             try:
-                if self._are_taken(asked, answers, progress):
+                if stamp != seen and self._are_taken(asked, answers, progress):
                     return
             except LfkitError as error:  # such as an answer that is no class of the run
                 self._tell(f"Waiting until this is mended: {error}")
+            seen = stamp
             time.sleep(_POLL_S)
 
     def _are_taken(self, asked: AskedImages, answers: Path, progress: Progress) -> bool:
@@ -109,3 +112,12 @@ def active_rounds(
         yield made
     finally:
         made.close()
+
+
+def _stamp(path: Path) -> tuple[object, ...]:
+    """Tell one content of a file from another without reading it."""
+    try:
+        status = path.stat()
+    except OSError:
+        return (path,)
+    return path, status.st_mtime_ns, status.st_size, status.st_ino
