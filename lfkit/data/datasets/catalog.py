@@ -11,15 +11,23 @@ import pyarrow as pa
 
 from lfkit.data.datasets.array_source import Arrays, ArraySource
 from lfkit.data.datasets.cifar import is_cifar, open_cifar
-from lfkit.data.datasets.cifar_10 import open_cifar_10
+from lfkit.data.datasets.cifar_10 import find_cifar_10, open_cifar_10
 from lfkit.data.datasets.digits import open_digits
-from lfkit.data.datasets.fashion_mnist import open_fashion_mnist
+from lfkit.data.datasets.fashion_mnist import (
+    find_fashion_mnist,
+    open_fashion_mnist,
+)
 from lfkit.data.datasets.folder import is_folder, open_folder
 from lfkit.data.datasets.idx import is_idx, open_idx
 from lfkit.data.datasets.image_files import Files, FileSource
 from lfkit.data.datasets.manifest import is_manifest, open_manifest
 from lfkit.data.datasets.npz import is_npz, open_npz
-from lfkit.data.datasets.openclipart import COLOR, SIZE, open_openclipart
+from lfkit.data.datasets.openclipart import (
+    COLOR,
+    SIZE,
+    find_openclipart,
+    open_openclipart,
+)
 from lfkit.data.datasets.stl10 import is_stl10, open_stl10
 from lfkit.data.datasets.street_digits import open_street_digits
 from lfkit.data.datasets.svhn import is_svhn, open_svhn
@@ -34,12 +42,15 @@ class Dataset(NamedTuple):
     ----------
     size, color : what its images are brought to unless the user says otherwise; their
         own if None.
+    find : gives where its files are, or raises the DataError that says where they may
+        be; None: it comes with scikit-learn. Nothing is read or fetched.
     """
 
     description: str
     open: Callable[[str | None], Arrays | Files]
     size: tuple[int, int] | None = None
     color: str | None = None
+    find: Callable[[], Path] | None = None
 
 
 class Format(NamedTuple):
@@ -62,17 +73,20 @@ DATASETS = {
     "fashion-mnist": Dataset(
         "70,000 photos of clothes, 28x28 gray, 10 classes; :train (default), :test",
         open_fashion_mnist,
+        find=find_fashion_mnist,
     ),
     "cifar-10": Dataset(
         "up to 60,000 photos, 32x32 RGB, 10 classes; :train (default), :test; where "
         "LFKIT_DATA says",
         open_cifar_10,
+        find=find_cifar_10,
     ),
     "openclipart": Dataset(
         "1,451 drawings, as 64x64 RGB, 4 classes; Debian's openclipart-png",
         open_openclipart,
         SIZE,
         COLOR,
+        find_openclipart,
     ),
 }
 
