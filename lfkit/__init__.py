@@ -30,6 +30,7 @@ from lfkit.labeling.thresholds.threshold import Threshold as Threshold
 
 _LATER = {
     "LFClassifier": "lfkit.commands.lf_classifier",
+    "LabeledImages": "lfkit.commands.labeled_images",
     "load_labeler": "lfkit.commands.labeler",
 }
 
