@@ -28,6 +28,8 @@ from lfkit.data.datasets.openclipart import (
     find_openclipart,
     open_openclipart,
 )
+from lfkit.data.datasets.packed_images import Packed, open_packed
+from lfkit.data.datasets.parquet_images import is_parquet_images, open_parquet_images
 from lfkit.data.datasets.stl10 import is_stl10, open_stl10
 from lfkit.data.datasets.street_digits import open_street_digits
 from lfkit.data.datasets.svhn import is_svhn, open_svhn
@@ -47,7 +49,7 @@ class Dataset(NamedTuple):
     """
 
     description: str
-    open: Callable[[str | None], Arrays | Files]
+    open: Callable[[str | None], Arrays | Files | Packed]
     size: tuple[int, int] | None = None
     color: str | None = None
     find: Callable[[], Path] | None = None
@@ -58,7 +60,7 @@ class Format(NamedTuple):
 
     description: str
     recognises: Callable[[Path], bool]
-    open: Callable[[Path, str | None], Arrays | Files]
+    open: Callable[[Path, str | None], Arrays | Files | Packed]
 
 
 DATASETS = {
@@ -92,6 +94,12 @@ DATASETS = {
 
 # In the order in which they are tried: "folder" takes every folder that is left.
 FORMATS = {
+    "parquet": Format(
+        "Parquet with images in a column `image`, as Hugging Face's datasets; a folder "
+        "of them; :train, :test",
+        is_parquet_images,
+        open_parquet_images,
+    ),
     "npz": Format(
         ".npz with `images` and maybe `labels`, `class_names`; .npy", is_npz, open_npz
     ),
@@ -161,6 +169,8 @@ def open_images(
         return FileSource(
             found, name=name, size=size, color=color, known=known, progress=progress
         )
+    if isinstance(found, Packed):
+        return open_packed(found, name=name, size=size, color=color)
     if len(found.images) == 0:
         raise DataError(f"{name} holds no images; give data with at least one.")
     source = ArraySource(
@@ -175,12 +185,12 @@ def open_images(
     return source
 
 
-def find_images(data: str | Path) -> Arrays | Files:
+def find_images(data: str | Path) -> Arrays | Files | Packed:
     """Find images by name or path, as `open_images` does; no image is read."""
     return _opened(data)[0]
 
 
-def _opened(data: str | Path) -> tuple[Arrays | Files, Dataset | None]:
+def _opened(data: str | Path) -> tuple[Arrays | Files | Packed, Dataset | None]:
     try:
         return _find(data)
     except OSError as error:
@@ -188,7 +198,7 @@ def _opened(data: str | Path) -> tuple[Arrays | Files, Dataset | None]:
         raise DataError(f"{place} cannot be opened: {error.strerror}.") from error
 
 
-def _find(data: str | Path) -> tuple[Arrays | Files, Dataset | None]:
+def _find(data: str | Path) -> tuple[Arrays | Files | Packed, Dataset | None]:
     """Open what a user names, trying names first, then paths."""
     text = str(data)
     head, _, tail = text.rpartition(":")
