@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from lfkit.data.datasets import open_images
+from lfkit.data.shards import list_shards, open_shard
 from lfkit.errors import InputError
 
 LFS = """
@@ -136,6 +137,12 @@ def test_a_folder_as_on_the_hub_has_its_files_in_data_and_splits(tmp_path):
     train = open_images(f"{folder}:train")
     assert pixels(train)[0][:, 0, 0, 0].tolist() == LEVELS[:5]
     assert open_images(f"{folder}:test").labels.tolist() == [1]
+    shards = list_shards(folder, 2)  # `lfkit label` takes each file as a shard
+    assert [shard.place.rpartition("/")[2] for shard in shards] == [
+        f"{name}.parquet" for name in ("test-0-of-1", "train-0-of-2", "train-1-of-2")
+    ]
+    opened = open_shard(shards[1], (6, 5, 1), 65535)
+    assert pixels(opened)[0][:, 0, 0, 0].tolist() == LEVELS[:2]
     with pytest.raises(InputError, match="no split 'valid'; it has test, train"):
         open_images(f"{folder}:valid")
 
