@@ -5,11 +5,11 @@
         [--size SIZE] --out FOLDER
 
 Prints Markdown: for each number of seeds per class, the plain vote, the refined labels
-and their expected calibration error, the same stages from the seeds alone, the best
-baseline trained on the seeds, and how many labels per class the functions that need
-none are worth. Accuracies are of the images that are no seeds; means and ranges over
-the draws. What is measured is kept in FOLDER/knowledge.jsonl: the same call goes on
-from there.
+and their expected calibration error, the same stages from the seeds alone, by the same
+networks, the best baseline trained on the seeds, and how many labels per class the
+functions that need none are worth. Accuracies are of the images that are no seeds;
+means and ranges over the draws. What is measured is kept in FOLDER/knowledge.jsonl: the
+same call goes on from there.
 """
 
 import argparse
@@ -20,6 +20,8 @@ import numpy as np
 
 from benchmarks.common import machine, markdown
 from lfkit.commands.apply import apply
+from lfkit.features.feature import ancestors
+from lfkit.labeling.loading import load_lfs
 from lfkit.runs.apply_options import ApplyOptions
 from lfkit.runs.options import parse_size, split_list
 from lfkit.runs.run import load_run
@@ -103,7 +105,7 @@ def measured(options, seeds, draw):
     if seeds:
         silent = options.out / "silent.py"
         silent.write_text(_SILENT.format(classes=list(summary.class_names)))
-        nothing = {"lfs": (str(silent),)}
+        nothing = {"lfs": (str(silent),), "encoders": networks(options)}
         found = labeled(options, seeds, draw, nothing, options.out / "seeds_alone")
         alone = found.accuracy.of_all
     return {
@@ -116,8 +118,16 @@ def measured(options, seeds, draw):
     }
 
 
+def networks(options):
+    """Name the networks that the functions look with: seeds alone have them, too."""
+    lfs = load_lfs([options.lfs]).lfs if options.lfs else []
+    seen = {node.encoder for lf in lfs for node in ancestors(lf.features)} - {None}
+    return tuple(dict.fromkeys([*options.encoder, *sorted(one.name for one in seen)]))
+
+
 def labeled(options, seeds, draw, voters, out):
     """Run `lfkit apply --refine` and give its summary."""
+    voters = {"encoders": tuple(options.encoder)} | voters
     return apply(
         ApplyOptions(
             data=options.data,
@@ -127,7 +137,6 @@ def labeled(options, seeds, draw, voters, out):
             seed=draw,
             refine=True,
             stages=tuple(options.stages),
-            encoders=tuple(options.encoder),
             size=options.size,
             sheet=False,
         )

@@ -1,10 +1,11 @@
 """How quick `lfkit studio` is, in a real browser, and pictures of it.
 
-    python -m benchmarks.studio [--browser /usr/bin/chromium]
+    python -m benchmarks.studio [--browser /usr/bin/chromium] [--images 100000]
     python -m benchmarks.studio --picture FILE [--page images] [--data DATA --lfs SPEC]
 
 The studio runs as a command of its own, on the 60,000 images of Fashion-MNIST where
-Debian's package put them, with nothing computed before; Chromium opens its pages.
+Debian's package put them, with nothing computed before; Chromium opens its pages. With
+--images N they are so many, the further ones with noise.
 Measured: from opening a page until every picture in view is there; how long pictures
 are missing after the page was scrolled, by a screenful and to anywhere; from saving the
 functions' file until its row shows the new figures; the map; memory of the processes.
@@ -233,8 +234,24 @@ def measure_map(page, studio):
     return found[0], found[1], frames
 
 
-def measure(browser):
-    """Measure all; rows of (what, figure, worst, limit)."""
+def many_images(path, n):
+    """Write n images: those of the data set, then the same with noise."""
+    source = open_images(DATA)
+    pixels = source.read(np.arange(len(source))).pixels
+    whole = pixels[np.arange(n) % len(pixels)]
+    again = whole[len(pixels) :]
+    noise = np.random.default_rng(0).integers(0, 12, again.shape, np.uint8)
+    np.savez(path, images=np.concatenate([whole[: len(pixels)], again // 2 + noise]))
+    return str(path)
+
+
+def measure(browser, n_images=None):
+    """Measure all; rows of (what, figure, worst, limit).
+
+    Parameters
+    ----------
+    n_images : other than the data set has.
+    """
     rows = []
 
     def note(what, values, limit=None):
@@ -244,7 +261,10 @@ def measure(browser):
     with tempfile.TemporaryDirectory() as name:
         path = Path(name) / "clothes.py"
         path.write_text(FUNCTIONS)
-        with Studio(DATA, [path], Path(name) / "run") as studio:
+        data = DATA
+        if n_images:
+            data = many_images(Path(name) / "images.npz", n_images)
+        with Studio(data, [path], Path(name) / "run") as studio:
             printed = time.perf_counter() - studio.began
             page = browser.new_page(viewport={"width": 1440, "height": 900})
             page.goto(studio.url)
@@ -337,6 +357,7 @@ def main():
     parser.add_argument("--lfs", action="append", default=[])
     parser.add_argument("--size")
     parser.add_argument("--answers", type=int, default=120)
+    parser.add_argument("--images", type=int, help="measure with so many")
     given = parser.parse_args()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
@@ -347,7 +368,7 @@ def main():
             where = (given.picture, given.data, given.lfs, given.page)
             take_picture(browser, *where, given.answers, more)
             return
-        rows = measure(browser)
+        rows = measure(browser, given.images)
     print(machine())
     header = ["", "median", "worst", "limit"]
     table = [

@@ -20,6 +20,8 @@ LONGEST = [
     "test_studio_session",
     "test_studio_browser",
     "test_studio_map",
+    "test_active_in_studio",
+    "test_studio_figures",
     "test_generators",
     "test_readme",
     "test_cli",

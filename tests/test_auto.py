@@ -7,6 +7,7 @@ import pytest
 
 from benchmarks.vote_sets import Cell, draw
 from lfkit.aggregators import Auto, DawidSkene, MajorityVote
+from lfkit.aggregators.aggregate import aggregate_with
 from lfkit.data.votes import Votes
 
 
@@ -279,3 +280,31 @@ def test_few_seeds_and_classes_that_nothing_names_have_held_out_posteriors():
     assert found[0].argmax() == 0
     assert found[1].argmax() == 1
     assert (found[:, 2:] == 0).all()
+
+
+def test_held_out_seeds_are_as_sure_as_the_images():
+    # Other folds' seeds choose another model, twice as sure of the same votes.
+    rng = np.random.default_rng(6)
+    truth, k = rng.integers(0, 5, 2000), 5
+    errs = (0.02, 0.1, 0.3, 0.5)
+    hard = np.column_stack(
+        [
+            np.where(rng.random(2000) < np.where(truth == label, 0.6, err), label, -1)
+            for label in range(k)
+            for err in errs
+        ]
+    )
+    rows = np.sort(rng.choice(2000, 50, replace=False))
+    votes = Votes(hard, names(hard.shape[1]), k)
+    votes = replace(
+        votes,
+        seed_rows=rows,
+        seed_labels=truth[rows],
+        seed_out_of_fold=votes.rows(rows),
+    )
+    model = Auto()
+    labels = aggregate_with(model, votes, "auto")
+    judged = model.judged_proba_
+    assert not np.array_equal(judged.argmax(axis=1), model.seed_proba_.argmax(axis=1))
+    images = np.delete(labels.proba.max(axis=1), rows).mean()
+    assert abs(labels.held_out.proba.max(axis=1).mean() - images) < 0.1

@@ -41,7 +41,8 @@ def test_classes_that_no_function_names():
         "Only one-class functions name 'cat', 'fox': silence is the only vote against "
         "it, so use an aggregator that counts silence, as all do but the votes that "
         "are merely added up.",
-        "0 labels are known, too few to say how far votes alone can go; give at least "
+        "Beside the seed labels no labels are known, too few to say how far votes "
+        "alone can go; give at least "
         "30.",
     ]
 
@@ -134,7 +135,7 @@ def test_unknown_labels_are_not_counted():
     truth[29] = -1
     found = diagnose(make_votes(matrix, 3), labels=truth)
     assert found.ceiling is None
-    assert found.sentences()[-1].startswith("29 labels are known, too few")
+    assert found.sentences()[-1].startswith("Beside the seed labels 29 labels are")
 
 
 def test_findings_are_plain_values():

@@ -281,6 +281,24 @@ def test_a_class_that_votes_name_is_kept_without_a_seed(stages):
     assert (refined.proba.argmax(axis=1) == 2).mean() > 0.25
     assert refined.held_out is None
     assert refined.unseeded == (2,)
+    skipped = {stage.name for stage in refined.stages if stage.note.startswith("skip")}
+    assert not skipped & {"lda", "diffuse"}  # the surest of class 2 stood in
+
+
+def test_of_too_few_classes_with_seeds_nothing_stands_in_for_the_others():
+    pixels, truth = dots(300, (1 / 3,) * 3)
+    votes = with_seeds(weak_votes(truth, 3, accuracy=0.85), truth, 12)
+    kept = votes.seed_labels == 0
+    votes = replace(
+        votes,
+        seed_rows=votes.seed_rows[kept],
+        seed_labels=votes.seed_labels[kept],
+        seed_out_of_fold=votes.seed_out_of_fold.rows(kept),
+    )
+    refined = improved(pixels, votes, stages=CHEAP)
+    skipped = {stage.name for stage in refined.stages if stage.note.startswith("skip")}
+    assert {"lda", "diffuse"} <= skipped
+    assert refined.unseeded == (1, 2)
 
 
 def test_copies_of_a_seed_do_not_tell_its_label():

@@ -175,6 +175,8 @@ def test_enter_confirms_and_shift_selects_a_range(visit, server):
     page.locator(".tile").nth(10).click(modifiers=["Shift"])
     page.get_by_role("toolbar").get_by_role("button", name="7").click()
     assert eventually(page, lambda: len(answers(server)) == 8)
+    page.get_by_role("toolbar").get_by_role("button", name="undo").click()
+    assert eventually(page, lambda: len(answers(server)) == 5)
     page.keyboard.press("?")
     page.get_by_role("dialog").wait_for()
     assert "undo" in page.get_by_role("dialog").text_content()

@@ -204,6 +204,8 @@ def test_a_rule_for_a_selection_can_be_pasted_and_finds_it(visit, server, tmp_pa
     page.click("#rule button")
     page.wait_for_selector("#rules li")
     text = page.locator("#rules pre").first.inner_text()
+    is_cut = "(all) => all.some((one) => one.scrollWidth > one.clientWidth)"
+    assert not page.locator("#rules pre").evaluate_all(is_cut)
     path = tmp_path / "pasted.py"
     path.write_text(text)
     votes = LFApplier(load_lfs([str(path)]).lfs, n_classes=10).apply(images)
@@ -228,7 +230,7 @@ def test_a_users_own_feature_is_compared_by_its_name_in_the_file(visit):
     )
     (own,) = [each for each in found if each["feature"] == "ink"]
     assert (own["auc"], own["side"]) == (1, "below")
-    assert "@labeling_function(features=[ink], classes=[4])" in own["snippet"]
+    assert "@labeling_function(features=[ink], classes=[CLASS_4])" in own["snippet"]
     for each in found:
         compile(each["snippet"], each["feature"], "exec")
 

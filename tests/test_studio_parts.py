@@ -24,6 +24,7 @@ from lfkit.studio.next_images import (
     suggestions,
     vote_counts,
 )
+from lfkit.studio.number_names import number_name
 from lfkit.studio.preview_images import preview_rows
 from lfkit.studio.random_sample import random_order, sample_so_far, to_ask
 from lfkit.studio.separating import (
@@ -599,13 +600,27 @@ def test_a_rule_of_ones_own_feature_names_it(tmp_path):
     each = Separation("mine", 3, False, "below", -1.5e-05, 0.9, 0.8, 0.1, 0.7)
     text = snippet(each, 2, "T-shirt / top", expression="my_feature(3)")
     assert "FEATURES" not in text
-    assert "features=[my_feature(3)], classes=[2]" in text
+    assert "\nT_SHIRT_TOP = 2\n" in text
+    assert "features=[my_feature(3)], classes=[T_SHIRT_TOP]" in text
     assert "def mine_3_below_minus_1_5e_minus_05_is_t_shirt_top(values):" in text
-    assert "return 2 if values[3] < -1.5e-05 else ABSTAIN" in text
+    assert "return T_SHIRT_TOP if values[3] < -1.5e-05 else ABSTAIN" in text
     compile(text, "snippet", "exec")
 
 
-@pytest.mark.parametrize("name", ["Größe", "1", "class", "  ", "a\nb", "日本"])
+def test_a_number_with_a_meaning_is_called_by_it():
+    each = Separation("crossing_counts", 8, False, "above", 1.5, 0.9, 0.8, 0.1, 0.7)
+    assert "# down, band 2 of 7 from the left\n" in snippet(each, 2, "eight")
+    for name in cheap_features(3):
+        width = FEATURES[name](np.zeros((1, 28, 28, 3), np.uint8)).reshape(-1).size
+        if width > 1 and name != "hog":
+            names = {number_name(name, i) for i in range(width)}
+            assert len(names) == width, name
+            assert not any(each.startswith("number") for each in names), name
+
+
+@pytest.mark.parametrize(
+    "name", ["Größe", "1", "class", "  ", "a\nb", "日本", "abstain", "lfs"]
+)
 def test_any_class_name_makes_a_function(name, tmp_path):
     each = Separation("white_share", None, False, "above", 0.5, 0.9, 0.8, 0.1, 0.7)
     (function,) = write(tmp_path / "mine.py", snippet(each, 1, name))

@@ -14,11 +14,12 @@ from studio_stand import LFS as TWO
 from lfkit.errors import StorageError
 from lfkit.runs.run_config import load_config
 from lfkit.studio.existing_run import is_own, taken_over
-from lfkit.studio.image_lists import browse, next_list
+from lfkit.studio.function_files import files_behind
+from lfkit.studio.image_lists import browse
 from lfkit.studio.next_images import DISPUTED, RANDOM
+from lfkit.studio.next_page import next_list
 from lfkit.studio.studio_options import StudioOptions
 from lfkit.studio.studio_session import StudioSession
-from lfkit.studio.voting_jobs import files_behind
 
 LFS = (
     TWO
@@ -58,7 +59,7 @@ def opened(lfs, tmp_path):
             data, lfs=(str(lfs),), out=tmp_path / "run", preview=100
         )
         session = StudioSession(options, timeout_s=4.0)
-        session._pause_before_all_s = pause_s
+        session.voting.pause_before_all_s = pause_s
         session.start()
         made.append(session)
         return session
@@ -157,7 +158,7 @@ def test_images_that_have_changed_end_the_voting(lfs, opened, photos):
     (photos / "04.png").rename(photos / "zero.png")
     (photos / "00a.png").write_bytes((photos / "01.png").read_bytes())
     before = session.preview
-    session._quick._end()  # as an edit does that comes while it votes
+    session.voting.quick._end()  # as an edit does that comes while it votes
     lfs.write_text(LFS.replace("< 66", "< 90"))
     wait(session, lambda session: "as many as before" in session.problem.message)
     assert "start it again" in session.problem.message
@@ -207,7 +208,7 @@ def test_files_that_were_cut_off_are_passed_over(opened, photos):
 def test_a_new_function_is_shown_by_what_is_known_of_it(lfs, opened):
     session = opened()
     wait(session, lambda session: session.full is not None)
-    session._pause_before_all_s = 1e9
+    session.voting.pause_before_all_s = 1e9
     lfs.write_text(LFS + FRESH)
     wait(session, lambda session: "fresh" in session.preview.names)
     assert "fresh" not in session.full.names

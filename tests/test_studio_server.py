@@ -233,11 +233,44 @@ def test_answers_go_to_the_file_and_back(client, session):
     assert text.splitlines()[0] == "image_id,label,who,when,why"
     assert "\n5,3," in text
     assert text.rstrip().endswith(",disputed")
-    answered = read_list(client.get("/api/list?seed=answered").content)[1]
+    answered = read_list(client.get("/api/list?answers=answered").content)[1]
     assert answered.tolist() == [5, 7]
     assert client.get("/api/image?row=5").json()["answer"] == 3
     assert client.post("/api/undo", json={}).json() == {"rows": [5, 7], "answers": 0}
     assert path.read_text() == "image_id,label,who,when,why\n"
+
+
+def test_each_browser_undoes_its_own_answers(app, client, session):
+    def answer(browser, rows, label):
+        body = {"rows": rows, "label": label, "why": "chosen"}
+        assert browser.post("/api/answer", json=body).status_code == 200
+
+    def undo(browser):
+        return browser.post("/api/undo", json={}).json()["rows"]
+
+    def labels():
+        given = session.answers.given()
+        return dict(zip(given.rows.tolist(), given.labels.tolist(), strict=True))
+
+    other = TestClient(app, base_url=HOME)
+    other.get(f"/?token={TOKEN}")
+    answer(client, [5, 7], "3")
+    answer(other, [7], "4")
+    answer(other, [9], "6")
+    # What another browser has answered since is left as it is.
+    assert undo(client) == [5]
+    assert labels() == {7: 4, 9: 6}
+    assert undo(client) == []
+    assert undo(other) == [9]
+    assert undo(other) == [7]
+    assert labels() == {7: 3}
+    answer(client, [7], None)
+    assert undo(other) == []
+    answer(other, [11], "1")
+    assert undo(client) == [7]
+    answer(client, [7], None)
+    assert session.undo() == [7]  # the last of anybody
+    session.answer([7, 11], None, "test")
 
 
 def test_what_to_look_at_next_marks_what_is_random(client):
@@ -434,7 +467,7 @@ def test_a_page_that_does_not_keep_up_is_told_so(session):
         page = events.stream()
         await anext(page)
         for _ in range(200):
-            session._publish({"event": "busy"})
+            session.publish({"event": "busy"})
         await asyncio.sleep(0)  # the events come in
         found = []
         with contextlib.suppress(TimeoutError):

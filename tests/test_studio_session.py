@@ -34,7 +34,7 @@ def lfs(tmp_path):
 @pytest.fixture
 def session(whole_session):
     """A session that votes on its preview only."""
-    whole_session._pause_before_all_s = 1e9
+    whole_session.voting.pause_before_all_s = 1e9
     return whole_session
 
 
@@ -106,7 +106,7 @@ BROKEN = [
 
 def test_a_broken_file_leaves_the_last_good_version(session, lfs):
     wait(session, saves(1))
-    session._patience_s, session._careful_patience_s = 1.5, 1.5
+    session.voting.patience_s, session.voting.careful_patience_s = 1.5, 1.5
     for turn, (text, message, trace) in enumerate(BROKEN, start=1):
         good = session.preview
         lfs.write_text(text)
@@ -123,7 +123,7 @@ def test_a_broken_file_leaves_the_last_good_version(session, lfs):
 @pytest.mark.slow
 def test_a_function_that_hangs_is_killed_and_named(session, lfs):
     wait(session, saves(1))
-    session._patience_s = 1.5
+    session.voting.patience_s = 1.5
     lfs.write_text(LFS.replace("return 0 if", "while True: pass\n    return 0 if"))
     wait(session, lambda session: session.problem and found_out(session))
     assert "empty_middle_is_zero" in session.problem.message
@@ -365,7 +365,7 @@ def test_conflicts_are_where_no_class_satisfies_every_vote():
 
 def test_looks_of_the_same_image_are_the_same_and_of_others_are_not(digits, tmp_path):
     images = digits[0]
-    looks, grays = looks_of(open_images("digits"), tmp_path)
+    looks, grays = looks_of(open_images("digits"), tmp_path, {})
     assert looks.shape == (1797, WIDTH)
     assert grays.shape == (1797, 256)
     assert np.isfinite(looks).all()
@@ -443,6 +443,9 @@ def test_a_notebook_shows_the_page_in_a_frame(tmp_path, lfs, lfkit):
         assert b"lfkit studio" in answer.read()
         assert "frame-ancestors" in answer.headers["content-security-policy"]
         link.close()
+        again = package.studio(run, port=0, preview=50)  # the cell runs once more
+        assert not frame.thread.is_alive()
+        again.close()
     finally:
         frame.close()
     lfs.write_text(LFS + "\n# not run yet\nprint('x')\n")
@@ -517,5 +520,5 @@ def test_a_run_folder_in_use_is_waited_for(whole_session, tmp_path):
     (tmp_path / "run").mkdir(exist_ok=True)
     with locked(tmp_path / "run"):
         wait(session, lambda session: "another lfkit command" in str(session.busy))
-        session._retry_s = 0.5
+        session.voting.retry_s = 0.5
     wait(session, lambda session: session.full is not None)

@@ -13,7 +13,12 @@ from scipy.sparse.csgraph import connected_components
 from sklearn.base import clone
 
 from lfkit.aggregators.aggregator import Aggregator, SeedVotes
-from lfkit.aggregators.calibration import cross_calibrated, log_losses
+from lfkit.aggregators.calibration import (
+    cross_calibrated,
+    fit_calibrator,
+    log_losses,
+    tempered,
+)
 from lfkit.aggregators.dawid_skene import DawidSkene, Shares, TablesLearned
 from lfkit.aggregators.inference.agreement import spread_of_agreement
 from lfkit.aggregators.inference.em import TIE_TOLERANCE
@@ -308,16 +313,23 @@ class Auto(Aggregator):
         }
         start, why = self.chosen_, self.reason_
         voted = np.asarray(seeds.votes.voted.any(axis=1))
-        self.judged_proba_ = np.empty_like(found[EQUAL])
+        judges = _Judges(found, labels, voted, self.random_state)
+        self.chosen_ = judges.choice(start)
+        surer = fit_calibrator(found[self.chosen_], labels).temperature
+        self.judged_proba_ = np.zeros_like(found[EQUAL])
         for fold in np.unique(folds):
             left = folds != fold
             known = found | {"seed-weighted": by_others[fold]}
             known = {name: proba[left] for name, proba in known.items()}
-            judges = _Judges(known, labels[left], voted[left], self.random_state)
-            chosen = judges.choice(start)
-            self.judged_proba_[~left] = found[chosen][~left]
-        judges = _Judges(found, labels, voted, self.random_state)
-        self.chosen_ = judges.choice(start)
+            of_fold = _Judges(known, labels[left], voted[left], self.random_state)
+            chosen = of_fold.choice(start)
+            # Models are not equally sure: each is made as sure as it is right, and
+            # that as sure as the model that labels the images.
+            own = fit_calibrator(known[chosen], labels[left])
+            named = found[chosen].any(axis=0)  # 0 is not a small number elsewhere
+            self.judged_proba_[np.ix_(~left, named)] = tempered(
+                found[chosen][~left][:, named], own.temperature / surer, own.zero
+            )
         self.reason_ = judges.reason(self.chosen_, start, why)
         self.scores_ = {name: float(x.mean()) for name, x in judges.losses.items()}
         self.seed_proba_ = found[self.chosen_]

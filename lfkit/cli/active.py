@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +16,8 @@ from lfkit.commands.active.options import ActiveOptions
 if TYPE_CHECKING:
     from lfkit.commands.active.results import ActiveSummary
 
+_RETRY_S = 1.0
+
 
 @with_options(ActiveOptions)
 def active(options: ActiveOptions, as_json: Json = False) -> None:
@@ -23,23 +27,19 @@ def active(options: ActiveOptions, as_json: Json = False) -> None:
     RUN/active/labels.csv; RUN's own labels stay. The last generator is NAME-active:
     `lfkit generate RUN --with NAME-active`. The same command goes on after a stop.
     """
-    from lfkit.cli.progress import Bars
-    from lfkit.commands.active.active import active as learn_actively
     from lfkit.runs.json_text import to_json
     from lfkit.runs.run_config import load_config
-    from lfkit.runs.store import locked
 
     run = options.run
     load_config(run)  # before the lock: it is a run folder
+    ask = _ask_in_studio if options.oracle == "studio" else _learn
     try:
-        with locked(run), Bars(quiet=as_json) as bars:
-            say = (lambda text: None) if as_json else bars.say
-            result = learn_actively(options, say=say, progress=bars)
-            bars.close()
+        result = ask(options, as_json)
     except KeyboardInterrupt:
+        kept = run if options.oracle == "studio" else run / "active"
         without = ", without --restart," if options.restart else ""
         echo(
-            f"\nStopped. Answers and what is trained are kept in {run / 'active'}; run "
+            f"\nStopped. Answers and what is trained are kept in {kept}; run "
             f"the same command{without} to go on.",
             err=True,
         )
@@ -48,6 +48,52 @@ def active(options: ActiveOptions, as_json: Json = False) -> None:
         echo(to_json(result.to_dict()))
     else:
         _show(run, result)
+
+
+def _learn(options: ActiveOptions, is_quiet: bool) -> ActiveSummary:
+    """Ask and learn until all is done, or people have to answer."""
+    from lfkit.cli.progress import Bars
+    from lfkit.commands.active.active import active as learn_actively
+    from lfkit.runs.store import locked
+
+    with locked(options.run), Bars(quiet=is_quiet) as bars:
+        say = (lambda text: None) if is_quiet else bars.say
+        result = learn_actively(options, say=say, progress=bars)
+        bars.close()
+    return result
+
+
+def _ask_in_studio(options: ActiveOptions, is_quiet: bool) -> ActiveSummary:
+    """Ask and learn; while people answer, the studio may use the run folder."""
+    from lfkit.cli.progress import Bars
+    from lfkit.studio import check_installed
+
+    check_installed()
+    from lfkit.studio.active_rounds import active_rounds
+
+    result = _learn_when_free(options, is_quiet)
+    options = replace(options, restart=False)
+    with active_rounds(options.run, options.lfs, lambda t: echo(t, err=True)) as rounds:
+        while result.waiting is not None:
+            with Bars(quiet=is_quiet) as bars:
+                rounds.take_answers(bars)
+            result = _learn_when_free(options, is_quiet)
+    return result
+
+
+def _learn_when_free(options: ActiveOptions, is_quiet: bool) -> ActiveSummary:
+    """Learn as soon as the studio, which labels all images anew, leaves the run."""
+    from lfkit.runs.store import RunInUseError
+
+    is_told = False
+    while True:
+        try:
+            return _learn(options, is_quiet)
+        except RunInUseError as error:
+            if not is_told:
+                echo(f"It goes on when the run is free: {error}", err=True)
+            is_told = True
+            time.sleep(_RETRY_S)
 
 
 def _show(run: Path, result: ActiveSummary) -> None:

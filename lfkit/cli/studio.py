@@ -27,18 +27,24 @@ def studio(options: StudioOptions) -> None:
 
     check_installed()
     from lfkit.studio.server import StudioServer
+    from lfkit.studio.studio_lock import StudioLock
     from lfkit.studio.studio_session import StudioSession
 
-    session = StudioSession(options)
-    server = StudioServer(session, options.port)
-    # Ctrl-C is how the studio ends: whenever it comes, it is no error. While the server
-    # starts, an interrupt as an exception would be lost.
-    before = signal.signal(signal.SIGINT, lambda number, frame: server.stop())
+    lock = StudioLock(options.out)
     try:
-        _serve(options, session, server)
+        session = StudioSession(options)
+        server = StudioServer(session, options.port)
+        lock.tell(server.url, server.port, session.options.answers)
+        # Ctrl-C is how the studio ends: whenever it comes, it is no error. While the
+        # server starts, an interrupt as an exception would be lost.
+        before = signal.signal(signal.SIGINT, lambda number, frame: server.stop())
+        try:
+            _serve(options, session, server)
+        finally:
+            signal.signal(signal.SIGINT, before)
+        session.close()
     finally:
-        signal.signal(signal.SIGINT, before)
-    session.close()
+        lock.release()
     n = 0 if session.answers is None else len(session.answers)
     echo(f"\n{n:,} answers are in {session.options.answers}")
     if n:

@@ -96,12 +96,14 @@ def feature_sets_of(
 
 
 def _can_learn_from_seeds(voted: VotedImages) -> bool:
-    """Tell whether two classes have two seeds, and each that votes name has one."""
+    """Tell whether two classes have two seeds, and most that votes name have one."""
+    from lfkit.refinement.build_problem import enough_classes
+
     labels, hard = voted.votes.seed_labels, voted.votes.hard
     if labels is None:
         return False
     named = np.setdiff1d(hard, [ABSTAIN])
-    return bool(np.isin(named, labels).all() and (np.bincount(labels) >= 2).sum() >= 2)
+    return enough_classes(labels, named) and (np.bincount(labels) >= 2).sum() >= 2
 
 
 def baselines_of(
@@ -393,10 +395,15 @@ def notes_on(
     notes = []
     if refinement is not None and refinement.unseeded:
         names = [voted.classes.names[label] for label in refinement.unseeded]
+        instead = (
+            "images that the votes are surest of stood in for it, and nothing judges "
+            "its labels"
+            if _can_learn_from_seeds(voted)
+            else "refining learned from votes, not from seeds, and nothing judges it"
+        )
         notes.append(
-            f"votes name {', '.join(names)} and no seed shows it: refining learned "
-            "from the votes, not from the seeds, and is not judged; label two or more "
-            "images of each such class and run again"
+            f"votes name {', '.join(names)} and no seed shows it: {instead}; label two "
+            "or more images of each such class and run again"
         )
     notes += labels.warnings
     if options.target_precision is not None and not labels.is_calibrated:

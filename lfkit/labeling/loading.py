@@ -9,8 +9,8 @@ import importlib.util
 import os
 import sys
 import traceback
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -43,11 +43,14 @@ class LoadedLFs:
     class_names : the module's CLASSES, or None if it does not say.
     data : the module's DATA, the images that the functions were written for; None if
         it does not say, or if several modules say different things.
+    outside : spec of a module with a list LFS → names of functions that it defines and
+        does not list.
     """
 
     lfs: list[LabelingFunction]
     class_names: tuple[str, ...] | None
     data: str | None = None
+    outside: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def load_lfs(specs: Sequence[str], *, kinds: Sequence[str] | None = None) -> LoadedLFs:
@@ -64,6 +67,7 @@ def load_lfs(specs: Sequence[str], *, kinds: Sequence[str] | None = None) -> Loa
     modules: dict[str, ModuleType] = {}
     class_names: tuple[str, ...] | None = None
     named: set[str] = set()
+    outside: dict[str, tuple[str, ...]] = {}
     for spec in specs:
         where, name = split_spec(spec)
         place = str(Path(os.path.expanduser(where)).resolve())
@@ -76,6 +80,8 @@ def load_lfs(specs: Sequence[str], *, kinds: Sequence[str] | None = None) -> Loa
                     f"two labeling functions are named {lf.name!r} (one in {where}); "
                     "rename one of them."
                 )
+        if name is None and (others := _outside(module)):
+            outside[where] = others
         names = _class_names(module, where)
         if names is not None and class_names not in (None, names):
             raise DeclarationError(
@@ -87,7 +93,8 @@ def load_lfs(specs: Sequence[str], *, kinds: Sequence[str] | None = None) -> Loa
     lfs = _of_kinds(list(found.values()), kinds)
     if class_names is not None:
         _check_named(lfs, class_names)
-    return LoadedLFs(lfs, class_names, named.pop() if len(named) == 1 else None)
+    data = named.pop() if len(named) == 1 else None
+    return LoadedLFs(lfs, class_names, data, outside)
 
 
 def _check_named(lfs: Sequence[LabelingFunction], class_names: tuple[str, ...]) -> None:
@@ -242,6 +249,21 @@ def _functions(
             "@labeling_function(classes=[...])."
         )
     return lfs
+
+
+def _outside(module: ModuleType) -> tuple[str, ...]:
+    """Name the functions that a module makes and leaves out of its list LFS."""
+    if not hasattr(module, "LFS"):
+        return ()
+    listed = {id(each) for each in module.LFS}
+    made_here = (module.__name__, "lfkit")
+    return tuple(
+        one.name
+        for one in {id(v): v for v in vars(module).values()}.values()
+        if isinstance(one, LabelingFunction)
+        and id(one) not in listed
+        and (one.fn.__module__ or "").startswith(made_here)
+    )
 
 
 def _is_function(candidate: Any) -> bool:

@@ -61,8 +61,8 @@ def estimate_prior(
     but where m is what the seeds' posteriors are on the mean, their shares explain all
     there is to see. So q is drawn to them by the factor of James & Stein
     (https://projecteuclid.org/euclid.bsmsp/1200512173), (k - 1) / X^2, X^2 the squared
-    distance of the two means in standard errors: not at all where they differ much.
-    Without seeds q = m.
+    distance of the two means in standard errors: not at all where they differ much, or
+    where a class has no seed that would have one. Without seeds q = m.
 
     Parameters
     ----------
@@ -107,6 +107,9 @@ def _weight_of_seeds(
     n_present = len(np.unique(seed_labels))
     if n_present < 2 or n_seeds <= n_present:
         return 0.0
+    absent = np.setdiff1d(np.arange(k), seed_labels)
+    if n_seeds * mean[absent].sum() > 1:
+        return 0.0  # drawn from all images, they would show such a class
     residuals = seed_proba.astype(np.float64)
     for label in np.unique(seed_labels):
         rows = seed_labels == label

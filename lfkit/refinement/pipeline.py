@@ -277,6 +277,7 @@ def _key(problem: RefinementProblem, features_key: Sequence[str]) -> str:
         *(problem.readable, problem.seed_rows, problem.seed_labels, problem.judges),
         *(problem.possible, problem.random_state, problem.flip, problem.unseeded),
         *(problem.unjudged, problem.surest),
+        *(problem.stand_in_rows, problem.stand_in_labels),
     )
     prior = None if problem.prior is None else problem.prior.shares
     return fingerprint((*seen, prior, problem.plan))

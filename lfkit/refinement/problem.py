@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,10 @@ from lfkit.refinement.tunable_images import TunableImages
 
 _LARGEST_SIDE = 64
 _PIXEL_BYTES = 2**32  # held at once; a million images of 64x64 would be more
+
+
+def _no_rows() -> NDArray[np.int64]:
+    return np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +49,9 @@ class RefinementProblem:
     plan : how the network is trained.
     unseeded, unjudged : classes of which votes label images and of which there is no
         seed, or no judging one. Who learned or was judged by the other seeds would take
-        these classes away: no stage does.
+        these classes away: no stage does, unless images stand in.
+    stand_in_rows, stand_in_labels : (t,) images that the votes are surest of, for
+        `unseeded` classes: features learn from them, and they judge nothing.
     surest : where no seed tells, labels are no surer than this on the mean.
     flip : whether mirrored images are of the same class; None: as seeds or labels say.
     networks : for each set of features, the network that computed it beside the images,
@@ -67,6 +74,8 @@ class RefinementProblem:
     device: str
     unseeded: tuple[int, ...] = ()
     unjudged: tuple[int, ...] = ()
+    stand_in_rows: NDArray[np.int64] = field(default_factory=_no_rows)
+    stand_in_labels: NDArray[np.int64] = field(default_factory=_no_rows)
     surest: float = 1.0
     flip: bool | None = None
     networks: tuple[TunableImages | None, ...] = ()
@@ -81,14 +90,17 @@ class RefinementProblem:
         """Tell whether stages learn from the seeds.
 
         Two classes need two seeds, or nothing can be cross-validated, and every class
-        that votes name needs one.
+        that votes name needs one, or an image that stands in for it.
         """
-        return not self.unseeded and _enough(self.seed_labels)
+        return self._shows(self.unseeded) and _enough(self.seed_labels)
 
     @property
     def has_judges(self) -> bool:
         """Tell the same of the seeds from which the votes have not learned."""
-        return not self.unjudged and _enough(self.judge_labels)
+        return self._shows(self.unjudged) and _enough(self.judge_labels)
+
+    def _shows(self, classes: Sequence[int]) -> bool:
+        return set(classes) <= set(self.stand_in_labels.tolist())
 
     @property
     def told(self) -> NDArray[np.bool_]:
@@ -110,6 +122,21 @@ class RefinementProblem:
         """(s, k) the seeds' classes as distributions."""
         return np.eye(self.n_classes)[self.seed_labels]
 
+    @property
+    def shown_rows(self) -> NDArray[np.int64]:
+        """(s + t,) the seeds' rows, then those of the images that stand in."""
+        return np.concatenate([self.seed_rows, self.stand_in_rows])
+
+    @property
+    def shown_labels(self) -> NDArray[np.int64]:
+        """(s + t,) their classes."""
+        return np.concatenate([self.seed_labels, self.stand_in_labels])
+
+    @property
+    def shown_targets(self) -> NDArray[np.float64]:
+        """(s + t, k) these as distributions."""
+        return np.eye(self.n_classes)[self.shown_labels]
+
     def clamped(self, proba: NDArray[np.float64]) -> NDArray[np.float64]:
         """Give seeds their class: (n, k)."""
         found = proba.copy()
@@ -127,6 +154,7 @@ class RefinementProblem:
 
     def part(self, rows: NDArray[np.int64]) -> RefinementProblem:
         """Give the problem on sorted rows, all seeds among them, without images."""
+        stay = np.isin(self.stand_in_rows, rows)
         return replace(
             self,
             pixels=self.pixels[:0],
@@ -137,6 +165,8 @@ class RefinementProblem:
             voted=self.voted[rows],
             readable=self.readable[rows],
             seed_rows=np.searchsorted(rows, self.seed_rows),
+            stand_in_rows=np.searchsorted(rows, self.stand_in_rows[stay]),
+            stand_in_labels=self.stand_in_labels[stay],
         )
 
     def with_seeds(self, kept: NDArray[np.bool_]) -> RefinementProblem:

@@ -344,6 +344,7 @@ def _refined(
         is_refined,
         note,
         model,
-        done.held_out if is_refined else None,
+        # Seeds do not judge labels of a class that none of them shows.
+        done.held_out if is_refined and not problem.unseeded else None,
         problem.unseeded if len(problem.seed_rows) else (),
     )

@@ -170,8 +170,8 @@ class Refined:
     model : labels new images; its posteriors are not calibrated.
     held_out : what `proba` is judged by, if it is refined; None where no seed can tell
         how right it is.
-    unseeded : classes that votes name and no seed shows: then nothing is learned from
-        the seeds but their own class.
+    unseeded : classes that votes name and no seed shows: images that votes are sure of
+        stand in for them, or else nothing is learned from seeds but their own class.
     """
 
     proba: NDArray[np.float64]

@@ -272,12 +272,20 @@ def join_blocks(blocks: Sequence[Block]) -> Block:
     return Block(np.concatenate(rows), digest.hexdigest())
 
 
+class RunInUseError(RunError):
+    """Another command holds the run folder."""
+
+
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Hold a run folder: two runs that write to it at once would disagree.
 
     What a killed run was just writing is swept away. A folder in which nothing came to
     be is not left behind.
+
+    Raises
+    ------
+    RunInUseError : another command holds it.
     """
     made = make_folder(folder)
     try:
@@ -333,7 +341,7 @@ def _holds(handle: IO[bytes], folder: Path) -> bool:
             return False  # none on this file system
         if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
             raise storage_error(error, folder / _LOCK) from error
-    raise RunError(
+    raise RunInUseError(
         f"another lfkit command is writing to {folder}; wait for it, or give another "
         "--out."
     )

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import hmac
 import re
+import secrets
 from collections.abc import Mapping
 from urllib.parse import parse_qsl, urlencode
 
-from starlette.requests import cookie_parser
+from starlette.requests import Request, cookie_parser
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _FRAME_PREFIX = "/t/"
+_BROWSER = "lfkit-studio-browser"  # the same for all studios: it opens nothing
 _HOST = re.compile(r"(127\.0\.0\.1|localhost)(:[0-9]{1,5})?")
 _CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -29,6 +31,11 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
+
+
+def browser_of(request: Request) -> str:
+    """Tell browsers apart by a cookie; "" for frames in notebooks, which have none."""
+    return request.cookies.get(_BROWSER, "")[:64]
 
 
 class Access:
@@ -75,7 +82,7 @@ class Access:
         if inner is not None:
             await self._app(inner, receive, send_with_headers)
             return
-        answer = self._first_visit(scope)
+        answer = self._first_visit(scope, headers)
         await answer(scope, receive, send_with_headers)
 
     def _refusal(self, headers: Mapping[str, str]) -> Response | None:
@@ -114,7 +121,7 @@ class Access:
             text.encode("utf-8", "replace"), self._token.encode()
         )
 
-    def _first_visit(self, scope: Scope) -> Response:
+    def _first_visit(self, scope: Scope, headers: Mapping[str, str]) -> Response:
         query = parse_qsl(scope.get("query_string", b"").decode("latin-1"))
         given = next((value for name, value in query if name == "token"), None)
         if given is None or not self._is_token(given) or scope["method"] != "GET":
@@ -127,9 +134,11 @@ class Access:
         # A path that begins with two slashes would be another host's address.
         path = "/" + scope["path"].lstrip("/")
         answer = RedirectResponse(path + ("?" + urlencode(rest) if rest else ""), 303)
-        answer.set_cookie(
-            self.cookie, self._token, httponly=True, samesite="strict", path="/"
-        )
+        values = {self.cookie: self._token}
+        if _BROWSER not in cookie_parser(headers.get("cookie", "")):
+            values[_BROWSER] = secrets.token_hex(8)
+        for name, value in values.items():
+            answer.set_cookie(name, value, httponly=True, samesite="strict", path="/")
         return answer
 
 

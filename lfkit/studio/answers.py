@@ -29,11 +29,16 @@ _MOST_UNDONE = 1000
 Stamp = tuple[int, int, int]
 
 
+State = tuple[Row | None, int | None]  # an image's row and class, None for none
+
+
 @dataclass(frozen=True)
 class Change:
-    """What one answer did: image id → row and class before it, None for none."""
+    """What one answer did: image id → state before it and after it, and who gave it."""
 
-    before: dict[str, tuple[Row | None, int | None]]
+    before: dict[str, State]
+    after: dict[str, State]
+    by: str
 
 
 class SeedAnswers:
@@ -90,7 +95,11 @@ class SeedAnswers:
             }
 
     def give(
-        self, rows: Sequence[int], label: int | None, why: str | Sequence[str]
+        self,
+        rows: Sequence[int],
+        label: int | None,
+        why: str | Sequence[str],
+        by: str = "",
     ) -> None:
         """Note an answer for some images and write the file.
 
@@ -101,13 +110,14 @@ class SeedAnswers:
         ----------
         label : a class; None takes the images' answers back.
         why : why they were asked, such as "random"; one text, or one for each image.
+        by : who gives it, such as one of several browsers: each undoes its own.
         """
         now = datetime.now(UTC).isoformat(timespec="seconds")
         whys = [why] * len(rows) if isinstance(why, str) else why
         with self._lock, _locked(self.path):
             self._refresh()
             table = self._table
-            change: dict[str, tuple[Row | None, int | None]] = {}
+            change: dict[str, State] = {}
             for row, reason in dict(zip(rows, whys, strict=True)).items():
                 name = self.ids[row]
                 before = table.rows.get(name)
@@ -119,26 +129,37 @@ class SeedAnswers:
                 given |= {table.key: name, table.label: self.class_names[label]}
                 table.rows[name] = {**(before or {}), **given}
                 table.label_of[name] = label
-            made = Change(change)
-            self._write_or_restore(made)
+            made = Change(change, {name: self._state(name) for name in change}, by)
+            self._write_or_restore(change)
             self._done = [*self._done[1 - _MOST_UNDONE :], made]
 
-    def undo(self) -> list[int]:
+    def undo(self, by: str | None = None) -> list[int]:
         """Take the last answer of this session back; gives the rows it was about.
 
-        Answers before a change by another program stay.
+        Answers before a change by another program stay, and so do images that somebody
+        else has answered since.
+
+        Parameters
+        ----------
+        by : whose answer; None: whoever gave it.
         """
         with self._lock, _locked(self.path):
             self._refresh()
-            if not self._done:
-                return []
-            change = self._done[-1]
-            rows, label_of = self._table.rows, self._table.label_of
-            now = {name: (rows.get(name), label_of.get(name)) for name in change.before}
-            self._restore(change)
-            self._write_or_restore(Change(now))
-            self._done.pop()
-            return [self._row_of[name] for name in change.before]
+            mine = [each for each in self._done if by is None or each.by == by]
+            for change in reversed(mine):
+                wanted = {
+                    name: state
+                    for name, state in change.before.items()
+                    if self._state(name) == change.after[name]
+                }
+                if wanted:
+                    now = {name: self._state(name) for name in wanted}
+                    self._restore(wanted)
+                    self._write_or_restore(now)
+                self._done = [each for each in self._done if each is not change]
+                if wanted:
+                    return [self._row_of[name] for name in wanted]
+            return []
 
     def reread(self) -> bool:
         """Read the file again if another program has changed it; True if it has.
@@ -160,8 +181,11 @@ class SeedAnswers:
         else:
             del table.rows[name]
 
-    def _restore(self, change: Change) -> None:
-        for name, (row, label) in change.before.items():
+    def _state(self, name: str) -> State:
+        return self._table.rows.get(name), self._table.label_of.get(name)
+
+    def _restore(self, before: dict[str, State]) -> None:
+        for name, (row, label) in before.items():
             if row is None:
                 self._table.rows.pop(name, None)
             else:
@@ -171,7 +195,7 @@ class SeedAnswers:
             else:
                 self._table.label_of[name] = label
 
-    def _write_or_restore(self, before: Change) -> None:
+    def _write_or_restore(self, before: dict[str, State]) -> None:
         """Write the file; where that fails, what is known is what the file says."""
         try:
             write_atomically(self.path, self._table.to_bytes())

@@ -21,6 +21,11 @@ UNREADABLE = (
 )
 
 
+def as_text(text: str) -> NDArray[np.uint8]:
+    """Write text as an array, to be saved beside others."""
+    return np.frombuffer(text.encode("utf-8", "surrogatepass"), np.uint8)
+
+
 def save_arrays(place: Path, arrays: dict[str, NDArray[Any]]) -> None:
     """Write named arrays to a file, whole or not at all."""
     buffer = io.BytesIO()

@@ -14,16 +14,17 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from lfkit.errors import InputError, LfkitError
-from lfkit.studio.array_files import load_arrays
+from lfkit.studio.access import browser_of
+from lfkit.studio.array_files import as_text, load_arrays
 from lfkit.studio.image_lists import (
     browse,
     details,
     labels_of,
-    next_list,
     of_function,
     some_images,
 )
 from lfkit.studio.live_events import LiveEvents
+from lfkit.studio.next_page import next_list
 from lfkit.studio.page_state import page_state
 from lfkit.studio.studio_session import StudioSession
 from lfkit.studio.thumbnails import Thumbnails, pack
@@ -173,7 +174,9 @@ class DataRoutes:
             return _json({"waiting": "looks of all images"}, 202)
         place = self.session.folder / "map.npz"
         arrays = await _apart(load_arrays, place)
+        made_of = arrays.get("of", np.zeros(0, np.uint8))
         is_there = len(arrays.get(by, ())) == len(self.session.images)
+        is_there &= np.array_equal(made_of, as_text(self.session.looks_of))
         if not is_there or "anew" in request.query_params:
             await self._job({"job": "map", "by": by})
             arrays = await _apart(load_arrays, place)
@@ -202,13 +205,13 @@ class DataRoutes:
         if not isinstance(why, str):
             raise InputError("why must be text.")
         why = " ".join(why.split())[:_MOST_WHY]
-        await _apart(self.session.answer, rows, label, why)
+        await _apart(self.session.answer, rows, label, why, browser_of(request))
         return _json({"answers": len(self.session.answers or ())})
 
     async def undo(self, request: Request) -> Response:
-        """Take the last answer back."""
+        """Take the last answer of this browser back."""
         await _body(request)
-        rows = await _apart(self.session.undo)
+        rows = await _apart(self.session.undo, browser_of(request))
         return _json({"rows": rows, "answers": len(self.session.answers or ())})
 
     async def apart(self, request: Request) -> Response:

@@ -80,6 +80,8 @@ def is_own(out: Path) -> bool:
     """Tell whether the studio may replace the labels in a run folder."""
     if not (out / "run.json").exists():
         return True
+    if (out / "active").exists():
+        return False  # `lfkit active` goes on from the labels that it has begun with
     try:
         asked = _plain(load_config(out).options)
     except RunError:
@@ -114,8 +116,11 @@ def kept_note(out: Path) -> str:
         )
         if is_used
     ]
+    who = "`lfkit apply` has made them"
+    if (out / "active").exists():
+        who = f"`lfkit active` has found them (delete {out / 'active'} to end that)"
     text = (
-        f"the labels in {out} stay as `lfkit apply` has made them; what is shown here "
+        f"the labels in {out} stay as {who}; what is shown here "
         "comes from the functions and answers as they are now"
     )
     return f"{text}, without {' and '.join(more)}" if more else text

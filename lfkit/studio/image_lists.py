@@ -11,16 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfkit.errors import InputError
-from lfkit.studio.next_images import suggestions
 from lfkit.studio.outcome import Outcome
-from lfkit.studio.random_sample import N_DRAWN, random_order
 from lfkit.studio.studio_session import StudioSession
 
 ORDERS = ("data", "unsure", "sure", "disagreement", "far", "near", "random", "alike")
-SEEDS = ("all", "answered", "open")
+ANSWERS = ("all", "answered", "open")
 _UNKNOWN = 255  # instead of a confidence in percent
 _MOST_SHOWN = 60
-_N_NEXT = 60
 _MOST_COMPARED = 400  # hits that other images are compared with
 
 
@@ -73,7 +70,9 @@ def labels_of(
 ) -> tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.int64]]:
     """Give the label, the confidence in percent and the answer of every image.
 
-    -1 where there is none; 255 where the confidence is not known.
+    The label of an answered image is what it would be without the answer: whether an
+    answer contradicts it is to be seen as long as it does. -1 where there is none; 255
+    where the confidence is not known.
     """
     n = len(session.images)
     labels = np.full(n, -1, np.int64)
@@ -82,6 +81,7 @@ def labels_of(
     outcome = session.shown
     if outcome is not None and outcome.class_names == session.class_names:
         labels[outcome.rows] = outcome.labels
+        _take_answers_out(labels, outcome, session.preview)
         sure = np.rint(100 * outcome.confidence).astype(np.uint8)
         confidence[outcome.rows] = np.where(outcome.labels >= 0, sure, _UNKNOWN)
     if session.answers is not None:
@@ -90,14 +90,33 @@ def labels_of(
     return labels, confidence, answered
 
 
+def _take_answers_out(
+    labels: NDArray[np.int64], outcome: Outcome, preview: Outcome | None
+) -> None:
+    """Give answered images the label that votes and the other answers give them.
+
+    That is the label by what has not learned from the answer, where it is known, else
+    the class with most votes; -1 without votes, or with a tie.
+    """
+    at = np.searchsorted(outcome.rows, outcome.seed_rows)
+    counts = outcome.counts[at]
+    most = counts.max(axis=1, initial=0)
+    is_clear = (most > 0) & ((counts == most[:, None]).sum(axis=1) == 1)
+    labels[outcome.seed_rows] = np.where(is_clear, counts.argmax(axis=1), -1)
+    if preview is None or preview.class_names != outcome.class_names:
+        return
+    is_known = np.isin(preview.held_rows, outcome.seed_rows)
+    labels[preview.held_rows[is_known]] = preview.held_labels[is_known]
+
+
 def browse(session: StudioSession, asked: dict[str, str]) -> ImageList:
     """List all images that fit filters, in an order.
 
     Parameters
     ----------
     asked : "class" (its name, or "none"), "function" (its name) and "vote" (the name of
-        a class, "any", "none" or "conflict"), "seed" (one of SEEDS), "sort" (one of
-        ORDERS).
+        a class, "any", "none" or "conflict"), "answers" (one of ANSWERS), "sort" (one
+        of ORDERS).
     """
     n = len(session.images)
     # What a new function says of a sample comes before what it says of all images.
@@ -113,11 +132,11 @@ def browse(session: StudioSession, asked: dict[str, str]) -> ImageList:
         kept &= shown == _class(asked["class"], session)
     if asked.get("function"):
         kept &= _by_vote(outcome, asked["function"], asked.get("vote") or "any", n)
-    seed = asked.get("seed") or "all"
-    if seed not in SEEDS:
-        raise InputError(f"seed is {seed!r}; choose from {', '.join(SEEDS)}.")
-    if seed != "all":
-        kept &= (answered >= 0) == (seed == "answered")
+    which = asked.get("answers") or "all"
+    if which not in ANSWERS:
+        raise InputError(f"answers is {which!r}; choose from {', '.join(ANSWERS)}.")
+    if which != "all":
+        kept &= (answered >= 0) == (which == "answered")
     rows = np.flatnonzero(kept)
     order = asked.get("sort") or "data"
     if order not in ORDERS:
@@ -127,7 +146,7 @@ def browse(session: StudioSession, asked: dict[str, str]) -> ImageList:
 
 
 def of_function(session: StudioSession, name: str) -> ImageList:
-    """List what one function does: hits, misses on seeds, conflicts, look-alikes."""
+    """List what one function does: hits, misses on answers, conflicts, look-alikes."""
     outcome = session.newest
     if outcome is None or name not in outcome.names:
         raise InputError(f"there is no function {name!r}.")
@@ -156,55 +175,6 @@ def of_function(session: StudioSession, name: str) -> ImageList:
         sections.append(ListSection(title, more, len(few), f"{title}: {name}"))
         found.append(few)
     return ImageList(np.concatenate(found), tuple(sections))
-
-
-def next_list(session: StudioSession) -> ImageList:
-    """List what to look at next, a fixed share of it drawn at random."""
-    if session.answers is None:
-        return ImageList(np.zeros(0, np.int64), ())
-    outcome, k = session.shown, len(session.class_names)
-    # There is no function yet, or none with these classes.
-    if outcome is None or outcome.class_names != session.class_names:
-        all_rows = np.arange(len(session.images))
-        votes = np.zeros((len(all_rows), k), np.float32)
-        proba: NDArray[np.float32] = np.full((len(all_rows), k), 1 / k, np.float32)
-    else:
-        all_rows, votes, proba = outcome.rows, outcome.counts, outcome.proba
-    given = session.answers.given()
-    place = np.searchsorted(all_rows, given.rows)
-    place = np.minimum(place, len(all_rows) - 1)
-    has = all_rows[place] == given.rows
-    looks = None if session.looks is None else session.looks[all_rows]
-    order = random_order(len(session.images), session.options.seed)
-    place_of = np.full(len(order), -1, np.int64)
-    place_of[all_rows] = np.arange(len(all_rows))
-    order = place_of[order]
-    found = suggestions(
-        votes,
-        proba,
-        looks,
-        dict(zip(place[has].tolist(), given.labels[has].tolist(), strict=True)),
-        n=_N_NEXT,
-        random_share=N_DRAWN / _N_NEXT,
-        random_state=session.options.seed,
-        order=order[order >= 0],
-    )
-    rows, sections = [], []
-    # Random ones come first: who stops early has answered some of them.
-    for each in sorted(found, key=lambda one: not one.is_random):
-        rows.append(all_rows[each.rows])
-        note = f"{len(each.rows)} of {each.n_alike:,}" if not each.is_random else ""
-        sections.append(
-            ListSection(
-                each.why[0].upper() + each.why[1:],
-                note,
-                len(each.rows),
-                each.why,
-                each.is_random,
-            )
-        )
-    whole = np.concatenate(rows) if rows else np.zeros(0, np.int64)
-    return ImageList(whole, tuple(sections))
 
 
 def some_images(session: StudioSession, rows: list[int]) -> ImageList:

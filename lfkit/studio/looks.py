@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,6 @@ from numpy.typing import NDArray
 from lfkit.data.image_source import ImageSource
 from lfkit.data.progress import Progress
 from lfkit.errors import LfkitError
-from lfkit.runs.run_config import load_config
 from lfkit.runs.store import RunStore
 from lfkit.studio.near_duplicates import SMALL_SIDE, small_grays
 
@@ -22,37 +22,51 @@ _FIT_ON = 20_000  # images that the projection is fitted on
 _LEAST_WIDTH = 64  # of a stored feature that tells more than pixels do
 
 
+def network_features(names: Iterable[str]) -> list[str]:
+    """Choose from the names of features those of trained networks.
+
+    Only what a trained network sees is better than pixels for all images.
+    """
+    return [n for n in names if n.startswith(("encoded", "imagenet", "features of"))]
+
+
 def looks_of(
-    images: ImageSource, run: Path, progress: Progress | None = None
+    images: ImageSource,
+    run: Path,
+    networks: Mapping[str, str],
+    progress: Progress | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     """Describe every image by `WIDTH` numbers of unit scale, and as a small picture.
 
     The numbers are the leading directions (PCA) of what a trained network sees, if a
-    function of the run reads one, or of colors and edges of the pixels.
+    function reads one, or of colors and edges of the pixels.
+
+    Parameters
+    ----------
+    networks : the networks' features that functions read: name → key in the store.
 
     Returns
     -------
     (n, WIDTH), and (n, 256) gray values.
     """
     table, grays = _pixel_table(images, progress)
-    seen = _stored(images, run)
+    seen = _stored(images, run, networks)
     return _leading(table if seen is None else seen), grays
 
 
-def _stored(images: ImageSource, run: Path) -> NDArray[np.float32] | None:
+def _stored(
+    images: ImageSource, run: Path, networks: Mapping[str, str]
+) -> NDArray[np.float32] | None:
     """Read the widest embedding of the run's store; None without one."""
     store = RunStore(run)
     try:
-        keys = load_config(run).features
         blocks = store.stored_layout(images.keys)
     except LfkitError:
         return None
     if blocks is None:
         return None
     best: NDArray[np.float32] | None = None
-    for name, key in keys.items():
-        if not name.startswith(("encoded", "imagenet", "features of")):
-            continue  # only what a trained network sees is better than pixels for all
+    for key in networks.values():
         parts = [store.load("features", key, block.id) for block in blocks]
         if any(part is None or part["values"].ndim != 2 for part in parts):
             continue

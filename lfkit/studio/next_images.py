@@ -16,7 +16,7 @@ from lfkit.errors import InputError
 UNCOVERED, DISPUTED, CONTRADICTED, RANDOM = (
     "no function covers them",
     "functions disagree",
-    "seeds contradict the votes",
+    "your answer is not what functions vote",
     "drawn at random",
 )
 _MOST_LOOKS = 8  # groups that uncovered images are divided into
@@ -59,7 +59,7 @@ def suggestions(
     """Choose the images to show next.
 
     A fixed share of them is random, so that accuracy can be estimated from those drawn;
-    the others are divided evenly among seeds that contradict the votes,
+    the others are divided evenly among answers that contradict the votes,
     images on which functions disagree, and images without a vote, grouped by look. No
     image is in two groups. The same arguments give the same images; a random image
     stays until it is answered.
@@ -140,7 +140,7 @@ def _shares(counts: NDArray[np.generic]) -> NDArray[np.float64]:
 def _contradicted(
     counts: NDArray[np.float32], seeds: Mapping[int, int], n: int
 ) -> Suggestion:
-    """Find seeds with more votes for another class than for their own."""
+    """Find answers with more votes for another class than for their own."""
     rows = np.asarray(sorted(seeds), np.int64)
     labels = np.asarray([seeds[int(row)] for row in rows], np.int64)
     shares = _shares(counts[rows]).copy()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import os
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from lfkit.errors import RunError
 from lfkit.labeling.trusted_code import strange_code
 from lfkit.runs.run_config import load_config
 from lfkit.studio.server import StudioServer
+from lfkit.studio.studio_lock import StudioLock
 from lfkit.studio.studio_options import StudioOptions
 from lfkit.studio.studio_session import StudioSession
 
@@ -28,6 +30,8 @@ class Frame:
 
     server: StudioServer
     thread: threading.Thread
+    lock: StudioLock
+    place: Path
     height: int
 
     @property
@@ -47,6 +51,11 @@ class Frame:
         self.server.stop()
         self.thread.join(10)
         self.server.session.close()
+        self.lock.release()
+        _OPEN.pop(self.place, None)
+
+
+_OPEN: dict[Path, Frame] = {}  # by run folder, those of this process
 
 
 def show(
@@ -69,7 +78,8 @@ def show(
 
     Raises
     ------
-    RunError : the run names functions that you have not run on this machine.
+    RunError : the run names functions that you have not run on this machine, or another
+        process has opened a studio on it.
     """
     folder = Path(run)
     given: dict[str, Any] = dict(options)
@@ -87,9 +97,27 @@ def show(
                     "them."
                 )
     chosen = (lfs,) if isinstance(lfs, str) else tuple(lfs)
-    session = StudioSession(StudioOptions(data, lfs=chosen, out=folder, **given))
-    server = StudioServer(session, session.options.port)
+    return serve_beside(StudioOptions(data, lfs=chosen, out=folder, **given), height)
+
+
+def serve_beside(options: StudioOptions, height: int = 900) -> Frame:
+    """Open the studio of a run in a thread; one that this process has open ends first.
+
+    A cell of a notebook may run twice, with other options.
+    """
+    place = Path(os.path.realpath(options.out))
+    if place in _OPEN:
+        _OPEN[place].close()
+    lock = StudioLock(options.out)
+    try:
+        session = StudioSession(options)
+        server = StudioServer(session, session.options.port)
+    except BaseException:
+        lock.release()
+        raise
+    lock.tell(server.url, server.port, session.options.answers)
     session.start()
     thread = threading.Thread(target=server.run, daemon=True, name="lfkit-studio")
     thread.start()
-    return Frame(server, thread, height)
+    frame = _OPEN[place] = Frame(server, thread, lock, place, height)
+    return frame

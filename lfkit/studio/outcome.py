@@ -55,7 +55,7 @@ class FunctionFacts:
 
     @property
     def accuracy(self) -> float | None:
-        """The share of its votes on seeds that are right; None without any."""
+        """The share of its votes on answers that are right; None without any."""
         return self.right / self.judged if self.judged else None
 
     @property
@@ -84,9 +84,11 @@ class Outcome:
     seed_rows, seed_labels : (s,) the answered images.
     seed_votes : (s, m) 1 = right, 0 = wrong, -1 = no vote, by functions fitted without
         that seed.
-    held_rows, held_proba : (h,), (h, k) answered images and their posteriors by what
-        has not learned from them.
+    held_rows, held_proba, held_labels : (h,), (h, k), (h,) answered images, and their
+        posteriors and labels (-1 = none) by what has not learned from them.
     seed_right, seed_judged : labels of held-out seeds that come out right, and all.
+    outside : a sentence for each file that defines functions and does not list them.
+    networks : trained networks' features that functions read: name → key in the store.
     calls : functions x images that were evaluated for this, and not read back.
     """
 
@@ -108,9 +110,12 @@ class Outcome:
     is_shown: NDArray[np.bool_]
     held_rows: NDArray[np.int64]
     held_proba: NDArray[np.float32]
+    held_labels: NDArray[np.int64]
     left_out: Mapping[str, str] = field(default_factory=dict)
     tracebacks: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    outside: tuple[str, ...] = ()
+    networks: Mapping[str, str] = field(default_factory=dict)
     chosen: str = ""
     reason: str = ""
     seed_right: int = 0
@@ -145,8 +150,8 @@ class Outcome:
             FunctionFacts(**{**one, "classes": tuple(one["classes"])})
             for one in about["functions"]
         )
-        for name in ("class_names", "notes"):
-            about[name] = tuple(about[name])
+        for name in ("class_names", "notes", "outside"):
+            about[name] = tuple(about.get(name, ()))
         return cls(**arrays, **about)
 
     def save(self, path: Any) -> None:
@@ -204,10 +209,11 @@ def make_outcome(
             zip(facts, shares, strict=True)
         )
     )
-    held_at = np.zeros(0, np.int64)
+    held_at = held_labels = np.zeros(0, np.int64)
     held_proba = np.zeros((0, votes.n_classes))
     if held_out is not None and (held_out.rows >= 0).all():
         held_at, held_proba = held_out.rows, held_out.proba
+        held_labels = held_out.predicted
     right = (
         0 if held_out is None else int((held_out.predicted == held_out.labels).sum())
     )
@@ -231,6 +237,7 @@ def make_outcome(
         is_shown=is_shown,
         held_rows=rows[held_at],
         held_proba=held_proba.astype(np.float32),
+        held_labels=held_labels.astype(np.int64),
         chosen=labels.chosen,
         reason=labels.reason,
         seed_right=right,

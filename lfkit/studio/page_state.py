@@ -7,9 +7,12 @@ from typing import Any
 import numpy as np
 
 from lfkit.studio.estimates import Estimates, estimates, wilson_interval
+from lfkit.studio.fair_answers import fair_facts, fair_labels, has_no_twin
+from lfkit.studio.function_problems import Problem
+from lfkit.studio.next_page import asked_rows
 from lfkit.studio.outcome import FunctionFacts, Outcome
 from lfkit.studio.random_sample import RandomSample, random_order, sample_so_far
-from lfkit.studio.studio_session import Problem, StudioSession
+from lfkit.studio.studio_session import StudioSession
 
 _RESERVED = "u"  # undo
 _KEYS = [
@@ -53,23 +56,44 @@ def page_state(session: StudioSession) -> dict[str, Any]:
         "keys": class_keys(session.class_names),
         "functions": []
         if newest is None
-        else [_row(session, one) for one in newest.functions],
+        else [_row(session, newest, one) for one in newest.functions],
         "left_out": {} if newest is None else dict(newest.left_out),
         "notes": [] if newest is None else [*newest.notes],
+        "outside": [] if newest is None else [*newest.outside],
         "problem": _problem(session),
         "busy": dict(session.busy),
         "last_change": session.last_change,
         "saves": len(session.saves.saves),
         "answers": 0 if answers is None else len(answers),
         "answer_counts": counts,
-        "labels": None if newest is None else _labels(newest),
+        "labels": None if newest is None else _labels(session, newest),
         "scope": _scope(session, newest),
         "grid_scope": _scope(session, shown),
         "has_all": session.full is not None,
         "is_current": session.is_full_current,
         "has_looks": session.looks is not None,
         "estimate": estimate_sentence(session),
+        "asked": _asked(session),
+        "stale": _stale(session),
     }
+
+
+def _stale(session: StudioSession) -> str:
+    """Say that labels of all images are those of functions that have changed since."""
+    share = session.voted_anew
+    if share is None:
+        return ""
+    percent = f"{100 * share:.0f} %"
+    return f"Labels of the votes before: {percent} of the images have voted anew."
+
+
+def _asked(session: StudioSession) -> dict[str, int] | None:
+    """Tell which round of `lfkit active` waits for answers."""
+    asked = session.asked
+    if asked is None:
+        return None
+    n_open = len(asked_rows(session))
+    return {"round": asked.number, "of": len(asked.ids), "open": n_open}
 
 
 def estimate_of(session: StudioSession) -> Estimates:
@@ -81,7 +105,8 @@ def estimate_of(session: StudioSession) -> Estimates:
     given = answers.given()
     label_of = dict(zip(given.rows.tolist(), given.labels.tolist(), strict=True))
     held = preview.held_rows.tolist()
-    kept = [at for at, row in enumerate(held) if row in label_of]
+    fair = has_no_twin(preview.held_rows, session.twins)
+    kept = [at for at, row in enumerate(held) if row in label_of and fair[at]]
     return estimates(
         preview.held_proba[kept],
         np.asarray([label_of[held[at]] for at in kept], np.int64),
@@ -105,6 +130,11 @@ def estimate_sentence(session: StudioSession) -> str:
             "more tell how right the labels are."
         )
     text = found.sentence()
+    assert session.preview is not None, "accuracy is known of its answers"
+    held = session.preview.held_rows
+    twinned = held[~has_no_twin(held, session.twins)]
+    if n_left_out := int(np.isin(sample.rows, twinned).sum()):
+        text += f"; {n_left_out} are not counted: a near-duplicate is answered, too"
     if sample.n_open:
         text += f"; {sample.n_open} of the images drawn have no answer yet"
     return text[0].upper() + text[1:] + "."
@@ -126,7 +156,10 @@ def _problem(session: StudioSession) -> dict[str, Any] | None:
     return {**vars(problem), "message": both, "is_beginning": False}
 
 
-def _row(session: StudioSession, one: FunctionFacts) -> dict[str, Any]:
+def _row(
+    session: StudioSession, newest: Outcome, known: FunctionFacts
+) -> dict[str, Any]:
+    one = fair_facts(known, newest, session.twins)
     problem = session.problem
     failing = {} if problem is None else problem.functions
     return {
@@ -150,11 +183,11 @@ def _row(session: StudioSession, one: FunctionFacts) -> dict[str, Any]:
     }
 
 
-def _labels(outcome: Outcome) -> dict[str, Any]:
+def _labels(session: StudioSession, outcome: Outcome) -> dict[str, Any]:
     shown = outcome.is_shown
     labels = outcome.labels[shown]
     k = len(outcome.class_names)
-    right, judged = outcome.seed_right, outcome.seed_judged
+    right, judged = fair_labels(outcome, session.preview, session.twins)
     return {
         "labeled": int((labels >= 0).sum()),
         "of": len(labels),

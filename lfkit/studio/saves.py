@@ -24,7 +24,7 @@ class LabelChange:
     labeled, lost : images that have a label now and had none, and the other way round.
     changed : images with another label than before.
     of : images compared.
-    accuracy_before, accuracy : of held-out seeds; None without any.
+    accuracy_before, accuracy : on held-out answers; None without any.
     """
 
     labeled: int
@@ -39,7 +39,7 @@ class LabelChange:
         """Say it in a line.
 
         >>> LabelChange(312, 0, 41, 2000, 0.81, 0.84).sentence
-        '+312 labeled, 41 changed, seed accuracy .81 → .84'
+        '+312 labeled, 41 changed, right on answers .81 → .84'
         """
         parts = []
         if self.labeled or not self.lost:
@@ -51,16 +51,16 @@ class LabelChange:
             now = _short(self.accuracy)
             before = self.accuracy_before
             parts.append(
-                f"seed accuracy {now}"
+                f"right on answers {now}"
                 if before is None or _short(before) == now
-                else f"seed accuracy {_short(before)} → {now}"
+                else f"right on answers {_short(before)} → {now}"
             )
         return ", ".join(parts)
 
 
 @dataclass(frozen=True)
 class Save:
-    """One save: when, the labels' change, and name → [coverage, seed accuracy]."""
+    """One save: when, the labels' change, and name → [coverage, accuracy]."""
 
     when: str
     sentence: str

@@ -16,6 +16,7 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from lfkit.errors import InputError
 from lfkit.features import FEATURES
 from lfkit.labeling.thresholds.threshold import purest_cut
+from lfkit.studio.number_names import number_name
 
 # Quick to compute of any image, and with few exceptions each number has a meaning.
 CHEAP = (
@@ -38,6 +39,7 @@ _LEAST_RECALL = 0.6
 _LEAST_FOR_WHOLE = 10  # images on either side
 _MOST_FOR_WHOLE = 1000
 _SHRINKAGE = 0.2
+_TAKEN = frozenset({"ABSTAIN", "CLASSES", "DATA", "FEATURES", "LFS"})
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,8 @@ def snippet(
 ) -> str:
     """Write a labeling function that can be pasted into a file of functions.
 
+    The class is a constant with its name; the cut says what it is about.
+
     Parameters
     ----------
     label, class_name : the class that it votes for.
@@ -150,10 +154,12 @@ def snippet(
     if is_ours:
         imports += "from lfkit.features import FEATURES\n"
     body = _whole_rule if separation.is_whole else _cut_rule
-    return f"{imports}\n\n{body(separation, node, int(label), class_name)}"
+    constant = _constant(class_name, int(label))
+    rule = body(separation, node, constant, class_name)
+    return f"{imports}\n{constant} = {int(label)}\n\n\n{rule}"
 
 
-def _cut_rule(each: Separation, node: str, label: int, class_name: str) -> str:
+def _cut_rule(each: Separation, node: str, label: str, class_name: str) -> str:
     assert each.cut is not None
     assert each.share_selected is not None
     assert each.share_others is not None
@@ -164,16 +170,20 @@ def _cut_rule(each: Separation, node: str, label: int, class_name: str) -> str:
     number = f"{each.cut:.4g}"
     spoken = number.replace("-", "_minus_")
     name = _identifier(f"{what}_{each.side}_{spoken}_is_{class_name}")
+    meaning = ""
+    if each.dimension is not None and each.feature in FEATURES:
+        meaning = f"    # {number_name(each.feature, each.dimension)}\n"
     return (
         f"@labeling_function(features=[{node}], classes=[{label}])\n"
         f"def {name}({value.split('[')[0]}):\n"
         f'    """{each.share_selected:.0%} of the images it was written for, '
         f'{each.share_others:.0%} of the others."""\n'
+        f"{meaning}"
         f"    return {label} if {value} {sign} {number} else ABSTAIN\n"
     )
 
 
-def _whole_rule(each: Separation, node: str, label: int, class_name: str) -> str:
+def _whole_rule(each: Separation, node: str, label: str, class_name: str) -> str:
     name = _identifier(f"{each.feature}_is_like_{class_name}")
     return (
         "@labeling_function(\n"
@@ -184,9 +194,17 @@ def _whole_rule(each: Separation, node: str, label: int, class_name: str) -> str
         "    batched=True,\n"
         ")\n"
         f"def {name}(values, *, rule):\n"
-        '    """What lies beyond a cut that the seed labels place."""\n'
+        '    """What lies beyond a cut that seed labels place."""\n'
         "    return rule(values)\n"
     )
+
+
+def _constant(class_name: str, label: int) -> str:
+    """Name a constant after a class; it shadows no name that the file needs."""
+    name = re.sub(r"[\W_]+", "_", class_name).strip("_").upper()
+    if not name.isidentifier() or keyword.iskeyword(name):
+        return f"CLASS_{label}"
+    return f"{name}_CLASS" if name in _TAKEN else name
 
 
 def _identifier(text: str) -> str:

@@ -109,7 +109,7 @@ def _work(
     ----------
     change : why no job can be done with the images as they are now.
     """
-    from lfkit.studio import voting_jobs
+    from lfkit.studio import function_files, voting_jobs
 
     if CAN_FORK:
         os.setsid()  # so that it can be ended with all that it has started
@@ -144,8 +144,8 @@ def _work(
             "kind": type(error).__name__,
             "message": str(error),
             "traceback": _own_lines(cause),
-            "files": voting_jobs.files_behind(asked["lfs"], cause),
-            "class_names": voting_jobs.named_classes(asked["lfs"]),
+            "files": function_files.files_behind(asked["lfs"], cause),
+            "class_names": function_files.named_classes(asked["lfs"]),
         }
         _tell(outlet, message)
     sys.stderr.flush()

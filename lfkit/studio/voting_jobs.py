@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import json
 import os
 import sys
-import traceback
-from collections.abc import Sequence
-from importlib.util import find_spec
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,18 +29,19 @@ from lfkit.labeling.applier import LFApplier
 from lfkit.labeling.classes import Classes
 from lfkit.labeling.engine.seed_fitting import is_fixed
 from lfkit.labeling.labeling_function import LabelingFunction
-from lfkit.labeling.loading import split_spec
 from lfkit.labeling.trusted_code import remember_code
 from lfkit.runs.run_config import load_config
 from lfkit.runs.run_files import check_folder, load_labels, load_votes
 from lfkit.runs.run_summary import load_summary
 from lfkit.runs.store import RunStore, locked
 from lfkit.studio.answers import SeedAnswers
-from lfkit.studio.array_files import UNREADABLE, load_arrays, save_arrays
+from lfkit.studio.array_files import UNREADABLE, as_text, load_arrays, save_arrays
 from lfkit.studio.existing_run import is_own, kept_note, note_own
-from lfkit.studio.looks import looks_of
+from lfkit.studio.function_files import files_behind, functions_outside
+from lfkit.studio.looks import looks_of, network_features
 from lfkit.studio.map_layout import map_layout
 from lfkit.studio.near_duplicates import near_duplicates
+from lfkit.studio.number_names import number_name
 from lfkit.studio.outcome import FunctionFacts, Outcome, make_outcome
 from lfkit.studio.preview_images import preview_rows
 from lfkit.studio.same_images import check_unchanged
@@ -154,6 +154,8 @@ def _voted(
         left_out=dict(report.left_out),
         tracebacks=dict(report.tracebacks),
         notes=(*kept, *voters.notes, *classes.notes, *report.notes),
+        outside=functions_outside(voters.loaded.outside),
+        networks=_networks({n.name: k for n, k in applier.feature_keys_.items()}),
         calls=report.n_calls,
         feature_values=report.n_feature_values,
     )
@@ -193,8 +195,12 @@ def vote_on_all(
             progress("voting", 0, len(images))  # the first block may take a while
 
     with locked(options.out):
-        note_own(options.out, wanted)
-        apply(wanted, told)
+        is_still_own = is_own(options.out)
+        if is_still_own:
+            note_own(options.out, wanted)
+            apply(wanted, told)
+    if not is_still_own:  # another command has come between
+        return vote_on_all(asked, job, images, progress)
     config = load_config(options.out)
     votes = load_votes(options.out, config)
     labels = load_labels(options.out, config, images.ids)
@@ -218,6 +224,8 @@ def vote_on_all(
         facts=facts,
         left_out=dict(summary.left_out),
         notes=summary.notes,
+        outside=functions_outside(voters.loaded.outside),
+        networks=_networks(config.features),
         calls=summary.lf_calls,
         feature_values=summary.feature_values,
     )
@@ -228,17 +236,25 @@ def vote_on_all(
     return _finished(asked, job, outcome)
 
 
+def _networks(keys: Mapping[str, str]) -> dict[str, str]:
+    return {name: keys[name] for name in network_features(keys)}
+
+
 def see_looks(
     asked: dict[str, Any], job: dict[str, Any], images: ImageSource, progress: Progress
 ) -> dict[str, Any]:
-    """Describe how every image looks: what sorting, grouping and the map go by."""
+    """Describe how every image looks: what sorting, grouping and the map go by.
+
+    `job` has "networks", as `looks_of` takes them.
+    """
     os.nice(10)
     options = options_of(asked)
-    looks, grays = looks_of(images, options.out, progress)
+    looks, grays = looks_of(images, options.out, job["networks"], progress)
     progress("finding near-duplicates", 0, 1)
     twins = near_duplicates(looks, grays, random_state=options.seed)
     place = options.out / "studio" / "looks.npz"
-    save_arrays(place, {"looks": looks, "twins": twins})
+    made_of = as_text(json.dumps(job["networks"], sort_keys=True))
+    save_arrays(place, {"looks": looks, "twins": twins, "of": made_of})
     return {"arrays": str(place)}
 
 
@@ -252,14 +268,17 @@ def lay_out_map(
     os.nice(10)
     options = options_of(asked)
     folder = options.out / "studio"
-    looks = load_arrays(folder / "looks.npz")["looks"]
+    seen = load_arrays(folder / "looks.npz")
+    looks, made_of = seen["looks"], seen["of"]
     labels = _labels_now(folder, len(images)) if job["by"] == "labels" else None
     progress("laying out the map", 0, 1)
     places = map_layout(looks, labels, random_state=options.seed)
     place = folder / "map.npz"
     held = load_arrays(place)
     kept = {name: held[name] for name in held if len(held[name]) == len(images)}
-    save_arrays(place, {**kept, job["by"]: places})
+    if not np.array_equal(held.get("of", ()), made_of):
+        kept = {}  # of other looks
+    save_arrays(place, {**kept, job["by"]: places, "of": made_of})
     return {"arrays": str(place)}
 
 
@@ -292,7 +311,10 @@ def rank_features(
     for each in ranked:
         expression = each.feature if each.feature in own else None
         text = snippet(each, label, name, expression=expression)
-        found.append({**vars(each), "snippet": text})
+        what = None if each.dimension is None else f"number {each.dimension}"
+        if each.dimension is not None and each.feature not in own:
+            what = number_name(each.feature, each.dimension)
+        found.append({**vars(each), "number": what, "snippet": text})
     return {"ranked": found}
 
 
@@ -371,80 +393,3 @@ def _with_faults(
 def _first_trace(examples: dict[str, tuple[str, str, str]]) -> str:
     image, message, trace = next(iter(examples.values()))
     return trace or f"{message} (image {image})"
-
-
-def named_classes(specs: Sequence[str]) -> list[str]:
-    """Give CLASSES of files that were read, though no function can run yet."""
-    files = set(files_behind(specs))
-    for module in [*sys.modules.values()]:
-        names = getattr(module, "CLASSES", None)
-        if getattr(module, "__file__", None) in files and isinstance(
-            names, (list, tuple)
-        ):
-            texts = [name for name in names if isinstance(name, str)]
-            if texts and len(set(texts)) == len(names):
-                return texts
-    return []
-
-
-def files_behind(specs: Sequence[str], error: BaseException | None = None) -> list[str]:
-    """List the files that functions came from, and the modules beside or below them.
-
-    Parameters
-    ----------
-    error : what reading them ended with; the files that it came from are listed too,
-        as a module that cannot be imported is not among the modules.
-    """
-    given: set[Path] = set()
-    for spec in specs:
-        where, _ = split_spec(spec)
-        if where.endswith(".py"):
-            given.add(Path(os.path.expanduser(where)).resolve())
-        elif origin := _origin_of(where):
-            given.add(Path(origin).resolve())
-    folders = {str(path.parent) for path in given}
-    origins = [getattr(module, "__file__", None) for module in [*sys.modules.values()]]
-    origins += _files_of(error)
-    near = {
-        Path(origin).resolve()
-        for origin in origins
-        if isinstance(origin, str) and _is_near(origin, folders)
-    }
-    return sorted(str(path) for path in given | near)
-
-
-def _origin_of(name: str) -> str | None:
-    """Find the file of a module, also of one that cannot be imported."""
-    module = sys.modules.get(name)
-    if module is not None:
-        return getattr(module, "__file__", None)
-    try:
-        spec = find_spec(name)
-    except Exception:  # it imports what the module lies in, which may raise anything
-        return None
-    return None if spec is None else spec.origin
-
-
-def _files_of(error: BaseException | None) -> list[str]:
-    """List the files whose lines, or whose syntax, an error is about."""
-    found = []
-    while error is not None:
-        if isinstance(error, SyntaxError) and error.filename:
-            found.append(error.filename)
-        found += [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
-        error = error.__cause__
-    return [name for name in found if os.path.isfile(name)]
-
-
-def _is_near(place: str, folders: set[str]) -> bool:
-    """Tell whether a file lies beside or below one of the functions' files.
-
-    Installed packages may lie below it too: they are not edited.
-    """
-    for folder in folders:
-        if place.startswith(folder.rstrip(os.sep) + os.sep):
-            between = place[len(folder) :].split(os.sep)[:-1]
-            return not any(
-                part.startswith(".") or part == "site-packages" for part in between
-            )
-    return False

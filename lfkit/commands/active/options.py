@@ -12,7 +12,7 @@ from lfkit.commands.train_options import training_settings
 from lfkit.errors import InputError
 from lfkit.runs.options import Option, as_declared
 
-ORACLES = ("data", "csv", "label-studio")
+ORACLES = ("data", "csv", "studio", "label-studio")
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,8 @@ class ActiveOptions:
         str,
         Option(
             "Who answers: data (a simulation, by the data's own labels), csv (you fill "
-            "in a table) or label-studio (tasks to import).",
+            "in a table), studio (you press keys on a page: see `lfkit studio`) or "
+            "label-studio (tasks to import).",
             metavar="WHO",
         ),
     ] = "data"

@@ -1,4 +1,4 @@
-"""Asking people for the classes of images, in files that they fill in."""
+"""Asking people for the classes of images, in files or in the studio."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from lfkit.commands.active.annotations import (
     read_sheet,
     write_sheet,
 )
+from lfkit.commands.active.asked_images import ASKED, GIVEN, write_asked
 from lfkit.commands.active.label_studio import read_export, write_tasks
 from lfkit.commands.active.options import ActiveOptions
 from lfkit.data.image_source import ImageSource
@@ -84,6 +85,15 @@ def collect_answers(
         what = (
             f"Fill in the column label of {sheet} ({n} images, classes "
             f"{', '.join(class_names)}), and give the same command again."
+        )
+    elif options.oracle == "studio":
+        sheet, path = folder / ASKED, folder / GIVEN
+        if not sheet.exists():
+            write_asked(folder, images.number, questions.ids)
+        said = read_sheet(path) if path.exists() else []
+        what = (
+            f"Label the {n} images that `lfkit studio` shows first on the page Next of "
+            f"{options.run}, and give the same command again."
         )
     else:
         sheet, given = folder / TASKS, options.answers

@@ -25,6 +25,7 @@ from lfkit.commands.active.annotations import (
     write_guesses,
 )
 from lfkit.commands.active.answered_run import accuracies, with_answers
+from lfkit.commands.active.asked_images import ASKED
 from lfkit.commands.active.options import ActiveOptions
 from lfkit.commands.active.oracles import QueryBatch, collect_answers
 from lfkit.commands.active.query_strategies import best, scores
@@ -108,10 +109,15 @@ class Session:
                 "with real_labels=true every true label is known, and none has to be "
                 "asked for; set it to model or seeds."
             )
+        if options.oracle == "studio" and not run.config.options.lfs:
+            raise InputError(
+                f"the votes of {options.run} came from a file, and the studio shows "
+                "functions; give --oracle csv or label-studio."
+            )
         if options.oracle == "data" and (run.truth < 0).all():
             raise DataError(
                 f"the images of {options.run} have no true labels to answer with; give "
-                "--oracle csv or label-studio, and people answer."
+                "--oracle csv, studio or label-studio, and people answer."
             )
         n_left = len(self.pool(Answers.none()))
         if options.budget > n_left:
@@ -185,7 +191,7 @@ class Session:
         if not self.folder.exists():
             return
         held = self.folder.glob("round-*/*")
-        if not any(path.name in (SHEET, TASKS) for path in held):
+        if not any(path.name in (SHEET, TASKS, ASKED) for path in held):
             # Killed halfway, nothing of it may be taken for a new options's.
             doomed = self.folder.with_name(".active-gone")
             shutil.rmtree(doomed, ignore_errors=True)

@@ -150,8 +150,9 @@ class Diagnosis:
     def _about_ceiling(self) -> str:
         if self.ceiling is None:
             return (
-                f"{self.n_known} labels are known, too few to say how far votes alone "
-                f"can go; give at least {MIN_KNOWN_LABELS}."
+                f"Beside the seed labels {self.n_known or 'no'} labels are known, too "
+                "few to say how far votes alone can go; give at least "
+                f"{MIN_KNOWN_LABELS}."
             )
         return (
             f"On {self.ceiling.n_known} labeled images the majority vote is right "

@@ -48,7 +48,7 @@ class Diffuse(Stage):
     ) -> dict[str, NDArray[Any]]:
         """Give diffused posteriors and the graph."""
         features = _best(problem, known)
-        within = moments(features[problem.seed_rows], problem.seed_targets).within
+        within = moments(features[problem.shown_rows], problem.shown_targets).within
         found = _neighbors(problem, features, within, _SEED_SHRINKAGE)
         return {
             "proba": spread(problem, known["proba"], [found], known),

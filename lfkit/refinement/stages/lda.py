@@ -47,7 +47,6 @@ class Lda(Stage):
 
 
 def _from_seeds(problem: RefinementProblem) -> dict[str, NDArray[Any]]:
-    targets = problem.seed_targets
     seen = [_held_out(kind, problem) for kind in problem.features]
     votes = logs(problem.proba[problem.seed_rows])
     on_seeds = [one.scores for one in seen] + [votes]
@@ -56,7 +55,7 @@ def _from_seeds(problem: RefinementProblem) -> dict[str, NDArray[Any]]:
     experts: list[NDArray[np.float64]] = []
     arrays: dict[str, NDArray[Any]] = {}
     for position, (kind, one) in enumerate(zip(problem.features, seen, strict=True)):
-        everyone = moments(kind[problem.seed_rows], targets)
+        everyone = moments(kind[problem.shown_rows], problem.shown_targets)
         found = discriminant(everyone, one.shrinkage)
         experts.append(found(kind))
         arrays |= _kept(found, position, float(powers[position]))
@@ -97,8 +96,9 @@ class _HeldOut:
 
 
 def _held_out(features: NDArray[np.float16], problem: RefinementProblem) -> _HeldOut:
-    rows, targets = features[problem.seed_rows], problem.seed_targets
-    folds = deal_folds(problem.seed_labels, _SEED_FOLDS, problem.random_state)
+    rows, targets = features[problem.shown_rows], problem.shown_targets
+    folds = deal_folds(problem.shown_labels, _SEED_FOLDS, problem.random_state)
+    n_seeds = len(problem.seed_rows)
     everyone = moments(rows, targets)
     trained = {
         fold: everyone - moments(rows[folds == fold], targets[folds == fold])
@@ -110,7 +110,9 @@ def _held_out(features: NDArray[np.float16], problem: RefinementProblem) -> _Hel
         for fold, without in trained.items():
             test = folds == fold
             scores[test] = discriminant(without, shrinkage)(rows[test])
-        found.append(_HeldOut(fit_powers([scores], targets)[1], shrinkage, scores))
+        scores = scores[:n_seeds]  # those that stand in judge nothing
+        loss = fit_powers([scores], problem.seed_targets)[1]
+        found.append(_HeldOut(loss, shrinkage, scores))
     return min(found, key=lambda one: one.loss)
 
 

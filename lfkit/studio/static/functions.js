@@ -50,6 +50,9 @@ function row(one) {
 on("state", (state) => {
   const { labels } = state;
   document.getElementById("change").textContent = state.last_change || (state.functions.length ? "Save your functions' file to see what changes." : "");
+  const outside = document.getElementById("outside");
+  outside.hidden = !state.outside.length;
+  outside.textContent = state.outside.join(" ");
   const rows = labels ? [
     ["Covered", share(labels.covered / labels.of), `${count(labels.covered)} of ${count(labels.of)}`],
     ["Labeled", share(labels.labeled / labels.of), `${count(labels.labeled)}, on average ${share(labels.confidence)} sure`],
@@ -67,5 +70,8 @@ on("state", (state) => {
   document.getElementById("notes").replaceChildren(
     ...Object.entries(state.left_out).map(([name, why]) => h("li", {}, `${name} is left out: ${why}`)),
     ...state.notes.map((text) => h("li", {}, text)),
+    [...Object.values(state.left_out), ...state.notes].some((text) => text.includes("seed"))
+      ? h("li", {}, "Seed labels are your answers: the word of their file and of lfkit apply.")
+      : "",
   );
 });

@@ -7,6 +7,7 @@ const GAP = 6;
 const CAPTION = 20;
 const HEAD = 58; // of a section
 const BEYOND = 400; // pixels drawn above and below the view
+const DRAW_BEYOND_MS = 50; // after a jump, what is in view comes first
 const UNKNOWN = 255;
 
 /** Read a list as `image_lists.ImageList.to_bytes` writes it. */
@@ -126,38 +127,51 @@ export class Grid {
     });
   }
 
+  /** Draw what is in view; what is beyond it follows, when its pictures are on their way. */
   draw() {
     if (!this.parts || !store.state) return;
-    const from = this.offset() - BEYOND, to = this.offset() + innerHeight + BEYOND;
-    const wanted = new Set();
+    this.drawWithin(0);
+    this.isBeyondDue ||= setTimeout(() => {
+      this.isBeyondDue = 0;
+      this.drawWithin(BEYOND);
+    }, DRAW_BEYOND_MS);
+  }
+
+  drawWithin(margin) {
+    const wanted = this.placesWithin(margin), kept = this.placesWithin(BEYOND);
     this.place.querySelectorAll(".empty").forEach((old) => old.remove());
     // An empty list box is none, for those who hear the page.
     if (this.list.n) this.surface.setAttribute("role", "listbox");
     else this.surface.removeAttribute("role");
     if (!this.list.n) this.place.append(h("p", { class: "empty faint" }, this.empty));
+    for (const part of this.parts) if (part.title && !part.head?.isConnected) part.head = this.drawHead(part);
+    for (const [i, tile] of this.tiles) {
+      if (kept.has(i)) continue;
+      tile.remove();
+      this.tiles.delete(i);
+    }
+    for (const i of wanted) if (!this.tiles.has(i)) this.drawTile(i);
+    for (const i of this.tiles.keys()) this.mark(i);
+    const current = this.tiles.get(this.cursor);
+    if (current) this.surface.setAttribute("aria-activedescendant", current.id);
+    else this.surface.removeAttribute("aria-activedescendant");
+  }
+
+  /** Places of the images in view, and of those so many pixels above and below it. */
+  placesWithin(margin) {
+    const from = this.offset() - margin, to = this.offset() + innerHeight + margin;
+    const found = new Set();
     for (const part of this.parts) {
-      if (part.title && !part.head?.isConnected) part.head = this.drawHead(part);
       const first = Math.max(0, Math.floor((from - part.top) / this.lineHeight));
       const last = Math.min(part.lines - 1, Math.floor((to - part.top) / this.lineHeight));
       for (let line = first; line <= last; line++) {
         for (let column = 0; column < this.columns; column++) {
           const at = line * this.columns + column;
-          if (at < part.count) wanted.add(part.start + at);
+          if (at < part.count) found.add(part.start + at);
         }
       }
     }
-    for (const [i, tile] of this.tiles) {
-      if (wanted.has(i)) continue;
-      tile.remove();
-      this.tiles.delete(i);
-    }
-    for (const i of wanted) {
-      if (!this.tiles.has(i)) this.drawTile(i);
-      this.mark(i);
-    }
-    const current = this.tiles.get(this.cursor);
-    if (current) this.surface.setAttribute("aria-activedescendant", current.id);
-    else this.surface.removeAttribute("aria-activedescendant");
+    return found;
   }
 
   drawHead(part) {
@@ -190,7 +204,7 @@ export class Grid {
     const answer = answers[i], label = answer >= 0 ? answer : labels[i];
     const isAnswered = answer >= 0;
     const name = this.className(label);
-    const certain = isAnswered ? "✓" : sure[i] === UNKNOWN ? "" : `${sure[i]}`;
+    const certain = isAnswered ? "✓" : sure[i] === UNKNOWN ? "" : `${sure[i]} %`;
     const text = `${name}|${certain}|${isAnswered}`;
     if (tile.dataset.text !== text) {
       tile.dataset.text = text;
@@ -199,7 +213,7 @@ export class Grid {
       tile.classList.toggle("answered", isAnswered);
       tile.classList.toggle("wrong", isAnswered && labels[i] >= 0 && labels[i] !== answer);
       tile.classList.toggle("unlabeled", label < 0);
-      const said = isAnswered ? "answered" : certain ? `${certain} percent` : "";
+      const said = isAnswered ? "answered" : certain ? `${certain} sure` : "";
       tile.setAttribute("aria-label", `image ${this.list.rows[i]}, ${name}${said ? `, ${said}` : ""}`);
     }
     tile.setAttribute("aria-selected", this.selected.has(i) ? "true" : "false");
@@ -388,7 +402,7 @@ export class Grid {
 
   /** All answers: number of the image → name of its class. */
   async answers() {
-    const found = await fetchList("api/list?seed=answered");
+    const found = await fetchList("api/list?answers=answered");
     return new Map(Array.from(found.rows, (row, at) => [row, found.classes[found.answers[at]]]));
   }
 
@@ -473,7 +487,7 @@ export function palette(place, grid) {
       ...classes.map((name, y) =>
         h("button", { type: "button", class: "choice", onclick: () => grid.label(name) }, keys[y] ? h("kbd", {}, keys[y]) : null, name)),
       h("span", { class: "faint chosen" }, n > 1 ? `${count(n)} selected` : ""),
-      h("button", { type: "button", class: "quiet", onclick: () => this.undo() }, h("kbd", {}, "u"), "undo"),
+      h("button", { type: "button", class: "quiet", onclick: () => grid.undo() }, h("kbd", {}, "u"), "undo"),
     );
   };
   let drawn = "";

@@ -8,8 +8,8 @@ const again = document.getElementById("again");
 const grid = new Grid(document.getElementById("grid"), { name: "Images", empty: "No image fits." });
 palette(document.getElementById("palette"), grid);
 
-const FIELDS = ["class", "function", "vote", "seed", "sort"];
-const DEFAULTS = { class: "", function: "", vote: "any", seed: "all", sort: "data" };
+const FIELDS = ["class", "function", "vote", "answers", "sort"];
+const DEFAULTS = { class: "", function: "", vote: "any", answers: "all", sort: "data" };
 let wanted = null;
 
 function read() {

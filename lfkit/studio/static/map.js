@@ -218,6 +218,7 @@ function reread() {
 function listen() {
   on("answers", reread);
   on("full", reread);
+  on("looks", rearrange); // images are seen otherwise, as by a network: places change
   on("state", offerFunctions);
 }
 

@@ -167,7 +167,7 @@ export class Selection {
 
 function asRule(found, isOpen) {
   const name = h("strong", {}, found.feature.replaceAll("_", " "));
-  const number = found.dimension === null ? "" : ` number ${found.dimension}`;
+  const number = found.number === null ? "" : `, ${found.number}:`;
   const what = found.is_whole
     ? ", all its numbers: learns from answers"
     : `${number} ${found.side} ${Number(found.cut.toPrecision(3))}`;

@@ -1,7 +1,7 @@
 // What to look at next: images in groups, each with why it is shown.
 
 import { Grid, fetchList, palette } from "./grid.js";
-import { on, say } from "./studio.js";
+import { on, say, store } from "./studio.js";
 
 const grid = new Grid(document.getElementById("grid"), { side: 96, name: "What to look at next", empty: "Write the names of your classes, CLASSES = [...], in your functions' file." });
 palette(document.getElementById("palette"), grid);
@@ -11,6 +11,7 @@ async function show() {
   try {
     grid.show(await fetchList("api/next"));
     grid.focus();
+    tellAsked(store.state.asked);
   } catch (error) {
     say(error.message);
   }
@@ -21,9 +22,22 @@ more.addEventListener("click", () => {
   show();
 });
 
+// A list does not change under the hand of who labels it: it is shown when asked for.
+const asked = document.getElementById("asked");
+asked.querySelector("button").addEventListener("click", show);
+function tellAsked(question) {
+  asked.hidden = !question;
+  if (!question) return;
+  const left = question.open ? `${question.open} of ${question.of} images are open` : "all images are answered: it goes on";
+  asked.querySelector("span").textContent = `lfkit active, round ${question.round}: ${left}.`;
+  const isShown = grid.list.sections.some(({ title }) => title === `Asked for by lfkit active, round ${question.round}`);
+  asked.querySelector("button").hidden = !question.open || isShown;
+}
+
 let had = "";
 on("state", (state) => {
   document.getElementById("estimate").textContent = state.estimate;
+  tellAsked(state.asked);
   const has = `${state.classes.join()} ${state.has_looks}`;
   if (has !== had && (!had || !grid.list.n)) show();
   had = has;

@@ -1,9 +1,9 @@
 // Small pictures, many with one request: a screenful of single ones would wait in line.
 //
-// `picture(row, image)` fills an <img>; rows asked for in one frame travel together, in
+// `picture(row, image)` fills an <img>; rows asked for by one drawing travel together, in
 // any order. The latest few thousand are held.
 
-const AT_ONCE = 160;
+const AT_ONCE = 64; // a screenful is a few requests: the server works on them at once
 const HELD = 4000;
 
 const held = new Map(); // row → data: address, the one used last at the end
@@ -29,12 +29,12 @@ export function picture(row, image) {
   else waiting.set(row, [image]);
   if (!isAsked) {
     isAsked = true;
-    requestAnimationFrame(ask);
+    queueMicrotask(ask); // when all is drawn, and not a frame later
   }
   return image;
 }
 
-function ask() {
+async function ask() {
   isAsked = false;
   // What has been scrolled away meanwhile is not fetched.
   const rows = [...waiting].filter(([, images]) => images.some((one) => one.isConnected));
@@ -43,9 +43,11 @@ function ask() {
   const [seen, beyond] = [[], []]; // what is in view travels first
   for (const [row, images] of wanted) (images.some(isSeen) ? seen : beyond).push(row);
   for (const numbers of [seen, beyond]) {
+    const packs = [];
     for (let start = 0; start < numbers.length; start += AT_ONCE) {
-      fetchPack(numbers.slice(start, start + AT_ONCE), wanted);
+      packs.push(fetchPack(numbers.slice(start, start + AT_ONCE), wanted));
     }
+    await Promise.all(packs);
   }
 }
 

@@ -125,6 +125,10 @@ function showHeader() {
   answered.textContent = `${count(state.answers)} ${state.answers === 1 ? "answer" : "answers"}`;
   answered.title = `in ${state.answers_file}`;
   showProblem(state.problem);
+  const stale = document.getElementById("stale"); // on pages with labels of all images
+  if (!stale) return;
+  stale.hidden = !state.stale;
+  stale.textContent = state.stale;
 }
 
 let shownProblem = "";
