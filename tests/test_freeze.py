@@ -109,6 +109,8 @@ def labeler(place, lfkit, tmp_path):
 def _forget_imports():
     for name in [n for n in sys.modules if n == "ink_helpers" or n.startswith("lfs_")]:
         del sys.modules[name]
+    # Folders of other tests would be looked into first.
+    sys.path[:] = [folder for folder in sys.path if "pytest-of" not in folder]
 
 
 def _as_in_labels(labels, folder):

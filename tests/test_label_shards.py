@@ -441,6 +441,48 @@ def test_two_processes_give_the_same_and_outlive_one_that_dies(
     assert _parts(out) == expected
 
 
+@pytest.fixture
+def bucket(monkeypatch):
+    """A bucket of a real S3 server on this machine, by its URL."""
+    server_of = pytest.importorskip("moto.server", reason="moto is not installed")
+    s3fs = pytest.importorskip("s3fs", reason="s3fs is not installed")
+    server = server_of.ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    for name, value in (
+        ("AWS_ENDPOINT_URL", f"http://{host}:{port}"),
+        ("AWS_ACCESS_KEY_ID", "a"),
+        ("AWS_SECRET_ACCESS_KEY", "b"),
+        ("AWS_DEFAULT_REGION", "us-east-1"),
+    ):
+        monkeypatch.setenv(name, value)
+    s3fs.S3FileSystem.clear_instance_cache()
+    files = s3fs.S3FileSystem()
+    files.mkdir("shards-here")
+    yield files, "s3://shards-here"
+    s3fs.S3FileSystem.clear_instance_cache()
+    server.stop()
+
+
+def test_shards_and_results_may_lie_in_a_bucket(place, lfkit, tmp_path, bucket):
+    files, url = bucket
+    files.put(str(place / "tars"), f"{url}/tars", recursive=True)
+    here, out = tmp_path / "here", f"{url}/results"
+    _label(lfkit, place / "tars", place / "plain", here, "--trust-code")
+    asked = (f"{url}/tars/*.tar", place / "plain", out, "--trust-code", "--json")
+    for number, before in (("1/2", 0), ("2/2", 0), ("1/1", 3)):
+        done = _label(lfkit, *asked, "--shards", number)
+        assert json.loads(done.out)["done_before"] == before
+    files.rm(f"{out}/part-00001.json")  # as if it had been killed before the last file
+    process = _start("label", asked[0], "--labeler", *asked[1:2], "--out", *asked[2:])
+    said, told = _end(process)
+    assert process.returncode == 0, told
+    assert json.loads(said)["labeled_now"] == 1
+    files.invalidate_cache()
+    for name, data in _parts(here).items():
+        assert files.cat_file(f"{out}/{name}") == data
+
+
 @pytest.mark.skipif(find_spec("ray") is None, reason="ray is not installed")
 def test_ray_gives_the_same_bytes_and_replaces_what_dies(
     place, lfkit, tmp_path, digits

@@ -231,12 +231,12 @@ def _evidence(
     """Say how right the run's labels are, by which protocol, and how alike these."""
     held = labels.held_out
     found: dict[str, Any] = {
-        "agreement_with_the_run": round(agreement, 4),
+        "agreement_with_the_run": agreement,
         "images_compared": checked,
         "seeds": 0 if held is None else len(held.labels),
     }
     if held is not None:
-        found["held_out_accuracy_of_votes"] = round(held.accuracy, 4)
+        found["held_out_accuracy_of_votes"] = held.accuracy
         found["votes_are_calibrated"] = held.is_calibrated
         found["temperature"] = held.temperature
     refinement = run.stored.refinement
@@ -245,7 +245,7 @@ def _evidence(
         found["held_out_accuracy_by_stage"] = by_stage
     accuracy = score(run.labels.labels, run.truth, run.given)
     if accuracy is not None:
-        found["accuracy_of_the_run"] = round(accuracy.of_all, 4)
+        found["accuracy_of_the_run"] = accuracy.of_all
         found["images_scored"] = accuracy.n
     return found
 

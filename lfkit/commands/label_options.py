@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from lfkit.commands.options import TrustCode
 from lfkit.errors import InputError
 from lfkit.runs.options import Option, as_declared
 
@@ -92,7 +91,9 @@ class LabelOptions:
     num_gpus: Annotated[
         float, Option("Of Ray: GPUs per shard that is labeled, such as .25.")
     ] = 0.0
-    trust_code: TrustCode = False
+    trust_code: Annotated[
+        bool, Option("Run the code that the labeler holds or names, whoever wrote it.")
+    ] = False
 
     def __post_init__(self) -> None:
         as_declared(self)

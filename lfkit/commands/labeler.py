@@ -225,6 +225,11 @@ def _thawed(found: LabelerFiles) -> Labeler:
         learned = reader.read(record.learned)
         aggregator, calibration = reader.read(record.model)
         refinement = reader.read(record.refinement)
+        heard = tuple(aggregator.names_)
+    if heard != tuple(lf.name for lf in unfitted):
+        raise InputError(
+            f"{folder} combines the votes of other functions than it has; {_DAMAGED}."
+        )
     lfs = with_learned(unfitted, learned)
     return Labeler(
         record,

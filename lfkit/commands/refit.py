@@ -166,7 +166,7 @@ def _refitted(
         "votes_refitted_on": int(patterns.counts.sum()),
     }
     if model.held_out_accuracy is not None:
-        evidence["held_out_accuracy_of_votes"] = round(model.held_out_accuracy, 4)
+        evidence["held_out_accuracy_of_votes"] = model.held_out_accuracy
         evidence["votes_are_calibrated"] = model.calibration is not None
     notes = old.record.notes
     if old.record.refinement is not None:
