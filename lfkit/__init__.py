@@ -28,6 +28,12 @@ from lfkit.labeling.thresholds.threshold import BestPrecision as BestPrecision
 from lfkit.labeling.thresholds.threshold import Quantile as Quantile
 from lfkit.labeling.thresholds.threshold import Threshold as Threshold
 
+_LATER = {
+    "LFClassifier": "lfkit.commands.lf_classifier",
+    "LabeledImages": "lfkit.commands.labeled_images",
+    "load_labeler": "lfkit.commands.labeler",
+}
+
 
 def __getattr__(name: str) -> Any:
     """Import when they are asked for: `lfkit.studio(run)`, `lfkit.load_labeler`."""
@@ -35,6 +41,6 @@ def __getattr__(name: str) -> Any:
 
     if name == "studio":
         return import_module("lfkit.studio")
-    if name == "load_labeler":
-        return import_module("lfkit.commands.labeler").load_labeler
+    if name in _LATER:
+        return getattr(import_module(_LATER[name]), name)
     raise AttributeError(f"module 'lfkit' has no attribute {name!r}")

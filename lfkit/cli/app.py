@@ -13,6 +13,7 @@ from lfkit.cli.active import active
 from lfkit.cli.aggregate import aggregate
 from lfkit.cli.analyze import analyze
 from lfkit.cli.apply import apply
+from lfkit.cli.check import check
 from lfkit.cli.diagnose import diagnose
 from lfkit.cli.evaluate import evaluate
 from lfkit.cli.export import export
@@ -70,6 +71,7 @@ app.command("evaluate")(evaluate)
 app.command("report")(report)
 app.command("studio")(studio)
 app.command("list")(list_family)
+app.command("check")(check)
 
 
 def main() -> None:

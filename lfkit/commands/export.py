@@ -10,7 +10,7 @@ import numpy as np
 
 from lfkit.commands.options import ExportOptions
 from lfkit.commands.stored_votes import read_stored_votes
-from lfkit.data.label_files import LABEL_FORMATS, LabeledImages
+from lfkit.data.label_files import LABEL_FORMATS, ImagesToExport
 from lfkit.data.progress import Progress
 from lfkit.data.vote_files import write_votes
 from lfkit.errors import RunError
@@ -100,7 +100,7 @@ def _export_labels(
             "labeled images of one; run `lfkit apply` and give its --out."
         )
     run = load_run(options.votes)
-    labeled = LabeledImages(
+    labeled = ImagesToExport(
         source=run.open_images(progress),
         labels=np.asarray(run.labels.labels, np.int64),
         proba=run.labels.proba,

@@ -17,9 +17,9 @@ from lfkit.commands.label_options import LabelOptions
 from lfkit.commands.label_shard import ShardFiles, ShardTask
 from lfkit.commands.labeler import check_trust, load_labeler
 from lfkit.data.image_part import ImagePart
+from lfkit.data.places import inside, is_url, read_place, size_of, write_place
 from lfkit.data.progress import Progress
 from lfkit.data.shards import Shard, hash_of_shards, list_shards, open_shard
-from lfkit.data.shards.places import inside, is_url, read_place, size_of, write_place
 from lfkit.engines import Engine, LocalEngine, RayEngine
 from lfkit.errors import InputError
 from lfkit.runs.json_text import to_json

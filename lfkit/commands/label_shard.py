@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from lfkit.commands.labeler import Labeler, LabelerAnswer, load_labeler
 from lfkit.data.image_source import ImageSource
+from lfkit.data.places import inside, read_place, size_of, write_place
 from lfkit.data.progress import Progress
 from lfkit.data.shards import Shard, open_shard
-from lfkit.data.shards.places import inside, read_place, size_of, write_place
 from lfkit.data.vote_patterns import patterns_table
 from lfkit.data.votes import ABSTAIN
 from lfkit.errors import LfkitError

@@ -18,6 +18,7 @@ from lfkit.data.datasets.array_source import ArraySource
 from lfkit.data.image_source import ImageSource
 from lfkit.data.labels import Labels
 from lfkit.data.progress import Progress
+from lfkit.data.vote_columns import in_places
 from lfkit.data.votes import ABSTAIN, Votes
 from lfkit.errors import InputError
 from lfkit.labeling.applier import LFApplier
@@ -123,7 +124,10 @@ class Labeler:
             n_workers=n_workers,
             lf_timeout=lf_timeout or self.record.lf_timeout,
         )
-        votes = self._of_all(applier.apply(source, store=store, progress=progress))
+        votes = in_places(
+            applier.apply(source, store=store, progress=progress),
+            tuple(lf.name for lf in self.lfs),
+        )
         labels = self.model(votes)
         if self.refinement is not None and store is not None:
             features = applier.feature_keys_
@@ -144,22 +148,6 @@ class Labeler:
                 )
             return images
         return ArraySource(np.asarray(images), size=(h, w), color=_color(c))
-
-    def _of_all(self, votes: Votes) -> Votes:
-        """Let functions that could not vote here be silent, in their places."""
-        names = tuple(lf.name for lf in self.lfs)
-        if votes.names == names:
-            return votes
-        places = [names.index(name) for name in votes.names]
-        shape = (len(votes), len(names))
-        hard = np.full(shape, ABSTAIN, np.int16)
-        hard[:, places] = votes.hard
-        graded: dict[str, Any] = {}
-        for name, cells in (("soft", votes.soft), ("allowed", votes.allowed)):
-            if cells is not None:
-                graded[name] = np.zeros((*shape, votes.n_classes), cells.dtype)
-                graded[name][:, places] = cells
-        return Votes(hard, names, votes.n_classes, **graded)
 
     def _kept(self, labels: Labels, lost: NDArray[np.bool_]) -> Labels:
         """Take back labels of little confidence, and those of images without pixels."""

@@ -13,7 +13,7 @@ from lfkit.aggregators import AGGREGATORS
 from lfkit.aggregators.vote_model import PARTS, VoteModel, fit_vote_model
 from lfkit.commands.labeler_card import card
 from lfkit.commands.options import AggregateOptions
-from lfkit.data.shards.places import find_places, inside, read_place, size_of
+from lfkit.data.places import find_places, inside, read_place, size_of
 from lfkit.data.vote_patterns import read_patterns
 from lfkit.data.votes import Patterns, Votes
 from lfkit.errors import InputError

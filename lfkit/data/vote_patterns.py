@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lfkit.data.shards.places import read_place
+from lfkit.data.places import read_place
 from lfkit.data.votes import Patterns, Votes, merge_patterns
 from lfkit.errors import VotesError
 

@@ -121,6 +121,10 @@ class Feature:
             return np.asarray(extract([self], images[None])[self][0])
         return extract([self], images)[self]
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Let `image` be that of the process in which it is unpickled."""
+        return "image" if self is image else super().__reduce_ex__(protocol)
+
     def identity(self) -> tuple[object, ...]:
         """Give what its values depend on; the name is not part of it."""
         if self.metadata is not None:

@@ -245,7 +245,7 @@ class Refiner(BaseEstimator):
 
     def predict_proba(
         self,
-        images: NDArray[np.uint8],
+        images: ImageSource | NDArray[np.uint8],
         votes: Votes | None = None,
         *,
         features: Features = None,
@@ -258,7 +258,7 @@ class Refiner(BaseEstimator):
         )
 
     def predict(
-        self, images: NDArray[np.uint8], votes: Votes | None = None
+        self, images: ImageSource | NDArray[np.uint8], votes: Votes | None = None
     ) -> NDArray[np.int64]:
         """Give the most probable class of new images, (n,)."""
         return self.predict_proba(images, votes).argmax(axis=1)

@@ -11,15 +11,25 @@ import pyarrow as pa
 
 from lfkit.data.datasets.array_source import Arrays, ArraySource
 from lfkit.data.datasets.cifar import is_cifar, open_cifar
-from lfkit.data.datasets.cifar_10 import open_cifar_10
+from lfkit.data.datasets.cifar_10 import find_cifar_10, open_cifar_10
 from lfkit.data.datasets.digits import open_digits
-from lfkit.data.datasets.fashion_mnist import open_fashion_mnist
+from lfkit.data.datasets.fashion_mnist import (
+    find_fashion_mnist,
+    open_fashion_mnist,
+)
 from lfkit.data.datasets.folder import is_folder, open_folder
 from lfkit.data.datasets.idx import is_idx, open_idx
 from lfkit.data.datasets.image_files import Files, FileSource
 from lfkit.data.datasets.manifest import is_manifest, open_manifest
 from lfkit.data.datasets.npz import is_npz, open_npz
-from lfkit.data.datasets.openclipart import COLOR, SIZE, open_openclipart
+from lfkit.data.datasets.openclipart import (
+    COLOR,
+    SIZE,
+    find_openclipart,
+    open_openclipart,
+)
+from lfkit.data.datasets.packed_images import Packed, open_packed
+from lfkit.data.datasets.parquet_images import is_parquet_images, open_parquet_images
 from lfkit.data.datasets.stl10 import is_stl10, open_stl10
 from lfkit.data.datasets.street_digits import open_street_digits
 from lfkit.data.datasets.svhn import is_svhn, open_svhn
@@ -34,12 +44,15 @@ class Dataset(NamedTuple):
     ----------
     size, color : what its images are brought to unless the user says otherwise; their
         own if None.
+    find : gives where its files are, or raises the DataError that says where they may
+        be; None: it comes with scikit-learn. Nothing is read or fetched.
     """
 
     description: str
-    open: Callable[[str | None], Arrays | Files]
+    open: Callable[[str | None], Arrays | Files | Packed]
     size: tuple[int, int] | None = None
     color: str | None = None
+    find: Callable[[], Path] | None = None
 
 
 class Format(NamedTuple):
@@ -47,7 +60,7 @@ class Format(NamedTuple):
 
     description: str
     recognises: Callable[[Path], bool]
-    open: Callable[[Path, str | None], Arrays | Files]
+    open: Callable[[Path, str | None], Arrays | Files | Packed]
 
 
 DATASETS = {
@@ -62,22 +75,31 @@ DATASETS = {
     "fashion-mnist": Dataset(
         "70,000 photos of clothes, 28x28 gray, 10 classes; :train (default), :test",
         open_fashion_mnist,
+        find=find_fashion_mnist,
     ),
     "cifar-10": Dataset(
         "up to 60,000 photos, 32x32 RGB, 10 classes; :train (default), :test; where "
         "LFKIT_DATA says",
         open_cifar_10,
+        find=find_cifar_10,
     ),
     "openclipart": Dataset(
         "1,451 drawings, as 64x64 RGB, 4 classes; Debian's openclipart-png",
         open_openclipart,
         SIZE,
         COLOR,
+        find_openclipart,
     ),
 }
 
 # In the order in which they are tried: "folder" takes every folder that is left.
 FORMATS = {
+    "parquet": Format(
+        "Parquet with images in a column `image`, as Hugging Face's datasets; a folder "
+        "of them; :train, :test",
+        is_parquet_images,
+        open_parquet_images,
+    ),
     "npz": Format(
         ".npz with `images` and maybe `labels`, `class_names`; .npy", is_npz, open_npz
     ),
@@ -147,6 +169,8 @@ def open_images(
         return FileSource(
             found, name=name, size=size, color=color, known=known, progress=progress
         )
+    if isinstance(found, Packed):
+        return open_packed(found, name=name, size=size, color=color)
     if len(found.images) == 0:
         raise DataError(f"{name} holds no images; give data with at least one.")
     source = ArraySource(
@@ -161,12 +185,12 @@ def open_images(
     return source
 
 
-def find_images(data: str | Path) -> Arrays | Files:
+def find_images(data: str | Path) -> Arrays | Files | Packed:
     """Find images by name or path, as `open_images` does; no image is read."""
     return _opened(data)[0]
 
 
-def _opened(data: str | Path) -> tuple[Arrays | Files, Dataset | None]:
+def _opened(data: str | Path) -> tuple[Arrays | Files | Packed, Dataset | None]:
     try:
         return _find(data)
     except OSError as error:
@@ -174,7 +198,7 @@ def _opened(data: str | Path) -> tuple[Arrays | Files, Dataset | None]:
         raise DataError(f"{place} cannot be opened: {error.strerror}.") from error
 
 
-def _find(data: str | Path) -> tuple[Arrays | Files, Dataset | None]:
+def _find(data: str | Path) -> tuple[Arrays | Files | Packed, Dataset | None]:
     """Open what a user names, trying names first, then paths."""
     text = str(data)
     head, _, tail = text.rpartition(":")

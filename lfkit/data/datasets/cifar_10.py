@@ -23,11 +23,12 @@ _BATCHES = (*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch
 
 def open_cifar_10(split: str | None) -> Arrays:
     """Open train, of the batches that are there and in their order, or test."""
-    found = open_cifar(_folder(), split)
+    found = open_cifar(find_cifar_10(), split)
     return Arrays(found.images, found.labels, found.class_names or CLASS_NAMES)
 
 
-def _folder() -> Path:
+def find_cifar_10() -> Path:
+    """Give the first folder that has a batch; DataError says where one may be."""
     folders = named_folders(FOLDER)
     for folder in folders:
         if any((folder / name).is_file() for name in _BATCHES):

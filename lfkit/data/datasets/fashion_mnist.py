@@ -78,20 +78,36 @@ def download_fashion_mnist(folder: Path, *, url: str = URL) -> None:
         part.replace(folder / name)
 
 
-def _images_file(prefix: str) -> Path:
+def find_fashion_mnist(prefix: str = _PREFIXES["train"]) -> Path:
+    """Give the first file of a split's images; nothing is fetched.
+
+    Raises
+    ------
+    DataError
+        If there is none: it says where one may be.
+    """
     folders = _folders()
     for folder in folders:
         for name in (f"{prefix}-images-idx3-ubyte", f"{prefix}-images-idx3-ubyte.gz"):
             if (folder / name).is_file():
                 return folder / name
-    if os.environ.get("LFKIT_DOWNLOAD") == "1":
-        download_fashion_mnist(folders[0], url=URL)
-        return folders[0] / f"{prefix}-images-idx3-ubyte.gz"
     raise DataError(
         f"fashion-mnist was not found in {', '.join(map(str, folders))}; install "
         "Debian's package dataset-fashion-mnist, set LFKIT_DATA to the folder that "
         f"holds it, or set LFKIT_DOWNLOAD=1 to fetch it (31 MB) to {folders[0]}."
     )
+
+
+def _images_file(prefix: str) -> Path:
+    """Give a split's file of images, fetched if that was asked for."""
+    try:
+        return find_fashion_mnist(prefix)
+    except DataError:
+        if os.environ.get("LFKIT_DOWNLOAD") != "1":
+            raise
+    folder = _folders()[0]
+    download_fashion_mnist(folder, url=URL)
+    return folder / f"{prefix}-images-idx3-ubyte.gz"
 
 
 def _folders() -> tuple[Path, ...]:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfkit.data.label_cells import spelling
+from lfkit.errors import DataError
 
 
 def names_of_folders(
@@ -65,6 +66,30 @@ def names_of_folders(
         for folder, parts in enumerate(paths)
     ]
     return np.asarray(names, object)[rows]
+
+
+def check_tells_no_labels(
+    column: Sequence[str | None], labels: NDArray[np.int64] | None, what: str
+) -> None:
+    """Refuse a column that is the labels by other names.
+
+    Parameters
+    ----------
+    column : n texts.
+    labels : (n,) true classes, -1 where unknown, or None.
+    what : names the column, to begin an error with.
+    """
+    if labels is None:
+        return
+    rows = np.flatnonzero(labels >= 0).tolist()
+    pairs = {(column[row], int(labels[row])) for row in rows}
+    n_labels = len({label for _, label in pairs})
+    is_one_to_one = len(pairs) == n_labels == len({text for text, _ in pairs})
+    if is_one_to_one and 1 < n_labels <= len(rows) // 2:
+        raise DataError(
+            f"{what} goes with the labels one to one, and a function that read it "
+            "would be scored by what it reads; read another column."
+        )
 
 
 def _parts(folder: str) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +12,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from lfkit.data.datasets.common_look import (
+    common_channels,
+    common_size,
+    common_white,
+)
 from lfkit.data.datasets.decoding import (
     COLORS,
     DECODER_VERSION,
@@ -19,14 +24,15 @@ from lfkit.data.datasets.decoding import (
     check_look,
     decode,
     highest_gray,
-    is_deep,
-    is_gray,
     quiet_pil,
     reason,
 )
 from lfkit.data.datasets.exif import read_exif
 from lfkit.data.datasets.file_index import FileIndex, index_files
-from lfkit.data.datasets.folder_names import names_of_folders
+from lfkit.data.datasets.folder_names import (
+    check_tells_no_labels,
+    names_of_folders,
+)
 from lfkit.data.datasets.label_columns import TextColumn
 from lfkit.data.image_source import (
     ImageSource,
@@ -35,9 +41,6 @@ from lfkit.data.image_source import (
     content_groups,
 )
 from lfkit.errors import EXHAUSTED, DataError, storage_error
-
-_N_DEPTH_SAMPLES = 16
-_DARK = 16383  # 14 bits: what some cameras and microscopes write into 16
 
 
 @dataclass(frozen=True)
@@ -108,13 +111,15 @@ class FileSource(ImageSource):
         self.keys = self._index.keys
         self.known_problems = self._index.problems
         _check_any(self._index, ids, name, self._path(0))
-        h, w = size or _common_size(self._index, ids, name)
-        self.shape = (h, w, COLORS[color] if color else _channels(self._index))
+        h, w = size or common_size(self._index, ids, name)
+        self.shape = (h, w, COLORS[color] if color else common_channels(self._index))
         self._splits = files.splits
         self._folders_are_classes = files.folders_are_classes
         self._read_column = files.column
         self._told: dict[MetadataField, NDArray[Any]] = {}
-        self._white, depth_notes = self._depth()
+        self._white, depth_notes = common_white(
+            self._index, self._highest, self._pool()
+        )
         self.notes = (*files.notes, *depth_notes, *_contradictions(self))
 
     def _pool(self) -> ThreadPoolExecutor:
@@ -202,25 +207,8 @@ class FileSource(ImageSource):
                 "beside them."
             )
         column = self._read_column(what.name)
-        self._check_tells_no_labels(column, what)
+        check_tells_no_labels(column, self.labels, f"{what} of {self.name}")
         return np.fromiter(column, object, len(column))
-
-    def _check_tells_no_labels(
-        self, column: Sequence[str | None], what: MetadataField
-    ) -> None:
-        """Refuse a column that is the labels by other names."""
-        if self.labels is None:
-            return
-        rows = np.flatnonzero(self.labels >= 0).tolist()
-        pairs = {(column[row], int(self.labels[row])) for row in rows}
-        n_labels = len({label for _, label in pairs})
-        is_one_to_one = len(pairs) == n_labels == len({text for text, _ in pairs})
-        if is_one_to_one and 1 < n_labels <= len(rows) // 2:
-            raise DataError(
-                f"{what} of {self.name} goes with the labels one to one, and a "
-                "function that read it would be scored by what it reads; read "
-                "another column."
-            )
 
     def _exif(self, row: int, tag: str) -> str | float | tuple[float, ...] | None:
         try:
@@ -228,34 +216,6 @@ class FileSource(ImageSource):
                 return read_exif(file, tag)
         except OSError:  # the index, or `read`, names the file
             return None
-
-    def _depth(self) -> tuple[int, tuple[str, ...]]:
-        """Find what is white in gray of 16 and 32 bits, by a sample of the files.
-
-        Programs write 8 bits as 16 or 32, too; scaled by 257 they would be black.
-        """
-        modes = np.unique(self._index.mode)
-        deep = [mode for mode in modes if is_deep(mode.decode())]
-        rows = np.flatnonzero(np.isin(self._index.mode, deep))
-        if not len(rows):
-            return DEEP_WHITE, ()
-        sample = rows[np.linspace(0, len(rows) - 1, _N_DEPTH_SAMPLES).astype(int)]
-        with quiet_pil():
-            found = list(self._pool().map(self._highest, np.unique(sample).tolist()))
-        highest = max(found)
-        files = "1 file" if len(rows) == 1 else f"{len(rows):,} files"
-        if 0 < highest <= 255:
-            return 255, (
-                f"the gray of {files} of 16 or 32 bits goes up to {highest} only, and "
-                "is read as it is, as 8 bits",
-            )
-        if 0 < highest <= _DARK:
-            return DEEP_WHITE, (
-                f"the gray of {files} of 16 or 32 bits goes up to {highest:,} of "
-                f"{DEEP_WHITE:,} only: the images are dark; scale them if white is "
-                "less than that",
-            )
-        return DEEP_WHITE, ()
 
     def _highest(self, row: int) -> int:
         try:
@@ -337,28 +297,6 @@ def _contradictions(source: FileSource) -> tuple[str, ...]:
         f"{files} the same content as a file of another class, such as "
         f"{source.ids[twin]} ({names[0]}) and {source.ids[second]} ({names[1]})",
     )
-
-
-def _channels(index: FileIndex) -> int:
-    modes = np.unique(index.mode[index.width > 0])
-    return 1 if all(is_gray(mode.decode()) for mode in modes) else 3
-
-
-def _common_size(index: FileIndex, ids: TextColumn, name: str) -> tuple[int, int]:
-    """Give the height and width that all files share."""
-    rows = np.flatnonzero(index.width > 0)
-    height, width = index.height[rows], index.width[rows]
-    sizes = np.unique(np.stack([height, width]), axis=1)  # (2, number of sizes)
-    if sizes.shape[1] > 1:
-        areas = height.astype(np.int64) * width
-        low, high = int(areas.argmin()), int(areas.argmax())
-        raise DataError(
-            f"images in {name} come in {sizes.shape[1]:,} sizes, from "
-            f"{height[low]}x{width[low]} ({ids[rows[low]]}) to "
-            f"{height[high]}x{width[high]} ({ids[rows[high]]}); give --size 64 or "
-            "--size 64x48 (height x width) to resize them all."
-        )
-    return int(height[0]), int(width[0])
 
 
 def _check_any(index: FileIndex, ids: TextColumn, name: str, first: bytes) -> None:

@@ -21,7 +21,7 @@ from lfkit.errors import DataError
 
 # What columns may be called, the first choice first; capitals and spaces do not count.
 _PATHS = ("path", "file_name", "filename", "file_path", "filepath")
-_LABELS = ("label", "class", "class_name", "label_name", "category")
+LABELS = ("label", "class", "class_name", "label_name", "category")
 _SPLITS = ("split",)
 _TABLES = (".csv", ".tsv", ".parquet", ".jsonl")
 _JSON_BLOCK_BYTES = 1 << 24  # a line must fit into one
@@ -87,10 +87,10 @@ def read_listing(path: Path) -> Listing | None:
     lines = _read_json(path) if _is_json(path) else None
     names = column_names(path) if lines is None else lines.column_names
     chosen = {
-        what: _choose(names, candidates, path)
+        what: choose_column(names, candidates, path)
         for what, candidates in (
             ("path", _PATHS),
-            ("label", _LABELS),
+            ("label", LABELS),
             ("split", _SPLITS),
         )
     }
@@ -132,7 +132,7 @@ def read_column(path: Path, name: str) -> list[str | None]:
             f"column {name!r} of {path} holds paths, whose folders may be the labels "
             "that functions are scored by; read metadata.file_name or metadata.folder."
         )
-    if _plain(name) in _LABELS:
+    if _plain(name) in LABELS:
         raise DataError(
             f"column {name!r} of {path} may hold the labels that functions are scored "
             "by; read another column, or rename it if it holds something else."
@@ -161,7 +161,9 @@ def _plain(name: str) -> str:
     return name.strip().lower()
 
 
-def _choose(names: list[str], candidates: tuple[str, ...], path: Path) -> str | None:
+def choose_column(
+    names: list[str], candidates: tuple[str, ...], path: Path
+) -> str | None:
     """Find the column of one meaning; the first candidate wins, others must be alone.
 
     Raises
@@ -185,7 +187,7 @@ def _choose(names: list[str], candidates: tuple[str, ...], path: Path) -> str | 
 
 
 def _remarks(label: str | None, path: Path) -> tuple[str, ...]:
-    if label is None or _plain(label) == _LABELS[0]:
+    if label is None or _plain(label) == LABELS[0]:
         return ()
     return (f"the labels are those of column {label!r} of {path.name}",)
 

@@ -28,7 +28,7 @@ def open_openclipart(split: str | None) -> Files:
     """List the drawings of the four categories in the first folder that has them."""
     if split is not None:
         raise DataError(f"openclipart has no split {split!r}; it has none at all.")
-    folder = _folder()
+    folder = find_openclipart()
     names: list[bytes] = []
     labels: list[int] = []
     for label, category in enumerate(CLASS_NAMES):
@@ -43,7 +43,8 @@ def open_openclipart(split: str | None) -> Files:
     )
 
 
-def _folder() -> Path:
+def find_openclipart() -> Path:
+    """Give the first folder with all drawings; DataError says where it may be."""
     folders = _folders()
     for folder in folders:
         if all((folder / category).is_dir() for category in CLASS_NAMES):

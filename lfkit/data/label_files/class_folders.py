@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lfkit.data.label_files.label_format import (
-    LabeledImages,
+    ImagesToExport,
     LabelFormat,
     number_names,
     pictures,
@@ -23,7 +23,7 @@ class ClassFolders(LabelFormat):
     """
 
     def _write(
-        self, out: Path, images: LabeledImages, progress: Progress | None
+        self, out: Path, images: ImagesToExport, progress: Progress | None
     ) -> list[str]:
         folders = [_folder(name) for name in images.class_names]
         if twice := {name for name in folders if folders.count(name) > 1}:

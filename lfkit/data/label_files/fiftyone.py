@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from lfkit.data.label_files.label_format import (
-    LabeledImages,
+    ImagesToExport,
     LabelFormat,
     number_names,
     pictures,
@@ -23,7 +23,7 @@ class FiftyOne(LabelFormat):
     """
 
     def _write(
-        self, out: Path, images: LabeledImages, progress: Progress | None
+        self, out: Path, images: ImagesToExport, progress: Progress | None
     ) -> list[str]:
         numbers = number_names(len(images.labels))
         places, labels = {}, {}
@@ -48,7 +48,7 @@ class FiftyOne(LabelFormat):
         ]
 
 
-def _label(images: LabeledImages, row: int) -> dict[str, object] | None:
+def _label(images: ImagesToExport, row: int) -> dict[str, object] | None:
     name = images.name(row)
     if name is None:
         return None

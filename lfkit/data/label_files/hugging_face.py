@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lfkit.data.label_files.label_format import (
-    LabeledImages,
+    ImagesToExport,
     LabelFormat,
     Picture,
     pictures,
@@ -32,7 +32,7 @@ class HuggingFace(LabelFormat):
     """
 
     def _write(
-        self, out: Path, images: LabeledImages, progress: Progress | None
+        self, out: Path, images: ImagesToExport, progress: Progress | None
     ) -> list[str]:
         n_files = max(1, -(-len(images.rows) // _PER_FILE))
         schema = hugging_face_schema(images.class_names)
@@ -71,7 +71,7 @@ def _dtype(kind: pa.DataType) -> str:
 
 
 def _table(
-    images: LabeledImages, some: Sequence[Picture], schema: pa.Schema
+    images: ImagesToExport, some: Sequence[Picture], schema: pa.Schema
 ) -> pa.Table:
     rows = [picture.row for picture in some]
     ids = images.source.ids

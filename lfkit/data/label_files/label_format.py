@@ -23,7 +23,7 @@ _AT_ONCE = 256
 
 
 @dataclass(frozen=True, eq=False)
-class LabeledImages:
+class ImagesToExport:
     """Images, and what they were labeled.
 
     Attributes
@@ -89,7 +89,7 @@ class LabelFormat(ABC):
     ending: ClassVar[str] = ""
 
     def write(
-        self, out: Path, images: LabeledImages, progress: Progress | None = None
+        self, out: Path, images: ImagesToExport, progress: Progress | None = None
     ) -> list[str]:
         """Write images and labels; returns what a user should know, in sentences."""
         if self.ending and out.suffix.lower() != self.ending:
@@ -118,12 +118,12 @@ class LabelFormat(ABC):
 
     @abstractmethod
     def _write(
-        self, out: Path, images: LabeledImages, progress: Progress | None
+        self, out: Path, images: ImagesToExport, progress: Progress | None
     ) -> list[str]:
         """Write the files; returns what a user should know."""
 
 
-def pictures(images: LabeledImages, progress: Progress | None) -> Iterator[Picture]:
+def pictures(images: ImagesToExport, progress: Progress | None) -> Iterator[Picture]:
     """Give each image as a file: its own if it has one, else a PNG of its pixels."""
     source, rows = images.source, images.rows
     for start in range(0, len(rows), _AT_ONCE):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import quote
 
-from lfkit.data.label_files.label_format import LabeledImages, LabelFormat
+from lfkit.data.label_files.label_format import ImagesToExport, LabelFormat
 from lfkit.data.progress import Progress
 from lfkit.errors import DataError
 
@@ -28,7 +28,7 @@ class LabelStudio(LabelFormat):
     ending: ClassVar[str] = ".json"
 
     def _write(
-        self, out: Path, images: LabeledImages, progress: Progress | None
+        self, out: Path, images: ImagesToExport, progress: Progress | None
     ) -> list[str]:
         rows = images.rows.tolist()
         paths = [images.source.path(row) for row in rows]
@@ -72,7 +72,7 @@ def _common_folder(paths: Sequence[str]) -> str:
     return os.path.commonpath([os.path.dirname(path) for path in paths] or ["/"])
 
 
-def _task(images: LabeledImages, row: int, place: str) -> dict[str, Any]:
+def _task(images: ImagesToExport, row: int, place: str) -> dict[str, Any]:
     name, confidence = images.name(row), images.confidence(row)
     data = {
         "image": f"/data/local-files/?d={place}",

@@ -14,7 +14,9 @@ from lfkit.data.datasets.array_source import Arrays
 from lfkit.data.datasets.catalog import DATASETS, find_images
 from lfkit.data.datasets.decoding import EXTENSIONS
 from lfkit.data.datasets.image_files import names_as_text
-from lfkit.data.shards.places import (
+from lfkit.data.datasets.packed_images import Packed
+from lfkit.data.datasets.parquet_images import IMAGE
+from lfkit.data.places import (
     find_places,
     inside,
     is_url,
@@ -24,7 +26,6 @@ from lfkit.data.shards.places import (
 from lfkit.data.shards.shard import ARRAYS, FILES, PARQUET, TAR, Shard
 from lfkit.errors import DataError
 
-IMAGE = "image"  # the column of a Parquet file that holds images
 _TARS = (".tar", ".tar.gz", ".tgz")
 _IMAGES = tuple(f".{ending}" for ending in EXTENSIONS)
 
@@ -142,6 +143,8 @@ def _cut(data: str, shard_size: int) -> list[Shard]:
             Shard(0, ARRAYS, data, start, min(start + shard_size, n))
             for start in range(0, n, shard_size)
         ]
+    if isinstance(found, Packed):
+        return _whole(found.files, data)
     shards = []
     for start in range(0, len(found.names), shard_size):
         some = found.names.slice(start, shard_size)

@@ -15,11 +15,17 @@ from lfkit.data.datasets.catalog import find_images
 from lfkit.data.datasets.decoding import COLORS, EXTENSIONS
 from lfkit.data.datasets.image_files import Files
 from lfkit.data.datasets.image_limits import MAX_BYTES
+from lfkit.data.datasets.packed_images import Content, Packed, PackedImages
+from lfkit.data.datasets.parquet_images import (
+    IMAGE,
+    IMAGE_ID,
+    as_contents,
+    encoded_images,
+    unique_ids,
+)
 from lfkit.data.image_source import ImageSource
-from lfkit.data.shards.list_shards import IMAGE
-from lfkit.data.shards.places import read_place
+from lfkit.data.places import read_place
 from lfkit.data.shards.shard import ARRAYS, FILES, TAR, Shard
-from lfkit.data.shards.shard_images import Content, ShardImages
 from lfkit.errors import DataError
 
 _ENDINGS = tuple(f".{ending}" for ending in EXTENSIONS)
@@ -53,9 +59,9 @@ def open_shard(
     else:
         read = _of_tar if shard.kind == TAR else _of_parquet
         ids, contents = read(shard)
-    return ShardImages(
+    return PackedImages(
         shard.name,
-        _unique(ids),
+        unique_ids(ids),
         contents,
         shape=shape,
         white=white,
@@ -65,7 +71,7 @@ def open_shard(
 
 
 @functools.lru_cache(maxsize=1)
-def _found(data: str) -> Arrays | Files:
+def _found(data: str) -> Arrays | Files | Packed:
     """Open data once for all its shards: some arrays are unpacked for it."""
     return find_images(data)
 
@@ -126,48 +132,10 @@ def _of_parquet(shard: Shard) -> _Encoded:
     try:
         file = pq.ParquetFile(io.BytesIO(read_place(shard.place)))
         held = file.schema_arrow.names
-        if IMAGE not in held:
-            raise DataError(
-                f"{shard.place} has columns {', '.join(held)}; it must have one named "
-                f"{IMAGE!r} with encoded images."
-            )
-        named = "image_id" in held
-        table = file.read([IMAGE, *(["image_id"] if named else [])])
-        cells = table[IMAGE].combine_chunks()
-        paths: list[str | None] = [None] * len(cells)
-        if pa.types.is_struct(cells.type):
-            fields = [field.name for field in cells.type]
-            if "path" in fields:
-                paths = cells.field("path").to_pylist()
-            cells = cells.field("bytes") if "bytes" in fields else cells
-        if not (pa.types.is_binary(cells.type) or pa.types.is_large_binary(cells.type)):
-            raise DataError(
-                f"the column {IMAGE!r} of {shard.place} is {cells.type}; it must hold "
-                "encoded images, binary or a struct of bytes and path."
-            )
-        found = cells.to_pylist()
+        wanted = [name for name in (IMAGE, IMAGE_ID) if name in held] or held
+        paths, found = encoded_images(file.read(wanted), shard.place)
     except (pa.ArrowException, OSError) as error:
         raise DataError(
             f"{shard.place} cannot be read as Parquet: {error}; fetch it again."
         ) from error
-    if named:
-        paths = table["image_id"].cast(pa.string()).to_pylist()
-    ids = [path or str(row) for row, path in enumerate(paths)]
-    nothing = DataError("there are no bytes of an image in this row")
-    return ids, [nothing if content is None else content for content in found]
-
-
-def _unique(ids: Sequence[str]) -> Sequence[str]:
-    """Give ids that occur twice, as a tar file may hold them, a number."""
-    if len(set(ids)) == len(ids):
-        return ids
-    seen: dict[str, int] = {}
-    found = []
-    for name in ids:
-        seen[name] = seen.get(name, 0) + 1
-        found.append(name if seen[name] == 1 else f"{name}#{seen[name]}")
-    return (
-        found
-        if len(set(found)) == len(found)
-        else [f"{i}:{n}" for i, n in enumerate(ids)]
-    )
+    return [path or str(row) for row, path in enumerate(paths)], as_contents(found)

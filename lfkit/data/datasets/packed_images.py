@@ -1,4 +1,4 @@
-"""Images that are encoded files, in memory or at a place: brought to a given shape."""
+"""Images that are encoded files inside others, in memory or at a place."""
 
 from __future__ import annotations
 
@@ -7,20 +7,35 @@ import io
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from dataclasses import dataclass
+from os import cpu_count
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from lfkit.data.datasets.common_look import (
+    common_channels,
+    common_size,
+    common_white,
+)
 from lfkit.data.datasets.decoding import (
+    COLORS,
     DECODER_VERSION,
+    Header,
+    check_look,
     decode,
+    highest_gray,
     quiet_pil,
+    read_header,
     reason,
 )
 from lfkit.data.datasets.exif import read_exif
-from lfkit.data.datasets.folder_names import names_of_folders
+from lfkit.data.datasets.folder_names import (
+    check_tells_no_labels,
+    names_of_folders,
+)
 from lfkit.data.datasets.label_columns import INDEX_SCHEMA, keys_to_text
 from lfkit.data.image_source import (
     KEY_BYTES,
@@ -28,14 +43,111 @@ from lfkit.data.image_source import (
     MetadataField,
     ReadImages,
 )
-from lfkit.data.shards.places import read_place
+from lfkit.data.places import read_place
 from lfkit.errors import EXHAUSTED, DataError, storage_error
 
 Content = bytes | str | DataError
 
 
-class ShardImages(ImageSource):
-    """The images of a shard.
+@dataclass(frozen=True)
+class Packed:
+    """What files of encoded images hold, before any is decoded.
+
+    Attributes
+    ----------
+    ids : n unique texts.
+    contents : the bytes of each image, or why there are none.
+    files : that hold them.
+    column : reads another column of theirs: n texts, None where there is none.
+    labels : (n,) true classes, -1 where unknown, or None.
+    class_names : the k names that `labels` points into, or None.
+    notes : what a user should know of how they were found.
+    """
+
+    ids: Sequence[str]
+    contents: Sequence[Content]
+    files: tuple[str, ...]
+    column: Callable[[str], Sequence[str | None]]
+    labels: NDArray[np.int64] | None = None
+    class_names: tuple[str, ...] | None = None
+    notes: tuple[str, ...] = ()
+
+
+class _Headers(NamedTuple):
+    """What n images say of themselves, as `common_look` reads it."""
+
+    width: NDArray[np.int32]
+    height: NDArray[np.int32]
+    mode: NDArray[np.bytes_]
+    problems: dict[int, str]
+
+
+def open_packed(
+    found: Packed,
+    *,
+    name: str,
+    size: tuple[int, int] | None = None,
+    color: str | None = None,
+) -> PackedImages:
+    """Read all headers, and open the images in their common size and color.
+
+    Parameters
+    ----------
+    size : (height, width) that every image is stretched to; None: their own.
+    color : "gray" or "rgb"; None: gray if all are.
+    """
+    check_look(size, color)
+    with ThreadPoolExecutor(cpu_count() or 1) as pool:
+        with quiet_pil():
+            seen = list(pool.map(_header, found.contents))
+        headers = _Headers(
+            np.asarray([0 if isinstance(h, str) else h.width for h in seen], np.int32),
+            np.asarray([0 if isinstance(h, str) else h.height for h in seen], np.int32),
+            np.asarray(["" if isinstance(h, str) else h.mode for h in seen], "S8"),
+            {row: why for row, why in enumerate(seen) if isinstance(why, str)},
+        )
+        if len(headers.problems) == len(seen):
+            raise DataError(
+                f"none of the {len(seen):,} images in {name} can be read; "
+                f"{found.ids[0]}: {headers.problems[0]}."
+            )
+        h, w = size or common_size(headers, found.ids, name)
+        white, notes = common_white(
+            headers, lambda row: _highest(found.contents[row]), pool
+        )
+    source = PackedImages(
+        name,
+        found.ids,
+        found.contents,
+        shape=(h, w, COLORS[color] if color else common_channels(headers)),
+        white=white,
+        column=found.column,
+        n_threads=cpu_count() or 1,
+        labels=found.labels,
+        class_names=found.class_names,
+    )
+    source.known_problems |= headers.problems
+    source.notes = (*found.notes, *notes)
+    return source
+
+
+def _header(content: Content) -> Header | str:
+    """Read the size and mode of an image; or say why it is none."""
+    try:
+        return read_header(io.BytesIO(_bytes_of(content)))
+    except Exception as error:  # PIL raises whatever its parsers meet
+        return reason(error)
+
+
+def _highest(content: Content) -> int:
+    try:
+        return highest_gray(io.BytesIO(_bytes_of(content)))
+    except Exception:  # PIL raises anything; `read` will name the image
+        return 0
+
+
+class PackedImages(ImageSource):
+    """Images of which only the encoded bytes are known, brought to a given shape.
 
     Each is upright, its first frame, transparent parts on white. What cannot be read is
     named in `known_problems` or by `read`, and never raises.
@@ -48,10 +160,9 @@ class ShardImages(ImageSource):
     white : the value that is white in gray of 16 bits.
     column : reads a column of the table that lists the images.
     n_threads : that decode.
+    labels : (n,) true classes, -1 where unknown.
+    class_names : the k names that `labels` points into.
     """
-
-    labels = None
-    class_names = None
 
     def __init__(
         self,
@@ -63,8 +174,11 @@ class ShardImages(ImageSource):
         white: int,
         column: Callable[[str], Sequence[str | None]] | None = None,
         n_threads: int = 1,
+        labels: NDArray[np.int64] | None = None,
+        class_names: tuple[str, ...] | None = None,
     ) -> None:
         self.name, self.ids, self.shape = name, ids, shape
+        self.labels, self.class_names = labels, class_names
         self._contents, self._white = contents, white
         self._column, self._n_threads = column, n_threads
         self.known_problems = {}
@@ -98,7 +212,9 @@ class ShardImages(ImageSource):
             names = [self.ids[row].rpartition("/")[2] for row in wanted]
             return np.fromiter(names, object, len(wanted))
         if what.kind == "folder":
-            folders = names_of_folders(self.ids, None, None, are_classes=False)
+            folders = names_of_folders(
+                self.ids, self.labels, self.class_names, are_classes=False
+            )
             return np.asarray(folders[wanted])
         if self._column is None:
             raise DataError(
@@ -106,6 +222,7 @@ class ShardImages(ImageSource):
                 "CSV or Parquet table with the images' paths."
             )
         column = self._column(what.name)
+        check_tells_no_labels(column, self.labels, f"{what} of {self.name}")
         return np.fromiter((column[row] for row in wanted), object, len(wanted))
 
     def table(self) -> pa.Table:
@@ -135,10 +252,7 @@ class ShardImages(ImageSource):
         return keys
 
     def _bytes(self, row: int) -> bytes:
-        content = self._contents[row]
-        if isinstance(content, DataError):
-            raise content
-        return content if isinstance(content, bytes) else _read(content)
+        return _bytes_of(self._contents[row])
 
     def _read_into(self, pixels: NDArray[np.uint8], row: int) -> str | None:
         """Decode one image into its place; give what is wrong with it."""
@@ -159,6 +273,12 @@ class ShardImages(ImageSource):
         if row in self.known_problems:
             return None
         return read_exif(io.BytesIO(self._bytes(row)), tag)
+
+
+def _bytes_of(content: Content) -> bytes:
+    if isinstance(content, DataError):
+        raise content
+    return content if isinstance(content, bytes) else _read(content)
 
 
 def _read(place: str) -> bytes:
