@@ -18,6 +18,7 @@ from lfkit.refinement.stages.stage import Arrays, Stage, StageContext
 _OTHER_IMAGES = 3000
 _STANDARD_ERRORS = 2.0
 _LEAST = 1e-3  # no single seed decides by a likelihood of 0
+_LEAST_LOSS = 0.02  # of mean log likelihood: 2 % less sure of each
 
 VOTES = "votes"
 
@@ -147,10 +148,14 @@ def fewer_right(
 def less_likely(
     new: NDArray[np.float64], old: NDArray[np.float64], labels: NDArray[np.int64]
 ) -> bool:
-    """Tell whether the seeds' classes lose likelihood, by two standard errors."""
+    """Tell whether the seeds' classes lose likelihood, by two standard errors.
+
+    Less than `_LEAST_LOSS` is nothing: all seeds may be right, and a little less sure.
+    """
     own = [proba[np.arange(len(labels)), labels] for proba in (new, old)]
     logs = [np.log(np.maximum(share, _LEAST)) for share in own]
-    return _drops(logs[0] - logs[1])
+    change = logs[0] - logs[1]
+    return _drops(change) and bool(change.mean() < -_LEAST_LOSS)
 
 
 def _drops(change: NDArray[np.float64]) -> bool:

@@ -83,7 +83,7 @@ class ImageModel:
             if before is not None:
                 labels = logs(as_evidence(before, self.found["label_shares"]))
                 experts.append(float(self.found["label_tempering"]) * labels)
-                powers.append(float(self.found["label_power"]))
+                powers.append(1.0)
             before = product(experts, powers)
         if "tuned_by" in self.found:
             before = self._tuned(images)
