@@ -14,6 +14,7 @@ from lfkit.data.datasets.array_source import Arrays
 from lfkit.data.datasets.catalog import DATASETS, find_images
 from lfkit.data.datasets.decoding import EXTENSIONS
 from lfkit.data.datasets.image_files import names_as_text
+from lfkit.data.shards.parquet_images import IMAGE
 from lfkit.data.shards.places import (
     find_places,
     inside,
@@ -24,7 +25,6 @@ from lfkit.data.shards.places import (
 from lfkit.data.shards.shard import ARRAYS, FILES, PARQUET, TAR, Shard
 from lfkit.errors import DataError
 
-IMAGE = "image"  # the column of a Parquet file that holds images
 _TARS = (".tar", ".tar.gz", ".tgz")
 _IMAGES = tuple(f".{ending}" for ending in EXTENSIONS)
 

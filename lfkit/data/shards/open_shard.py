@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 import functools
-import io
-import tarfile
 from collections.abc import Callable, Sequence
-
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from lfkit.data.datasets.array_source import Arrays, ArraySource
 from lfkit.data.datasets.catalog import find_images
-from lfkit.data.datasets.decoding import COLORS, EXTENSIONS
+from lfkit.data.datasets.decoding import COLORS
 from lfkit.data.datasets.image_files import Files
-from lfkit.data.datasets.image_limits import MAX_BYTES
 from lfkit.data.image_source import ImageSource
-from lfkit.data.shards.list_shards import IMAGE
-from lfkit.data.shards.places import read_place
+from lfkit.data.shards.parquet_images import read_parquet
 from lfkit.data.shards.shard import ARRAYS, FILES, TAR, Shard
 from lfkit.data.shards.shard_images import Content, ShardImages
+from lfkit.data.shards.tar_images import read_tar
 from lfkit.errors import DataError
-
-_ENDINGS = tuple(f".{ending}" for ending in EXTENSIONS)
-_Encoded = tuple[Sequence[str], Sequence[Content]]
 
 
 def open_shard(
@@ -51,8 +42,8 @@ def open_shard(
         contents: Sequence[Content] = shard.names
         column = functools.partial(_column, shard)
     else:
-        read = _of_tar if shard.kind == TAR else _of_parquet
-        ids, contents = read(shard)
+        read = read_tar if shard.kind == TAR else read_parquet
+        ids, contents = read(shard.place)
     return ShardImages(
         shard.name,
         _unique(ids),
@@ -92,69 +83,6 @@ def _column(shard: Shard, name: str) -> Sequence[str | None]:
             "give a CSV or Parquet table with the images' paths."
         )
     return found.column(name)[shard.start : shard.stop]
-
-
-def _of_tar(shard: Shard) -> _Encoded:
-    """Read the images of a tar file; nothing is unpacked to the disk."""
-    ids: list[str] = []
-    contents: list[Content] = []
-    try:
-        with tarfile.open(fileobj=io.BytesIO(read_place(shard.place))) as archive:
-            for member in archive:
-                if not member.isfile() or not member.name.lower().endswith(_ENDINGS):
-                    continue
-                ids.append(member.name)
-                if member.size > MAX_BYTES:
-                    contents.append(
-                        DataError(
-                            f"it is {member.size / 1e6:,.0f} MB long, more than "
-                            f"{MAX_BYTES / 1e6:,.0f}"
-                        )
-                    )
-                    continue
-                file = archive.extractfile(member)
-                contents.append(b"" if file is None else file.read())
-    except (tarfile.TarError, EOFError, OSError, ValueError) as error:
-        raise DataError(
-            f"{shard.place} cannot be read as a tar file: {error}; fetch it again."
-        ) from error
-    return ids, contents
-
-
-def _of_parquet(shard: Shard) -> _Encoded:
-    """Read a Parquet file with encoded images, in the form of Hugging Face's."""
-    try:
-        file = pq.ParquetFile(io.BytesIO(read_place(shard.place)))
-        held = file.schema_arrow.names
-        if IMAGE not in held:
-            raise DataError(
-                f"{shard.place} has columns {', '.join(held)}; it must have one named "
-                f"{IMAGE!r} with encoded images."
-            )
-        named = "image_id" in held
-        table = file.read([IMAGE, *(["image_id"] if named else [])])
-        cells = table[IMAGE].combine_chunks()
-        paths: list[str | None] = [None] * len(cells)
-        if pa.types.is_struct(cells.type):
-            fields = [field.name for field in cells.type]
-            if "path" in fields:
-                paths = cells.field("path").to_pylist()
-            cells = cells.field("bytes") if "bytes" in fields else cells
-        if not (pa.types.is_binary(cells.type) or pa.types.is_large_binary(cells.type)):
-            raise DataError(
-                f"the column {IMAGE!r} of {shard.place} is {cells.type}; it must hold "
-                "encoded images, binary or a struct of bytes and path."
-            )
-        found = cells.to_pylist()
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(
-            f"{shard.place} cannot be read as Parquet: {error}; fetch it again."
-        ) from error
-    if named:
-        paths = table["image_id"].cast(pa.string()).to_pylist()
-    ids = [path or str(row) for row, path in enumerate(paths)]
-    nothing = DataError("there are no bytes of an image in this row")
-    return ids, [nothing if content is None else content for content in found]
 
 
 def _unique(ids: Sequence[str]) -> Sequence[str]:

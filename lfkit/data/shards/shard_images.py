@@ -7,7 +7,7 @@ import io
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -31,7 +31,7 @@ from lfkit.data.image_source import (
 from lfkit.data.shards.places import read_place
 from lfkit.errors import EXHAUSTED, DataError, storage_error
 
-Content = bytes | str | DataError
+Content: TypeAlias = pa.Buffer | str | DataError
 
 
 class ShardImages(ImageSource):
@@ -43,7 +43,7 @@ class ShardImages(ImageSource):
     Parameters
     ----------
     ids : n unique texts.
-    contents : the bytes of each, or where they are, or why there are none.
+    contents : the bytes of each, or the place of its file, or why there are none.
     shape : (h, w, c) that every image is brought to.
     white : the value that is white in gray of 16 bits.
     column : reads a column of the table that lists the images.
@@ -138,7 +138,7 @@ class ShardImages(ImageSource):
         content = self._contents[row]
         if isinstance(content, DataError):
             raise content
-        return content if isinstance(content, bytes) else _read(content)
+        return _read(content) if isinstance(content, str) else bytes(content)
 
     def _read_into(self, pixels: NDArray[np.uint8], row: int) -> str | None:
         """Decode one image into its place; give what is wrong with it."""
