@@ -51,6 +51,7 @@ def open_shard(
         shape=shape,
         white=white,
         column=column,
+        folders=shard.folders or None,
         n_threads=n_threads,
     )
 

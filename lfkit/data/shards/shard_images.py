@@ -47,6 +47,8 @@ class ShardImages(ImageSource):
     shape : (h, w, c) that every image is brought to.
     white : the value that is white in gray of 16 bits.
     column : reads a column of the table that lists the images.
+    folders : names of the folders above each, (n,); by default those in the ids, which
+        are paths inside of one file.
     n_threads : that decode.
     """
 
@@ -62,11 +64,12 @@ class ShardImages(ImageSource):
         shape: tuple[int, int, int],
         white: int,
         column: Callable[[str], Sequence[str | None]] | None = None,
+        folders: Sequence[str] | None = None,
         n_threads: int = 1,
     ) -> None:
         self.name, self.ids, self.shape = name, ids, shape
         self._contents, self._white = contents, white
-        self._column, self._n_threads = column, n_threads
+        self._column, self._folders, self._n_threads = column, folders, n_threads
         self.known_problems = {}
         self.keys = self._hashed()
 
@@ -95,11 +98,16 @@ class ShardImages(ImageSource):
                 found = [self._exif(row, what.name) for row in wanted.tolist()]
             return np.fromiter(found, object, len(wanted))
         if what.kind == "file_name":
-            names = [self.ids[row].rpartition("/")[2] for row in wanted]
-            return np.fromiter(names, object, len(wanted))
+            ends = [self.ids[row].rpartition("/")[2] for row in wanted]
+            return np.fromiter(ends, object, len(wanted))
         if what.kind == "folder":
-            folders = names_of_folders(self.ids, None, None, are_classes=False)
-            return np.asarray(folders[wanted])
+            if self._folders is None:
+                # Without the first slash nothing that this shard shares is cut off.
+                ids = [name.lstrip("/") for name in self.ids]
+                names = names_of_folders(ids, None, None, are_classes=False)
+                self._folders = names.tolist()
+            folders = self._folders or ()
+            return np.fromiter((folders[row] for row in wanted), object, len(wanted))
         if self._column is None:
             raise DataError(
                 f"{self.name} is listed in no table, so there is no {what}; give a "
