@@ -76,6 +76,7 @@ DAMAGED = {
     "zero.tar": b"",
     "no tar.tar": b"PNG" * 1000,
     "zero.parquet": b"",
+    "no parquet.parquet": b"PAR1" + bytes(100),
 }
 
 

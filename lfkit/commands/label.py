@@ -103,6 +103,8 @@ def label(options: LabelOptions, progress: Progress | None = None) -> LabeledSha
     every = list_shards(options.data, options.shard_size)
     asked = _asked(options, every)
     _keep_settings(options, found, every)
+    if not is_url(options.out):
+        sweep(Path(options.out), older_than_s=_WRITING_S)
     done = {s.index: ShardFiles(options.out, s).read_done(found.hash) for s in asked}
     waiting = [shard for shard in asked if done[shard.index] is None]
     held = {number: one for number, one in done.items() if one is not None}
@@ -263,19 +265,16 @@ def _keep_settings(
 ) -> None:
     """Write label.json, if these are the first results."""
     settings = _settings(options, found, shards)
-    if _check_out(options, settings):
-        if not is_url(options.out):
-            sweep(Path(options.out), older_than_s=_WRITING_S)
-        return
-    about = {
-        "data": options.data,
-        "labeler_folder": os.path.abspath(options.labeler.expanduser()),
-        "n_shards": len(shards),
-        "class_names": found.record.class_names,
-        "functions": [each.name for each in found.record.functions],
-    }
-    text = to_json({**settings, **about}, indent=1)
-    write_place(inside(options.out, _SETTINGS), text.encode())
+    if not _check_out(options, settings):
+        about = {
+            "data": options.data,
+            "labeler_folder": os.path.abspath(options.labeler.expanduser()),
+            "n_shards": len(shards),
+            "class_names": found.record.class_names,
+            "functions": [each.name for each in found.record.functions],
+        }
+        text = to_json({**settings, **about}, indent=1)
+        write_place(inside(options.out, _SETTINGS), text.encode())
 
 
 def _check_same(options: LabelOptions, place: str, settings: dict[str, Any]) -> None:

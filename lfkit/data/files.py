@@ -172,7 +172,7 @@ def sweep(folder: Path, *, older_than_s: float = 0) -> None:
         for name in names:
             path = Path(root, name)
             if re.fullmatch(r"\..+\.\d+\.partial(\.\w+)?", name):
-                with contextlib.suppress(FileNotFoundError):
+                with contextlib.suppress(OSError):
                     if time.time() - path.stat().st_mtime >= older_than_s:
                         path.unlink()
         for name in folders:

@@ -194,9 +194,10 @@ def _check_one_kind(data: str, kinds: Mapping[str, str], image: str | None) -> N
         first[FILES] = image
     if len(first) > 1:
         one, other, *_ = first.values()
+        pattern = f"{one.rpartition('/')[0]}/*{os.path.splitext(one)[1]}"
         raise DataError(
             f"{data} holds files of several kinds, such as {one} and {other}; name one "
-            f"kind by a pattern, such as '*{os.path.splitext(one)[1]}'."
+            f"kind by a pattern, such as {pattern!r}."
         )
 
 

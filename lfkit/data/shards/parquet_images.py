@@ -29,13 +29,14 @@ def read_parquet(place: str) -> tuple[Sequence[str], Sequence[Content]]:
     if not data:
         raise DataError(f"{place} is empty; fetch it again.")
     try:
-        file = pq.ParquetFile(io.BytesIO(data))
+        file = pq.ParquetFile(io.BytesIO(data), page_checksum_verification=True)
         held = file.schema_arrow.names
         wanted = [name for name in (IMAGE, _IMAGE_ID) if name in held]
         table = file.read(wanted)
     except (pa.ArrowException, OSError, ValueError) as error:
+        why = " ".join(str(error).split()).partition(". ")[0].rstrip(".")
         raise DataError(
-            f"{place} cannot be read as Parquet: {error}; fetch it again."
+            f"{place} cannot be read as Parquet: {why}; fetch it again."
         ) from error
     if IMAGE not in held:
         raise lacks_images(place, held)
