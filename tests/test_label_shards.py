@@ -337,8 +337,8 @@ def test_a_shard_that_cannot_be_read_fails_alone(place, lfkit, tmp_path):
     assert list(found["failed"]) == [str(folder / "1.tar")]
     assert found["labeled_now"] == 2
     (folder / "1.tar").write_bytes((place / "tars" / "shard 1.tar").read_bytes())
-    done = lfkit("label", folder, "--labeler", place / "plain", "--out", out, *asked)
-    assert done.code == 2  # another file is another list of shards
+    again = json.loads(_label(lfkit, folder, place / "plain", out, *asked).out)
+    assert (again["done_before"], again["labeled_now"]) == (2, 1)
 
 
 def test_another_labeler_or_other_data_is_refused(place, lfkit, tmp_path):
@@ -350,15 +350,61 @@ def test_another_labeler_or_other_data_is_refused(place, lfkit, tmp_path):
         ("tars", "plain", ("--votes",)),
     ):
         asked = ("--labeler", place / labeler, "--out", out, "--trust-code", *more)
-        done = lfkit("label", place / data, *asked)
-        assert done.code == 2
-        assert str(out) in done.err.replace("\n", "")
+        for how in ((), ("--dry-run",)):
+            done = lfkit("label", place / data, *asked, *how)
+            assert done.code == 2
+            assert str(out) in done.err.replace("\n", "")
     done = lfkit("label", place / "tars", "--labeler", place / "plain", "--out", place)
     assert done.code == 2
     for strange in (tmp_path, tmp_path / "nothing"):
         done = lfkit("label", place / "tars", "--labeler", strange, "--out", "x")
         assert done.code == 2
         assert "labeler.json" in done.err
+
+
+def test_an_array_that_is_written_anew_is_labeled_again(place, lfkit, tmp_path, digits):
+    out, data = tmp_path / "out", tmp_path / "some.npy"
+    asked = ("--trust-code", "--shard-size", 5, "--json")
+    for first, n_now in ((300, 2), (400, 2)):
+        np.save(data, digits[0][first : first + 10])
+        found = json.loads(_label(lfkit, data, place / "plain", out, *asked).out)
+        assert (found["done_before"], found["labeled_now"]) == (0, n_now)
+        os.utime(data, ns=(0, 0))
+    _label(lfkit, data, place / "plain", tmp_path / "whole", *asked)
+    assert _parts(out) == _parts(tmp_path / "whole")
+
+
+def test_what_killed_writers_left_is_removed_but_not_what_is_being_written(
+    place, lfkit, tmp_path
+):
+    out = tmp_path / "out"
+    _label(lfkit, place / "tars", place / "plain", out, "--trust-code")
+    old, new = (out / f".part-00000.json.{n}.partial.json" for n in (1, 2))
+    for path in (old, new):
+        path.write_text("{")
+    os.utime(old, (0, 0))
+    _label(lfkit, place / "tars", place / "plain", out, "--trust-code")
+    assert not old.exists()
+    assert new.exists()
+
+
+def test_a_machine_that_begins_at_the_same_time_is_not_refused(
+    place, lfkit, tmp_path, monkeypatch
+):
+    out = tmp_path / "out"
+    _label(lfkit, place / "tars", place / "plain", tmp_path / "a", "--trust-code")
+    text = (tmp_path / "a" / "label.json").read_text()
+    out.mkdir()
+    listed = os.listdir
+
+    def begins_meanwhile(folder="."):
+        if str(folder) == str(out):
+            (out / "label.json").write_text(text)
+        return listed(folder)
+
+    monkeypatch.setattr(os, "listdir", begins_meanwhile)
+    _label(lfkit, place / "tars", place / "plain", out, "--trust-code")
+    assert _parts(out) == _parts(tmp_path / "a")
 
 
 def test_code_of_others_is_not_run_unasked(place, lfkit, tmp_path):

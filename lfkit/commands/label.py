@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ import numpy as np
 from lfkit.commands.label_options import LabelOptions
 from lfkit.commands.label_shard import ShardFiles, ShardTask
 from lfkit.commands.labeler import check_trust, load_labeler
+from lfkit.data.files import sweep
 from lfkit.data.image_part import ImagePart
 from lfkit.data.places import inside, is_url, read_place, size_of, write_place
 from lfkit.data.progress import Progress
@@ -26,6 +28,8 @@ from lfkit.runs.json_text import to_json
 from lfkit.runs.labeler_files import LabelerFiles, read_labeler
 
 _FORMAT = 1
+_SETTINGS = "label.json"  # in the folder of results: of what they are
+_WRITING_S = 600  # far longer than a file is written to its partial name
 _SAMPLE = 256  # images that are labeled to estimate the time: a whole batch
 
 
@@ -99,6 +103,8 @@ def label(options: LabelOptions, progress: Progress | None = None) -> LabeledSha
     every = list_shards(options.data, options.shard_size)
     asked = _asked(options, every)
     _keep_settings(options, found, every)
+    if not is_url(options.out):
+        sweep(Path(options.out), older_than_s=_WRITING_S)
     done = {s.index: ShardFiles(options.out, s).read_done(found.hash) for s in asked}
     waiting = [shard for shard in asked if done[shard.index] is None]
     held = {number: one for number, one in done.items() if one is not None}
@@ -130,7 +136,10 @@ def label(options: LabelOptions, progress: Progress | None = None) -> LabeledSha
 def plan(options: LabelOptions) -> Plan:
     """List shards, and time some images of the first that is to be done."""
     found = _checked_labeler(options)
-    asked = _asked(options, list_shards(options.data, options.shard_size))
+    _check_patterns(options, found)
+    every = list_shards(options.data, options.shard_size)
+    _check_out(options, _settings(options, found, every))
+    asked = _asked(options, every)
     done = {
         shard.name: ShardFiles(options.out, shard).read_done(found.hash) is not None
         for shard in asked
@@ -222,36 +231,50 @@ def _engine(options: LabelOptions) -> Engine:
     )
 
 
-def _keep_settings(
+def _settings(
     options: LabelOptions, found: LabelerFiles, shards: Sequence[Shard]
-) -> None:
-    """Write label.json; refuse a folder with results of something else."""
-    place = inside(options.out, "label.json")
-    settings = {
+) -> dict[str, Any]:
+    return {
         "format": _FORMAT,
         "labeler": found.hash,
         "shards": hash_of_shards(shards),
         "votes": options.votes,
         "patterns": options.patterns,
     }
-    if size_of(place) is not None:
-        _check_same(options, place, settings)
-        return
+
+
+def _check_out(options: LabelOptions, settings: dict[str, Any]) -> bool:
+    """Refuse a folder with results of something else; tell if it has any."""
+    place = inside(options.out, _SETTINGS)
     if not is_url(options.out) and os.path.isdir(options.out):
-        others = [name for name in os.listdir(options.out) if not name.startswith(".")]
-        if others:
+        names = {name for name in os.listdir(options.out) if not name.startswith(".")}
+        # Listed first: what another machine begins meanwhile is no foreign file.
+        if names and size_of(place) is None:
             raise InputError(
                 f"{options.out} is not empty and no result of `lfkit label`; give "
                 "--out another folder."
             )
-    about = {
-        "data": options.data,
-        "labeler_folder": os.path.abspath(options.labeler.expanduser()),
-        "n_shards": len(shards),
-        "class_names": found.record.class_names,
-        "functions": [each.name for each in found.record.functions],
-    }
-    write_place(place, to_json({**settings, **about}, indent=1).encode())
+    if size_of(place) is None:
+        return False
+    _check_same(options, place, settings)
+    return True
+
+
+def _keep_settings(
+    options: LabelOptions, found: LabelerFiles, shards: Sequence[Shard]
+) -> None:
+    """Write label.json, if these are the first results."""
+    settings = _settings(options, found, shards)
+    if not _check_out(options, settings):
+        about = {
+            "data": options.data,
+            "labeler_folder": os.path.abspath(options.labeler.expanduser()),
+            "n_shards": len(shards),
+            "class_names": found.record.class_names,
+            "functions": [each.name for each in found.record.functions],
+        }
+        text = to_json({**settings, **about}, indent=1)
+        write_place(inside(options.out, _SETTINGS), text.encode())
 
 
 def _check_same(options: LabelOptions, place: str, settings: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -160,12 +161,20 @@ def refuse_links(folder: Path) -> None:
                 )
 
 
-def sweep(folder: Path) -> None:
-    """Delete the files that killed writers left half written."""
+def sweep(folder: Path, *, older_than_s: float = 0) -> None:
+    """Delete the files that killed writers left half written.
+
+    Parameters
+    ----------
+    older_than_s : seconds; younger ones may be those of other machines that write now.
+    """
     for root, folders, names in os.walk(folder):
         for name in names:
+            path = Path(root, name)
             if re.fullmatch(r"\..+\.\d+\.partial(\.\w+)?", name):
-                Path(root, name).unlink(missing_ok=True)
+                with contextlib.suppress(OSError):
+                    if time.time() - path.stat().st_mtime >= older_than_s:
+                        path.unlink()
         for name in folders:
             if re.fullmatch(r"\..+\.\d+\.partial", name):
                 shutil.rmtree(Path(root, name), ignore_errors=True)

@@ -10,6 +10,10 @@ from typing import Any
 from lfkit.data.files import write_atomically
 from lfkit.errors import DataError, InputError, storage_error
 
+# Size in bytes, -1 if there is no file; and when, or in which version, it was written.
+Stamp = tuple[int, str]
+_VERSIONS = ("ETag", "etag", "mtime", "LastModified", "last_modified", "updated")
+
 
 def is_url(place: str) -> bool:
     """Tell a URL, such as s3://bucket/folder, from a path."""
@@ -67,12 +71,65 @@ def find_places(pattern: str) -> list[str]:
     return sorted(files.unstrip_protocol(place) for place in files.glob(path))
 
 
-def list_folder(folder: str) -> list[str] | None:
-    """List the files below a folder at a URL, sorted; None if it is no folder."""
+def find_stamped(pattern: str) -> dict[str, Stamp]:
+    """Give the stamps of the files that a pattern names, sorted by place."""
+    if not is_url(pattern):
+        return {place: stamp_of(place) for place in find_places(pattern)}
+    files, path = _files(pattern)
+    return _stamped(files, files.glob(path, detail=True))
+
+
+def list_folder(folder: str) -> dict[str, Stamp] | None:
+    """Give the stamps of the files below a folder at a URL; None if it is no folder."""
     files, path = _files(folder)
     if not files.isdir(path):
         return None
-    return sorted(files.unstrip_protocol(place) for place in files.find(path))
+    return _stamped(files, files.find(path, detail=True))
+
+
+def stamp_of(place: str) -> Stamp:
+    """Tell whether a file is still the same, without reading it."""
+    if not is_url(place):
+        try:
+            found = os.stat(place)
+        except OSError:
+            return -1, ""
+        return found.st_size, str(found.st_mtime_ns)
+    files, path = _files(place)
+    try:
+        return _stamp(files.info(path))
+    except FileNotFoundError:
+        return -1, ""
+
+
+def absolute(place: str) -> str:
+    """Spell a path, pattern or URL in the one way that is the same everywhere."""
+    if not is_url(place):
+        return os.path.abspath(os.path.expanduser(place))
+    if "::" in place:  # a file inside of another
+        return place
+    files, path = _files(place)
+    return str(files.unstrip_protocol(path)).rstrip("/")
+
+
+def fixed_part(pattern: str) -> str:
+    """Give the folder that a pattern's first * ? or [ is below."""
+    first = min(at for letter in "*?[" if (at := pattern.find(letter)) >= 0)
+    return pattern[:first].rpartition("/")[0]
+
+
+def _stamped(files: Any, found: dict[str, dict[str, Any]]) -> dict[str, Stamp]:
+    return {
+        files.unstrip_protocol(place): _stamp(about)
+        for place, about in sorted(found.items())
+        if about["type"] == "file"
+    }
+
+
+def _stamp(about: dict[str, Any]) -> Stamp:
+    size = about.get("size")
+    versions = [str(about[name]) for name in _VERSIONS if about.get(name) is not None]
+    return -1 if size is None else int(size), versions[0] if versions else ""
 
 
 def _files(url: str) -> tuple[Any, str]:

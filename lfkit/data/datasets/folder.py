@@ -23,10 +23,10 @@ from lfkit.data.datasets.metadata_files import (
 from lfkit.data.label_cells import means_nothing, read_cells, spelling
 from lfkit.errors import DataError
 
-_RUN_FILES = {b"run.json", b"blocks.npz", b".lock", b"studio-session.json"}
+RUN_FILES = {b"run.json", b"blocks.npz", b".lock", b"studio-session.json"}
 _SUFFIXES = tuple(f".{extension}".encode() for extension in EXTENSIONS)
 # What systems leave in folders; hidden files are left out anyway.
-_JUNK = {
+JUNK = {
     *(b"__macosx", b"thumbs.db", b"ehthumbs.db", b"desktop.ini", b"@eadir"),
     *(b"$recycle.bin", b"system volume information", b"lost+found", b"__pycache__"),
 }
@@ -218,12 +218,12 @@ def _scan(folder: bytes) -> _Scan:
             continue  # links are followed, but not in circles
         with os.scandir(here) as entries:
             listed = list(entries)
-        if prefix and not _RUN_FILES.isdisjoint(entry.name for entry in listed):
+        if prefix and not RUN_FILES.isdisjoint(entry.name for entry in listed):
             continue  # a run inside the data has images too: its contact sheet
         plain_names = {entry.name.lower() for entry in listed}
         for entry in listed:
             name, plain = prefix + entry.name, entry.name.lower()
-            if plain.startswith(b".") or plain in _JUNK:
+            if plain.startswith(b".") or plain in JUNK:
                 continue
             linked = entry.is_symlink()
             # os.path.isdir, as DirEntry.is_dir raises on links that form a circle.

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from os import cpu_count
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -46,7 +46,8 @@ from lfkit.data.image_source import (
 from lfkit.data.places import read_place
 from lfkit.errors import EXHAUSTED, DataError, storage_error
 
-Content = bytes | str | DataError
+# Bytes, or a file's place, or why there is neither.
+Content: TypeAlias = bytes | pa.Buffer | str | DataError
 
 
 @dataclass(frozen=True)
@@ -155,10 +156,12 @@ class PackedImages(ImageSource):
     Parameters
     ----------
     ids : n unique texts.
-    contents : the bytes of each, or where they are, or why there are none.
+    contents : the bytes of each, or the place of its file, or why there are none.
     shape : (h, w, c) that every image is brought to.
     white : the value that is white in gray of 16 bits.
     column : reads a column of the table that lists the images.
+    folders : names of the folders above each, (n,); by default those in the ids, which
+        are paths inside of one file.
     n_threads : that decode.
     labels : (n,) true classes, -1 where unknown.
     class_names : the k names that `labels` points into.
@@ -173,6 +176,7 @@ class PackedImages(ImageSource):
         shape: tuple[int, int, int],
         white: int,
         column: Callable[[str], Sequence[str | None]] | None = None,
+        folders: Sequence[str] | None = None,
         n_threads: int = 1,
         labels: NDArray[np.int64] | None = None,
         class_names: tuple[str, ...] | None = None,
@@ -180,7 +184,7 @@ class PackedImages(ImageSource):
         self.name, self.ids, self.shape = name, ids, shape
         self.labels, self.class_names = labels, class_names
         self._contents, self._white = contents, white
-        self._column, self._n_threads = column, n_threads
+        self._column, self._folders, self._n_threads = column, folders, n_threads
         self.known_problems = {}
         self.keys = self._hashed()
 
@@ -209,13 +213,18 @@ class PackedImages(ImageSource):
                 found = [self._exif(row, what.name) for row in wanted.tolist()]
             return np.fromiter(found, object, len(wanted))
         if what.kind == "file_name":
-            names = [self.ids[row].rpartition("/")[2] for row in wanted]
-            return np.fromiter(names, object, len(wanted))
+            ends = [self.ids[row].rpartition("/")[2] for row in wanted]
+            return np.fromiter(ends, object, len(wanted))
         if what.kind == "folder":
-            folders = names_of_folders(
-                self.ids, self.labels, self.class_names, are_classes=False
-            )
-            return np.asarray(folders[wanted])
+            if self._folders is None:
+                # Without the first slash nothing that this file shares is cut off.
+                ids = [name.lstrip("/") for name in self.ids]
+                names = names_of_folders(
+                    ids, self.labels, self.class_names, are_classes=False
+                )
+                self._folders = names.tolist()
+            folders = self._folders or ()
+            return np.fromiter((folders[row] for row in wanted), object, len(wanted))
         if self._column is None:
             raise DataError(
                 f"{self.name} is listed in no table, so there is no {what}; give a "
@@ -278,7 +287,7 @@ class PackedImages(ImageSource):
 def _bytes_of(content: Content) -> bytes:
     if isinstance(content, DataError):
         raise content
-    return content if isinstance(content, bytes) else _read(content)
+    return _read(content) if isinstance(content, str) else bytes(content)
 
 
 def _read(place: str) -> bytes:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -104,24 +105,50 @@ def encoded_images(
     where : what it is, to begin an error with.
     """
     if IMAGE not in table.column_names:
-        raise DataError(
-            f"{where} has columns {', '.join(table.column_names)}; it must have one "
-            f"named {IMAGE!r} with encoded images."
-        )
-    cells = table[IMAGE].combine_chunks()
+        raise lacks_images(where, table.column_names)
+    cells = _plain(table[IMAGE].combine_chunks())
+    names: list[str | None] = [None] * len(cells)
+    if pa.types.is_struct(cells.type):
+        fields = [field.name for field in cells.type]
+        if "path" in fields:
+            names = _texts(pc.struct_field(cells, "path"), f"{IMAGE}.path", where)
+        if "bytes" in fields:
+            cells = _plain(pc.struct_field(cells, "bytes"))
     if not _holds_bytes(cells.type):
         raise DataError(
             f"the column {IMAGE!r} of {where} is {cells.type}; it must hold encoded "
             "images, binary or a struct of bytes and path."
         )
-    names: list[str | None] = [None] * len(cells)
-    if pa.types.is_struct(cells.type):
-        if cells.type.get_field_index("path") >= 0:
-            names = cells.field("path").to_pylist()
-        cells = cells.field("bytes")
     if IMAGE_ID in table.column_names:
-        names = table[IMAGE_ID].cast(pa.string()).to_pylist()
+        names = _texts(table[IMAGE_ID], IMAGE_ID, where)
     return names, cells.to_pylist()
+
+
+def lacks_images(where: str, columns: Sequence[str]) -> DataError:
+    """Say that a Parquet file has no column of images."""
+    return DataError(
+        f"{where} has columns {', '.join(columns)}; it must have one named {IMAGE!r} "
+        "with encoded images."
+    )
+
+
+def _plain(cells: pa.Array | pa.ChunkedArray) -> pa.Array:
+    if isinstance(cells, pa.ChunkedArray):
+        cells = cells.combine_chunks()
+    is_encoded = pa.types.is_dictionary(cells.type)
+    return cells.dictionary_decode() if is_encoded else cells
+
+
+def _texts(
+    cells: pa.Array | pa.ChunkedArray, column: str, where: str
+) -> list[str | None]:
+    try:
+        return list(cells.cast(pa.string()).to_pylist())
+    except (pa.ArrowException, ValueError) as error:
+        raise DataError(
+            f"the column {column!r} of {where} is {cells.type}; it must hold texts or "
+            "numbers."
+        ) from error
 
 
 def as_contents(encoded: Sequence[bytes | None]) -> list[Content]:
@@ -170,7 +197,10 @@ def _holds_bytes(kind: pa.DataType) -> bool:
     if pa.types.is_struct(kind):
         place = kind.get_field_index("bytes")
         return place >= 0 and _holds_bytes(kind.field(place).type)
-    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+    if pa.types.is_dictionary(kind):
+        return _holds_bytes(kind.value_type)
+    kinds = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view)
+    return any(is_kind(kind) for is_kind in kinds)
 
 
 def _schema(file: Path) -> pa.Schema:

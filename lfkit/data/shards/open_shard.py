@@ -3,33 +3,19 @@
 from __future__ import annotations
 
 import functools
-import io
-import tarfile
 from collections.abc import Callable, Sequence
-
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from lfkit.data.datasets.array_source import Arrays, ArraySource
 from lfkit.data.datasets.catalog import find_images
-from lfkit.data.datasets.decoding import COLORS, EXTENSIONS
+from lfkit.data.datasets.decoding import COLORS
 from lfkit.data.datasets.image_files import Files
-from lfkit.data.datasets.image_limits import MAX_BYTES
 from lfkit.data.datasets.packed_images import Content, Packed, PackedImages
-from lfkit.data.datasets.parquet_images import (
-    IMAGE,
-    IMAGE_ID,
-    as_contents,
-    encoded_images,
-    unique_ids,
-)
+from lfkit.data.datasets.parquet_images import unique_ids
 from lfkit.data.image_source import ImageSource
-from lfkit.data.places import read_place
+from lfkit.data.shards.parquet_shard import read_parquet
 from lfkit.data.shards.shard import ARRAYS, FILES, TAR, Shard
+from lfkit.data.shards.tar_images import read_tar
 from lfkit.errors import DataError
-
-_ENDINGS = tuple(f".{ending}" for ending in EXTENSIONS)
-_Encoded = tuple[Sequence[str], Sequence[Content]]
 
 
 def open_shard(
@@ -57,8 +43,8 @@ def open_shard(
         contents: Sequence[Content] = shard.names
         column = functools.partial(_column, shard)
     else:
-        read = _of_tar if shard.kind == TAR else _of_parquet
-        ids, contents = read(shard)
+        read = read_tar if shard.kind == TAR else read_parquet
+        ids, contents = read(shard.place)
     return PackedImages(
         shard.name,
         unique_ids(ids),
@@ -66,6 +52,7 @@ def open_shard(
         shape=shape,
         white=white,
         column=column,
+        folders=shard.folders or None,
         n_threads=n_threads,
     )
 
@@ -98,44 +85,3 @@ def _column(shard: Shard, name: str) -> Sequence[str | None]:
             "give a CSV or Parquet table with the images' paths."
         )
     return found.column(name)[shard.start : shard.stop]
-
-
-def _of_tar(shard: Shard) -> _Encoded:
-    """Read the images of a tar file; nothing is unpacked to the disk."""
-    ids: list[str] = []
-    contents: list[Content] = []
-    try:
-        with tarfile.open(fileobj=io.BytesIO(read_place(shard.place))) as archive:
-            for member in archive:
-                if not member.isfile() or not member.name.lower().endswith(_ENDINGS):
-                    continue
-                ids.append(member.name)
-                if member.size > MAX_BYTES:
-                    contents.append(
-                        DataError(
-                            f"it is {member.size / 1e6:,.0f} MB long, more than "
-                            f"{MAX_BYTES / 1e6:,.0f}"
-                        )
-                    )
-                    continue
-                file = archive.extractfile(member)
-                contents.append(b"" if file is None else file.read())
-    except (tarfile.TarError, EOFError, OSError, ValueError) as error:
-        raise DataError(
-            f"{shard.place} cannot be read as a tar file: {error}; fetch it again."
-        ) from error
-    return ids, contents
-
-
-def _of_parquet(shard: Shard) -> _Encoded:
-    """Read a Parquet file with encoded images, in the form of Hugging Face's."""
-    try:
-        file = pq.ParquetFile(io.BytesIO(read_place(shard.place)))
-        held = file.schema_arrow.names
-        wanted = [name for name in (IMAGE, IMAGE_ID) if name in held] or held
-        paths, found = encoded_images(file.read(wanted), shard.place)
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(
-            f"{shard.place} cannot be read as Parquet: {error}; fetch it again."
-        ) from error
-    return [path or str(row) for row, path in enumerate(paths)], as_contents(found)

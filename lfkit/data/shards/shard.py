@@ -19,11 +19,14 @@ class Shard:
     index : its number in the list.
     kind : "tar" or "parquet", a file of images; "files", images that are files;
         "arrays", rows of an array.
-    place : path or URL of the file, or the data that files and arrays are part of.
+    place : absolute path or URL of the file, or of the data that files and arrays are
+        part of; or a data set's name.
     start, stop : rows of `place`, of files and arrays.
     names : paths or URLs of the images, of files.
     ids : what they are called; n unique texts.
+    folders : names of the folders above each, as functions read them, of files.
     n_bytes : size of the file, if it is one.
+    state : a hash of sizes and times of what it is read from.
     """
 
     index: int
@@ -33,7 +36,9 @@ class Shard:
     stop: int = 0
     names: tuple[str, ...] = ()
     ids: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
     n_bytes: int | None = None
+    state: str = ""
 
     @property
     def name(self) -> str:
@@ -48,17 +53,26 @@ class Shard:
         return None if self.kind in (TAR, PARQUET) else self.stop - self.start
 
     @property
-    def identity(self) -> str:
+    def listing(self) -> str:
         """A hash of which images it holds, by their names, not their content."""
-        held = (self.kind, self.place, self.start, self.stop, self.ids, self.n_bytes)
-        return _hash(held)
+        held = (self.kind, self.place, self.start, self.stop, self.ids, self.folders)
+        return hash_of(held)
+
+    @property
+    def identity(self) -> str:
+        """A hash that is another one when a file was written anew."""
+        return hash_of((self.listing, self.state))
 
 
 def hash_of_shards(shards: Sequence[Shard]) -> str:
-    """Give a hash of all shards, in order."""
-    return _hash([shard.identity for shard in shards])
+    """Give a hash of all shards, in order, by the names of their images.
+
+    A file that is written anew is the same shard, to be labeled again.
+    """
+    return hash_of([shard.listing for shard in shards])
 
 
-def _hash(value: object) -> str:
+def hash_of(value: object) -> str:
+    """Give a hash of what JSON can hold."""
     text = json.dumps(value).encode("utf-8", "surrogatepass")
     return hashlib.blake2b(text, digest_size=16).hexdigest()
