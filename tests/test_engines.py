@@ -1,0 +1,98 @@
+"""An engine says of every item how it ended, whatever dies and whenever."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from lfkit.engines import LocalEngine
+
+
+@dataclass
+class _Waits:
+    """Doubles a number after a while; a number in `deadly` ends its process."""
+
+    folder: Path
+    seconds: tuple[float, ...]
+    deadly: tuple[int, ...] = ()
+    only_once: bool = False
+
+    def open(self):
+        pass
+
+    def __call__(self, item):
+        marker = self.folder / f"{item} has died"
+        time.sleep(self.seconds[item])
+        if item in self.deadly and not (self.only_once and marker.exists()):
+            marker.touch()
+            os._exit(9)
+        return 2 * item
+
+
+def test_no_item_is_lost_where_a_process_dies_while_the_caller_is_busy(tmp_path):
+    task = _Waits(tmp_path, (0, 0.3, 0, 0, 0), deadly=(1,), only_once=True)
+    found = {}
+    for ended in LocalEngine(2).map(task, range(5)):
+        found[ended.item] = ended.result
+        deadline = time.monotonic() + 20
+        while not (tmp_path / "1 has died").exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(0.3)  # the pool sees that it is broken
+    assert found == {item: 2 * item for item in range(5)}
+
+
+def test_only_the_item_that_kills_fails_even_with_one_try(tmp_path):
+    task = _Waits(tmp_path, (0.6, 0.3, 0), deadly=(1,))
+    ended = LocalEngine(2, most_tries=1).map(task, range(3))
+    found = {each.item: (each.result, bool(each.failure)) for each in ended}
+    assert found == {0: (0, False), 1: (None, True), 2: (4, False)}
+
+
+WAITING = """
+import sys, time
+
+class Sleeps:
+    def open(self): pass
+    def __call__(self, item): time.sleep(60)
+
+if __name__ == "__main__":
+    from lfkit.engines import LocalEngine
+    print("started", flush=True)
+    list(LocalEngine(2).map(Sleeps(), [0, 1, 2]))
+"""
+
+
+def test_ctrl_c_ends_processes_that_are_still_starting_without_a_word(tmp_path):
+    (tmp_path / "waiting.py").write_text(WAITING)
+    process = subprocess.Popen(
+        [sys.executable, tmp_path / "waiting.py"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        assert process.stdout.readline() == "started\n"
+        time.sleep(0.3)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+        _, told = process.communicate(timeout=30)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+    assert told.count("Traceback") == 1  # the parent's
+    assert "KeyboardInterrupt" in told
+
+
+def test_a_starting_process_imports_nothing_from_the_current_folder(
+    tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    for name in ("pickle", "socket", "numpy", "torch"):
+        (tmp_path / f"{name}.py").write_text("open('it ran', 'w')\n")
+    task = _Waits(tmp_path, (0, 0))
+    assert [each.result for each in LocalEngine(2).map(task, range(2))]
+    assert not (tmp_path / "it ran").exists()
