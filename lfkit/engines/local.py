@@ -145,12 +145,13 @@ def _starting_processes() -> Iterator[None]:
 
 
 def _new_pool(width: int, task: Task[Any, Any]) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(
-        width,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_begin,
-        initargs=(task,),
-    )
+    with _starting_processes():  # Python's own, which clears up after the others
+        return ProcessPoolExecutor(
+            width,
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=_begin,
+            initargs=(task,),
+        )
 
 
 def _end(pool: ProcessPoolExecutor) -> None:
