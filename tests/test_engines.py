@@ -6,7 +6,10 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
+
+import pytest
 
 from lfkit.engines import LocalEngine
 
@@ -100,17 +103,29 @@ class Doubles:
     def __call__(self, item): return 2 * item
 
 if __name__ == "__main__":
-    from lfkit.engines import LocalEngine
-    print([each.result for each in LocalEngine(2).map(Doubles(), [7])])
+    from lfkit.engines import LocalEngine, RayEngine
+    engine = ENGINE
+    print([each.result for each in engine.map(Doubles(), [7])])
 """
 
 
-def test_a_starting_process_imports_nothing_from_the_current_folder(tmp_path):
+@pytest.mark.parametrize("engine", ["LocalEngine(2)", "RayEngine(n_actors=1)"])
+def test_a_starting_process_imports_nothing_from_the_current_folder(tmp_path, engine):
+    if "Ray" in engine and find_spec("ray") is None:
+        pytest.skip("ray is not installed")
     (tmp_path / "here").mkdir()
-    for name in ("pickle", "socket", "signal", "threading", "numpy", "torch"):
+    for name in (
+        "pickle",
+        "socket",
+        "signal",
+        "threading",
+        "logging",
+        "numpy",
+        "torch",
+    ):
         path = tmp_path / "here" / f"{name}.py"
         path.write_text(f"open({str(tmp_path / 'it ran')!r}, 'w')\n")
-    (tmp_path / "doubling.py").write_text(DOUBLING)
+    (tmp_path / "doubling.py").write_text(DOUBLING.replace("ENGINE", engine))
     done = subprocess.run(
         [sys.executable, tmp_path / "doubling.py"],
         cwd=tmp_path / "here",
