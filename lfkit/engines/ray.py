@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import lfkit
 from lfkit.engines.engine import (
     Ended,
     Engine,
@@ -78,7 +77,7 @@ class RayEngine(Engine):
         try:
             # Ray lets its processes import from the current folder before all others,
             # and that may hold a module that nobody asked for.
-            with contextlib.chdir(Path(lfkit.__file__).parents[1]):
+            with contextlib.chdir(Path(__file__).resolve().parents[2]):
                 ray.init(log_to_driver=False, logging_level=logging.ERROR, **how)
         except (ConnectionError, OSError, RuntimeError, ValueError) as error:
             raise InputError(
