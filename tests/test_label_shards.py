@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from assertions import assert_notes
 from PIL import Image
 
 import lfkit as lfkit_package
@@ -584,6 +586,38 @@ def test_a_fit_on_patterns_is_that_on_all_images(
         refitted.predict_proba(votes), whole.predict_proba(votes)
     )
     assert (after(images).labels == before(images).labels).mean() > 0.7
+
+
+def test_patterns_of_some_shards_only_are_refused(place, lfkit, tmp_path):
+    out, new = tmp_path / "out", tmp_path / "labeler"
+    asked = ("--trust-code", "--shard-size", 24, "--patterns")
+    _label(lfkit, place / "array.npz", place / "plain", out, *asked, "--limit", 2)
+    every = ("aggregate", out / "*.patterns.parquet", "--out", new)
+    done = lfkit(*every)
+    assert done.code == 2
+    assert "1 of 3" in done.err.replace("\n", " ")
+    _label(lfkit, place / "array.npz", place / "plain", out, *asked)
+    one = lfkit("aggregate", out / "part-00000.patterns.parquet", "--out", new)
+    assert one.code == 2
+    assert "2 of 3" in one.err.replace("\n", " ")
+    assert not new.exists()
+    assert lfkit(*every).code == 0
+
+
+def test_a_fit_on_patterns_keeps_no_confidence_of_the_model_before(
+    place, lfkit, tmp_path
+):
+    from lfkit.runs.reading import read_sealed, sealed
+
+    old, out, new = tmp_path / "old", tmp_path / "out", tmp_path / "new"
+    shutil.copytree(place / "plain", old)
+    record = read_sealed(old / "labeler.json", "")
+    (old / "labeler.json").write_bytes(sealed(record | {"least_confidence": 0.99}))
+    _label(lfkit, place / "array.npz", old, out, "--trust-code", "--patterns")
+    done = lfkit("aggregate", out / "*.patterns.parquet", "--out", new, "--json")
+    assert done.code == 0, done.err
+    assert_notes(json.loads(done.out)["notes"], names=["--target-precision"])
+    assert json.loads((new / "labeler.json").read_text())["least_confidence"] is None
 
 
 def apply_votes(place):

@@ -110,6 +110,7 @@ def freeze(options: FreezeOptions, progress: Progress | None = None) -> Frozen:
         model=None,
         evidence={},
         notes=tuple(copied.notes),
+        outside=copied.outside,
         versions=versions(),
     )
     labeler = Labeler(record, tuple(lfs), model)

@@ -45,6 +45,7 @@ class LabeledShards:
     failed : name of a shard → why.
     images, labeled, unreadable, classes, faults : of all its shards that are done.
     seconds : of this call.
+    notes : what a user should know of the labeler, if it was loaded.
     """
 
     out: str
@@ -112,16 +113,23 @@ def label(options: LabelOptions, progress: Progress | None = None) -> LabeledSha
     if options.limit is not None:
         waiting = waiting[: options.limit]
     task = _task(options, found)
+    if waiting:
+        # What is wrong with its code is said once, not by each shard.
+        task.open()
     failed: dict[str, str] = {}
+    begun = {shard.index: shard for shard in waiting}
     tell = progress or (lambda stage, now, total: None)
     tell("labeling shards", n_before, n_before + len(waiting))
     for outcome in _engine(options).map(task, waiting):
+        del begun[outcome.item.index]
         if outcome.result is None:
             failed[outcome.item.name] = outcome.failure
         else:
             held[outcome.item.index] = outcome.result
         n_over = len(held) + len(failed)
         tell("labeling shards", n_over, n_before + len(waiting))
+    for shard in begun.values():  # whatever an engine does, no shard is lost unsaid
+        failed[shard.name] = "nothing is known of how it ended"
     return LabeledShards(
         out=options.out,
         shards=len(asked),
@@ -130,6 +138,7 @@ def label(options: LabelOptions, progress: Progress | None = None) -> LabeledSha
         failed=failed,
         **_totals(held),
         seconds=round(time.perf_counter() - started, 2),
+        notes=task.notes,
     )
 
 

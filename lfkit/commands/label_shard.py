@@ -94,6 +94,11 @@ class ShardTask:
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "progress": None, "_loaded": None}
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know of the labeler; () before it is loaded."""
+        return () if self._loaded is None else self._loaded.notes
+
     def open(self) -> None:
         """Load the labeler."""
         if os.getcwd() != self.home and os.path.isdir(self.home):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from lfkit.aggregators.vote_model import PARTS as MODEL_PARTS
 from lfkit.aggregators.vote_model import VoteModel
+from lfkit.commands.labeler_changes import changes
 from lfkit.data.datasets.array_source import ArraySource
 from lfkit.data.image_source import ImageSource
 from lfkit.data.labels import Labels
@@ -23,14 +24,19 @@ from lfkit.data.votes import ABSTAIN, Votes
 from lfkit.errors import InputError
 from lfkit.labeling.applier import LFApplier
 from lfkit.labeling.engine.failures import Report
-from lfkit.labeling.frozen_functions import code_keys, with_learned
+from lfkit.labeling.frozen_functions import with_learned
 from lfkit.labeling.labeling_function import LabelingFunction
 from lfkit.labeling.loading import load_lfs, split_spec
 from lfkit.labeling.trusted_code import is_shipped
-from lfkit.runs.labeler_files import SOURCES, LabelerFiles, LabelerRecord, read_labeler
+from lfkit.runs.labeler_files import (
+    SOURCES,
+    LabelerFiles,
+    LabelerRecord,
+    drop_caches,
+    read_labeler,
+)
 from lfkit.runs.object_tree import TreeReader
 from lfkit.runs.reading import reading
-from lfkit.runs.run_config import versions
 from lfkit.runs.shard_store import ShardStore
 
 if TYPE_CHECKING:
@@ -164,8 +170,9 @@ def load_labeler(folder: str | Path, *, trust_code: bool = False) -> Labeler:
     Parameters
     ----------
     folder : of the labeler.
-    trust_code : run the code that it brings or names. Functions are code; without this
-        only those are loaded that came with lfkit.
+    trust_code : run the code that it brings or names, and read the weights of networks
+        that it names. Functions are code; without this only what came with lfkit is
+        loaded.
 
     Raises
     ------
@@ -174,7 +181,16 @@ def load_labeler(folder: str | Path, *, trust_code: bool = False) -> Labeler:
     """
     found = read_labeler(Path(folder).expanduser())
     check_trust(found, trust_code)
-    return _thawed(found)
+    labeler = _thawed(found)
+    if labeler.refinement is not None and not trust_code:
+        strange = labeler.refinement.foreign_encoders
+        if strange:
+            raise InputError(
+                f"{folder} labels by the network {strange[0]}, whose weights did not "
+                "come with lfkit and were not read; if you know who made it, say "
+                "--trust-code, or trust_code=True in Python."
+            )
+    return labeler
 
 
 def check_trust(found: LabelerFiles, trust_code: bool) -> None:
@@ -205,6 +221,7 @@ def _thawed(found: LabelerFiles) -> Labeler:
         else spec
         for spec in record.specs
     ]
+    drop_caches(found)
     loaded = {lf.name: lf for lf in load_lfs(specs, kinds=record.kinds).lfs}
     _check_own_modules(found)
     missing = [each.name for each in record.functions if each.name not in loaded]
@@ -237,7 +254,7 @@ def _thawed(found: LabelerFiles) -> Labeler:
         VoteModel(aggregator, calibration),
         refinement,
         found.hash,
-        _changed(record, lfs),
+        changes(record, lfs, folder),
     )
 
 
@@ -263,32 +280,6 @@ def _check_own_modules(found: LabelerFiles) -> None:
                 f"that name is loaded, {file}; label in a process of its own, or "
                 "rename one of them and freeze the run again."
             )
-
-
-def _changed(record: LabelerRecord, lfs: Sequence[LabelingFunction]) -> tuple[str, ...]:
-    """Say what is not as it was: code of installed modules, versions of libraries."""
-    notes: list[str] = []
-    modules = [spec for spec in record.specs if spec not in record.sources]
-    if modules:  # copies of files are known by their hashes
-        of_modules = {lf.name for lf in load_lfs(modules, kinds=record.kinds).lfs}
-        now = code_keys([lf for lf in lfs if lf.name in of_modules])
-        then = {each.name: each.code_key for each in record.functions}
-        other = [name for name, key in now.items() if then[name] != key]
-        if other:
-            more = f" and {len(other) - 1} others" if len(other) > 1 else ""
-            notes.append(
-                f"labeling function {other[0]!r}{more}: code, or a library's version, "
-                "is not what it was when the run was frozen; labels may differ"
-            )
-    here = versions()
-    other = [
-        f"{name} {here.get(name)} (then {version})"
-        for name, version in record.versions.items()
-        if here.get(name) != version
-    ]
-    if other:
-        notes.append(f"other versions than when the run was frozen: {', '.join(other)}")
-    return tuple(notes)
 
 
 def _color(channels: int) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -88,6 +90,7 @@ def refit(options: AggregateOptions) -> Refitted:
         raise InputError(
             f"there is no file {options.votes}; `lfkit label --patterns` writes them."
         )
+    _check_all_there(places)
     patterns, about = read_patterns(places)
     old = _labeler(options, places[0], about["labeler"])
     balance = options.class_balance or old.record.class_balance
@@ -114,11 +117,38 @@ def refit(options: AggregateOptions) -> Refitted:
     )
 
 
+def _check_all_there(places: Sequence[str]) -> None:
+    """Refuse the patterns of some shards only: they are not those of all images."""
+    counts = Counter(_beside(place) for place in places)
+    for place, n_given in counts.items():
+        if size_of(place) is None:
+            continue
+        try:
+            n_shards = int(json.loads(read_place(place))["n_shards"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"{place} cannot be read, so it is not known whether all shards are "
+                "there; run `lfkit label` again with another --out."
+            ) from error
+        if n_given < n_shards:
+            raise InputError(
+                f"patterns of {n_shards - n_given} of {n_shards} shards are missing, "
+                f"as {place} says; run the same `lfkit label` until all shards are "
+                "done (--limit and --shards leave some out), and give the patterns of "
+                "all."
+            )
+
+
+def _beside(patterns: str) -> str:
+    """Name the label.json of a shard's patterns."""
+    return inside(patterns.rpartition("/")[0] or ".", "label.json")
+
+
 def _labeler(options: AggregateOptions, patterns: str, known: str) -> LabelerFiles:
     """Find the labeler that voted."""
     folder = options.labeler
     if folder is None:
-        place = inside(patterns.rpartition("/")[0] or ".", "label.json")
+        place = _beside(patterns)
         if size_of(place) is None:
             raise InputError(
                 f"{patterns} has no label.json beside it; name the labeler that voted "
@@ -174,8 +204,15 @@ def _refitted(
             *notes,
             "the votes' model was fitted again, what refinement had learned was not",
         )
+    if old.record.least_confidence is not None:
+        notes = (
+            *notes,
+            "all images get a label: the least confidence that --target-precision "
+            "asked for is that of the model of before, and is left out",
+        )
     record = old.record.model_copy(
         update={
+            "least_confidence": None,
             "aggregator": name,
             "chosen": model.chosen,
             "model": written,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import multiprocessing.connection
 import os
+import signal
 import threading
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
@@ -22,6 +24,8 @@ from lfkit.engines.engine import (
     sentence_of,
 )
 
+_DIED = "a process that worked on it died each time"
+
 _task: Task[Any, Any] | None = None  # of a worker process
 
 
@@ -29,7 +33,8 @@ class LocalEngine(Engine):
     """Processes of this machine; with one worker, this process alone.
 
     A process that dies takes one try from each item that was under way; these are
-    begun again one at a time, so that the one that kills is found.
+    begun again one at a time, so that the one that kills is found. No item fails for a
+    death unless it was alone.
 
     Parameters
     ----------
@@ -73,50 +78,80 @@ class LocalEngine(Engine):
         suspects: deque[int] = deque()  # were under way when a process died
         tries: Counter[int] = Counter()
         while waiting or suspects:
-            alone = bool(suspects)
-            queue = suspects if alone else waiting
-            width = 1 if alone else min(self.n_workers, len(waiting))
+            queue = suspects or waiting
+            width = 1 if suspects else min(self.n_workers, len(waiting))
             pool = _new_pool(width, task)
             under_way: dict[Future[Any], int] = {}
+            is_broken = False
             try:
-                while queue or under_way:
+                while under_way or (queue and not is_broken):
                     # As many as there are processes: what waits is nobody's loss.
-                    while queue and len(under_way) < width:
-                        number = queue.popleft()
-                        tries[number] += 1
-                        under_way[pool.submit(_call, items[number])] = number
+                    while queue and len(under_way) < width and not is_broken:
+                        # A process may have died meanwhile, and nothing is begun then.
+                        future = _submitted(pool, items[queue[0]])
+                        is_broken = future is None
+                        if future is not None:
+                            under_way[future] = number = queue.popleft()
+                            tries[number] += 1
                     done, _ = wait(under_way, return_when=FIRST_COMPLETED)
                     for future in done:
                         number = under_way.pop(future)
                         item, error = items[number], future.exception()
+                        is_last = tries[number] >= self.most_tries
                         if error is None:
                             yield Ended(item, future.result(), tries=tries[number])
                         elif isinstance(error, BrokenProcessPool):
-                            under_way[future] = number
-                            raise error
-                        elif is_final(error) or tries[number] >= self.most_tries:
+                            is_broken = True
+                            if width == 1 and is_last:
+                                yield Ended(item, None, _DIED, tries[number])
+                            else:  # beside others it may be another's fault
+                                suspects.append(number)
+                        elif is_final(error) or is_last:
                             said = sentence_of(error)
                             yield Ended(item, None, said, tries[number])
                         else:
                             queue.append(number)
-            except BrokenProcessPool:
-                for number in under_way.values():
-                    if tries[number] < self.most_tries:
-                        suspects.append(number)
-                        continue
-                    said = "a process that worked on it died each time"
-                    yield Ended(items[number], None, said, tries[number])
             finally:
                 _end(pool)
 
 
+def _submitted(pool: ProcessPoolExecutor, item: Any) -> Future[Any] | None:
+    """Begin an item; None if a process of the pool has died."""
+    with _starting_processes():
+        try:
+            return pool.submit(_call, item)
+        except BrokenProcessPool:
+            return None
+
+
+@contextlib.contextmanager
+def _starting_processes() -> Iterator[None]:
+    """Let processes that start meanwhile hear no Ctrl-C: their parent ends them.
+
+    They import for seconds before they could say so themselves. A Ctrl-C here is heard
+    at the end. Nor do they look for Python's own modules in the current folder, as
+    `python -c` does.
+    """
+    before = os.environ.get("PYTHONSAFEPATH")
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    os.environ["PYTHONSAFEPATH"] = "1"
+    try:
+        yield
+    finally:
+        del os.environ["PYTHONSAFEPATH"]
+        if before is not None:
+            os.environ["PYTHONSAFEPATH"] = before
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+
 def _new_pool(width: int, task: Task[Any, Any]) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(
-        width,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_begin,
-        initargs=(task,),
-    )
+    with _starting_processes():  # Python's own, which clears up after the others
+        return ProcessPoolExecutor(
+            width,
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=_begin,
+            initargs=(task,),
+        )
 
 
 def _end(pool: ProcessPoolExecutor) -> None:
@@ -132,6 +167,8 @@ def _end(pool: ProcessPoolExecutor) -> None:
 def _begin(task: Task[Any, Any]) -> None:
     """Prepare a worker process."""
     global _task
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     os.dup2(2, 1)  # what users' functions print is not the command's result
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _task = task

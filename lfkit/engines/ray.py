@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from lfkit.engines.engine import (
@@ -73,7 +75,10 @@ class RayEngine(Engine):
             if self.n_actors is not None:
                 how["num_cpus"] = self.n_actors
         try:
-            ray.init(log_to_driver=False, logging_level=logging.ERROR, **how)
+            # Ray lets its processes import from the current folder before all others,
+            # and that may hold a module that nobody asked for.
+            with contextlib.chdir(Path(__file__).resolve().parents[2]):
+                ray.init(log_to_driver=False, logging_level=logging.ERROR, **how)
         except (ConnectionError, OSError, RuntimeError, ValueError) as error:
             raise InputError(
                 f"no Ray is reached at {self.address}: {sentence_of(error)}; give "

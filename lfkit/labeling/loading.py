@@ -26,6 +26,7 @@ from lfkit.labeling.labeling_function import (
     from_snorkel,
     is_snorkel,
 )
+from lfkit.labeling.module_files import came_with_lfkit, folder_to_add, module_files
 from lfkit.runs.cache_keys import note_import
 
 _FORMS = (
@@ -165,8 +166,11 @@ def _load_file(where: str) -> ModuleType:
 
 
 def _load_module(where: str) -> ModuleType:
-    if "" not in sys.path and str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
+    here = folder_to_add()
+    # Functions that came with lfkit are run untrusted: the current folder may be a
+    # labeler from elsewhere, with a torch.py of its own.
+    if here is not None and not came_with_lfkit(module_files(where, here)):
+        sys.path.insert(0, here)
     with ctrl_c() as pressed:
         try:
             with Calling(keeps_environment=True) as calling:

@@ -14,15 +14,13 @@ import site
 import stat
 import sys
 from collections.abc import Sequence
-from importlib.machinery import PathFinder
 from pathlib import Path
 
 import lfkit
 from lfkit.errors import LfkitError
 from lfkit.labeling.loading import split_spec
+from lfkit.labeling.module_files import came_with_lfkit, folder_to_add, module_files
 from lfkit.runs.store import write_atomically
-
-_SHIPPED = Path(lfkit.__file__).resolve().parent.parent / "lf_library"
 
 
 def remember_code(specs: Sequence[str]) -> str | None:
@@ -32,7 +30,7 @@ def remember_code(specs: Sequence[str]) -> str | None:
     """
     for spec in specs:
         files = _files(spec)
-        if not files or _is_shipped(files):
+        if not files or came_with_lfkit(files):
             continue
         record = _record(files[-1])
         if record is None:
@@ -72,7 +70,7 @@ def is_shipped(spec: str) -> bool:
         files = _files(spec)
     except (OSError, ValueError):  # no name that a file can have
         return False
-    return bool(files) and _is_shipped(files)
+    return came_with_lfkit(files)
 
 
 def _strange(spec: str) -> tuple[str, bool] | None:
@@ -82,7 +80,7 @@ def _strange(spec: str) -> tuple[str, bool] | None:
     files = _files(spec)
     if not files:
         return where or spec, False
-    if _is_shipped(files):
+    if came_with_lfkit(files):
         return None
     known = _known(files[-1])
     if not known or not {str(path) for path in files} <= known.keys():
@@ -101,27 +99,7 @@ def _files(spec: str) -> list[Path]:
     where, _ = split_spec(spec)
     if where.endswith(".py"):
         return [_place(where)]
-    found: list[Path] = []
-    here = str(Path.cwd())
-    folders: Sequence[str] | None = sys.path
-    if "" not in sys.path and here not in sys.path:
-        folders = [here, *sys.path]  # as the loader has it
-    parts = where.split(".")
-    for count in range(1, len(parts) + 1):
-        module = PathFinder.find_spec(".".join(parts[:count]), folders)
-        if module is None:
-            return []
-        if module.origin is not None:  # None: a folder without __init__.py
-            found.append(Path(module.origin).resolve())
-        folders = module.submodule_search_locations
-        if folders is None and count < len(parts):
-            return []
-    return found
-
-
-def _is_shipped(files: Sequence[Path]) -> bool:
-    """Whether code came with lfkit."""
-    return all(path.is_relative_to(_SHIPPED) for path in files)
+    return module_files(where, folder_to_add())  # as the loader has it
 
 
 def _beside(spec: str, files: Sequence[Path]) -> set[Path]:

@@ -73,6 +73,12 @@ class FrozenRefinement:
     n_classes: int
     power: float = 1.0
 
+    @property
+    def foreign_encoders(self) -> tuple[str, ...]:
+        """Names of the networks whose weights did not come with lfkit."""
+        # After a colon stands which weights, of a library or in a file.
+        return tuple(each.encoder for each in self.sets if ":" in each.encoder)
+
     def predict_proba(
         self,
         images: ImageSource,

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -61,6 +62,7 @@ class LabelerRecord(BaseModel):
     evidence : what is known of how right labels are, for the card.
     notes : what of the run is not in the labeler.
     files : name → hash of every other file.
+    outside : path → digest of files that functions need and that were not copied.
     """
 
     format: int = FORMAT
@@ -86,6 +88,7 @@ class LabelerRecord(BaseModel):
     notes: tuple[str, ...]
     versions: dict[str, str]
     files: dict[str, str] = {}
+    outside: dict[str, str] = {}
 
     @property
     def sources(self) -> list[str]:
@@ -141,6 +144,8 @@ def check_new(folder: Path) -> None:
 def read_labeler(folder: Path) -> LabelerFiles:
     """Read a labeler's folder; refuse it if a file has changed. No code is run.
 
+    A file that was added to `sources/` is refused, too: Python would import it.
+
     Raises
     ------
     RunError
@@ -169,9 +174,48 @@ def read_labeler(folder: Path) -> LabelerFiles:
         ) from error
     for name, known in record.files.items():
         _check_file(folder, name, known)
+    _check_nothing_added(folder, record)
     with reading(folder / ARRAYS, _AGAIN):
         arrays = load((folder / ARRAYS).read_bytes())
     return LabelerFiles(folder, record, arrays, _hash(path.read_bytes()))
+
+
+def drop_caches(files: LabelerFiles) -> None:
+    """Remove what Python compiled of the sources: no hash of it is known.
+
+    Raises
+    ------
+    RunError
+        If that is not possible, as what is compiled would be run in place of a source.
+    """
+    for path in _added(files.folder, files.record):
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise RunError(
+                f"{path} cannot be removed ({error.strerror}), and Python would run it "
+                "in place of the source; remove it, or copy the folder anew."
+            ) from error
+
+
+def _check_nothing_added(folder: Path, record: LabelerRecord) -> None:
+    for path in _added(folder, record):
+        is_cache = path.parent.name == "__pycache__" and ".pyc" in path.name
+        if not is_cache or path.is_symlink():
+            raise RunError(
+                f"{path} is not a file of this labeler, and its code could import it; "
+                "remove it, or copy the folder anew."
+            )
+
+
+def _added(folder: Path, record: LabelerRecord) -> Iterator[Path]:
+    """Yield the files, and links to folders, below `sources/` that are not listed."""
+    for place, folders, files in os.walk(folder / SOURCES):
+        links = [name for name in folders if os.path.islink(os.path.join(place, name))]
+        for name in (*files, *links):
+            path = Path(place, name)
+            if path.relative_to(folder).as_posix() not in record.files:
+                yield path
 
 
 def _check_file(folder: Path, name: str, known: str) -> None:

@@ -226,6 +226,7 @@ class _Worker:
         self._process = subprocess.Popen(
             [
                 sys.executable,
+                "-P",  # the current folder may hold a module that nobody asked for
                 "-c",
                 "from lfkit.labeling.engine.worker import main; main()",
                 str(theirs.fileno()),
