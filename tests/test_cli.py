@@ -220,9 +220,18 @@ def test_a_class_without_a_seed_is_named(lfkit, photos, tmp_path):
         "--seed-labels", tmp_path / "seeds.csv", "--out", tmp_path / "run", "--json",
     )  # fmt: skip
     assert (
-        "no seed shows bright: nothing is learned of it"
+        "no seed shows bright: no function learns what it is"
         in json.loads(done.out)["notes"]
     )
+
+
+def test_functions_outside_of_a_list_are_named(lfkit, photos, tmp_path):
+    path = tmp_path / "my_lfs.py"
+    path.write_text(f"{LFS}\nLFS = [low_is_dark]\n")
+    done = lfkit("apply", photos, "--lfs", path, "--out", tmp_path / "run", "--json")
+    (note,) = [n for n in json.loads(done.out)["notes"] if "do not vote" in n]
+    assert "my_lfs.py" in note
+    assert note.endswith("high_is_bright")
 
 
 def test_a_typo_in_a_function_is_shown_at_the_end(lfkit, photos, tmp_path):

@@ -376,7 +376,10 @@ def _equal_trust(structure: VoteStructure) -> _Choice:
             "whom to trust; ties go to the class whose functions are less silent"
         )
     else:
-        reason = "fewer than three functions vote: nothing tells who is right"
+        reason = (
+            "fewer than three functions name one class at a time: nothing tells who is "
+            "right"
+        )
     return _Choice("equal", "flat", reason)
 
 

@@ -30,4 +30,5 @@ def freeze(options: FreezeOptions, as_json: Json = False) -> None:
     )
     for note in found.notes:
         echo(f"Note: {note}.")
-    echo(f"next: lfkit label DATA --labeler {found.folder} --out OUT")
+    trust = "" if found.is_shipped else " --trust-code"
+    echo(f"next: lfkit label DATA --labeler {found.folder} --out OUT{trust}")

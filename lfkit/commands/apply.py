@@ -170,7 +170,7 @@ def _unseeded(classes: Classes, given: GivenLabels) -> tuple[str, ...]:
     absent = [name for label, name in enumerate(classes.names) if label not in seen]
     if not absent:
         return ()
-    return (f"no seed shows {', '.join(absent)}: nothing is learned of it",)
+    return (f"no seed shows {', '.join(absent)}: no function learns what it is",)
 
 
 def _save_votes(options: ApplyOptions, voted: VotedImages, seeds: GivenLabels) -> None:

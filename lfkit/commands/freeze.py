@@ -28,6 +28,7 @@ from lfkit.labeling.applier import LFApplier
 from lfkit.labeling.classes import Classes
 from lfkit.labeling.copied_sources import CopiedSources, copy_sources
 from lfkit.labeling.frozen_functions import code_keys, learned_by
+from lfkit.labeling.trusted_code import is_shipped
 from lfkit.runs.apply_options import BASELINE
 from lfkit.runs.labeler_files import (
     SOURCES,
@@ -57,6 +58,7 @@ class Frozen:
         refinement.
     checked : images behind `agreement`.
     evidence : how right labels are, with the protocol.
+    is_shipped : all of its code came with lfkit: labeling asks for no trust.
     notes : what of the run is not in it, and what whoever labels needs.
     """
 
@@ -67,6 +69,7 @@ class Frozen:
     agreement: float
     checked: int
     evidence: dict[str, Any]
+    is_shipped: bool
     notes: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
@@ -128,6 +131,7 @@ def freeze(options: FreezeOptions, progress: Progress | None = None) -> Frozen:
         agreement=agreement,
         checked=checked,
         evidence=evidence,
+        is_shipped=all(map(is_shipped, record.specs)),
         notes=record.notes,
     )
 

@@ -107,9 +107,13 @@ class FunctionVotes(VoteSource):
         self.options = options
         self.loaded = load_lfs(options.lfs, kinds=options.kinds)
         unkept = remember_code(options.lfs)
-        self.notes: tuple[str, ...] = ()
+        self.notes = tuple(
+            f"{where} has a list LFS, so that these do not vote: {', '.join(names)}"
+            for where, names in self.loaded.outside.items()
+            if where.endswith(".py")  # a library knows what it leaves out
+        )
         if unkept is not None:
-            self.notes = (
+            self.notes += (
                 f"that you ran these functions cannot be kept ({unkept}): `lfkit "
                 "train` and others will ask for --lfs or --trust-code",
             )

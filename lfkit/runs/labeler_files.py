@@ -154,8 +154,8 @@ def read_labeler(folder: Path) -> LabelerFiles:
     path = folder / RECORD
     if not path.is_file():
         raise RunError(
-            f"{folder} is not a labeler: it has no {RECORD}. Make one with `lfkit "
-            f"freeze RUN --out {folder}`."
+            f"{folder} is not a labeler: it has no {RECORD}. Make one of a run with "
+            "`lfkit freeze RUN --out LABELER`."
         )
     found = read_sealed(path, _AGAIN)
     if found.get("format") != FORMAT:
