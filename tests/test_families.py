@@ -83,6 +83,7 @@ FAMILIES = {
     "data.datasets": Family(
         {
             "array_source",
+            "common_look",
             "decoding",
             "disk_cache",
             "exif",
@@ -94,6 +95,7 @@ FAMILIES = {
             "label_columns",
             "matlab",
             "named_folders",
+            "packed_images",
         },
         {"catalog"},
         {
@@ -105,6 +107,8 @@ FAMILIES = {
             # A folder may hold a list of its files.
             "folder": {"metadata_files"},
             "metadata_files": {"manifest"},
+            # A Parquet file of images may have a column of labels, as a list has.
+            "parquet_images": {"manifest"},
         },
     ),
     "data.vote_files": Family({"vote_file"}, {"read_votes", "write_votes"}),
