@@ -17,6 +17,9 @@ import pyarrow.parquet as pq
 from lfkit.data.cells import from_cell, table_from_cells
 from lfkit.errors import DataError
 
+# Arrow's own handling of Ctrl-C, while it reads a CSV, lost one in six.
+pa.enable_signal_handlers(False)
+
 _MOST_HEADER = 1 << 20  # bytes that are looked at for what separates cells
 # What pandas, Arrow and R call the numbers of a table's rows when they write them.
 _INDEX = re.compile(r"(Unnamed: \d+(\.\d+)*|index|level_\d+|__index_level_\d+__|)")
