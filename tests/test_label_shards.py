@@ -467,8 +467,20 @@ def test_kills_leave_no_half_file_and_the_next_call_goes_on(
     assert _parts(out) == _parts(tmp_path / "whole")
 
 
-def test_two_processes_give_the_same_and_outlive_one_that_dies(
-    place, lfkit, tmp_path, digits
+@pytest.mark.parametrize(
+    "way",
+    [
+        ("--workers", 2),
+        pytest.param(
+            ("--engine", "ray", "--workers", 1),
+            marks=pytest.mark.skipif(
+                find_spec("ray") is None, reason="ray is not installed"
+            ),
+        ),
+    ],
+)
+def test_other_processes_give_the_same_and_outlive_one_that_dies(
+    place, lfkit, tmp_path, digits, way
 ):
     images = digits[0][300:340].copy()
     images[25, 0, 0] = 203
@@ -477,7 +489,7 @@ def test_two_processes_give_the_same_and_outlive_one_that_dies(
     asked = ("--trust-code", "--shard-size", 20)
     _label(lfkit, tmp_path / "marked.npy", place / "deadly", whole, *asked)
     arguments = ("label", tmp_path / "marked.npy", "--labeler", place / "deadly")
-    more = ("--out", out, *asked, "--workers", 2, "--max-shard-retry", 1, "--json")
+    more = ("--out", out, *asked, *way, "--max-shard-retry", 1, "--json")
     process = _start(*arguments, *more, LFKIT_DEADLY="1")
     said, told = _end(process)
     assert process.returncode == 3, told
@@ -529,27 +541,6 @@ def test_shards_and_results_may_lie_in_a_bucket(place, lfkit, tmp_path, bucket):
     files.invalidate_cache()
     for name, data in _parts(here).items():
         assert files.cat_file(f"{out}/{name}") == data
-
-
-@pytest.mark.skipif(find_spec("ray") is None, reason="ray is not installed")
-def test_ray_gives_the_same_bytes_and_replaces_what_dies(
-    place, lfkit, tmp_path, digits
-):
-    images = digits[0][300:340].copy()
-    images[25, 0, 0] = 203
-    np.save(tmp_path / "marked.npy", images)
-    whole, out = tmp_path / "whole", tmp_path / "out"
-    asked = ("--trust-code", "--shard-size", 20)
-    _label(lfkit, tmp_path / "marked.npy", place / "deadly", whole, *asked)
-    arguments = ("label", tmp_path / "marked.npy", "--labeler", place / "deadly")
-    more = ("--out", out, *asked, "--engine", "ray", "--workers", 1, "--json")
-    process = _start(*arguments, *more, "--max-shard-retry", 1, LFKIT_DEADLY="1")
-    said, told = _end(process)
-    assert process.returncode == 3, told
-    assert len(json.loads(said)["failed"]) == 1
-    expected = _parts(whole)
-    del expected["part-00001.parquet"]
-    assert _parts(out) == expected
 
 
 @pytest.mark.parametrize("aggregator", ["auto", "label-model", "dawid-skene"])

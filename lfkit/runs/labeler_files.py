@@ -7,7 +7,6 @@ folder is a pickle, and reading it runs no code.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,12 +14,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from numpy.typing import NDArray
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 from safetensors.numpy import load, save
 
 from lfkit.data.files import folder_written_whole
 from lfkit.errors import RunError
-from lfkit.runs.reading import read_sealed, reading, sealed
+from lfkit.runs.reading import as_record, read_sealed, reading, sealed
 
 FORMAT = 1
 RECORD, ARRAYS, CARD = "labeler.json", "arrays.safetensors", "README.md"
@@ -163,15 +162,7 @@ def read_labeler(folder: Path) -> LabelerFiles:
             f"{path} has format {found.get('format')}, this lfkit reads {FORMAT}; "
             "freeze the run again, or use the lfkit that wrote it."
         )
-    try:
-        record = LabelerRecord.model_validate_json(json.dumps(found))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise RunError(
-            f"{path} cannot be read: {where or 'all'}: {first['msg'].rstrip('.')}; "
-            f"{_AGAIN}."
-        ) from error
+    record = as_record(LabelerRecord, found, path, _AGAIN)
     for name, known in record.files.items():
         _check_file(folder, name, known)
     _check_nothing_added(folder, record)

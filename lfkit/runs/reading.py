@@ -11,11 +11,14 @@ import json
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
 
 from lfkit.errors import InputError, LfkitError, RunError
 from lfkit.runs.json_text import to_json
 
+_Record = TypeVar("_Record", bound=BaseModel)
 _CHECKSUM = "checksum"
 _MOST_REASON = 200  # characters of what a parser says
 
@@ -53,6 +56,22 @@ def read_object(path: Path, remedy: str) -> dict[str, Any]:
         if not isinstance(found, dict):
             raise ValueError(f"it holds a {type(found).__name__}, not an object")
     return found
+
+
+def as_record(
+    kind: type[_Record], found: Mapping[str, Any], path: Path, remedy: str
+) -> _Record:
+    """Check what a JSON file holds, and give it as the record that it is."""
+    try:
+        # As text: what is a tuple here is a list there.
+        return kind.model_validate_json(json.dumps(found))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise RunError(
+            f"{path} cannot be read: {where or 'all'}: {first['msg'].rstrip('.')}; "
+            f"{remedy}."
+        ) from error
 
 
 def sealed(content: Mapping[str, Any]) -> bytes:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import platform
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from lfkit.errors import RunError
 from lfkit.runs.apply_options import ApplyOptions
 from lfkit.runs.json_text import to_json
-from lfkit.runs.reading import read_object, reading
+from lfkit.runs.reading import as_record, read_object, reading
 from lfkit.runs.store import write_atomically
 
 FORMAT = 2
@@ -124,16 +123,7 @@ def load_config(folder: Path) -> RunConfig:
             f"{path} has format {found['format']}, this lfkit reads {FORMAT}; "
             "run `lfkit apply` again, or use the lfkit that wrote it."
         )
-    try:
-        # As text: what is a tuple here is a list there.
-        return RunConfig.model_validate_json(json.dumps(found))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise RunError(
-            f"{path} cannot be read: {where or 'all'}: "
-            f"{first['msg'].rstrip('.')}; {AGAIN}."
-        ) from error
+    return as_record(RunConfig, found, path, AGAIN)
 
 
 def hash_of_images(folder: Path) -> str | None:
