@@ -7,7 +7,7 @@ VENV := .venv
 EDITABLE := --config-settings editable_mode=compat
 RUN := $(VENV)/bin
 
-.PHONY: demo test test-all quality test-torchvision check bench fuzz dist test-dist clean
+.PHONY: demo test test-all quality test-torchvision check bench fuzz docs dist test-dist clean
 
 demo: $(VENV)/installed
 	$(RUN)/lfkit apply digits --lfs lf_library.digits --seeds-per-class 20 --out demo-run
@@ -21,7 +21,7 @@ test: $(VENV)/installed-dev
 test-all: $(VENV)/installed-dev
 	$(RUN)/python -m pytest -m "not quality"
 
-# The README's figures, from the commands that it shows.
+# The pages' headline figures, from the commands that they show.
 quality: $(VENV)/installed-dev
 	$(RUN)/python -m pytest -m quality tests/quality
 
@@ -49,6 +49,10 @@ bench: $(VENV)/installed-dev
 fuzz: $(VENV)/installed-dev
 	$(RUN)/python -m benchmarks.fuzz --files 10000 --minutes 120
 
+# The documentation as a site, in site/: warnings, such as of dead links, are errors.
+docs: $(VENV)/installed-dev
+	NO_MKDOCS_2_WARNING=1 $(RUN)/python -m mkdocs build --strict
+
 # A wheel; build/ would bring back files that are no longer there.
 dist: $(VENV)/installed
 	rm -rf build dist
@@ -65,7 +69,7 @@ test-dist: dist
 	cd $(VENV)-dist && bin/lfkit report demo-run
 
 clean:
-	rm -rf $(VENV) $(VENV)-* demo-run build dist
+	rm -rf $(VENV) $(VENV)-* demo-run build dist site
 
 $(VENV)/installed: pyproject.toml
 	test -x $(RUN)/python || $(PYTHON) -m venv $(VENV)

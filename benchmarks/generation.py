@@ -17,7 +17,7 @@ from lfkit.commands.train import train
 from lfkit.commands.train_options import TrainOptions
 from lfkit.generators import TwoStage
 from lfkit.generators.gan import make_images
-from lfkit.generators.generator import BLOCK
+from lfkit.generators.sampling import BLOCK
 from lfkit.runs.apply_options import ApplyOptions
 
 FORMATS = ("npz", "parquet", "webdataset", "folder")

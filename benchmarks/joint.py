@@ -1,22 +1,26 @@
 """Generators of labeled images side by side: as many steps, the same real labels.
 
     python -m benchmarks.joint RUN --test fashion-mnist:test --out joint --steps 8000
+    python -m benchmarks.joint RUN --test fashion-mnist:test --seeds 0 1 2
 
 Rows are trained one after another and kept in --out, with their protocols in rows.json:
-killed, it goes on; called again with other rows, it adds them.
+killed, it goes on; called again with other rows or seeds, it adds them. The table gives
+means over the seeds, and from where to where they reach.
 """
 
 import argparse
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from benchmarks.common import machine, markdown, timed
+from lfkit.aggregators import AGGREGATORS
 from lfkit.commands.make_generator import make_generator
 from lfkit.commands.training_data import training_data
+from lfkit.generators.adp.settings import AdpSettings
 from lfkit.generators.lf_votes.batch_votes import BatchVotes
 from lfkit.generators.training.checkpoints import CheckpointFolder
 from lfkit.generators.training.monitor import TrainingMonitor
@@ -44,6 +48,16 @@ REPAIRED = {
     "prior_weight": 1.0,
 }
 _AT_ONCE = {"unconditional_fraction": 0.0}
+# Huang et al. 2024, with a lighter penalty for images in [0, 1] than in [-1, 1].
+R3GAN = {
+    "network": "r3gan",
+    "loss": "relativistic",
+    "r1_gamma": 0.1,
+    "r2_gamma": 0.1,
+    "r1_every": 1,
+    "spectral_norm": False,
+    "beta1": 0.0,
+}
 ROWS = {
     "adp": ("adp", {}),
     "adp, no Θ and Φ": ("adp", {"trust": False}),
@@ -64,6 +78,17 @@ ROWS = {
     "ss-infogan": ("ss-infogan", {}),
     "acgan": ("acgan", {}),
     "self-labeling": ("self-labeling", {}),
+    "cgan": ("cgan", {}),
+    "cogan": ("cogan", {}),
+    "triple-gan": ("triple-gan", {}),
+    "wsgan": ("wsgan", {}),
+    "two-stage, r3gan": ("two-stage", R3GAN),
+    "adp, r3gan": ("adp", R3GAN),
+    **{
+        f"gan+dp, {aggregator}": ("vote", {"aggregator": aggregator})
+        for aggregator in AGGREGATORS
+        if aggregator != "auto"  # which is the row `vote`
+    },
     "paper": ("adp-paper", {}),
     "paper, small": ("adp-paper", SMALL | ONCE),
     "paper, small, no D_LFB": (
@@ -72,11 +97,12 @@ ROWS = {
     ),
     "paper, small, repaired": ("adp-paper", SMALL | ONCE | REPAIRED),
 }
+# Labels of the same images by other models of the votes: trained once.
+SAME_IMAGES = {name: "vote" for name in ROWS if name.startswith("gan+dp")}
 # The network as printed takes two seconds a step on a CPU.
 _BY_DEFAULT = [name for name in ROWS if name != "paper"]
 N_SAMPLES = 20_000
 N_VOTED = 2560
-RECIPE = Recipe(n_steps=1000, n_trainings=1, n_images=N_SAMPLES)
 
 
 def main(arguments=None):
@@ -84,7 +110,9 @@ def main(arguments=None):
     options = read_arguments(arguments, _BY_DEFAULT, "joint", 8000, N_SAMPLES)
     bench = Bench(options)
     for name in options.rows.split(";"):
-        bench.row(name.strip())
+        for seed in options.seeds:
+            options.seed = seed
+            bench.row(name.strip())
     print(f"{machine()}\n")
     print(table(bench.rows()))
 
@@ -97,11 +125,14 @@ def read_arguments(arguments, rows, out, steps, samples):
     parser.add_argument("--out", type=Path, default=Path(out))
     parser.add_argument("--rows", default=";".join(rows), help="separated by ;")
     parser.add_argument("--steps", type=int, default=steps)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--samples", type=int, default=samples)
     parser.add_argument("--judge-steps", type=int)
+    parser.add_argument("--learner-steps", type=int, default=1000)
     parser.add_argument("--train-only", action="store_true", help="score later")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    options.seed = options.seeds[0]
+    return options
 
 
 class Bench:
@@ -129,6 +160,7 @@ class Bench:
         options = self.options
         key = f"{name} | {options.steps} steps | seed {options.seed} | {options.test}"
         key += f" | {options.samples} samples | judge of {options.judge_steps} steps"
+        key += f" | learners of {options.learner_steps}"
         known = self.rows()
         if key in known:
             return
@@ -143,6 +175,11 @@ class Bench:
         """Train a row, or load it; gives the generator and what training told."""
         options = self.options
         of, settings = self.known[name]
+        if self.known is ROWS and name in SAME_IMAGES:
+            generator, told = self.trained(SAME_IMAGES[name])
+            generator.set_params(**settings)
+            generator.bind(self.material.lfs, self.material.votes)
+            return generator, told | {"row": name}
         settings = settings | {"n_steps": options.steps, "random_state": options.seed}
         generator = make_generator(of, settings)
         folder = self.out / f"{name}-{options.steps}-{options.seed}".replace(" ", "_")
@@ -196,7 +233,8 @@ class Bench:
             calls = generator.plan.n_discriminator + generator.fresh_batch
             n = generator.plan.batch
         elif getattr(generator, "trust", False):
-            calls, n = 1 / generator.votes_every, generator.lf_batch
+            settings = AdpSettings(**generator.get_params(deep=False))
+            calls, n = 1 / settings.votes_every, settings.lf_batch
         else:
             return 0.0
         device = generator.device
@@ -232,7 +270,7 @@ class Bench:
         shown = torch.from_numpy(made.images[:N_VOTED]).permute(0, 3, 1, 2) / 255
         voted = block(shown).sum(dim=1).argmax(dim=1).numpy()
         tools = evaluation.tools
-        recipe = replace(RECIPE, n_images=self.options.samples)
+        recipe = Recipe(self.options.learner_steps, 1, self.options.samples)
         weak = ImageSet(self.source, self.loaded.labels.proba, name="real, weak labels")
         real = draw_pairs(weak, recipe.n_images, 0)
         pairs = draw_pairs(images, recipe.n_images, 0)
@@ -265,35 +303,79 @@ def macro(judged, labels, k):
 
 
 def table(rows):
-    """Give the rows as Markdown."""
-    head = ["row", "steps", "fidelity", "vote's", "shares", "FID[domain]", "recall"]
-    head += ["GAN-train", "real", "real + generated", "Θ perplexity", "steps/s"]
-    head += ["LF share"]
-    lines = []
+    """Give the rows as Markdown, those that differ by their seed as one."""
+    head = ["row", "steps", "seeds", "fidelity", "vote's", "shares", "FID[domain]"]
+    head += ["precision", "recall", "fidelity x recall", "GAN-train", "real"]
+    head += ["real + generated", "minutes", "Θ perplexity", "LF share"]
+    groups = {}
     for found in rows.values():
-        scores = {score["metric"]: score["value"] for score in found["scores"]}
-        fid = next(v for n, v in scores.items() if n.startswith("FID"))
-        recall = next((v for n, v in scores.items() if n.startswith("recall")), None)
-        learned = {text: np.mean(v) for text, v in found["learned"].items()}
-        theta = found["theta_perplexity"]
+        groups.setdefault(
+            (found["row"], found["steps"], found["n_samples"]), []
+        ).append(flat(found))
+    lines = []
+    for (name, steps, _), of in groups.items():
+        theta = [one["theta"] for one in of if one["theta"] is not None]
+        low, high = (
+            end(one[key] for one in of)
+            for end, key in ((min, "share_min"), (max, "share_max"))
+        )
         lines.append(
             [
-                found["row"],
-                f"{found['steps']:,}",
-                f"{found['fidelity']:.3f}",
-                f"{found['vote_fidelity']:.3f}",
-                f"{found['share_min']:.3f}-{found['share_max']:.3f}",
-                f"{fid:.2f}",
-                "" if recall is None else f"{recall:.2f}",
-                f"{learned['gan_train']:.3f}",
-                f"{learned['real']:.3f}",
-                f"{learned['both']:.3f}",
-                "" if theta is None else f"{theta:.1f} of {found['n_lfs']}",
-                f"{found['steps_per_s']:.1f}",
-                "" if found["lf_share"] is None else f"{found['lf_share']:.0%}",
+                name,
+                f"{steps:,}",
+                len(of),
+                over_seeds(of, "fidelity", 3),
+                over_seeds(of, "vote_fidelity", 3),
+                f"{low:.3f}-{high:.3f}",
+                over_seeds(of, "fid", 2),
+                over_seeds(of, "precision", 2),
+                over_seeds(of, "recall", 2),
+                over_seeds(of, "both", 2),
+                over_seeds(of, "gan_train", 3),
+                over_seeds(of, "real", 3),
+                over_seeds(of, "real_and_generated", 3),
+                over_seeds(of, "minutes", 0),
+                f"{np.mean(theta):.1f} of {of[0]['n_lfs']}" if theta else "",
+                over_seeds(of, "lf_percent", 0),
             ]
         )
     return markdown(head, lines)
+
+
+def flat(found):
+    """Give what the table tells of a row, by name; NaN what is not known."""
+    scores = {score["metric"]: score["value"] for score in found["scores"]}
+    learned = {text: float(np.mean(v)) for text, v in found["learned"].items()}
+    recall = scores.get("recall", np.nan)
+    minutes = found["minutes"]
+    if minutes is None:  # stopped in between
+        minutes = found["steps"] / found["steps_per_s"] / 60
+    return {
+        "fidelity": found["fidelity"],
+        "vote_fidelity": found["vote_fidelity"],
+        "share_min": found["share_min"],
+        "share_max": found["share_max"],
+        "fid": next(v for n, v in scores.items() if n.startswith("FID")),
+        "precision": scores.get("precision", np.nan),
+        "recall": recall,
+        "both": found["fidelity"] * recall,
+        "gan_train": learned["gan_train"],
+        "real": learned["real"],
+        "real_and_generated": learned["both"],
+        "minutes": minutes,
+        "theta": found["theta_perplexity"],
+        "n_lfs": found["n_lfs"],
+        "lf_percent": 100 * (found["lf_share"] or 0),
+    }
+
+
+def over_seeds(rows, name, digits):
+    """Give the mean over seeds and, of several, its range."""
+    values = [row[name] for row in rows]
+    mean = f"{np.mean(values):.{digits}f}"
+    if len(values) == 1:
+        return mean
+    return f"{mean} ({min(values):.{digits}f}-{max(values):.{digits}f})"
 
 
 if __name__ == "__main__":

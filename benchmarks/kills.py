@@ -74,7 +74,7 @@ def norm_is_near(values, *, rule):
     return rule(values)
 """
 
-_LFKIT = "from benchmarks.kills import lfkit; lfkit()"
+_SMALL_NET = ("-c", "from benchmarks.kills import lfkit; lfkit()")
 _MOST_IN_A_ROW = 3
 _HUNG_S = 900.0
 _ALONE_S = 15.0  # in which workers must notice that nobody waits for them
@@ -109,7 +109,7 @@ COMMANDS: dict[str, list[str]] = {
 _FORMATS = ("folder", "npz", "parquet", "webdataset")
 
 # What tells of time, or of the work that was left to do, and not of the result.
-_TIMES = {"seconds", "lf_calls", "feature_values", "checksum"}
+_TIMES = {"seconds", "seconds_of", "lf_calls", "feature_values", "checksum"}
 
 
 @dataclass
@@ -174,7 +174,7 @@ def kill_command(
     words : of the command; None: those of COMMANDS.
     """
     rng, found = np.random.default_rng([seed, len(name)]), Killed()
-    begun, seconds = _begun(scratch, name), {}
+    begun, seconds = prepared(scratch, name), {}
     for turn in itertools.count():
         if found.kills >= n_kills:
             return found
@@ -187,14 +187,14 @@ def kill_command(
         if form not in seconds:
             shutil.copytree(begun, folder)
             started = time.perf_counter()
-            _call(command, folder)
+            call(command, folder)
             seconds[form] = time.perf_counter() - started
             folder.rename(whole)
             say(f"{name} {form}: {seconds[form]:.1f} s without a kill")
         shutil.copytree(begun, folder)
         groups = []
         for _ in range(min(_MOST_IN_A_ROW, n_kills - found.kills)):
-            process = _start(command, folder)
+            process = start(command, folder)
             groups.append(process.pid)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(rng.uniform(0.1, 1.0) * seconds[form])
@@ -206,10 +206,10 @@ def kill_command(
             found.kills += 1
             found.alone += only_main
             # The next starts at once, whether or not workers are still there.
-        problem = _end(_start(command, folder))
+        problem = end(start(command, folder))
         found.failed += [f"turn {turn}: {problem}"] if problem else []
-        found.survivors += sum(map(_survives, groups))
-        lines = _differences(contents(whole), contents(folder))
+        found.survivors += sum(map(survives, groups))
+        lines = differences(contents(whole), contents(folder))
         found.different += [f"turn {turn}: {line}" for line in lines]
         if lines or problem:
             folder.rename(scratch / f"killed-{name}-{turn}")
@@ -218,7 +218,7 @@ def kill_command(
     raise AssertionError("turns have no end")
 
 
-def _differences(one: dict[str, bytes], other: dict[str, bytes]) -> list[str]:
+def differences(one: dict[str, bytes], other: dict[str, bytes]) -> list[str]:
     return [
         f"{path} {'differs' if path in one and path in other else 'is in one only'}"
         for path in sorted({*one, *other})
@@ -256,7 +256,7 @@ def _without_times(value: object) -> object:
     return value
 
 
-def _begun(scratch: Path, name: str) -> Path:
+def prepared(scratch: Path, name: str) -> Path:
     """Make the folder that a command begins in."""
     bare, labeled, trained = (scratch / part for part in ("bare", "labeled", "trained"))
     if not bare.exists():
@@ -266,25 +266,33 @@ def _begun(scratch: Path, name: str) -> Path:
         return bare
     if not labeled.exists():
         shutil.copytree(bare, labeled)
-        _call([*_APPLY, "--out", "run"], labeled)
+        call([*_APPLY, "--out", "run"], labeled)
     if name in ("train", "active"):
         return labeled
     if not trained.exists():
         shutil.copytree(labeled, trained)
-        _call(["train", "run", "--with", "adp", "--steps", "60", *_SMALL], trained)
+        call(["train", "run", "--with", "adp", "--steps", "60", *_SMALL], trained)
     return trained
 
 
-def _call(command: Sequence[str], folder: Path) -> None:
-    if problem := _end(_start(command, folder)):
+def call(command: Sequence[str], folder: Path, how: Sequence[str] = _SMALL_NET) -> None:
+    """Run a command to its end."""
+    if problem := end(start(command, folder, how)):
         raise RuntimeError(problem)
 
 
-def _start(command: Sequence[str], folder: Path) -> subprocess.Popen[bytes]:
-    """Start a command in a process group of its own."""
+def start(
+    command: Sequence[str], folder: Path, how: Sequence[str] = _SMALL_NET
+) -> subprocess.Popen[bytes]:
+    """Start a command in a process group of its own.
+
+    Parameters
+    ----------
+    how : what Python runs: lfkit, here with a small network.
+    """
     with folder.with_suffix(".log").open("wb") as log:
         return subprocess.Popen(
-            [sys.executable, "-c", _LFKIT, *command],
+            [sys.executable, *how, *command],
             cwd=folder,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -299,7 +307,7 @@ def _python_path() -> str:
     return os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
 
 
-def _end(process: subprocess.Popen[bytes]) -> str:
+def end(process: subprocess.Popen[bytes]) -> str:
     """Wait for a command's end; says how it failed, if it did."""
     try:
         code = process.wait(_HUNG_S)
@@ -309,7 +317,7 @@ def _end(process: subprocess.Popen[bytes]) -> str:
     return f"exit code {code} of {process.args}" if code else ""
 
 
-def _survives(group: int) -> bool:
+def survives(group: int) -> bool:
     """Tell whether a process of a group is there after some time; it is killed."""
     deadline = time.monotonic() + _ALONE_S
     with contextlib.suppress(ProcessLookupError):
@@ -323,13 +331,13 @@ def _survives(group: int) -> bool:
 
 def lfkit() -> None:
     """Run the command line with a network that a CPU trains in seconds."""
-    import lfkit.commands.label_images
+    import lfkit.refinement.pretrained_features as pretrained
     import lfkit.refinement.refiner as refiner
     from lfkit.cli.app import main
     from lfkit.nn import TrainingPlan
 
     small = TrainingPlan(n_steps=420, batch=16, seed_batch=4, width=4, warmup=4)
-    lfkit.commands.label_images._NETWORK_PACKAGES = ("no_such_package",)
+    pretrained._PACKAGES = ("no_such_package",)
     refiner.TrainingPlan = lambda: small
     main()
 

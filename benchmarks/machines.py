@@ -23,6 +23,7 @@ from benchmarks.common import machine, markdown
 from lfkit import Votes, feature, labeling_function
 from lfkit.features.lenet import _N_STEPS, train_lenet
 from lfkit.generators import GENERATORS
+from lfkit.generators.training_set import Domain, checked_pair, checked_task
 from lfkit.nn import (
     FINE_TUNING,
     Compute,
@@ -32,6 +33,7 @@ from lfkit.nn import (
     training_step,
 )
 from lfkit.nn.compute import best_device, usual
+from lfkit.nn.training_loop import StepContext
 
 N_IMAGES, SIDE, N_CLASSES = 512, 28, 10
 LOOKED_AT = 64  # images a call of a frozen network
@@ -170,34 +172,33 @@ def of_trainings(device, budget, quick):
 
 def of_generators(device, budget, quick):
     """Measure a step on pairs of every generator, its networks' width as it comes."""
-    images, labels = drawn()
-    votes = Votes(labels[:, None], (brightness_names_it.name,), N_CLASSES)
     half = usual(device, half=device != "cpu").half
     precision = "bfloat16" if half else "float32"
     for name, kind in GENERATORS.items():
         made = kind(device=device)
-
-        def make(way, made=made):
-            from lfkit.generators.training_set import checked_task
-            from lfkit.nn.training_loop import StepContext
-
-            task = checked_task(
-                images, votes, np.eye(N_CLASSES)[labels], (brightness_names_it,), None,
-                None,
-            )  # fmt: skip
-            trained = made._begin(task)
-            numbers = itertools.count(made.plan.first_pair + 1)
-            generator = torch.Generator(device).manual_seed(0)
-            return lambda: trained.step(StepContext(next(numbers), generator))
-
         tried = ways(device, [precision], quick, orders=[True])
         yield (
             f"generator {name}",
-            make,
+            lambda way, made=made: step_of(made),
             tried,
             Way(precision, True, default_threads(device)),
             0,
         )
+
+
+def step_of(made, n_images=N_IMAGES, side=SIDE):
+    """Give a function that takes a step on pairs of a generator, and the next."""
+    images, labels = drawn(n_images, side)
+    votes = Votes(labels[:, None], (brightness_names_it.name,), N_CLASSES)
+    task = checked_task(
+        images, votes, np.eye(N_CLASSES)[labels], (brightness_names_it,), None, None
+    )
+    if made.n_domains == 2:
+        task = checked_pair(task, Domain(images, votes, task.proba, task.lfs))
+    trained = made._begin(task)
+    numbers = itertools.count(made.plan.first_pair + 1)
+    generator = torch.Generator(made.device).manual_seed(0)
+    return lambda: trained.step(StepContext(next(numbers), generator))
 
 
 def of_lenet(device, budget, quick):

@@ -9,7 +9,8 @@ with one thread, and the arrays in the files that they leave are hashed.
 Covered are `apply` (shipped functions and a user's, one image at a time and batched;
 votes from files; seed-weighted, baseline, a target precision, all stages of --refine),
 `aggregate` with all aggregators and all generators, `train` and `generate` with all
-generators, `active` in two rounds. What goes on after a kill is not (benchmarks.kills).
+generators, in two domains, too; `train` that tunes one; `active` in two rounds. What
+goes on after a kill is not (benchmarks.kills).
 `metric` of --refine looks with the ImageNet network; `cnn` is trained from scratch,
 without it, or it would take an hour.
 
@@ -160,6 +161,12 @@ def results(folder: Path) -> Iterator[tuple[str, str]]:
     digits = load_digits()
     few = (digits.images[:N_FEW] * 15).astype(np.uint8)[..., None]
     np.savez(folder / "few.npz", images=few, labels=digits.target[:N_FEW])
+    color = np.pad(few, ((0, 0), (1, 1), (1, 1), (0, 0))) * np.array([1, 0.5, 0.8])
+    np.savez(
+        folder / "color.npz",
+        images=color.astype(np.uint8),
+        labels=digits.target[:N_FEW],
+    )
     (folder / "functions.py").write_text(FUNCTIONS + ONE_BY_ONE)
     (folder / "tensors.py").write_text(FUNCTIONS)
     aggregators, generators = (
@@ -209,6 +216,8 @@ def commands(
     small = "--set batch=16 --set width=32"
     make = "generate few --with"
     for name in generators:
+        if name == "adp-multi":  # below
+            continue
         n_steps = 20 if name == "adp-paper" else 60
         samples = f"few/models/{name}/samples.npz"
         yield f"train few --with {name} --steps {n_steps} {small}", samples
@@ -217,6 +226,14 @@ def commands(
         yield others(name, "few")
     again = f"{make} adp -n 32 --format npz --revote --out revoted"
     yield again, "revoted/*.npz"
+    # Of two domains: the same digits, and larger in color.
+    yield apply("color.npz --lfs tensors.py --seeds-per-class 5", "color")
+    pairs = "few color --with adp-multi --steps 60"
+    yield f"train {pairs} {small}", "few/models/adp-multi/samples.npz"
+    words = f"{make} adp-multi -n 64 --format npz --out made-adp-multi"
+    yield words, "made-adp-multi/*.npz"
+    tuned = "color --with adp --from few --tune image --steps 60"
+    yield f"train {tuned}", "color/models/adp-tuned/samples.npz"
     active = "active few --with acgan --budget 20 --per-round 10 --steps 40"
     yield f"{active} {small}", "few/active/labels.parquet"
 

@@ -3,7 +3,16 @@
 The words for writing and applying labeling functions. Importing them loads no torch.
 """
 
+import sys
+from itertools import pairwise
 from typing import Any
+
+if sys.argv[:1] == ["-m"] and not sys.flags.safe_path:
+    # `python -m lfkit`: a numpy.py in the current folder would be imported in place of
+    # the real one. What is found nowhere else is still found there.
+    started = (name for m, name in pairwise(sys.orig_argv) if m == "-m")
+    if next(started, "").partition(".")[0] == "lfkit":
+        sys.path.append(sys.path.pop(0))
 
 from lfkit.data.votes import ABSTAIN as ABSTAIN
 from lfkit.data.votes import Votes as Votes

@@ -1,7 +1,7 @@
 # Fill in, and copy to: lfkit/features/brightness.py
 # Table FEATURES in lfkit/features/__init__.py, one line (file: names of its features):
 #       "brightness": "middle_brightness brightness_contrast",
-# Check: python -m pytest tests/test_features.py -k "middle_brightness or contrast"
+# Check: python -m pytest tests/test_features.py -k "batch or bits or finite"
 """Brightness: how light the middle of an image is, and how far it differs."""
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,16 +15,25 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import pytest
 
+# A shell's background jobs ignore Ctrl-C, and so would all that they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 # Files that take longest, so that no worker is alone with one of them at the end.
 LONGEST = [
+    "test_docs",
     "test_train_command",
+    "test_generators",
     "test_studio_session",
+    "test_studio_runs",
+    "test_lf_library",
     "test_studio_browser",
     "test_studio_map",
     "test_active_in_studio",
     "test_studio_figures",
-    "test_generators",
-    "test_readme",
+    "test_scale_docs",
+    "test_broken_training",
+    "test_label_shards",
     "test_cli",
     "test_active",
     "test_templates",
@@ -41,9 +51,8 @@ LONGEST = [
     "test_user_code",
     "test_ending_code",
     "test_kills",
-    "test_label_shards",
     "test_freeze",
-    "test_scale_docs",
+    "test_fine_tune",
     "test_examples",
 ]
 
@@ -70,6 +79,16 @@ def state_folder(tmp_path_factory):
         folder = tmp_path_factory.mktemp("state")
         patch.setenv("XDG_STATE_HOME", str(folder))
         yield folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def kept_host():
+    """Make the imports of what votes in the studio once; they take seconds."""
+    from lfkit.studio import voting_host
+
+    voting_host.keep()
+    yield
+    voting_host.release()
 
 
 @pytest.fixture

@@ -9,6 +9,9 @@ import types
 import torch
 from torch import nn
 
+from lfkit.data.image_tensors import as_rgb
+from lfkit.encoders.encoder import Encoder
+
 
 class SmallNetwork(nn.Module):
     """Two convolutions with a rectifier in place, and squeeze-and-excitation."""
@@ -83,6 +86,38 @@ class SmallClassifier(nn.Module):
 
     def forward(self, images):
         return self.last(self.pooled(images))
+
+
+class SmallTunable(Encoder):
+    """Two convolutions of drawn weights, each row of places kept: 512 numbers.
+
+    The second can be trained on. A step of it takes milliseconds.
+    """
+
+    is_tunable = True
+    default_side = 8
+
+    def __init__(self):
+        super().__init__("small-tunable")
+
+    def first_part(self, images):
+        with torch.no_grad():
+            return _drawn(nn.Conv2d(3, 16, 3, padding=1))(as_rgb(images, self.side))
+
+    def last_part(self):
+        last = _drawn(nn.Conv2d(16, 32, 3, stride=2, padding=1))
+        return nn.Sequential(nn.ReLU(), last, nn.ReLU(), nn.Flatten())
+
+    def _encode(self, images):
+        return self.last_part()(self.first_part(images))
+
+
+def _drawn(layer):
+    generator = torch.Generator().manual_seed(2)
+    for weight in layer.parameters():
+        scale = weight[0].numel() ** -0.5
+        weight.data = scale * torch.randn(weight.shape, generator=generator)
+    return layer
 
 
 class SmallClip(nn.Module):

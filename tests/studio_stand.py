@@ -57,13 +57,15 @@ NEEDS_A_BROWSER = [
     ),
 ]
 WIDTHS = {"phone": (390, 844), "desktop": (1360, 860)}
-QUICK_MS = 60_000  # a machine may be busy; a failure takes as long, not a success
+# A machine may be busy; a failure takes as long, not a success.
+QUICK_MS, PATIENCE_S = 60_000, 180
 
 
 @contextlib.contextmanager
 def served(options, is_ready):
     """Serve a studio until the block ends, once its session is ready."""
     session = StudioSession(options)
+    session.voting.pause_before_all_s = 0
     made = StudioServer(session, 0)
     session.start()
     thread = threading.Thread(target=made.run, daemon=True)

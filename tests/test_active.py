@@ -6,8 +6,6 @@ import io
 import json
 import re
 import shutil
-import subprocess
-import sys
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from command_line import call
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -61,13 +60,6 @@ def bright_top_is_seven(image):
 START = "from lfkit.cli.app import main; main()"
 TOY = ["--with", "two-stage", "--set", "batch=8", "--set", "width=16"]
 TOY += ["--set", "z_dim=8", "--set", "reader_steps=10", "--steps", 20]
-
-
-def call(*arguments):
-    subprocess.run(
-        [sys.executable, "-c", START, *map(str, arguments)],
-        check=True, capture_output=True,
-    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -7,20 +7,23 @@ import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
+import threading
 import time
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from command_line import call
 from PIL import Image
 from studio_stand import NEEDS_A_BROWSER, chromium
 
 from lfkit.errors import RunError
 from lfkit.runs.store import RunInUseError, locked
 from lfkit.studio.active_rounds import active_rounds
+from lfkit.studio.notebook import serve_beside
 from lfkit.studio.studio_lock import StudioLock, living_studio
+from lfkit.studio.studio_options import StudioOptions
 
 FUNCTIONS = """
 from lfkit import ABSTAIN, labeling_function
@@ -38,7 +41,7 @@ def bright_last_column_is_right(image):
 TOY = ["--with", "two-stage", "--set", "batch=8", "--set", "width=16"]
 TOY += ["--set", "z_dim=8", "--set", "reader_steps=10", "--steps", "20"]
 ASK = ["--oracle", "studio", "--budget", "4", "--per-round", "2", *TOY]
-PATIENCE_S = 120
+PATIENCE_S = 300
 
 
 @pytest.fixture(scope="module")
@@ -54,10 +57,7 @@ def made(tmp_path_factory):
     (folder / "functions.py").write_text(FUNCTIONS)
     words = ["apply", folder / "photos", "--lfs", folder / "functions.py"]
     words += ["--no-sheet", "--no-baselines", "--out", folder / "run"]
-    subprocess.run(
-        [sys.executable, "-m", "lfkit", *map(str, words)],
-        check=True, capture_output=True, timeout=PATIENCE_S,
-    )  # fmt: skip
+    call(*words)
     return folder
 
 
@@ -67,45 +67,39 @@ def run(made, tmp_path):
     return tmp_path / "run"
 
 
-class Command:
-    """`lfkit active` in a process that ends with the test."""
+def answering(lfkit, run, answer, *more):
+    """Run the command here while `answer(url)` is what somebody does on its page.
 
-    def __init__(self, run, *more):
-        words = ["active", str(run), *ASK, *more]
-        self.run = run
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "lfkit", *words],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )  # fmt: skip
+    Gives how the command ended, and what `answer` gives.
+    """
 
-    def __enter__(self):
-        return self
+    has_ended = threading.Event()
 
-    def __exit__(self, *_):
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.communicate()
+    def answers():
+        try:
+            return answer(eventually(lambda: living_studio(run)).url)
+        except BaseException:
+            if not has_ended.is_set():  # it would wait for ever
+                press_ctrl_c()
+            raise
 
-    def page(self):
-        """Wait until the command has opened the studio; gives its address."""
-        return eventually(lambda: living_studio(self.run), self.process).url
-
-    def end(self):
-        out, err = self.process.communicate(timeout=PATIENCE_S)
-        return self.process.returncode, out, err
-
-    def stop(self):
-        self.process.send_signal(signal.SIGINT)
-        return self.end()
+    with ThreadPoolExecutor(1) as others:
+        somebody = others.submit(answers)
+        done = lfkit("active", run, *ASK, *more)
+        has_ended.set()
+        assert done.code != 2, done.err
+        return done, somebody.result()
 
 
-def eventually(condition, process=None):
+def press_ctrl_c():
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def eventually(condition):
     end = time.monotonic() + PATIENCE_S
     while True:
         if found := condition():
             return found
-        assert process is None or process.poll() is None, process.communicate()
         assert time.monotonic() < end
         time.sleep(0.1)
 
@@ -168,36 +162,43 @@ def rows_of(path):
         return list(csv.DictReader(file))
 
 
-def test_rounds_are_answered_on_the_page_and_ctrl_c_loses_nothing(run):
+def test_rounds_are_answered_on_the_page_and_ctrl_c_loses_nothing(run, lfkit):
     before = (run / "labels.parquet").read_bytes()
-    with Command(run) as command:
-        page = Page(command.page())
+
+    def answer_one(url):
+        page = Page(url)
         rows, why = page.asked(1)
         assert len(rows) == 2
         page.answer(rows[0], why)
-        code, _, err = command.stop()
-        assert code == 130, err
-        assert "run the same command to go on" in " ".join(err.split())
-        assert "Traceback" not in err
+        press_ctrl_c()
+        return rows
+
+    done, rows = answering(lfkit, run, answer_one)
+    assert done.code == 130, done.err
+    assert "run the same command to go on" in " ".join(done.err.split())
+    assert "Traceback" not in done.err
     assert living_studio(run) is None
     assert len(rows_of(run / "seeds.csv")) == 1
     assert not (run / "active" / "answers.csv").exists()
-    with Command(run, "--json") as command:
-        page = Page(command.page())
-        assert page.asked(1)[0] == rows[1:]  # what is open, and nothing else
+
+    def answer_all(url):
+        page = Page(url)
+        asked, why = page.asked(1)
+        assert asked == rows[1:]  # what is open, and nothing else
         with held(run):  # as by the studio, which labels all images anew
             page.answer(rows[1], why)
             taken = run / "active" / "round-01" / "studio_answers.csv"
-            eventually(taken.exists, command.process)
+            eventually(taken.exists)
             time.sleep(2)
         later, why = page.asked(2)
         assert len(later) == 2
         assert not set(later) & set(rows)
         for row in later:
             page.answer(row, why)
-        code, out, err = command.end()
-        assert code == 0, err
-    told = json.loads(out)
+
+    done, _ = answering(lfkit, run, answer_all, "--json")
+    assert done.code == 0, done.err
+    told = json.loads(done.out)
     assert told["waiting"] is None
     assert [each["asked"] for each in told["rounds"]] == [2, 2]
     given = {row["image_id"]: row["label"] for row in rows_of(run / "seeds.csv")}
@@ -209,35 +210,33 @@ def test_rounds_are_answered_on_the_page_and_ctrl_c_loses_nothing(run):
 
 
 def test_a_studio_that_is_open_is_used(run, made, lfkit):
-    words = ["studio", made / "photos", "--lfs", made / "functions.py", "--out", run]
-    words += ["--no-browser", "--port", 0, "--seed-labels", run.parent / "mine.csv"]
-    studio = subprocess.Popen(
-        [sys.executable, "-m", "lfkit", *map(str, words)],
-        stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    data, lfs = made / "photos", made / "functions.py"
+    mine = run.parent / "mine.csv"
+    studio = serve_beside(
+        StudioOptions(str(data), lfs=(str(lfs),), out=run, seed_labels=mine)
+    )
     try:
-        url = eventually(lambda: living_studio(run), studio).url
+        url = living_studio(run).url
+        assert url == studio.url
         with pytest.raises(RunError, match=re.escape(url)):
             StudioLock(run)
-        second = lfkit(*words)
+        second = lfkit("studio", data, "--lfs", lfs, "--out", run, "--no-browser")
         assert second.code == 2
         assert url in second.err.replace("\n", "")
-        page = Page(url)
-        with Command(run, "--budget", "2") as command:
+
+        def answer(url):
+            page = Page(url)
             rows, why = page.asked(1)
             for row in rows:
                 page.answer(row, why)
-            code, _, err = command.end()
-        assert code == 0, err
-        assert url in err
-        assert len(rows_of(run.parent / "mine.csv")) == 2
-        assert studio.poll() is None
+
+        done, _ = answering(lfkit, run, answer, "--budget", "2")
+        assert done.code == 0, done.err
+        assert url in done.err.replace("\n", "")
+        assert len(rows_of(mine)) == 2
+        assert living_studio(run).url == url
     finally:
-        studio.send_signal(signal.SIGINT)
-        try:
-            studio.communicate(timeout=PATIENCE_S)
-        finally:
-            studio.kill()
+        studio.close()
 
 
 def test_what_a_studio_that_was_killed_has_left_is_not_believed(run):
@@ -280,21 +279,24 @@ class TestInABrowser:
 
     pytestmark = NEEDS_A_BROWSER
 
-    def test_keys_answer_what_is_asked(self, run):
-        with Command(run, "--budget", "2") as command, chromium() as browser:
-            url = command.page()
+    def test_keys_answer_what_is_asked(self, run, lfkit):
+        def press_keys(url):
             rows, _ = Page(url).asked(1)
-            page = browser.new_page()
-            page.goto(url)
-            page.goto(f"{url.partition('/?')[0]}/next")
-            head = page.locator(".section-head h2").first
-            head.wait_for()
-            assert head.text_content() == "Asked for by lfkit active, round 1"
-            for row in rows:
-                page.locator(f'.tile.current[aria-label^="image {row},"]').wait_for()
-                page.keyboard.press("12"[row % 2])
-            code, _, err = command.end()
-            assert code == 0, err
+            with chromium() as browser:
+                page = browser.new_page()
+                page.goto(url)
+                page.goto(f"{url.partition('/?')[0]}/next")
+                head = page.locator(".section-head h2").first
+                head.wait_for()
+                assert head.text_content() == "Asked for by lfkit active, round 1"
+                for row in rows:
+                    tile = f'.tile.current[aria-label^="image {row},"]'
+                    page.locator(tile).wait_for()
+                    page.keyboard.press("12"[row % 2])
+                eventually((run / "active" / "answers.csv").exists)
+
+        done, _ = answering(lfkit, run, press_keys, "--budget", "2")
+        assert done.code == 0, done.err
         taken = rows_of(run / "active" / "answers.csv")
         labels = [row["label"] for row in taken]
         names = [int(row["image_id"][:2]) for row in taken]

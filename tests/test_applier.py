@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 import threading
@@ -8,6 +9,7 @@ from assertions import assert_refused
 
 from lfkit import ABSTAIN, LFApplier, NearestMean, Quantile, feature, labeling_function
 from lfkit.errors import DataError, DeclarationError, FaultError
+from lfkit.labeling.engine.worker_pool import IdleWorkers
 from lfkit.runs.store import RunStore
 
 # Gray levels that the toy functions below look at.
@@ -359,6 +361,54 @@ def test_a_batched_function_with_the_wrong_type_is_told_what_to_write():
     )
 
 
+@labeling_function(classes=[0])
+def raises_the_level(image):
+    raise ValueError(f"level {image.max()}")
+
+
+@labeling_function(classes=[0], batched=True)
+def raises_another_kind_for_dark_images(images):
+    level = round(float(images.max()) * 255)
+    raise (KeyError if level < 50 else ValueError)(f"level {level}")
+
+
+@pytest.mark.parametrize(
+    "lf",
+    [raises_the_level, raises_another_kind_for_dark_images],
+    ids=lambda lf: lf.name,
+)
+@pytest.mark.parametrize(
+    "earlier",
+    [[3], [4, 2], [[4], [1, 2, 3]], [[3], [0, 4]], [[4, 2, 0, 1, 3]]],
+    ids=str,
+)
+def test_a_fault_is_told_of_the_image_whose_it_is(tmp_path, lf, earlier):
+    fresh = LFApplier([lf], n_classes=2, n_workers=0)
+    fresh.apply(IMAGES)
+    examples = fresh.report_.faults[lf.name].examples
+    for rows in earlier:
+        apply_to = np.atleast_1d(rows)
+        LFApplier([lf], n_classes=2).apply(IMAGES[apply_to], store=RunStore(tmp_path))
+    is_in_order = all(np.all(np.diff(np.atleast_1d(rows)) > 0) for rows in earlier)
+    for _ in range(2):  # from blocks, then from the file of all of them
+        again = LFApplier([lf], n_classes=2, n_workers=0)
+        again.apply(IMAGES, store=RunStore(tmp_path))
+        found = again.report_.faults[lf.name].examples
+        assert found.keys() == examples.keys()
+        for image_id, message, traceback in found.values():
+            assert message.strip("'") == f"level {LEVELS[int(image_id)]}"
+            assert message in traceback.splitlines()[-1]
+        if is_in_order:
+            assert {kind: told[:2] for kind, told in found.items()} == {
+                kind: told[:2] for kind, told in examples.items()
+            }
+    strict = LFApplier([lf], n_classes=2, n_workers=0, strict=True)
+    with pytest.raises(FaultError) as raised:
+        strict.apply(IMAGES, store=RunStore(tmp_path))
+    image_id = int(str(raised.value).split("image '")[1][0])
+    assert f"level {LEVELS[image_id]}" in str(raised.value).splitlines()[0]
+
+
 def test_a_feature_that_fails_silences_its_functions_on_that_image_only():
     @feature
     def fussy(image):
@@ -442,6 +492,18 @@ def test_a_function_that_ends_its_process_is_counted_like_any_other_fault():
     found = applier.report_.faults["exits_on_black"]
     assert dict(found.counts) == {"crashed the process": 1}
     assert "exit code 3" in found.examples["crashed the process"][1]
+
+
+def test_small_calls_one_after_the_other_share_one_process(tmp_path):
+    @labeling_function(classes=[0])
+    def tells_its_process(image):
+        (tmp_path / str(os.getpid())).touch()
+        return 0
+
+    idle = IdleWorkers()
+    for _ in range(4):
+        LFApplier([tells_its_process], n_workers=3, idle=idle).apply(IMAGES[:1])
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_a_function_that_always_hangs_is_given_up():

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from assertions import kill_when, signal_when
+from command_line import call
 from PIL import Image
 
 from lfkit.aggregators import AGGREGATORS
@@ -620,14 +621,14 @@ def test_a_folder_that_is_no_run_is_told_how_to_become_one(lfkit, tmp_path):
         ),
         (
             lambda run: (run / "run.json").write_text(
-                (run / "run.json").read_text().replace('"format":2', '"format":9')
-                .replace('"format": 2', '"format": 9')
+                (run / "run.json").read_text().replace('"format":3', '"format":9')
+                .replace('"format": 3', '"format": 9')
             ),
-            "has format 9, this lfkit reads 2",
+            "has format 9, this lfkit reads 3",
         ),
         (lambda run: (run / "images.parquet").unlink(), "has no images.parquet"),
         (
-            lambda run: [path.unlink() for path in run.glob("votes/*/*.npz")],
+            lambda run: [path.unlink() for path in run.glob("votes/*/*")],
             "lacks some of its votes; run `lfkit apply` again",
         ),
     ],
@@ -796,7 +797,12 @@ def norm_is_near(values, *, rule):
 
 def files_of(run):
     """Every file of votes, features and fitted arrays of a run."""
-    patterns = ("votes/*/*.npz", "features/*/*.np[yz]", "fitted/*/learned.npz")
+    patterns = (
+        "votes/*/*.npz",
+        "votes/*/*.arrow",
+        "features/*/*.np[yz]",
+        "fitted/*/learned.npz",
+    )
     return [path for pattern in patterns for path in sorted(run.glob(pattern))]
 
 
@@ -804,15 +810,18 @@ def _content(run):
     """Every vote, feature and fitted array of a run, and its labels."""
     arrays = {}
     for path in files_of(run):
-        stored = np.load(path)
-        named = dict(stored) if path.suffix == ".npz" else {"values": stored}
+        if path.suffix == ".arrow":
+            named = {"bytes": np.fromfile(path, np.uint8)}
+        else:
+            stored = np.load(path)
+            named = dict(stored) if path.suffix == ".npz" else {"values": stored}
         parts = [named[name].tobytes() for name in sorted(named)]
         arrays[str(path.relative_to(run))] = parts
     return arrays, (run / "labels.csv").read_bytes()
 
 
-@pytest.mark.parametrize("most", [3, pytest.param(20, marks=pytest.mark.slow)])
-def test_killed_at_random_moments_it_ends_with_the_same_votes(tmp_path, digits, most):
+@pytest.mark.parametrize("n_runs", [1, pytest.param(10, marks=pytest.mark.slow)])
+def test_killed_at_random_moments_it_ends_with_the_same_votes(tmp_path, digits, n_runs):
     images, labels = digits
     rng = np.random.default_rng(0)
     many = np.concatenate([images, *(np.roll(images, s, axis=2) for s in (1, 2))])
@@ -820,37 +829,37 @@ def test_killed_at_random_moments_it_ends_with_the_same_votes(tmp_path, digits, 
     np.savez(tmp_path / "many.npz", images=many, labels=np.tile(labels, 3))
     (tmp_path / "slow_lfs.py").write_text(SLOW_LFS)
 
-    def start(run):
-        return subprocess.Popen(
-            [sys.executable, "-c", "from lfkit.cli.app import main; main()", "apply",
-             tmp_path / "many.npz", "--lfs", tmp_path / "slow_lfs.py", "--out", run,
-             "--seeds-per-class", "5", "--no-baselines", "--no-sheet", "--json"],
-            stdout=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )  # fmt: skip
+    def command(run):
+        return [
+            *("apply", tmp_path / "many.npz", "--lfs", tmp_path / "slow_lfs.py"),
+            *("--seeds-per-class", "5", "--with", "majority-vote", "--no-baselines"),
+            *("--no-sheet", "--json", "--out", run),
+        ]
 
     whole = tmp_path / "whole"
-    assert start(whole).wait() == 0
+    call(*command(whole))
     expected = _content(whole)
-    assert len(expected[0]) > 20
-
+    n_files = len(expected[0])
+    assert n_files > 20
     moments = random.Random(1)
-    kills = rounds = 0
-    while kills < most:
-        rounds += 1
-        run = tmp_path / f"killed-{rounds}"
-        while True:
-            process = start(run)
-            if kills < most:
-                n = moments.randint(len(files_of(run)), len(expected[0]))
-                kills += kill_when(
-                    process, lambda run=run, n=n: len(files_of(run)) >= n
-                )
-            if process.wait() == 0:
-                break
+    kills = 0
+    for number in range(n_runs):
+        run = tmp_path / f"killed-{number}"
+        for least, most in ((1, n_files // 2), (n_files // 2 + 1, n_files - 1)):
+            process = subprocess.Popen(
+                [sys.executable, "-m", "lfkit", *map(str, command(run))],
+                stdout=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"},
+            )  # fmt: skip
+            moment = moments.randint(least, most)
+            kills += kill_when(
+                process, lambda run=run, n=moment: len(files_of(run)) >= n
+            )
+        call(*command(run))
         arrays, labels_csv = _content(run)
         assert arrays == expected[0]
         assert labels_csv == expected[1]
         assert not list(run.rglob("*.tmp"))
+    assert kills > n_runs
 
 
 def test_ctrl_c_says_what_was_kept_and_how_to_go_on(tmp_path, photos):
@@ -866,12 +875,20 @@ def test_ctrl_c_says_what_was_kept_and_how_to_go_on(tmp_path, photos):
         # A test run in the background of a shell ignores Ctrl-C, and so would this.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
-    blocks = tmp_path / "run" / "blocks.npz"
+    blocks = tmp_path / "run" / "blocks.arrow"
     assert signal_when(process, blocks.exists, signal.SIGINT)
     _, told = process.communicate(timeout=30)
     assert process.returncode == 130
     assert "Stopped. What is computed is kept in" in told
     assert "Traceback" not in told
+
+
+def test_commands_and_options_are_completed(lfkit, monkeypatch):
+    monkeypatch.setenv("_LFKIT_COMPLETE", "complete_bash")
+    for words, expected in (("lfkit ap", "apply"), ("lfkit apply --ref", "--refine")):
+        monkeypatch.setenv("COMP_WORDS", words)
+        monkeypatch.setenv("COMP_CWORD", str(words.count(" ")))
+        assert lfkit().out.split() == [expected]
 
 
 def test_the_version_is_that_of_the_package(lfkit):

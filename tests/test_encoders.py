@@ -22,6 +22,7 @@ from torch import nn
 from lfkit import prompts
 from lfkit.encoders import (
     ENCODERS,
+    EfficientNetLite0Encoder,
     FunctionEncoder,
     OnnxEncoder,
     _opened,
@@ -309,6 +310,15 @@ def test_opening_loads_no_network_and_keeps_one_of_each():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
     one = encoder_features("efficientnet-lite0", side=64)
     assert encoder_features("efficientnet-lite0", side=64) is one
+
+
+def test_a_side_that_is_changed_for_a_while_leaves_no_encoder_behind(monkeypatch):
+    before = open_encoder("efficientnet-lite0")
+    with monkeypatch.context() as patch:
+        patch.setattr(EfficientNetLite0Encoder, "default_side", 32)
+        assert open_encoder("efficientnet-lite0").side == 32
+    assert open_encoder("efficientnet-lite0") is before
+    assert before.side == 192
 
 
 def test_wrong_requests_are_explained():

@@ -214,7 +214,7 @@ def apply(folder, specs, out, *options):
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=150,
+        timeout=400,
     )
 
 

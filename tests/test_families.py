@@ -62,14 +62,18 @@ FAMILIES = {
     "generators": Family(
         {
             "classifier_gan",
+            "classifier_step",
             "gan",
             "gan_generator",
             "generator",
             "lf_votes",
             "samples",
+            "sampling",
+            "saved_generator",
             "trained_gan",
             "training",
             "training_set",
+            "tuning",
             "writers",
         },
     ),
@@ -111,7 +115,12 @@ FAMILIES = {
             "parquet_images": {"manifest"},
         },
     ),
-    "data.vote_files": Family({"vote_file"}, {"read_votes", "write_votes"}),
+    "data.vote_files": Family(
+        {"vote_file"},
+        {"read_votes", "write_votes"},
+        # An export is read as a table of one row per vote.
+        {"label_studio_votes": {"long_table"}},
+    ),
 }
 
 TABLES = {

@@ -1,3 +1,4 @@
+import functools
 import importlib
 import math
 import pkgutil
@@ -59,13 +60,16 @@ def train_on_digits(seed=0):
     return train_lenet(pixels, labels=LABELS[:100], rng=rng)
 
 
-FITTED_MAPS = lenet_maps.with_learned(train_on_digits(), lenet_maps.of)
+@functools.cache
+def fitted_maps():
+    return lenet_maps.with_learned(train_on_digits(), lenet_maps.of)
 
 
 def with_fitted_lenet(node):
-    return node.with_learned({}, (FITTED_MAPS,)) if lenet_maps in node.of else node
+    return node.with_learned({}, (fitted_maps(),)) if lenet_maps in node.of else node
 
 
+@functools.cache
 def all_features():
     """Every feature of the table or that a library reads, fitted on digits.
 
@@ -78,7 +82,12 @@ def all_features():
     for module in (_digit_features, _fashion_features, _fashion_measures):
         shipped += [v for v in vars(module).values() if isinstance(v, Feature)]
     shipped += [f for lib in (digits, fashion) for lf in lib.LFS for f in lf.features]
-    by_name = {f.name: f for f in ancestors(shipped) if f is not lfkit.image}
+    known = [
+        with_fitted_lenet(f)
+        for f in ancestors(shipped)
+        if f not in (lfkit.image, lenet_maps)
+    ]
+    by_name = {f.name: f for f in [fitted_maps(), *known]}
     readers = [
         lfkit.labeling_function(
             features=[f], classes=[0], batched=True, name=f"reads_{name}"
@@ -94,10 +103,20 @@ def all_features():
     return list((by_name | fitted).values())
 
 
-ALL = all_features()
+def of_all(images):
+    """Compute every feature by name; what many are computed from, once."""
+    found = lfkit.extract(all_features(), images)
+    assert len(found) > 200
+    return {node.name: values for node, values in found.items()}
+
+
+@pytest.fixture(scope="module")
+def of_pictures():
+    return of_all(PICTURES)
+
+
 SHAPED_LIKE_THE_IMAGE = {"color_histogram", "rgb64", "hsv64"}
 SIZES = [(8, 8), (28, 28), (40, 24), (28, 1), (1, 9)]
-every_feature = pytest.mark.parametrize("feature", ALL, ids=lambda f: f.name)
 
 
 def some_images(size, channels):
@@ -109,46 +128,57 @@ def some_images(size, channels):
     return np.stack(resized)
 
 
-@every_feature
+def unlike(first, second, **tolerance):
+    """Give the names of the features whose values are not the same."""
+    return [
+        name
+        for name, values in second.items()
+        if first[name].shape != values.shape
+        or not np.allclose(first[name], values, **tolerance)
+    ]
+
+
 @pytest.mark.parametrize("size", SIZES[:3], ids=str)
-def test_one_image_gives_what_it_gives_in_a_batch(feature, size):
+def test_one_image_gives_what_it_gives_in_a_batch(size):
     images = some_images(size, 1)
-    together = feature(images)
-    alone = np.stack([feature(image) for image in images])
-    np.testing.assert_allclose(alone, together, rtol=2e-3, atol=1e-4)
+    together = of_all(images)
+    for row in (1, 4):
+        alone = of_all(images[[row]])
+        in_batch = {name: values[[row]] for name, values in together.items()}
+        assert not unlike(alone, in_batch, rtol=2e-3, atol=1e-4)
 
 
-@every_feature
-def test_same_images_same_bits(feature):
-    np.testing.assert_array_equal(feature(PICTURES), feature(PICTURES))
+def test_same_images_same_bits(of_pictures):
+    assert not unlike(of_all(PICTURES), of_pictures, rtol=0, atol=0)
 
 
-@every_feature
 @pytest.mark.parametrize(
     ("size", "channels"), list(zip(SIZES, [1, 3, 3, 1, 3], strict=True)), ids=str
 )
-def test_values_are_finite_and_shaped_alike(feature, size, channels):
+def test_values_are_finite_and_shaped_alike(size, channels, of_pictures):
     flat = [np.full((1, *size, channels), v, np.uint8) for v in (0, 1, 128, 255)]
     images = np.concatenate([some_images(size, channels), *flat])
-    values = feature(images)
-    assert values.dtype == np.float32
-    assert len(values) == len(images)
-    assert np.isfinite(values).all()
-    if feature.name not in SHAPED_LIKE_THE_IMAGE:
-        assert values.shape[1:] == feature(PICTURES[:1]).shape[1:]
+    found = of_all(images)
+    assert {values.dtype for values in found.values()} == {np.dtype(np.float32)}
+    assert {len(values) for values in found.values()} == {len(images)}
+    assert not [name for name, v in found.items() if not np.isfinite(v).all()]
+    others = [
+        name
+        for name, values in found.items()
+        if values.shape[1:] != of_pictures[name].shape[1:]
+    ]
+    assert not set(others) - SHAPED_LIKE_THE_IMAGE
 
 
-@pytest.mark.parametrize(
-    "feature", [f for f in ALL if f is not color.color_histogram], ids=lambda f: f.name
-)
-def test_gray_written_as_rgb_gives_the_same(feature):
-    as_rgb = np.repeat(PICTURES, 3, axis=3)
-    np.testing.assert_allclose(feature(as_rgb), feature(PICTURES), rtol=2e-3, atol=1e-3)
+def test_gray_written_as_rgb_gives_the_same(of_pictures):
+    as_rgb = of_all(np.repeat(PICTURES, 3, axis=3))
+    others = unlike(as_rgb, of_pictures, rtol=2e-3, atol=1e-3)
+    assert others == [color.color_histogram.name]
 
 
-@every_feature
-def test_feature_documents_itself(feature):
-    assert feature.doc.endswith((".", ")"))
+def test_features_document_themselves():
+    untold = [f.name for f in all_features() if not f.doc.endswith((".", ")"))]
+    assert not untold
 
 
 def test_every_feature_of_a_file_is_in_the_table():
@@ -466,7 +496,7 @@ def test_lenet_training_is_its_generators_alone():
 def test_lenet_features_are_pooled_and_measured_maps():
     maps, pooled, norms = (
         with_fitted_lenet(f)(DIGITS[:5])
-        for f in (FITTED_MAPS, lenet_features, lenet_kernel_norms)
+        for f in (fitted_maps(), lenet_features, lenet_kernel_norms)
     )
     blocks = maps.reshape(5, 16, 4, 2, 4, 2).max(axis=(3, 5))
     np.testing.assert_allclose(pooled, blocks.reshape(5, -1), rtol=2e-3)

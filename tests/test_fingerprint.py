@@ -17,6 +17,7 @@ from torch import nn
 
 from lfkit import NearestMean, Quantile, feature, labeling_function
 from lfkit.runs.cache_keys import fingerprint
+from lfkit.runs.modules import with_imports
 
 
 def define(source, name="f"):
@@ -468,3 +469,12 @@ def test_ctrl_c_while_an_object_is_hashed_stops(is_pressed):
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def test_packages_of_another_python_are_known_by_version(tmp_path, monkeypatch):
+    packages = tmp_path / "lib" / "dist-packages"
+    packages.mkdir(parents=True)
+    (packages / "of_another_python.py").write_text('__version__ = "1.2"\n')
+    monkeypatch.syspath_prepend(packages)
+    # To be hashed by content, all that torch imports would be read.
+    assert with_imports("of_another_python") == [("of_another_python", None)]

@@ -249,11 +249,11 @@ def test_linked_files_in_a_run_are_replaced_not_written_through(lfkit, project):
     mine = project.parent / "mine"
     mine.write_text("mine")
     own = ["labels.csv", "labels.parquet", "summary.json", "run.json", "faults.json",
-           "images.parquet", "contact_sheet.png", "blocks.npz"]  # fmt: skip
+           "images.parquet", "contact_sheet.png", "blocks.arrow"]  # fmt: skip
     own += [f".{name}.{os.getpid()}.partial{Path(name).suffix}" for name in own]
     for name in own:
         (project / "run" / name).unlink(missing_ok=True)
-        if name not in ("run.json", "images.parquet", "blocks.npz"):
+        if name not in ("run.json", "images.parquet", "blocks.arrow"):
             (project / "run" / name).symlink_to(mine)
     done = lfkit(*APPLY)
     assert (done.code, mine.read_text()) == (0, "mine"), done.err

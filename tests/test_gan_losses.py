@@ -42,6 +42,22 @@ def test_logistic_losses_are_those_of_probabilities():
     torch.testing.assert_close(g_loss(fake, "saturating"), (1 - q).log().mean())
 
 
+def test_a_relativistic_loss_is_of_differences_alone():
+    real, fake = torch.tensor([0.3, -1.0, 2.0]), torch.tensor([0.5, 2.0, -1.0])
+    kind = "relativistic"
+    nobody = torch.zeros(3)
+    for loss in (d_loss(nobody, nobody, kind), g_loss(nobody, kind, real=nobody)):
+        assert loss.item() == pytest.approx(np.log(2))
+    found = d_loss(real, fake, kind)
+    # Softplus of .2, 3 and -3.
+    assert found.item() == pytest.approx((0.7981389 + 3.0485873 + 0.0485873) / 3)
+    torch.testing.assert_close(d_loss(real + 7, fake + 7, kind), found)
+    torch.testing.assert_close(g_loss(fake, kind, real=real), d_loss(fake, real, kind))
+    first = torch.tensor([1.0, 0.0, 0.0])
+    of_first = g_loss(fake, kind, real=real, weight=first)
+    assert of_first.item() == pytest.approx(0.5981389)
+
+
 @pytest.mark.parametrize("kind", LOSSES)
 def test_weights_choose_the_real_ones_and_may_all_be_zero(kind):
     real, fake = torch.tensor([0.3, -5.0]), torch.tensor([0.5])
@@ -165,7 +181,8 @@ def test_unknown_loss_is_refused(loss):
     with pytest.raises(InputError) as caught:
         loss()
     assert str(caught.value) == (
-        "loss is 'hnge'; choose from non-saturating, saturating, hinge, wasserstein."
+        "loss is 'hnge'; choose from non-saturating, saturating, hinge, wasserstein, "
+        "relativistic."
     )
 
 
@@ -173,7 +190,7 @@ def test_unknown_loss_is_refused(loss):
 def test_scores_far_out_give_finite_losses(kind):
     far = torch.tensor([1e4, -1e4])
     assert torch.isfinite(d_loss(far, far, kind))
-    assert torch.isfinite(g_loss(far, kind))
+    assert torch.isfinite(g_loss(far, kind, real=-far))
 
 
 @pytest.mark.parametrize("kind", LOSSES)

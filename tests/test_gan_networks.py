@@ -12,7 +12,7 @@ from lfkit.generators.gan.networks import GAN_NETWORKS
 from lfkit.nn.training_loop import StepContext
 
 SHAPES = [(8, 8, 1), (8, 8, 3), (28, 28, 1), (32, 32, 3), (17, 30, 3), (64, 64, 3)]
-WIDTHS = {"dcgan": 24, "cogan": 64, "sngan": 16}
+WIDTHS = {"dcgan": 24, "cogan": 64, "sngan": 16, "r3gan": 16}
 
 
 def drawn(seed=0):
@@ -80,6 +80,9 @@ def test_gradients_reach_every_weight_also_where_layers_run_in_half(
     )
     body = network.make_body((17, 30, 3), width=width, generator=drawn())
     discriminator = Discriminator(body, 2, conditioning=conditioning, generator=drawn())
+    for weight in [*maker.parameters(), *discriminator.parameters()]:
+        if weight.ndim > 1 and not weight.any():  # a branch that begins at 0
+            torch.nn.init.normal_(weight, 0, 0.1, generator=drawn())
     labels = torch.tensor([[1.0, 0.0], [0.3, 0.7], [0.0, 1.0], [0.5, 0.5]])
     z = torch.randn(4, maker.z_dim, generator=drawn())
     with torch.autocast("cpu", torch.bfloat16, enabled=in_half):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from assertions import assert_refused
+from safetensors.numpy import load_file, save_file
 from sklearn.exceptions import NotFittedError
 
 from lfkit import ABSTAIN, LFApplier, OneOf, Votes, feature, labeling_function
@@ -15,6 +16,8 @@ from lfkit.generators.gan.config import GanConfig
 from lfkit.generators.gan.networks import GAN_NETWORKS
 from lfkit.generators.training.checkpoints import CheckpointFolder
 from lfkit.generators.training.monitor import TrainingMonitor
+from lfkit.generators.training_set import Domain, checked_pair, checked_task
+from lfkit.nn.training_loop import StepContext
 
 PLAN = {"n_steps": 40, "batch": 8, "width": 24, "z_dim": 8, "reader_steps": 30}
 
@@ -58,16 +61,30 @@ def make(name, **plan):
     return made.set_params(plan=GanConfig(**fields))
 
 
+def second_of(generator, lfs=LFS):
+    """Give what `fit` takes besides: for two domains, color images of another size."""
+    if generator.n_domains == 1:
+        return {}
+    images, truth, votes = toys(40, seed=7, side=10)
+    color = np.repeat(images, 3, axis=3)
+    return {"second": Domain(color, votes, np.eye(2)[truth], lfs)}
+
+
 def fitted(name, **kept):
     images, truth, votes = toys()
-    return make(name).fit(images, votes, proba=np.eye(2)[truth], lfs=LFS, **kept)
+    made = make(name)
+    given = {"proba": np.eye(2)[truth], "lfs": LFS, **second_of(made)}
+    return made.fit(images, votes, **given, **kept)
 
 
 class Trained(dict):
     """A trained generator of each name, trained when it is first asked for."""
 
     def __missing__(self, name):
-        self[name] = fitted(name)
+        said = []
+        self[name] = fitted(name, say=said.append)
+        assert said == []  # a short training is not called broken
+        assert self[name].broken_ is None
         return self[name]
 
 
@@ -91,10 +108,10 @@ class Notes:
 
 
 def equal(one, other):
-    return (
-        np.array_equal(one.images, other.images)
-        and np.array_equal(one.proba, other.proba)
-        and np.array_equal(one.confidence, other.confidence, equal_nan=True)
+    first, second = one.arrays(), other.arrays()
+    return first.keys() == second.keys() and all(
+        np.array_equal(rows, second[name], equal_nan=name == "confidence")
+        for name, rows in first.items()
     )
 
 
@@ -103,6 +120,8 @@ def test_samples_are_images_with_labels(name, trained):
     made = trained[name].sample(300)
     assert made.images.shape == (300, 8, 8, 1)
     assert made.images.dtype == np.uint8
+    if trained[name].n_domains == 2:
+        assert made.images_2.shape == (300, 10, 10, 3)
     np.testing.assert_allclose(made.proba.sum(axis=1), 1, atol=1e-5)
     knows = trained[name].functions != "never" or trained[name].has_sample_confidence
     if not knows:  # nobody can tell
@@ -139,23 +158,82 @@ def test_a_saved_generator_makes_the_same_images(name, trained, tmp_path):
 
 
 @pytest.mark.parametrize("name", GENERATORS)
-def test_stopped_training_ends_in_the_same_bits(name, trained, tmp_path):
+def test_stopped_training_ends_in_the_same_bits_and_shows_what_it_makes(
+    name, trained, tmp_path, monkeypatch
+):
     class Stopping(CheckpointFolder):
         def save(self, arrays):
             super().save(arrays)
             if int(arrays["step"]) == 20:
                 raise KeyboardInterrupt
 
+    monkeypatch.setattr("lfkit.generators.training.watched_training.PREVIEW_EVERY", 20)
+    shown, notes = {}, Notes()
     with pytest.raises(KeyboardInterrupt):
         fitted(name, checkpoints=Stopping(tmp_path, every=10))
-    notes = Notes()
     folder = CheckpointFolder(tmp_path, every=10)
-    resumed = fitted(name, checkpoints=folder, monitor=notes)
+    resumed = fitted(name, checkpoints=folder, monitor=notes, preview=shown.__setitem__)
     assert notes.steps == [30, 40]  # what was done before is not done again
+    # Neither the stop nor looking at what it makes has changed what it learned.
     assert equal(resumed.sample(50), trained[name].sample(50))
     for key, value in trained[name]._modules().items():
         for part, tensor in value.state_dict().items():
             assert torch.equal(tensor, resumed._modules()[key].state_dict()[part]), part
+    assert list(shown) == [40]
+    assert shown[40].images.shape == (24, 8, 8, 1)
+    is_named = shown[40].proba.any(axis=1)
+    assert is_named.all() if name != "vote" else not is_named.any()
+
+
+@pytest.mark.parametrize("name", GENERATORS)
+def test_every_generator_tells_a_broken_training(name):
+    images, truth, votes = toys()
+    said = []
+    broken = make(name, n_steps=20, reader_steps=10, rate_g=1.0, rate_d=1.0)
+    given = {"proba": np.eye(2)[truth], "lfs": LFS, **second_of(broken)}
+    try:
+        broken.fit(images, votes, **given, say=said.append)
+    except TrainingError as error:  # its numbers are not finite
+        said.append(str(error))
+    assert len(said) == 1
+    assert "--set rate_g=0.0002 --set rate_d=0.0004" in said[0] or "smaller" in said[0]
+
+
+def poison(path, start=""):
+    """Put one NaN into a file of weights."""
+    tensors = {name: value.copy() for name, value in load_file(path).items()}
+    name = next(
+        name
+        for name, value in tensors.items()
+        if name.startswith(start) and value.dtype.kind == "f"
+    )
+    tensors[name].flat[0] = np.nan
+    save_file(tensors, path)
+
+
+@pytest.mark.parametrize("name", GENERATORS)
+def test_nan_in_weights_is_refused_wherever_images_or_labels_are_made(
+    name, trained, tmp_path
+):
+    trained[name].save(tmp_path)
+    made = GENERATORS[name].load(tmp_path)
+    if made.functions == "must":
+        made.bind(LFS, toys()[2])
+    module = next(iter(made._modules().values()))
+    with torch.no_grad():
+        next(iter(module.parameters())).view(-1)[0] = torch.nan
+    for use in (
+        lambda: made.sample(3),
+        lambda: made.block(0),
+        lambda: made.predict_proba(toys()[0]),
+        lambda: made.save(tmp_path / "other"),
+    ):
+        with pytest.raises(TrainingError, match="not finite"):
+            use()
+    assert not (tmp_path / "other").exists()
+    poison(tmp_path / "weights.safetensors")
+    with pytest.raises(RunError, match="not finite"):
+        GENERATORS[name].load(tmp_path)
 
 
 def test_pairs_chosen_anew_outlive_a_stop(tmp_path):
@@ -298,17 +376,18 @@ def test_surrogate_foresees_votes_and_teaches_the_generator(labels, tmp_path):
     images, truth, votes = toys(n=200)
     given = {"proba": np.eye(2)[truth], "lfs": LFS}
 
-    def trained_with(**settings):
+    def trained_with(n_steps=20, **settings):
         notes = Notes()
-        made = make("adp", label_mode=labels, n_steps=200, batch=16)
+        made = make("adp", label_mode=labels, n_steps=n_steps, batch=16)
         made.set_params(surrogate=True, surrogate_every=10, **settings)
         made.fit(images, votes, monitor=notes, **given)
         return made, notes.figures
 
-    made, figures = trained_with()
+    _, figures = trained_with(n_steps=200)
     assert figures[-1]["surrogate_agrees_on_real"] > 0.9
     assert figures[-1]["surrogate_agrees_on_made"] > 0.5
     assert figures[-1]["consistency_loss"] < figures[10]["consistency_loss"]
+    made, _ = trained_with()
     without, figures = trained_with(consistency=0.0)
     assert "consistency_loss" not in figures[-1]
     assert not equal(made.sample(20), without.sample(20))
@@ -336,18 +415,6 @@ def test_stopped_training_with_a_surrogate_ends_in_the_same_bits(tmp_path):
     resumed.fit(images, votes, **given, checkpoints=CheckpointFolder(tmp_path))
     assert equal(whole.sample(20), resumed.sample(20))
     assert np.array_equal(whole.theta_, resumed.theta_)
-
-
-@pytest.mark.parametrize("name", GENERATORS)
-def test_what_is_made_is_shown_while_it_learns(name, monkeypatch):
-    monkeypatch.setattr("lfkit.generators.generator.PREVIEW_EVERY", 20)
-    shown = {}
-    made = fitted(name, preview=shown.__setitem__)
-    assert list(shown) == [20, 40]
-    assert shown[40].images.shape == (24, 8, 8, 1)
-    is_named = shown[40].proba.any(axis=1)
-    assert is_named.all() if name != "vote" else not is_named.any()
-    assert equal(made.sample(10), fitted(name).sample(10))
 
 
 def test_surrogate_of_no_functions_is_refused():
@@ -577,7 +644,7 @@ def test_labels_that_a_generator_cannot_use_are_refused(name, labels):
 
 
 def test_confidence_is_not_asked_of_who_cannot_tell(trained):
-    with assert_refused(names="TwoStage"):
+    with assert_refused(names="min_confidence"):
         trained["two-stage"].sample(5, min_confidence=0.5)
     with assert_refused(names="TwoStage"):
         trained["two-stage"].bind(LFS, toys()[2])
@@ -658,3 +725,103 @@ def test_folder_of_another_generator_is_refused(trained, tmp_path):
         Adp.load(tmp_path)
     with assert_refused(RunError, names=tmp_path / "nothing"):
         Vote.load(tmp_path / "nothing")
+
+
+def test_two_domains_are_made_of_the_same_draws_and_one_common_block():
+    images, truth, votes = toys()
+    made = make("adp-multi", unconditional_fraction=0.0)
+    made.set_params(trust=False, noise="none")
+    second = second_of(made)["second"]
+    second.proba[:20, 1] = 0  # far fewer of one class have a label
+    task = checked_task(images, votes, np.eye(2)[truth], LFS, None, None)
+    trained = made._begin(checked_pair(task, second))
+    for number in range(3):
+        drawn = torch.Generator().manual_seed(number)
+        trained.step(StepContext(number, drawn))
+        one, other = trained.first.gan, trained.second.gan
+        assert torch.equal(one.fake.target, other.fake.target)
+        assert one.maker.images.common is other.maker.images.common
+    # Labels alone tell neither discriminator anything.
+    for gan in (one, other):
+        np.testing.assert_allclose(gan.shares, task_shares(task, second), atol=1e-5)
+
+
+def task_shares(task, second):
+    """Give the mean of the shares in both domains."""
+    shares = [task.prior, second.proba.sum(axis=0) / second.proba.sum()]
+    return np.mean(shares, axis=0)
+
+
+@pytest.mark.slow
+def test_both_images_of_a_pair_are_of_its_class():
+    images, truth, votes = toys()
+    made = make("adp-multi", n_steps=200, unconditional_fraction=0.0)
+    made.set_params(trust=False)
+    made.fit(images, votes, proba=np.eye(2)[truth], lfs=LFS, **second_of(made))
+    found = made.sample(300)
+    for pixels in (found.images, found.images_2):
+        half = pixels.shape[2] // 2
+        left, right = pixels[:, :, :half], pixels[:, :, half:]
+        is_right = left.mean(axis=(1, 2, 3)) < right.mean(axis=(1, 2, 3))
+        assert np.mean(is_right == found.labels) > 0.9
+    one, other = made.gan_.maker.images.common, made.second_.gan_.maker.images.common
+    for name, value in one.state_dict().items():
+        assert torch.equal(value, other.state_dict()[name]), name
+
+
+def test_as_many_domains_as_the_generator_has():
+    images, truth, votes = toys()
+    given = {"proba": np.eye(2)[truth], "lfs": LFS}
+    with assert_refused(names="2 domains"):
+        make("adp-multi").fit(images, votes, **given)
+    with assert_refused(names="1 domain"):
+        make("adp").fit(images, votes, **given, second=Domain(images, votes, **given))
+    others = Votes(np.zeros((64, 1), np.int16), ["one"], 3)
+    with assert_refused(DataError, names=["2 classes", "3"]):
+        make("adp-multi").fit(
+            images, votes, **given, second=Domain(images, others, np.eye(3)[truth])
+        )
+
+
+@pytest.mark.parametrize("network", ["dcgan", "sngan", "biggan"])
+def test_a_network_begins_as_that_of_images_of_another_shape(network):
+    drawn = torch.Generator().manual_seed(0)
+    kind = GAN_NETWORKS[network]
+
+    def of(*shape):
+        shared = {"n_classes": 2, "z_dim": 4, "width": 8, "generator": drawn}
+        return kind.make_generator(shape, **shared).eval()
+
+    gray, color, large = of(28, 28, 1), of(28, 28, 3), of(32, 32, 3)
+    z = torch.randn(6, 4, generator=drawn)
+    condition = torch.eye(2).repeat(3, 1)
+    color.take(gray)
+    before, common = gray(z, condition)
+    after, same = color(z, condition)
+    assert torch.equal(common, same)
+    for channel in range(3):
+        assert torch.allclose(after[:, channel], before[:, 0], atol=1e-6)
+    # The first maps become larger: what grows downwards still does.
+    weights = next(p for name, p in gray.named_parameters() if name.startswith("first"))
+    ramp = torch.arange(gray.start[0]).repeat_interleave(gray.start[1])
+    with torch.no_grad():
+        weights.copy_(
+            ramp.repeat(len(weights) // len(ramp))[:, None].expand_as(weights)
+        )
+    large.take(gray)
+    found = next(p for name, p in large.named_parameters() if name.startswith("first"))
+    rows = found[:, 0].view(-1, *large.start)
+    assert (rows.diff(dim=1) >= 0).all()
+    assert (rows[:, 0] == 0).all()
+    assert (rows[:, -1] == gray.start[0] - 1).all()
+    assert large(z, condition)[0].shape == (6, 3, 32, 32)
+
+
+def test_networks_that_do_not_fit_each_other_are_refused():
+    drawn = torch.Generator().manual_seed(0)
+    for network, side in (("dcgan", 64), ("cogan", 32)):
+        kind = GAN_NETWORKS[network]
+        small = kind.make_generator((28, 28, 1), width=8, generator=drawn)
+        large = kind.make_generator((side, side, 1), width=8, generator=drawn)
+        with assert_refused(names=f"{side}x{side}", allowed="--size"):
+            large.take(small)

@@ -518,7 +518,7 @@ def test_a_file_swapped_for_one_of_its_size_and_time_is_read_again(tmp_path):
     assert list(open_images(tmp_path, known=source.table()).known_problems) == [0]
 
 
-@pytest.mark.parametrize("name", ["run.json", "blocks.npz", ".lock"])
+@pytest.mark.parametrize("name", ["run.json", "blocks.arrow", ".lock"])
 def test_a_run_inside_the_folder_is_left_out(tmp_path, name):
     save(tmp_path / "data" / "a.png", RED_BLUE)
     save(tmp_path / "data" / "run" / "contact_sheet.png", RED_BLUE)

@@ -1,11 +1,13 @@
 """Commands that are killed while they work end as if they had not been."""
 
 import json
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
 
 from benchmarks.kills import COMMANDS, contents, kill_command
+from benchmarks.kills_of_shards import ENGINES, kill_shards, prepare
 from lfkit.runs.reading import sealed
 
 
@@ -30,3 +32,14 @@ def test_killed_at_random_moments_a_command_ends_with_the_same_files(command, tm
     found = kill_command(command, 3, 1, tmp_path)
     assert found.kills == 3
     assert (found.different, found.failed, found.survivors) == ([], [], 0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ENGINES)
+def test_shards_are_labeled_alike_after_twenty_kills(engine, tmp_path):
+    if engine == "ray" and find_spec("ray") is None:
+        pytest.skip("ray is not installed")
+    prepare(tmp_path, n_shards=160)
+    found = kill_shards(tmp_path, engine, 20, 0)
+    assert found.kills.total() == 20
+    assert (found.different, found.failed, found.survivors) == ([], "", [])

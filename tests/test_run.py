@@ -7,15 +7,24 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from lfkit.commands.apply import apply
+from lfkit.data.labels import Labels
 from lfkit.errors import RunError
 from lfkit.runs.apply_options import ApplyOptions
 from lfkit.runs.json_text import to_json
 from lfkit.runs.run import load_run
 from lfkit.runs.run_config import load_config, save_config, versions
-from lfkit.runs.run_files import load_images, load_votes, not_scored, save_images
+from lfkit.runs.run_files import (
+    load_images,
+    load_votes,
+    not_scored,
+    save_images,
+    save_labels,
+)
 from lfkit.runs.run_summary import load_summary
 from lfkit.runs.store import locked
 
@@ -80,7 +89,8 @@ def test_python_users_pass_text_and_lists(run):
         )
     )
     stored = load_summary(run)
-    same = replace(found, out=stored.out, files=stored.files, seconds=stored.seconds)
+    own = ("out", "files", "seconds", "seconds_of")
+    same = replace(found, **{name: getattr(stored, name) for name in own})
     assert to_json(same.to_dict()) == to_json(stored.to_dict())
     assert load_run(folder).config.options == replace(
         load_run(run).config.options, out=folder
@@ -105,15 +115,30 @@ def test_options_that_exclude_each_other_are_damage(run):
 
 
 def test_lost_blocks_are_not_made_anew(lfkit, run):
-    (run / "blocks.npz").unlink()
+    (run / "blocks.arrow").unlink()
     with pytest.raises(RunError, match=r"lacks some of its votes; run `lfkit apply` a"):
         load_votes(run, load_config(run))
-    assert not (run / "blocks.npz").exists()
+    assert not (run / "blocks.arrow").exists()
+
+
+def test_labels_of_many_images_are_written_in_row_groups(tmp_path):
+    n = 70_000
+    labels = np.arange(n) % 3 - 1  # every third without a label
+    proba = np.eye(2)[np.maximum(labels, 0)]
+    found = Labels(labels, proba, labels < 0, labels, proba.max(axis=1))
+    ids = [f"={row}" for row in range(n)]  # a formula to a spreadsheet
+    kept, table = save_labels(tmp_path, ids, found, class_names=("no", "yes"))
+    with pq.ParquetFile(kept) as file:
+        assert file.num_row_groups == 2
+        assert file.read()["label"].to_pylist()[-3:] == ["no", "yes", None]
+    written = pd.read_csv(table)
+    assert written["image_id"].tolist() == [f"'{name}" for name in ids]
+    assert written["p_yes"].tolist() == proba[:, 1].tolist()
 
 
 def test_images_newer_than_their_configuration_are_noticed(run):
     index = load_images(run).drop_columns(["true_class"])
-    save_images(run, index, {}, np.asarray([1, 0, 1, 0, 1, 0]))
+    save_images(run, [index], {}, np.asarray([1, 0, 1, 0, 1, 0]))
     with pytest.raises(RunError) as caught:
         load_votes(run, load_config(run))
     assert str(caught.value) == (
@@ -127,7 +152,7 @@ def test_images_newer_than_their_configuration_are_noticed(run):
 
 def test_seeds_their_copies_and_unreadable_images_are_not_scored(run):
     index = load_images(run).drop_columns(["true_class"])
-    save_images(run, index, {"3": "cut short"}, np.zeros(6, int))
+    save_images(run, [index], {"3": "cut short"}, np.zeros(6, int))
     votes = load_votes(run, load_config(run).model_copy(update={"images": None}))
     found = not_scored(load_images(run), votes)
     assert found.tolist() == [True, True, False, True, False, True]
@@ -135,7 +160,7 @@ def test_seeds_their_copies_and_unreadable_images_are_not_scored(run):
 
 def test_aggregate_scores_readable_images_only(lfkit, run):
     index = load_images(run).drop_columns(["true_class"])
-    save_images(run, index, {"3": "cut short"}, np.asarray([0, 1, 0, 1, 0, 1]))
+    save_images(run, [index], {"3": "cut short"}, np.asarray([0, 1, 0, 1, 0, 1]))
     save_config(run, load_config(run))
     done = lfkit("aggregate", run, "--with", "majority-vote", "--json")
     assert json.loads(done.out)["accuracy"]["n"] == 2

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from lfkit.data.image_source import MetadataField
-from lfkit.data.shards import hash_of_shards, list_shards, open_shard
+from lfkit.data.shards import list_shards, open_shard
 from lfkit.errors import InputError
 
 
@@ -97,6 +97,67 @@ def test_all_images_of_a_whole_file_are_read(tmp_path, name):
 
 def test_a_tar_without_members_is_whole(tmp_path):
     assert len(_open(tmp_path / "a.tar", _tar({}))) == 0
+
+
+def _bomb(n_members, n_bytes, kind=tarfile.REGTYPE):
+    """Give a small .tar.gz of members that are zeros, with an image at its end."""
+    file = io.BytesIO()
+    with gzip.GzipFile(fileobj=file, mode="wb", compresslevel=1) as packed:
+        for number in range(n_members):
+            member = tarfile.TarInfo(f"{number}.png")
+            member.type, member.size = kind, n_bytes
+            packed.write(member.tobuf(tarfile.GNU_FORMAT))
+            for _ in range(n_bytes >> 20):
+                packed.write(bytes(1 << 20))
+        packed.write(_tar({"last.png": _png(5)}))
+    return file.getvalue()
+
+
+def test_an_image_that_unpacks_without_bound_is_a_row_with_a_reason(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr("lfkit.data.shards.tar_images.MAX_BYTES", 4 << 20)
+    monkeypatch.setattr("lfkit.data.datasets.image_limits._UNPACKED_AT_LEAST", 9 << 20)
+    source = _open(tmp_path / "long.tar.gz", _bomb(1, 8 << 20))
+    assert _values(source) == {"0.png": None, "last.png": 5}
+    assert "more than 4" in source.known_problems[0]
+    source = _open(tmp_path / "many.tar.gz", _bomb(4, 4 << 20))
+    # Two of zeros are unpacked, and are no images; the others find too little left.
+    assert [*_values(source).values()] == [None] * 4 + [5]
+    assert [row for row in range(5) if row in source.known_problems] == [2, 3]
+    assert "many times its size" in source.known_problems[3]
+    name_of_zeros = _bomb(1, 8 << 20, tarfile.GNUTYPE_LONGNAME)
+    with pytest.raises(InputError, match="headers is too long"):
+        _open(tmp_path / "name.tar.gz", name_of_zeros)
+
+
+@pytest.mark.parametrize("n_headers", [7, 8])
+def test_headers_count_as_what_a_file_unpacks_to(tmp_path, monkeypatch, n_headers):
+    monkeypatch.setattr("lfkit.data.datasets.image_limits._UNPACKED_AT_LEAST", 8 << 20)
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w:gz", format=tarfile.PAX_FORMAT) as archive:
+        for number in range(n_headers):
+            member = tarfile.TarInfo(f"{number}.png")
+            member.size = len(PICTURES["d/5.png"])
+            member.pax_headers = {"comment": "A" * (1 << 20)}
+            archive.addfile(member, io.BytesIO(PICTURES["d/5.png"]))
+    assert len(file.getvalue()) < 100_000
+    if n_headers == 7:
+        assert len(_open(tmp_path / "a.tar.gz", file.getvalue())) == 7
+    else:
+        with pytest.raises(InputError, match="unpacks to many times its size"):
+            _open(tmp_path / "a.tar.gz", file.getvalue())
+
+
+@pytest.mark.parametrize("rows", [[0, 1, 2, 3, 4], [0] * 5], ids=["other", "the same"])
+def test_parquet_that_unpacks_without_bound_is_refused(tmp_path, monkeypatch, rows):
+    monkeypatch.setattr("lfkit.data.datasets.image_limits._UNPACKED_AT_LEAST", 4 << 20)
+    cells = [bytes([row]) + bytes(1_000_000) for row in rows]
+    table = pa.table({"image": pa.array(cells, pa.binary())})
+    pq.write_table(table, tmp_path / "a.parquet", compression="zstd")
+    assert (tmp_path / "a.parquet").stat().st_size < 100_000
+    with pytest.raises(InputError, match=r"a\.parquet unpacks to more than"):
+        _open(tmp_path / "a.parquet")
 
 
 def test_links_in_a_tar_are_read_or_named(tmp_path):
@@ -213,7 +274,7 @@ def test_pictures_whose_names_are_no_utf8_are_read(tmp_path):
 
 def _identities(data):
     shards = list_shards(str(data), 2)
-    return hash_of_shards(shards), [shard.identity for shard in shards]
+    return [shard.listing for shard in shards], [shard.identity for shard in shards]
 
 
 def test_a_shard_is_the_same_by_place_size_and_time(tmp_path, monkeypatch):

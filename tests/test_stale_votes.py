@@ -307,7 +307,9 @@ def test_a_package_imported_when_called_is_no_file_to_declare(apply, folder):
         "    return CUT\n"
     )
     assert not [note for note in apply()["notes"] if "depends_on" in note]
+    when = (folder / "cuts" / "of_brightness.py").stat().st_mtime
     (folder / "cuts" / "of_brightness.py").write_text("CUT = 1\n")
+    os.utime(folder / "cuts" / "of_brightness.py", (when, when))  # within a second
     apply()
     assert votes_of(folder) == {"imports": {1}}
 

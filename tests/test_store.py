@@ -7,6 +7,7 @@ import pickle
 import shutil
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from assertions import assert_refused
 
@@ -24,7 +25,8 @@ from lfkit.runs.store import (
 
 def keys(*contents):
     """One made-up content hash per image: equal letters, equal images."""
-    return np.array([[ord(c)] * KEY_BYTES for c in contents], np.uint8)
+    letters = [[ord(c)] * KEY_BYTES for c in contents]
+    return np.array(letters, np.uint8).reshape(-1, KEY_BYTES)
 
 
 def rows_of(blocks):
@@ -54,6 +56,83 @@ def test_what_was_saved_is_loaded(store):
         assert found[name].dtype == array.dtype
 
 
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.arange(-1, 6, dtype=np.int16),
+        np.linspace(0, 1, 14, dtype=np.float16).reshape(7, 2),
+        np.arange(14).reshape(7, 2) % 3 == 0,
+        np.arange(28, dtype=np.uint8).reshape(7, 4),
+    ],
+    ids=["votes", "soft", "sets", "keys"],
+)
+def test_what_was_saved_in_parts_is_loaded_in_parts(store, array):
+    assert store.load_parts("votes", "key", "all") is None
+    store.save_parts("votes", "key", "all", (part for part in np.split(array, [3, 4])))
+    found = np.concatenate(store.load_parts("votes", "key", "all"))
+    np.testing.assert_array_equal(found, array)
+    assert found.dtype == array.dtype
+    store.forget("votes", "key")
+    assert store.load_parts("votes", "key", "all") is None
+
+
+def test_no_parts_are_loaded_as_none(store):
+    store.save_parts("votes", "key", "all", [])
+    assert store.load_parts("votes", "key", "all") == []
+
+
+def test_a_layout_that_lost_all_images_is_read(tmp_path):
+    RunStore(tmp_path).layout(keys("a", "b", "c"), 2)
+    for _ in range(2):
+        assert RunStore(tmp_path).layout(keys(), 2) == []
+
+
+def test_parts_are_mapped_from_batches_that_arrow_reads(tmp_path):
+    store = RunStore(tmp_path)
+    store.save_parts("votes", "key", "all", [np.arange(3, dtype=np.int16)] * 30_000)
+    parts = store.load_parts("votes", "key", "all")
+    assert [len(part) for part in parts] == [65_538, 24_462]
+    assert not any(part.flags.writeable or part.flags.owndata for part in parts)
+    with pa.ipc.open_stream(tmp_path / "votes" / "key" / "all.arrow") as stream:
+        assert stream.read_all()["values"].to_pylist()[:4] == [0, 1, 2, 0]
+
+
+@pytest.mark.parametrize("kept", [0, 0.3, 0.7, 0.99])
+def test_parts_that_are_cut_off_are_not_read(tmp_path, kept):
+    store = RunStore(tmp_path)
+    store.save_parts("votes", "key", "all", [np.arange(500, dtype=np.int16)])
+    path = tmp_path / "votes" / "key" / "all.arrow"
+    path.write_bytes(path.read_bytes()[: int(kept * path.stat().st_size)])
+    with contextlib.suppress(RunError):
+        assert store.load_parts("votes", "key", "all") is None
+
+
+def check_that_flips_are_noticed(path, load):
+    whole = path.read_bytes()
+    for place in range(len(whole)):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << place % 8
+        path.write_bytes(damaged)
+        with contextlib.suppress(RunError):
+            assert load() is None
+
+
+def test_a_flipped_bit_anywhere_in_parts_is_noticed(tmp_path):
+    store = RunStore(tmp_path)
+    store.save_parts("votes", "key", "all", [np.arange(9, dtype=np.int16)])
+    path = tmp_path / "votes" / "key" / "all.arrow"
+    check_that_flips_are_noticed(path, lambda: store.load_parts("votes", "key", "all"))
+
+
+def test_a_large_array_of_a_run_lies_in_its_folder_without_a_name(tmp_path):
+    large = RunStore(tmp_path).blank((2**25 + 1, 2), np.int8)
+    assert isinstance(large, np.memmap)
+    large[-1] = 5
+    assert large[[0, -1]].tolist() == [[0, 0], [5, 5]]
+    assert list(tmp_path.iterdir()) == []
+    assert not isinstance(RunStore(tmp_path).blank((3, 2), np.int8), np.memmap)
+
+
 def test_kinds_keys_and_names_are_apart(store):
     store.save("votes", "key", "block", {"a": np.array(1)})
     assert store.load("features", "key", "block") is None
@@ -75,6 +154,12 @@ def test_a_file_of_the_store_lies_under_its_kind_and_key(tmp_path):
 
 def test_copies_share_the_row_of_the_first(store):
     assert rows_of(store.layout(keys("a", "b", "a", "c", "b"), 10)) == [[0, 1, 3]]
+
+
+def test_images_whose_keys_begin_alike_are_no_copies(store):
+    alike = keys("a", "a", "a")
+    alike[1, -1] = 0
+    assert rows_of(store.layout(alike, 10)) == [[0, 1]]
 
 
 def test_blocks_have_at_most_so_many_images(store):
@@ -125,13 +210,13 @@ def test_a_stored_layout_is_read_and_never_written(tmp_path):
     assert store.stored_layout(keys(*"ab")) is None
     assert list(tmp_path.iterdir()) == []
     before = store.layout(keys(*"abcd"), 2)
-    written = (tmp_path / "blocks.npz").read_bytes()
+    written = (tmp_path / "blocks.arrow").read_bytes()
     found = store.stored_layout(keys(*"dbacb"))
     assert rows_of(found) == [[2, 1], [3, 0]]
     assert [b.id for b in found] == [b.id for b in before]
     assert rows_of(store.stored_layout(keys(*"cd"))) == [[0, 1]]
     assert store.stored_layout(keys(*"abcde")) is None
-    assert (tmp_path / "blocks.npz").read_bytes() == written
+    assert (tmp_path / "blocks.arrow").read_bytes() == written
 
 
 def test_a_run_that_is_killed_while_writing_leaves_no_half_file(tmp_path, monkeypatch):
@@ -191,8 +276,8 @@ def test_flipped_bits_are_noticed(tmp_path):
 
 @pytest.mark.parametrize("data", [b"", b"PK\x03\x04"])
 def test_a_truncated_layout_is_named(tmp_path, data):
-    (tmp_path / "blocks.npz").write_bytes(data)
-    with assert_refused(RunError, names="blocks.npz"):
+    (tmp_path / "blocks.arrow").write_bytes(data)
+    with assert_refused(RunError, names="blocks.arrow"):
         RunStore(tmp_path).layout(keys("a"), 2)
 
 
@@ -206,7 +291,7 @@ def test_a_single_array_is_no_archive(tmp_path):
 
 def test_what_another_lfkit_wrote_is_not_read(tmp_path):
     store = RunStore(tmp_path)
-    np.savez(tmp_path / "blocks.npz", other=np.arange(3))
+    np.savez(tmp_path / "blocks.arrow", other=np.arange(3))
     assert len(store.layout(keys("a"), 2)) == 1
     (tmp_path / "features" / "key").mkdir(parents=True)
     np.save(tmp_path / "features" / "key" / "block.npy", np.arange(3))
@@ -219,13 +304,7 @@ def test_a_flipped_bit_anywhere_is_noticed(tmp_path, name):
     store = RunStore(tmp_path)
     store.save("features", "key", "block", {name: np.arange(40, dtype=np.float32)})
     [path] = (tmp_path / "features" / "key").iterdir()
-    whole = path.read_bytes()
-    for place in range(len(whole)):
-        damaged = bytearray(whole)
-        damaged[place] ^= 1 << place % 8
-        path.write_bytes(damaged)
-        with contextlib.suppress(RunError):
-            assert store.load("features", "key", "block") is None
+    check_that_flips_are_noticed(path, lambda: store.load("features", "key", "block"))
 
 
 def test_a_block_under_another_name_is_noticed(tmp_path):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from starlette.testclient import TestClient
+from studio_stand import PATIENCE_S
 
 from lfkit.studio.image_lists import labels_of
 from lfkit.studio.next_page import next_list
@@ -15,7 +16,6 @@ from lfkit.studio.server import make_app
 from lfkit.studio.studio_options import StudioOptions
 from lfkit.studio.studio_session import StudioSession
 
-PATIENCE_S = 60
 LEARNING = """
 from lfkit import NearestMean, labeling_function
 from lfkit.features import FEATURES

@@ -13,9 +13,9 @@ from lfkit.data.datasets.array_source import ArraySource
 from lfkit.errors import InputError
 from lfkit.features import FEATURES
 from lfkit.labeling.loading import load_lfs
+from lfkit.metrics.image_checks.near_duplicates import near_duplicates, small_grays
 from lfkit.studio.estimates import estimates, wilson_interval
 from lfkit.studio.map_layout import map_layout
-from lfkit.studio.near_duplicates import near_duplicates, small_grays
 from lfkit.studio.next_images import (
     CONTRADICTED,
     DISPUTED,
@@ -210,27 +210,28 @@ def test_copies_with_noise_or_other_brightness_are_grouped():
 
 
 def test_a_group_is_around_one_image_and_no_chain():
-    angles = np.deg2rad(np.arange(0, 90, 10))
+    angles = np.deg2rad(np.arange(0, 90, 2.5))
     ring = np.stack([np.cos(angles), np.sin(angles)], axis=1)
     features = np.concatenate([ring, -ring])  # centered already
-    grays = np.tile(np.arange(16, dtype=np.uint8), (18, 1))
-    group = near_duplicates(features, grays, least_similarity=np.cos(np.deg2rad(15)))
-    assert np.bincount(group).max() <= 3  # neighbours of one are 10 degrees away
+    grays = np.tile(np.arange(16, dtype=np.uint8), (72, 1))
+    group = near_duplicates(features, grays, least_similarity=np.cos(np.deg2rad(3)))
+    assert np.bincount(group).max() <= 3  # neighbours of one are 2.5 degrees away
     assert (np.bincount(group) > 1).any()
 
 
 def test_images_must_agree_in_features_and_in_pixels():
-    features = np.repeat(np.random.default_rng(0).normal(size=(4, 8)), 2, axis=0)
+    features = np.repeat(np.eye(32), 2, axis=0)
     rising = np.arange(256, dtype=np.uint8)
-    grays = np.stack([rising, rising] * 3 + [rising, rising[::-1]])
-    assert near_duplicates(features, grays).tolist() == [0, 0, 2, 2, 4, 4, 6, 7]
+    grays = np.stack([rising, rising] * 31 + [rising, rising[::-1]])
+    expected = [*np.repeat(np.arange(0, 62, 2), 2), 62, 63]
+    assert near_duplicates(features, grays).tolist() == expected
 
 
 def test_an_image_without_features_is_like_no_other():
-    features = np.eye(4)[[0, 0, 1, 2]]
+    features = np.eye(64)[[0, *range(64)]]
     features[1] = np.nan
-    grays = np.tile(np.arange(4, dtype=np.uint8), (4, 1))
-    assert near_duplicates(features, grays).tolist() == [0, 1, 2, 3]
+    grays = np.tile(np.arange(4, dtype=np.uint8), (65, 1))
+    assert near_duplicates(features, grays).tolist() == [*range(65)]
 
 
 def test_many_equal_images_are_one_group():

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from studio_stand import LFS as TWO
+from studio_stand import PATIENCE_S
 
 from lfkit.errors import StorageError
 from lfkit.runs.run_config import load_config
@@ -39,7 +40,6 @@ from lfkit import OneOf
 def fresh(image):
     return OneOf[3, 4]
 """
-PATIENCE_S = 60
 
 
 @pytest.fixture

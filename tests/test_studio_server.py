@@ -37,6 +37,7 @@ def session(tmp_path_factory):
         "digits", lfs=(str(folder / "my_lfs.py"),), out=folder / "run", preview=300
     )
     made = StudioSession(options)
+    made.voting.pause_before_all_s = 0
     made.start()
     assert made.wait_for(
         lambda session: session.full is not None and session.looks is not None, 120

@@ -9,19 +9,18 @@ import time
 import numpy as np
 import pytest
 from studio_stand import LFS_WITH_A_FEATURE as LFS
+from studio_stand import PATIENCE_S
 
 from lfkit.data.datasets import open_images
 from lfkit.data.seed_labels import read_labels
 from lfkit.errors import DataError, DeclarationError, InputError, RunError
+from lfkit.metrics.image_checks.looks import WIDTH, looks_of, pixel_looks
 from lfkit.studio.answers import SeedAnswers
 from lfkit.studio.file_watch import FileWatch
-from lfkit.studio.looks import WIDTH, looks_of, pixel_looks
 from lfkit.studio.outcome import conflicted_images
 from lfkit.studio.preview_images import preview_rows
 from lfkit.studio.studio_options import StudioOptions
 from lfkit.studio.studio_session import StudioSession
-
-PATIENCE_S = 60
 
 
 @pytest.fixture
@@ -44,6 +43,7 @@ def whole_session(lfs, tmp_path):
         "digits", lfs=(str(lfs),), out=tmp_path / "run", preview=300, browser=False
     )
     made = StudioSession(options, timeout_s=1.0)
+    made.voting.pause_before_all_s = 0
     made.start()
     yield made
     made.close()
@@ -149,6 +149,7 @@ def test_what_apply_computed_the_studio_finds(lfs, tmp_path, lfkit):
     session = StudioSession(
         StudioOptions("digits", lfs=(str(lfs),), out=tmp_path / "run", preview=300)
     )
+    session.voting.pause_before_all_s = 0
     session.start()
     wait(session, lambda session: session.full is not None)
     session.close()
@@ -365,9 +366,9 @@ def test_conflicts_are_where_no_class_satisfies_every_vote():
 
 def test_looks_of_the_same_image_are_the_same_and_of_others_are_not(digits, tmp_path):
     images = digits[0]
-    looks, grays = looks_of(open_images("digits"), tmp_path, {})
+    looks, _, grays = looks_of(open_images("digits"), tmp_path, {})
     assert looks.shape == (1797, WIDTH)
-    assert grays.shape == (1797, 256)
+    assert grays.shape == (1797, 576)
     assert np.isfinite(looks).all()
     found = pixel_looks(np.concatenate([images[:2], images[:1]]))
     assert (found[0] == found[2]).all()
@@ -394,6 +395,7 @@ def test_a_folder_is_read_in_a_fork_of_what_has_opened_it(tmp_path, digits, lfs)
         StudioOptions(str(folder), lfs=(str(lfs),), out=tmp_path / "run"),
         timeout_s=4.0,
     )
+    made.voting.pause_before_all_s = 0
     made.start()
     try:
         wait(made, lambda session: session.preview is not None)

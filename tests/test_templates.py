@@ -16,6 +16,13 @@ TEMPLATES = sorted((ROOT / "templates").glob("*.py"))
 every_template = pytest.mark.parametrize(
     "template", TEMPLATES, ids=[path.stem for path in TEMPLATES]
 )
+# Run in the copy, by the process that runs the contracts there.
+USES = '''
+import pytest
+
+from lfkit.data.datasets import open_images
+from lfkit.errors import DataError
+
 LFS = """
 from lfkit import labeling_function
 
@@ -25,6 +32,55 @@ CLASSES = ["dark", "light"]
 def mean_decides(image):
     return int(image.mean() > 127)
 """
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "lfs.py").write_text(LFS)
+    return tmp_path
+
+
+def test_the_command_line_knows_new_members(lfkit):
+    done = lfkit("list", "--lfs", "lfs.py", "--json")
+    assert done.code == 0, done.err
+    for name in (
+        *("agreement-vote", "middle_brightness", "color-means", "conditional"),
+        "mean-color",
+    ):
+        assert f'"name": "{name}"' in done.out
+    assert "a line 'n h w c'" in done.out
+
+
+def test_new_format_aggregator_and_section_are_used(lfkit, here):
+    pixels = bytes([0] * 64 + [255] * 64 + [90] * 64)
+    (here / "three.raw").write_bytes(b"3 8 8 1\\n" + pixels)
+    done = lfkit(
+        *("apply", "three.raw", "--lfs", "lfs.py", "--out", "three"),
+        *("--with", "agreement-vote", "--no-sheet"),
+    )
+    assert done.code == 0, done.err
+    labels = (here / "three" / "labels.csv").read_text().splitlines()
+    assert [row.split(",")[1] for row in labels[1:]] == ['"dark"', '"light"', '"dark"']
+    assert lfkit("report", "three").code == 0
+    assert "Votes on an image" in (here / "three" / "report.html").read_text()
+
+
+def test_the_new_format_names_a_damaged_file(here):
+    (here / "short.raw").write_bytes(b"3 8 8 1\\nshort")
+    (here / "words.raw").write_bytes(b"three images")
+    for name, told in (
+        (
+            "short.raw",
+            "short.raw holds 5 bytes of pixels, and its first line says 192; it is "
+            "damaged, fetch it again.",
+        ),
+        ("words.raw", "words.raw does not start with a line 'n h w c'."),
+    ):
+        with pytest.raises(DataError) as caught:
+            open_images(name)
+        assert str(caught.value) == told
+'''
 
 
 @dataclass
@@ -85,17 +141,8 @@ def checkout(tmp_path_factory):
             doc, _, rest = text.partition('"""\n\n')
             text = "\n".join([doc + '"""\n', *steps.imports, rest])
         table_file.write_text(text)
+    (copy / "tests" / "test_uses_of_new_members.py").write_text(USES)
     return copy
-
-
-def run(checkout, *arguments):
-    return subprocess.run(
-        [sys.executable, "-m", *map(str, arguments)],
-        cwd=checkout,
-        env=os.environ | {"PYTHONPATH": str(checkout), "COLUMNS": "120"},
-        capture_output=True,
-        text=True,
-    )
 
 
 def test_there_is_a_template_of_each_family():
@@ -105,64 +152,36 @@ def test_there_is_a_template_of_each_family():
     ]
 
 
+@pytest.fixture(scope="module")
+def checked(checkout):
+    """What all checks print; they are made by one process, which starts for seconds."""
+    checks = [instructions(template).check for template in TEMPLATES]
+    assert [each[1] for each in checks] == ["-k"] * len(TEMPLATES)
+    words = " or ".join(["uses_of_new_members", *(f"({each[2]})" for each in checks)])
+    files = ["tests/test_uses_of_new_members.py", *(each[0] for each in checks)]
+    told = ("-q", "-rA", "-p", "no:cacheprovider")
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", *told, *files, "-k", words],
+        cwd=checkout,
+        env=os.environ | {"PYTHONPATH": str(checkout), "COLUMNS": "120"},
+        capture_output=True,
+        text=True,
+    )
+
+
 @every_template
-def test_a_template_is_one_file_and_one_line_and_passes_the_contract(
-    checkout, template
-):
+def test_a_template_is_one_file_and_one_line_and_passes_the_contract(checked, template):
     steps = instructions(template)
     assert len(steps.imports) == (steps.table != "FEATURES")
-    done = run(checkout, "pytest", "-q", "-p", "no:cacheprovider", *steps.check)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert re.search(r"^\d+ passed", done.stdout, re.MULTILINE)
+    file, _, words = steps.check
+    found = re.findall(rf"^([A-Z]+) {re.escape(file)}::(.*)", checked.stdout, re.M)
+    ends = {end for end, _ in found}
+    assert ends == {"PASSED"}, checked.stdout + checked.stderr
+    own = words.split(" or ")
+    assert any(word in name for _, name in found for word in own)
 
 
-def test_the_command_line_knows_the_new_members(checkout):
-    (checkout / "lfs.py").write_text(LFS)
-    done = run(checkout, "lfkit", "list", "--lfs", "lfs.py", "--json")
-    assert done.returncode == 0, done.stderr
-    for name in (
-        *("agreement-vote", "middle_brightness", "color-means", "conditional"),
-        "mean-color",
-    ):
-        assert f'"name": "{name}"' in done.stdout
-    assert "a line 'n h w c'" in done.stdout
-
-
-def test_the_new_format_aggregator_and_section_are_used(checkout):
-    (checkout / "lfs.py").write_text(LFS)
-    pixels = bytes([0] * 64 + [255] * 64 + [90] * 64)
-    (checkout / "three.raw").write_bytes(b"3 8 8 1\n" + pixels)
-    done = run(
-        checkout,
-        *("lfkit", "apply", "three.raw", "--lfs", "lfs.py", "--out", "three"),
-        *("--with", "agreement-vote", "--no-sheet"),
-    )
-    assert done.returncode == 0, done.stderr
-    labels = (checkout / "three" / "labels.csv").read_text().splitlines()
-    assert [row.split(",")[1] for row in labels[1:]] == ['"dark"', '"light"', '"dark"']
-    assert run(checkout, "lfkit", "report", "three").returncode == 0
-    assert "Votes on an image" in (checkout / "three" / "report.html").read_text()
-
-
-OPEN_BOTH = """
-from lfkit.data.datasets import open_images
-from lfkit.errors import DataError
-
-for name in ("short.raw", "words.raw"):
-    try:
-        open_images(name)
-    except DataError as error:
-        print(error)
-"""
-
-
-def test_the_new_format_names_a_damaged_file(checkout):
-    (checkout / "short.raw").write_bytes(b"3 8 8 1\nshort")
-    (checkout / "words.raw").write_bytes(b"three images")
-    (checkout / "open_both.py").write_text(OPEN_BOTH)
-    done = run(checkout, "open_both")
-    assert done.stdout.splitlines() == [
-        "short.raw holds 5 bytes of pixels, and its first line says 192; it is "
-        "damaged, fetch it again.",
-        "words.raw does not start with a line 'n h w c'.",
-    ]
+@pytest.mark.parametrize("use", re.findall(r"^def (test_\w+)", USES, re.M))
+def test_new_members_are_used(checked, use):
+    passed = f"PASSED tests/test_uses_of_new_members.py::{use}"
+    assert passed in checked.stdout, checked.stdout + checked.stderr

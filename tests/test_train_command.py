@@ -15,36 +15,20 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from assertions import kill_when, signal_when
+from command_line import call
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from safetensors.numpy import load_file
 
+from benchmarks.toy_photos import HALVES, LAST_COLUMN, TOY, write_photos
 from lfkit.commands.requested_classes import evenly
 from lfkit.generators import GENERATORS
+from lfkit.runs.reading import read_sealed, sealed
 
-FUNCTIONS = """
-from lfkit import ABSTAIN, feature, labeling_function
-
-CLASSES = ("left", "right")
-
-@feature(batched=True)
-def left_minus_right(images):
-    half = images.shape[3] // 2
-    left, right = images[..., :half], images[..., half:]
-    return left.mean(dim=(1, 2, 3)) - right.mean(dim=(1, 2, 3))
-
-@labeling_function(features=[left_minus_right], classes=[0, 1], batched=True)
-def brighter_half_names_it(values):
-    return (values < 0).long()
-
-@labeling_function(classes=[1])
-def bright_last_column_is_right(image):
-    return 1 if image[:, -1].mean() > 120 else ABSTAIN
-"""
-TOY = ["--set", "batch=8", "--set", "width=16", "--set", "z_dim=8"]
-TOY += ["--set", "reader_steps=10"]
+FUNCTIONS = HALVES + LAST_COLUMN
 START = "from lfkit.cli.app import main; main()"
 
 
@@ -52,19 +36,10 @@ START = "from lfkit.cli.app import main; main()"
 def made_run(tmp_path_factory):
     """A run on 60 toy images."""
     folder = tmp_path_factory.mktemp("toys")
-    rng = np.random.default_rng(0)
-    (folder / "photos").mkdir()
-    for number in range(60):
-        pixels = rng.integers(0, 60, size=(8, 8)).astype(np.uint8)
-        half = slice(0, 4) if number % 2 == 0 else slice(4, 8)
-        pixels[:, half] += 160
-        Image.fromarray(pixels).save(folder / "photos" / f"{number:02d}.png")
+    write_photos(folder / "photos")
     (folder / "functions.py").write_text(FUNCTIONS)
-    subprocess.run(
-        [sys.executable, "-c", START, "apply", folder / "photos", "--lfs",
-         folder / "functions.py", "--out", folder / "run"],
-        check=True, capture_output=True,
-    )  # fmt: skip
+    lfs = ["--lfs", folder / "functions.py"]
+    call("apply", folder / "photos", *lfs, "--out", folder / "run")
     return folder / "run"
 
 
@@ -78,10 +53,7 @@ def run(made_run, tmp_path):
 def trained_run(made_run, tmp_path_factory):
     folder = tmp_path_factory.mktemp("trained") / "run"
     shutil.copytree(made_run, folder)
-    subprocess.run(
-        [sys.executable, "-c", START, "train", folder, "--steps", "40", *TOY],
-        check=True, capture_output=True,
-    )  # fmt: skip
+    call("train", folder, "--steps", 40, *TOY)
     return folder
 
 
@@ -221,7 +193,7 @@ def test_folders_that_hold_something_else_are_left_alone(lfkit, trained_run, tmp
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--with", "gan"], "there is no generator 'gan'; choose from adp, adp-paper"),
+        (["--with", "gan"], "there is no generator 'gan'; choose from adp, adp-multi"),
         (["--steps", 0], "--steps is 0; give 1 or more"),
         (["--steps", 5, "--max-minutes", 1], "give --steps or --max-minutes, not both"),
         (["--set", "speed=3"], "adp has no setting 'speed'; choose from"),
@@ -275,6 +247,33 @@ def test_other_settings_or_labels_need_a_restart(lfkit, run):
     assert "cannot be read" in broken.err
 
 
+def test_a_training_of_an_earlier_version_goes_on(lfkit, run):
+    assert lfkit("train", run, "--steps", 10, *TOY).code == 0
+    path = run / "models" / "adp" / "settings.json"
+    settings = read_sealed(path, "")
+    for setting in ("precision", "compile"):  # it knew neither
+        del settings["params"][setting]
+    path.write_bytes(sealed(settings))
+    again = lfkit("train", run, "--steps", 10, *TOY)
+    assert again.code == 0, again.err
+    assert "10 steps (before" in again.out
+    other = lfkit("train", run, "--steps", 10, *TOY, "--set", "precision=float32")
+    assert "began with precision = auto, not float32" in " ".join(other.err.split())
+
+
+def test_what_cannot_be_compiled_leaves_the_training_before(lfkit, run, monkeypatch):
+    def compile_nothing(function):
+        raise RuntimeError("no working C++ compiler")
+
+    small = (*TOY, "--steps", 10, "--with", "two-stage")
+    assert lfkit("train", run, *small).code == 0
+    monkeypatch.setattr(torch, "compile", compile_nothing)
+    done = lfkit("train", run, *small, "--set", "compile=true", "--restart")
+    assert done.code == 2
+    assert "no working C++ compiler" in " ".join(done.err.split())
+    assert "10 steps (before" in lfkit("train", run, *small).out
+
+
 def test_method_as_printed_pairs_images_with_true_labels(
     lfkit, run, made_run, tmp_path
 ):
@@ -301,14 +300,15 @@ def test_method_as_printed_pairs_images_with_true_labels(
     assert "few images are labeled left (2), right (2)" in " ".join(done.err.split())
 
 
-def test_pictures_and_curves_are_kept_while_training(lfkit, run):
+def test_pictures_and_curves_are_kept_while_training(lfkit, run, monkeypatch):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    done = lfkit("train", run, "--steps", 1000, "--tensorboard", *TOY)
+    monkeypatch.setattr("lfkit.generators.training.watched_training.PREVIEW_EVERY", 30)
+    done = lfkit("train", run, "--steps", 60, "--tensorboard", *TOY)
     assert done.code == 0, done.err
     folder = run / "models" / "adp"
     grids = sorted((folder / "grids").iterdir())
-    assert [path.name for path in grids] == ["step-000500.png", "step-001000.png"]
+    assert [path.name for path in grids] == ["step-000030.png", "step-000060.png"]
     # Before pairs are judged nothing has a label, hence no names beside the rows.
     widths = [
         np.asarray(Image.open(io.BytesIO(p.read_bytes()))).shape[1] for p in grids
@@ -316,7 +316,7 @@ def test_pictures_and_curves_are_kept_while_training(lfkit, run):
     assert widths[0] < widths[1]
     events = EventAccumulator(str(folder / "tensorboard")).Reload()
     assert "g_loss" in events.Tags()["scalars"]
-    assert [event.step for event in events.Scalars("g_loss")][-1] == 1000
+    assert [event.step for event in events.Scalars("g_loss")][-1] == 60
     assert len(events.Images("samples")) == 2
 
 
@@ -440,14 +440,14 @@ def test_function_given_anew_must_be_what_voted(lfkit, run, made_run, tmp_path):
 
 
 def killed_until_done(command, n_done, moments):
-    """Kill a command whenever so much of its work is done, and let it end."""
+    """Kill a command whenever so much of its work is done; the last goes on here."""
     kills = 0
     for moment in moments:
         process = subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         kills += kill_when(process, lambda moment=moment: n_done() >= moment)
-    subprocess.run(command, check=True, capture_output=True)
+    call(*command[3:])
     return kills
 
 
@@ -462,14 +462,14 @@ def n_files(folder):
 def test_killed_training_ends_with_the_same_files(made_run, tmp_path):
     def command(run):
         plan = ["--set", "batch=16", "--set", "width=32", "--set", "reader_steps=20"]
-        return [sys.executable, "-c", START, "train", run, "--steps", "300", *plan]
+        return [sys.executable, "-c", START, "train", run, "--steps", "120", *plan]
 
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     for folder in (whole, broken):
         shutil.copytree(made_run, folder)
-    subprocess.run(command(whole), check=True, capture_output=True)
+    call(*command(whole)[3:])
     state = broken / "models" / "adp" / "log.jsonl"
-    assert killed_until_done(command(broken), lambda: n_lines(state), [1, 12]) > 0
+    assert killed_until_done(command(broken), lambda: n_lines(state), [1, 6]) > 0
     one, other = content(whole / "models"), content(broken / "models")
     assert one.keys() == other.keys()
     for name in one:
@@ -483,18 +483,18 @@ def test_killed_training_ends_with_the_same_files(made_run, tmp_path):
 
 def test_killed_generation_ends_with_the_same_files(trained_run, tmp_path):
     def command(out):
-        return [sys.executable, "-c", START, "generate", trained_run, "-n", "8000",
+        return [sys.executable, "-c", START, "generate", trained_run, "-n", "3000",
                 "--out", out]  # fmt: skip
 
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    subprocess.run(command(whole), check=True, capture_output=True)
+    call(*command(whole)[3:])
 
     def begun():
         return [*tmp_path.glob(".broken.*.partial/images/*")]
 
     assert killed_until_done(command(broken), lambda: len(begun()), [1, 1000]) > 0
     one, other = content(whole), content(broken)
-    assert len(one) == 8002
+    assert len(one) == 3002
     assert one.keys() == other.keys()
     assert {name for name in one if one[name] != other[name]} == {"manifest.json"}
     assert not begun()

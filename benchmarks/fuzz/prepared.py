@@ -10,33 +10,17 @@ import sys
 from functools import cache
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from PIL import Image
 
-FUNCTIONS = """
-from lfkit import feature, labeling_function
+from benchmarks.toy_photos import HALVES, TOY, write_photos
 
-CLASSES = ("left", "right")
-
-@feature(batched=True)
-def left_minus_right(images):
-    half = images.shape[3] // 2
-    left, right = images[..., :half], images[..., half:]
-    return left.mean(dim=(1, 2, 3)) - right.mean(dim=(1, 2, 3))
-
-@labeling_function(features=[left_minus_right], classes=[0, 1], batched=True)
-def brighter_half_names_it(values):
-    return (values < 0).long()
-
+FUNCTIONS = f"""{HALVES}
 @labeling_function(features=[left_minus_right], classes=[0], batched=True)
 def much_brighter_left_is_left(values):
     return (values <= 0.2).long() * -1
 """
-_TOY = ("batch=8", "width=16", "z_dim=8", "reader_steps=10")
-TRAINING = ("--with", "two-stage", "--steps", "20")
-TRAINING += tuple(word for setting in _TOY for word in ("--set", setting))
+TRAINING = ("--with", "two-stage", "--steps", "20", *TOY)
 N_IMAGES = 40
 
 
@@ -64,16 +48,8 @@ def prepared(scratch: Path) -> Path:
     if (home / "done").exists():
         return home
     shutil.rmtree(home, ignore_errors=True)
-    (home / "photos").mkdir(parents=True)
-    rng = np.random.default_rng(0)
-    names, labels = [], []
-    for number in range(N_IMAGES):
-        pixels = rng.integers(0, 90, (8, 8, 1)).astype(np.uint8)
-        side = number % 2
-        pixels[:, 4 * side : 4 * side + 4] += 120
-        names.append(f"{number:02d}.png")
-        labels.append(("left", "right")[side])
-        Image.fromarray(pixels[..., 0]).save(home / "photos" / names[-1])
+    names = write_photos(home / "photos", N_IMAGES)
+    labels = [("left", "right")[number % 2] for number in range(N_IMAGES)]
     (home / "functions.py").write_text(FUNCTIONS)
     rows = [f"{n},{c}" for n, c in zip(names, labels, strict=True)]
     (home / "seeds.csv").write_text("\n".join(["image_id,label", *rows[:12]]))

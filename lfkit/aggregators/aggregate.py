@@ -21,6 +21,7 @@ from lfkit.data.labels import HeldOut, Labels
 from lfkit.data.votes import ABSTAIN, Votes
 from lfkit.errors import InputError
 
+_CHUNK_ROWS = 1 << 16
 _ENOUGH_SEEDS = 10  # to say how far confidence can be believed
 
 
@@ -38,7 +39,11 @@ class Calibrated:
 
     def __call__(self, proba: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return calibrated posteriors, (n, k)."""
-        return self.within(self.calibrator(proba))
+        found = np.empty(proba.shape)
+        for start in range(0, len(proba), _CHUNK_ROWS):  # one holds six copies of it
+            rows = slice(start, start + _CHUNK_ROWS)
+            found[rows] = self.within(self.calibrator(proba[rows]))
+        return found
 
     def within(self, proba: NDArray[np.float64]) -> NDArray[np.float64]:
         """Take from absent classes what they were given, (n, k)."""
@@ -119,6 +124,17 @@ def aggregate_with(
         class_shares=getattr(aggregator, "prior_source_", ""),
         warnings=aggregator.warnings_,
     )
+
+
+def plain_labels(
+    votes: Votes, class_balance: Sequence[float] | None = None
+) -> NDArray[np.int64]:
+    """Give the labels of `aggregate(votes, "majority-vote")`, and hold no posterior."""
+    model = make_aggregator("majority-vote", class_balance)
+    labels = model.fit(votes).predict(votes)
+    if votes.seed_rows is not None and votes.seed_labels is not None:
+        labels[votes.seed_rows] = votes.seed_labels
+    return labels
 
 
 def without_seeds(votes: Votes, rows: Collection[int]) -> Votes:

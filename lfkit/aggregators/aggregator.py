@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal, Self, get_args
+from typing import ClassVar, Literal, Self, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from lfkit.aggregators.inference.degenerate import find_degeneracy
 from lfkit.aggregators.inference.dependencies import find_dependencies
 from lfkit.aggregators.inference.em import TIE_TOLERANCE
 from lfkit.aggregators.inference.equal_trust import EqualTrust, fit_equal_trust
+from lfkit.aggregators.inference.one_thread import one_thread
 from lfkit.aggregators.inference.pattern_sample import priority_sample
 from lfkit.aggregators.inference.vote_likelihood import (
     VoteLikelihood,
@@ -162,7 +161,7 @@ class Aggregator(BaseEstimator, ABC):
             possible[seeds.labels] = True
         self.classes_ = np.flatnonzero(possible)
         self._within: Self | None = None
-        with _one_thread():
+        with one_thread:
             if 0 < len(self.classes_) < votes.n_classes:
                 self._fit_within(used, seeds)
             else:
@@ -349,7 +348,7 @@ class Aggregator(BaseEstimator, ABC):
 
     def _posterior(self, patterns: Patterns) -> NDArray[np.float64]:
         votes, within = patterns.votes, self._within
-        with _one_thread():
+        with one_thread:
             if self._fallback is not None:
                 proba = self._fallback.posterior(votes)
             elif within is None:
@@ -476,13 +475,6 @@ def clear_winners(proba: NDArray[np.float64], votes: Votes) -> NDArray[np.int64]
     best = proba >= proba.max(axis=1, keepdims=True) - TIE_TOLERANCE
     clear = (best.sum(axis=1) == 1) & votes.voted.any(axis=1)
     return np.where(clear, best.argmax(axis=1), ABSTAIN)
-
-
-def _one_thread() -> AbstractContextManager[Any]:
-    # Products with k columns are too thin to share: on a busy 2-core machine, one
-    # thread took 6 s for a fit and two took 35 s. It also makes answers independent of
-    # the number of threads.
-    return threadpool_limits(1, "blas")
 
 
 def _checked_weight(

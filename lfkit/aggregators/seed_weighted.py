@@ -356,13 +356,13 @@ def _likeliest_doubts(
     """
     s, m, k = shares.shape
     voted = shares.any(axis=2)
-    right = shares[np.arange(s), :, labels]  # (s, m'): what the own class was given
+    # What the own class was given, (s, m'); a silent function has nothing to gain.
+    right = np.where(voted, shares[np.arange(s), :, labels], 1)
     gain = np.where(voted, 1 / k - right, 0)
     low, high = np.zeros(m), np.ones(m)
     for _ in range(_HALVINGS):
         doubts = (low + high) / 2
-        mixed = np.where(voted, right + doubts * gain, 1)
-        slope = (gain / mixed).sum(axis=0)
+        slope = (gain / (right + doubts * gain)).sum(axis=0)
         slope += behind * (centre / doubts - (1 - centre) / (1 - doubts))
         low, high = np.where(slope > 0, doubts, low), np.where(slope > 0, high, doubts)
     return high

@@ -30,7 +30,6 @@ from lfkit.errors import DeclarationError, FaultError, LfkitError, storage_error
 app = typer.Typer(
     name="lfkit",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

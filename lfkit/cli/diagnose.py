@@ -9,13 +9,20 @@ from lfkit.commands.options import DiagnoseOptions
 
 @with_options(DiagnoseOptions)
 def diagnose(options: DiagnoseOptions, as_json: Json = False) -> None:
-    """Say what limits the labels: gaps, copies, how far votes can go, the baselines."""
+    """Say what limits the labels: gaps, copies, how far votes can go, the baselines.
+
+    With --images also which images are near-duplicates, like no other, or seeds that
+    look wrong.
+    """
     from lfkit.cli.console import Console
+    from lfkit.cli.progress import Bars
     from lfkit.cli.summary_panel import bullets
     from lfkit.commands.diagnose import diagnose as diagnose_run
     from lfkit.runs.json_text import to_json
 
-    found = diagnose_run(options)
+    with Bars(quiet=as_json) as bars:
+        found = diagnose_run(options, bars)
+        bars.close()
     if as_json:
         echo(to_json(found.to_dict()))
     else:

@@ -14,24 +14,37 @@ from rich.progress import (
     Task,
     TaskID,
     TextColumn,
-    TimeRemainingColumn,
 )
 
 from lfkit.cli.console import Console, Text, shown
 
-# Rates are averages over so many seconds: longer than the slowest step.
-_RATE_OVER = 300.0
-_TOLD_EVERY = 30.0  # seconds, where lines go to a file: bars are not drawn there
+_TOLD_EVERY = 10.0  # seconds, where lines go to a file: bars are not drawn there
+
+
+def _rate(task: Task) -> float | None:
+    """Give the images a second since the stage began, without those done before."""
+    seconds = task.finished_time if task.finished else task.elapsed
+    done = task.completed - task.fields["first"]
+    return done / seconds if done > 0 and seconds else None
 
 
 class _RateColumn(ProgressColumn):
     def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
-        if not speed:
+        rate = _rate(task)
+        if rate is None:
             return Text("")
-        return Text(
-            f"{speed:,.0f}/s" if speed >= 10 else f"{speed:.1f}/s", style="cyan"
-        )
+        return Text(f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.1f}/s", style="cyan")
+
+
+class _TimeColumn(ProgressColumn):
+    """The time left, or what it took."""
+
+    def render(self, task: Task) -> Text:
+        if task.finished:
+            return Text(_watch(task.finished_time or 0.0), style="yellow")
+        rate = _rate(task)
+        left = "--:--" if rate is None else _watch((task.remaining or 0.0) / rate)
+        return Text(left, style="cyan")
 
 
 class Bars:
@@ -53,10 +66,10 @@ class Bars:
             BarColumn(bar_width=28),
             MofNCompleteColumn(),
             _RateColumn(),
-            TimeRemainingColumn(compact=True, elapsed_when_finished=True),
+            _TimeColumn(),
             console=Console(stderr=True),
             disable=quiet,
-            speed_estimate_period=_RATE_OVER,
+            get_time=clock,
         )
         self._tasks: dict[str, TaskID] = {}
 
@@ -80,13 +93,13 @@ class Bars:
             if name != stage and not self._progress.tasks[task].finished:
                 self._finish(task)
         if stage not in self._tasks:
-            self._tasks[stage] = self._progress.add_task(stage, total=total)
+            self._tasks[stage] = self._progress.add_task(stage, total=total, first=done)
         self._progress.update(self._tasks[stage], completed=done, total=total)
         if not (self._quiet or self._progress.console.is_terminal):
             self._tell(stage, done, total)
 
     def _tell(self, stage: str, done: int, total: int) -> None:
-        """Write how far a stage is and how long it will take, twice a minute."""
+        """Write how far a stage is and how long it will take."""
         now = self._clock()
         begun, first = self._begun.setdefault(stage, (now, done))
         if now - self._told_at < _TOLD_EVERY or done >= total:
@@ -117,3 +130,9 @@ def _duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 90 else f"{seconds / 3600:.1f} h"
+
+
+def _watch(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes:02}:{rest:02}"

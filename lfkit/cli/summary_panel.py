@@ -18,6 +18,7 @@ from lfkit.runs.run_summary import LFSummary, RefinementSummary, RunSummary
 _EXTREMES = 3
 _MOST_FAULTS = 8
 _MOST_UNREADABLE = 5
+_LONG_SECONDS, _LONG_SHARE = 2.0, 0.05  # of work, to be named
 _LONGEST_MESSAGE = 200
 
 
@@ -156,7 +157,21 @@ def _figures(summary: RunSummary) -> Table:
         )
     _add_confidence(table, summary)
     _add_baseline(table, summary)
+    _add_time(table, summary)
     return table
+
+
+def _add_time(table: Table, summary: RunSummary) -> None:
+    """Show where the time went, if it was long."""
+    long = {
+        what: seconds
+        for what, seconds in summary.seconds_of.items()
+        if seconds >= max(_LONG_SECONDS, _LONG_SHARE * summary.seconds)
+    }
+    if long:
+        order = sorted(long, key=lambda what: -long[what])
+        parts = ", ".join(f"{what} {_duration(long[what])}" for what in order)
+        table.add_row("time", _duration(summary.seconds), parts)
 
 
 def _how_judged(summary: RunSummary) -> str:
@@ -235,7 +250,10 @@ def _verdict(summary: RunSummary) -> Text | None:
 
 def _extremes(summary: RunSummary) -> Table | None:
     """List the strongest and the weakest functions."""
-    key = "accuracy" if summary.accuracy is not None else "seed_accuracy"
+    if summary.accuracy is None:
+        key, of = "seed_accuracy", "on the seeds; "
+    else:
+        key, of = "accuracy", "of "
     known = [lf for lf in summary.functions if getattr(lf, key) is not None]
     if not known:
         return None
@@ -250,9 +268,9 @@ def _extremes(summary: RunSummary) -> Table | None:
     rows += [("weakest", lf) for lf in known[n:][-_EXTREMES:]]
     last = ""
     for title, lf in rows:
-        covers = f"covers {_percent(lf.coverage)}"
+        votes = of + _count(round(lf.coverage * summary.images), "vote")
         table.add_row(
-            "" if title == last else title, lf.name, _percent(getattr(lf, key)), covers
+            "" if title == last else title, lf.name, _percent(getattr(lf, key)), votes
         )
         last = title
     return table

@@ -7,7 +7,6 @@ import time
 from dataclasses import replace
 
 import numpy as np
-import pyarrow as pa
 
 from lfkit.aggregators import Aggregator
 from lfkit.aggregators.aggregate import keep_precise, make_aggregator
@@ -20,19 +19,25 @@ from lfkit.commands.label_images import (
     notes_on,
     refined,
     summary_of_labels,
-    worth_of_functions,
 )
 from lfkit.commands.vote_sources import VotedImages, vote_source
+from lfkit.commands.worth_of_functions import worth_of_functions
 from lfkit.data.datasets import open_images
 from lfkit.data.image_source import ImageSource
-from lfkit.data.progress import Progress
+from lfkit.data.progress import Progress, Stopwatch
 from lfkit.data.seed_labels import GivenLabels, draw_seeds, read_labels
 from lfkit.labeling.classes import Classes
 from lfkit.runs.apply_options import BASELINE
 from lfkit.runs.apply_options import ApplyOptions as ApplyOptions
 from lfkit.runs.json_text import to_json
 from lfkit.runs.run_config import RunConfig, save_config, versions
-from lfkit.runs.run_files import known_images, load_images, save_images, save_labels
+from lfkit.runs.run_files import (
+    images_told,
+    known_images,
+    row_groups,
+    save_images,
+    save_labels,
+)
 from lfkit.runs.run_summary import RunSummary, forget_summary, save_summary
 from lfkit.runs.store import write_atomically
 
@@ -45,6 +50,7 @@ def apply(options: ApplyOptions, progress: Progress | None = None) -> RunSummary
     What is computed is kept in `options.out`: the same call goes on from there.
     """
     started = time.perf_counter()
+    progress = watch = Stopwatch(progress)
     replaced = _replaced(options)
     model = _model(options)
     voters = vote_source(options)
@@ -83,6 +89,7 @@ def apply(options: ApplyOptions, progress: Progress | None = None) -> RunSummary
         files=tuple(map(str, [*files, options.out / "summary.json"])),
         notes=tuple(notes),
         seconds=round(time.perf_counter() - started, 2),
+        seconds_of={what: round(time, 2) for what, time in watch.seconds.items()},
     )
     save_summary(options.out, summary)
     return summary
@@ -106,9 +113,7 @@ def _model(options: ApplyOptions) -> Aggregator:
 
 def _open_images(options: ApplyOptions, progress: Progress | None) -> ImageSource:
     """Open the data; what images.parquet of the same data knows is not read again."""
-    index = known_images(options.out)
-    if index is not None and not _is_same_data(options, index):
-        index = None
+    index = known_images(options.out) if _is_same_data(options) else None
     return open_images(
         options.data,
         size=options.size,
@@ -122,16 +127,15 @@ def _open_images(options: ApplyOptions, progress: Progress | None) -> ImageSourc
 
 def _replaced(options: ApplyOptions) -> tuple[str, ...]:
     """Say so when a run folder is used for other data than the last time."""
-    index = load_images(options.out)
-    if index is None or _is_same_data(options, index):
+    told = images_told(options.out)
+    if told is None or _is_same_data(options):
         return ()
-    before = os.fsdecode((index.schema.metadata or {}).get(_DATA, b"other data"))
+    before = os.fsdecode(told.get(_DATA, b"other data"))
     return (f"{options.out} held the labels of {before}; they are replaced",)
 
 
-def _is_same_data(options: ApplyOptions, index: pa.Table) -> bool:
-    place: bytes | None = (index.schema.metadata or {}).get(_DATA)
-    return place == _place(options)
+def _is_same_data(options: ApplyOptions) -> bool:
+    return (images_told(options.out) or {}).get(_DATA) == _place(options)
 
 
 def _place(options: ApplyOptions) -> bytes:
@@ -177,7 +181,10 @@ def _save_votes(options: ApplyOptions, voted: VotedImages, seeds: GivenLabels) -
     """Write images.parquet, run.json and faults.json; the votes are in the store."""
     images, out = voted.images, options.out
     forget_summary(out)  # the labels on disk may be those of another call
-    index = images.table().replace_schema_metadata({_DATA: _place(options)})
+    index = (
+        images.table(rows).replace_schema_metadata({_DATA: _place(options)})
+        for rows in row_groups(len(images))
+    )
     save_images(out, index, voted.report.problems, voted.classes.truth)
     save_config(
         out,

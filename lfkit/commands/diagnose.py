@@ -5,10 +5,24 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from lfkit.aggregators.fitted_labels import aggregate_once
 from lfkit.commands.options import DiagnoseOptions
+from lfkit.data.datasets import open_images
+from lfkit.data.progress import Progress
+from lfkit.metrics.image_checks.image_findings import (
+    ImageFindings,
+    find_in_images,
+    save_findings,
+)
 from lfkit.metrics.labels.summarize import summary_of
-from lfkit.runs.run import load_run
+from lfkit.runs.apply_options import BASELINE
+from lfkit.runs.run import Run, load_run
+from lfkit.runs.run_files import unreadable_rows
 from lfkit.runs.run_summary import RunSummary
+from lfkit.runs.store import RunStore
 
 _SHOWN = 5  # baselines
 
@@ -21,10 +35,12 @@ class Diagnosed:
     ----------
     summary : of the run, by the true classes given now.
     notes : what was decided when a file of true labels was read.
+    images : what is strange about the images; None if nobody asked.
     """
 
     summary: RunSummary
     notes: tuple[str, ...]
+    images: ImageFindings | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Give everything as JSON-ready values."""
@@ -41,6 +57,7 @@ class Diagnosed:
             else asdict(summary.crossover),
             "judged": None if summary.judged is None else asdict(summary.judged),
             "notes": self.notes,
+            "images": None if self.images is None else asdict(self.images),
         }
 
     def sentences(self) -> list[str]:
@@ -51,6 +68,7 @@ class Diagnosed:
             *self._about_functions(),
             *(f"Note: {note}." for note in self.notes),
             *self._about_baselines(),
+            *(() if self.images is None else self.images.sentences()),
         ]
 
     def _about_labels(self) -> list[str]:
@@ -104,7 +122,39 @@ class Diagnosed:
         return lines
 
 
-def diagnose(options: DiagnoseOptions) -> Diagnosed:
+def diagnose(options: DiagnoseOptions, progress: Progress | None = None) -> Diagnosed:
     """Find gaps and copies, how far votes can go, and compare with the baselines."""
     run = load_run(options.run, options.labels)
-    return Diagnosed(summary_of(run), run.notes)
+    found = None
+    if options.images:
+        found = _look_at_images(run, options.test, progress)
+        save_findings(run.folder, found)
+    return Diagnosed(summary_of(run), run.notes, found)
+
+
+def _look_at_images(
+    run: Run, test: str | None, progress: Progress | None
+) -> ImageFindings:
+    source = run.open_images(progress)
+    height, width, depth = run.config.shape
+    other = None
+    if test is not None:
+        color = "gray" if depth == 1 else "rgb"
+        other = open_images(test, size=(height, width), color=color)
+    return find_in_images(run, source, other, _votes_on_seeds(run), progress)
+
+
+def _votes_on_seeds(run: Run) -> tuple[NDArray[np.int64], NDArray[np.float64]] | None:
+    """Give the seeds, and what votes say of them that have not learned from them."""
+    asked = run.config.options
+    name = "majority-vote" if asked.aggregator == BASELINE else asked.aggregator
+    held_out = aggregate_once(
+        RunStore(run.folder),
+        run.votes,
+        name,
+        asked.class_balance,
+        asked.seed,
+        unreadable_rows(run.index),
+        keep=False,
+    ).held_out
+    return None if held_out is None else (held_out.rows, held_out.proba)

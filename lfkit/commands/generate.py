@@ -21,7 +21,7 @@ from lfkit.data.files import folder_written_whole, write_atomically
 from lfkit.data.progress import Progress
 from lfkit.errors import InputError
 from lfkit.generators import JointGenerator, Samples
-from lfkit.generators.generator import BLOCK
+from lfkit.generators.sampling import BLOCK
 from lfkit.generators.training.final_check import why_broken
 from lfkit.generators.writers import FORMATS, Writer
 from lfkit.runs.json_text import to_json

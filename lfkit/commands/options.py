@@ -244,9 +244,26 @@ class DiagnoseOptions:
 
     run: RunFolder
     labels: LabelsFile = None
+    images: Annotated[
+        bool,
+        Option(
+            "Look at the images, too: near-duplicates, images like no other, seeds "
+            "that look wrong. Kept for the report."
+        ),
+    ] = False
+    test: Annotated[
+        str | None,
+        Option(
+            "With --images: images that should be none of the run's, such as "
+            "fashion-mnist:test.",
+            metavar="DATA",
+        ),
+    ] = None
 
     def __post_init__(self) -> None:
         as_declared(self)
+        if self.test is not None and not self.images:
+            raise InputError("--test is a set of images to compare; give --images too.")
 
 
 @dataclass(frozen=True)

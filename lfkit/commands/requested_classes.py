@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from lfkit.commands.generate_options import GenerateOptions
 from lfkit.errors import InputError
 from lfkit.generators import JointGenerator
-from lfkit.generators.generator import BLOCK
+from lfkit.generators.sampling import BLOCK
 
 _MOST_IMAGES = 1e12
 

@@ -13,6 +13,9 @@ from lfkit.commands.options import GivenLFs, RunFolder, TrustCode
 from lfkit.errors import InputError
 from lfkit.runs.options import Option, as_declared, check_seed
 
+# Ends the names of generators that were tuned from another run's, in RUN/models.
+TUNED = "-tuned"
+
 
 @dataclass(frozen=True)
 class TrainOptions:
@@ -46,11 +49,33 @@ class TrainOptions:
         bool, Option("Go on, and fail if there is nothing to go on with.")
     ] = False
     tensorboard: Annotated[bool, Option("Write event files, too.")] = False
+    second: Annotated[
+        Path | None,
+        Option(
+            "A run of the same classes in a second domain, for adp-multi.",
+            metavar="RUN_B",
+            is_argument=True,
+        ),
+    ] = None
+    source: Annotated[
+        Path | None,
+        Option(
+            "A run of another domain, whose trained generator is tuned on the images "
+            "of this one.",
+            name="--from",
+            metavar="SOURCE_RUN",
+        ),
+    ] = None
+    tune: Annotated[
+        str | None,
+        Option("The part of it that is trained on: image.", metavar="PART"),
+    ] = None
     lfs: GivenLFs = ()
     trust_code: TrustCode = False
 
     def __post_init__(self) -> None:
         as_declared(self)
+        self._check_tuning()
         if self.resume and self.restart:
             raise InputError("give --resume or --restart, not both.")
         if self.steps is not None and self.max_minutes is not None:
@@ -60,10 +85,34 @@ class TrainOptions:
                 f"max_minutes is {self.max_minutes:g}; give a number above 0."
             )
 
+    def _check_tuning(self) -> None:
+        if self.tune is not None and self.source is None:
+            raise InputError(
+                "--tune says what is tuned of a trained generator; give --from, the "
+                "run that it was trained on."
+            )
+        if self.source is not None and self.tune is None:
+            raise InputError(
+                "--from takes a trained generator; give --tune image, the part of it "
+                "that is trained on these images."
+            )
+        if self.source is not None and self.second is not None:
+            raise InputError(
+                f"--from tunes a generator on the images of one run; leave "
+                f"{self.second} out."
+            )
+        if self.tune not in (None, *_PARTS):
+            raise InputError(f"--tune is {self.tune!r}; give {', '.join(_PARTS)}.")
+
+    @property
+    def folder_name(self) -> str:
+        """What the trained generator is called in the run."""
+        return self.name if self.source is None else f"{self.name}{TUNED}"
+
     @property
     def folder(self) -> Path:
         """Where the training is kept."""
-        return self.run / "models" / self.name
+        return self.run / "models" / self.folder_name
 
     def generator_settings(self) -> dict[str, Any]:
         """Read the file of settings, with those given one by one over it."""
@@ -73,6 +122,7 @@ class TrainOptions:
         return found
 
 
+_PARTS = ("image",)
 _ONE_LENGTH = "give n_steps, --steps or --max-minutes, only one of them."
 
 

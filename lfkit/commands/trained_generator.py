@@ -7,11 +7,12 @@ from pathlib import Path
 
 from lfkit.commands.generate_options import GenerateOptions
 from lfkit.commands.make_generator import ACTIVE
+from lfkit.commands.train_options import TUNED
 from lfkit.commands.training_data import fitted_functions, with_code
 from lfkit.data.progress import Progress
 from lfkit.errors import InputError, RunError
 from lfkit.generators import GENERATORS, JointGenerator
-from lfkit.generators.generator import read_config
+from lfkit.generators.saved_generator import read_config
 from lfkit.nn.compute import best_device
 from lfkit.runs.run import Run
 
@@ -87,7 +88,8 @@ def _find(run: Path, name: str) -> tuple[str, Path]:
         path.parent.name for path in (run / "models").glob("*/config.json")
     )
     known = dict.fromkeys([*GENERATORS, *trained])
-    if name and name.removesuffix(ACTIVE) not in GENERATORS and name not in trained:
+    kind = name.removesuffix(ACTIVE).removesuffix(TUNED)
+    if name and kind not in GENERATORS and name not in trained:
         raise InputError(
             f"there is no generator {name!r}; choose from {', '.join(known)}."
         )
@@ -96,8 +98,7 @@ def _find(run: Path, name: str) -> tuple[str, Path]:
         raise RunError(
             f"{run} has no trained {name!r}"
             + (": its training has not ended" if begun else "")
-            + f"; run `lfkit {_command(name)} {run} --with "
-            f"{name.removesuffix(ACTIVE)}`."
+            + f"; run `lfkit {_command(name)} {run} --with {kind}{_more(name)}`."
         )
     if not trained:
         raise RunError(
@@ -113,3 +114,7 @@ def _find(run: Path, name: str) -> tuple[str, Path]:
 
 def _command(name: str) -> str:
     return "active" if name.endswith(ACTIVE) else "train"
+
+
+def _more(name: str) -> str:
+    return " --from SOURCE --tune image" if name.endswith(TUNED) else ""

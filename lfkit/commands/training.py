@@ -25,8 +25,10 @@ from lfkit.generators.training.final_check import BROKEN, advice, why_broken
 from lfkit.generators.training.monitor import TrainingMonitor
 from lfkit.generators.training.sample_grid import write_grid
 from lfkit.generators.training.tensorboard import TensorBoard
+from lfkit.generators.training.watched_training import Watchers
+from lfkit.generators.training_set import Domain
 from lfkit.nn import Monitor, distributed
-from lfkit.nn.compute import best_device
+from lfkit.nn.compute import best_device, check_compiler
 from lfkit.runs.reading import sealed
 from lfkit.runs.resume import check_same_settings, save_settings
 from lfkit.runs.store import write_atomically
@@ -35,6 +37,8 @@ _TIMED_IMAGES = 64
 _KEPT_SAMPLES = 2000  # for `lfkit report` and `lfkit evaluate`
 _FILES = ("config.json", "weights.safetensors", "samples.npz", "grid.png",
           "trust.json", "log.jsonl", "curves.png")  # fmt: skip
+# Settings that a training of an earlier version does not name, and what it did.
+_NEWER = {"precision": "auto", "compile": False}
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,9 @@ def train_on(
     say : called with each warning, as soon as it is known.
     """
     processes = distributed()
+    is_done = (folder / "config.json").exists() and not restart
+    if generator.plan.compile and not is_done:
+        check_compiler(generator.device)
     # Not before all that can be wrong was checked.
     if restart and folder.exists() and processes.is_first:
         shutil.rmtree(folder)
@@ -96,9 +103,13 @@ def train_on(
         type(generator).load(folder, device=generator.device)  # or say what is wrong
     else:
         monitor = TrainingMonitor(folder, class_names, steps, say)
-        monitor.check_data(data.votes, data.proba)
-        if processes.is_first and generator.functions != "never":
-            _warn_of_slow(data, say)
+        if data.source is None:
+            monitor.check_data(data.votes, data.proba)
+        if data.second is not None:
+            monitor.check_data(data.second.votes, data.second.proba)
+        for domain in (data, data.second):
+            if processes.is_first and domain is not None and domain.lfs:
+                _warn_of_slow(domain, generator, say)
         _fit(generator, data, name, monitor, tensorboard, say, progress)
         _check(generator, monitor)
         if processes.is_first:
@@ -132,7 +143,7 @@ def _steps(
         "params": params_of(generator) | {"max_minutes": max_minutes},
         "material": data.fingerprint(),
     }
-    begun = check_same_settings(folder, settings, "--restart to train anew")
+    begun = check_same_settings(folder, settings, "--restart to train anew", _NEWER)
     processes.wait()  # until all have read what one is to write
     steps = (begun or {}).get("n_steps")
     if steps is None:
@@ -153,7 +164,13 @@ def _n_steps(
     if max_minutes is None:
         return int(generator.plan.n_steps)
     of_images, of_pairs = generator.seconds_per_step(
-        data.pixels, data.votes, proba=data.proba, lfs=data.lfs, progress=progress
+        data.pixels,
+        data.votes,
+        proba=data.proba,
+        lfs=data.lfs,
+        source=data.source,
+        second=_second(data),
+        progress=progress,
     )
     first = generator.plan.first_pair / generator.plan.n_steps
     seconds = first * of_images + (1 - first) * of_pairs
@@ -185,12 +202,7 @@ def _fit(
             if board is not None:
                 board.show(step, picture)
 
-        generator.fit(
-            data.pixels,
-            data.votes,
-            proba=data.proba,
-            lfs=data.lfs,
-            seed_proba=data.seed_proba,
+        watchers = Watchers(
             checkpoints=CheckpointFolder(folder / "state"),
             monitor=log if is_first else None,
             preview=show if is_first else None,
@@ -198,6 +210,26 @@ def _fit(
             reading=_stage(progress, "learning to name real images"),
             say=say,
         )
+        if data.source is not None:
+            generator.tune(data.pixels, data.source, **vars(watchers))
+            return
+        generator.fit(
+            data.pixels,
+            data.votes,
+            proba=data.proba,
+            lfs=data.lfs,
+            seed_proba=data.seed_proba,
+            second=_second(data),
+            **vars(watchers),
+        )
+
+
+def _second(data: TrainingData) -> Domain | None:
+    """Give the data of a second run, as generators take it."""
+    of = data.second
+    if of is None:
+        return None
+    return Domain(of.pixels, of.votes, of.proba, of.lfs, of.seed_proba)
 
 
 def _check(generator: JointGenerator, monitor: TrainingMonitor) -> None:
@@ -218,20 +250,26 @@ def _save(
     """Keep the generator, what it learned, and some images."""
     samples = generator.sample(_KEPT_SAMPLES, random_state=generator.random_state)
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **vars(samples))
+    arrays: dict[str, Any] = samples.arrays()
+    np.savez_compressed(buffer, **arrays)
     write_atomically(folder / "samples.npz", buffer.getvalue())
     write_grid(samples, class_names, folder / "grid.png")
     theta, phi = (getattr(generator, name, None) for name in ("theta_", "phi_"))
     if theta is not None and phi is not None:
-        trust = {"names": list(lfs), "theta": theta.tolist(), "phi": phi.tolist()}
+        names = list(getattr(generator, "lf_names_", lfs))
+        trust = {"names": names, "theta": theta.tolist(), "phi": phi.tolist()}
         write_atomically(folder / "trust.json", sealed(trust))
     if generator.broken_ is not None:
         write_atomically(folder / BROKEN, sealed({"broken": generator.broken_}))
     generator.save(folder)  # last: a folder with a config.json is finished
 
 
-def _warn_of_slow(data: TrainingData, say: Callable[[str], None]) -> None:
-    """Report the time of functions that take one image a call."""
+def _warn_of_slow(
+    data: TrainingData, generator: JointGenerator, say: Callable[[str], None]
+) -> None:
+    """Report the time of a domain's functions that take one image a call."""
+    if generator.functions == "never":
+        return
     block = BatchVotes(data.lfs, data.votes.n_classes, best_device())
     if block.silent:
         say(

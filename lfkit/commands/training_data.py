@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,9 @@ from lfkit.runs.apply_options import BASELINE
 from lfkit.runs.run import Run
 from lfkit.runs.store import RunStore
 
+if TYPE_CHECKING:
+    from lfkit.generators.generator import JointGenerator
+
 _MOST_BYTES = 8e9  # of images in memory at once
 
 
@@ -37,6 +41,8 @@ class TrainingData:
     proba : (n, k) label posteriors; zeros where there is no label.
     lfs : fitted; empty if the votes came from a file.
     seed_proba : (s, k) held-out posteriors of the seeds, or None.
+    source : what is tuned on the images, without votes and labels; or None.
+    second : of a run of the same classes in a second domain, or None.
     """
 
     def __init__(
@@ -46,12 +52,15 @@ class TrainingData:
         proba: NDArray[np.float64],
         lfs: tuple[LabelingFunction, ...],
         seed_proba: NDArray[np.float64] | None,
+        source: JointGenerator | None = None,
+        second: TrainingData | None = None,
     ) -> None:
         self.pixels, self.votes, self.proba = pixels, votes, proba
         self.lfs, self.seed_proba = lfs, seed_proba
+        self.source, self.second = source, second
 
     def fingerprint(self) -> str:
-        """Name images, votes and labels by their content."""
+        """Name images, votes, labels and what is tuned by their content."""
         digest = hashlib.blake2b(digest_size=16)
         votes = self.votes
         for array in (
@@ -68,6 +77,11 @@ class TrainingData:
             digest.update(b"/")
         if votes.allowed is not None:
             digest.update(np.ascontiguousarray(votes.allowed).data)
+        if self.source is not None:
+            for array in self.source.arrays().values():
+                digest.update(np.ascontiguousarray(array).data)
+        if self.second is not None:
+            digest.update(self.second.fingerprint().encode())
         return digest.hexdigest()
 
 
@@ -188,6 +202,17 @@ def training_data(
     """
     _check_truth(loaded, real_labels)
     return training_data_of(loaded, load_images_of(loaded, progress), real_labels)
+
+
+def tuning_data(
+    loaded: Run, source: JointGenerator, progress: Progress | None = None
+) -> TrainingData:
+    """Read the images of a run, on which a generator of another one is tuned."""
+    pixels, readable = read_all(loaded.open_images(progress), progress)
+    pixels = pixels[readable]
+    n, k = len(pixels), len(loaded.config.class_names)
+    silent = Votes(np.zeros((n, 0), np.int16), (), k)
+    return TrainingData(pixels, silent, np.zeros((n, k)), (), None, source)
 
 
 def _check_truth(loaded: Run, real_labels: str) -> None:

@@ -12,13 +12,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from lfkit.data.class_names import match_names
+from lfkit.data.image_names import find_each
 from lfkit.data.image_source import ImageSource
 from lfkit.data.label_cells import number
+from lfkit.data.label_studio_export import is_export, with_control
 from lfkit.data.labels import given_images
 from lfkit.data.progress import Progress
 from lfkit.data.seed_labels import GivenLabels
 from lfkit.data.vote_files import VoteFile, read_votes
-from lfkit.data.votes import Votes, with_known
+from lfkit.data.votes import ABSTAIN, Votes, with_known
 from lfkit.errors import DataError
 from lfkit.features.feature import Feature
 from lfkit.labeling.applier import LFApplier
@@ -192,9 +195,18 @@ class FileVotes(VoteSource):
     def classes(self, images: ImageSource) -> Classes:
         """Read the file, and bring its classes and the data's together, by name."""
         names = images.class_names
+        if names is not None and self._names_other_classes(names):
+            names = None
         file = read_votes(self.path, None if names is None else len(names), names)
         self.file = _in_order_of(images, file, self.path)
         return reconcile(images, self.file.class_names, self.file.votes.n_classes)
+
+    def _names_other_classes(self, names: tuple[str, ...]) -> bool:
+        """Tell whether people chose among other classes than the images' folders."""
+        if not is_export(with_control(self.path)[0]):
+            return False
+        own = read_votes(self.path).class_names
+        return own is not None and bool((match_names(own, names, "")[0] < 0).all())
 
     def vote(
         self,
@@ -229,6 +241,8 @@ class FileVotes(VoteSource):
 
 def _in_order_of(images: ImageSource, file: VoteFile, path: Path) -> VoteFile:
     """Check that a vote file is about these images; put its rows in their order."""
+    if file.is_partial and file.ids is not None:
+        return _spread(images, file, path)
     if len(file.votes) != len(images):
         raise DataError(
             f"{path} has votes on {len(file.votes)} images, {images.name} has "
@@ -249,6 +263,30 @@ def _in_order_of(images: ImageSource, file: VoteFile, path: Path) -> VoteFile:
     return VoteFile(
         file.votes.rows(rows), class_names=file.class_names, notes=file.notes
     )
+
+
+def _spread(images: ImageSource, file: VoteFile, path: Path) -> VoteFile:
+    """Give all images their votes, those that the file does not name none."""
+    assert file.ids is not None, "one row per vote names its image"
+    found = find_each(file.ids, images.ids, str(path))
+    known = np.flatnonzero(found >= 0)
+    if not len(known):
+        raise DataError(
+            f"{path} has no votes on the images of {images.name}: it names images "
+            f"such as {file.ids[0]!r}, the data such as {images.ids[0]!r}."
+        )
+    hard = np.full((len(images), file.votes.n_functions), ABSTAIN, np.int16)
+    hard[found[known]] = file.votes.hard[known]
+    notes = file.notes
+    if lost := len(found) - len(known):
+        first = file.ids[int((found < 0).argmax())]
+        notes += (
+            f"images of {path.name} that the data has not: {lost:,}, such as {first}",
+        )
+    if without := len(images) - len(known):
+        notes += (f"images without a vote in {path.name}: {without:,}",)
+    votes = Votes(hard, file.votes.names, file.votes.n_classes)
+    return VoteFile(votes, class_names=file.class_names, notes=notes)
 
 
 def _order_taken(images: ImageSource, path: Path) -> tuple[str, ...]:

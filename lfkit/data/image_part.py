@@ -51,6 +51,8 @@ class ImagePart(ImageSource):
         """Give the whole's."""
         return self._whole.metadata(what, self.rows[rows])
 
-    def table(self) -> pa.Table:
+    def table(self, rows: slice = slice(None)) -> pa.Table:
         """Give the whole's rows."""
-        return self._whole.table().take(pa.array(self.rows))
+        chosen = self.rows[rows]
+        start, stop = (chosen[0], chosen[-1] + 1) if len(chosen) else (0, 0)
+        return self._whole.table(slice(start, stop)).take(pa.array(chosen - start))

@@ -112,8 +112,13 @@ class ImageSource(ABC):
         )
 
     @abstractmethod
-    def table(self) -> pa.Table:
-        """Give the index as columns for images.parquet; `known` reads it back."""
+    def table(self, rows: slice = slice(None)) -> pa.Table:
+        """Give the index as columns for images.parquet; `known` reads it back.
+
+        Parameters
+        ----------
+        rows : of the images to list.
+        """
 
 
 def content_groups(
@@ -126,6 +131,19 @@ def content_groups(
     """
     if not len(keys):
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    start = np.zeros((len(keys), 8), np.uint8)
+    start[:, : keys.shape[1]] = keys[:, :8]
+    numbers = start.view(">u8").astype(np.uint64).ravel()
+    order = np.argsort(numbers, kind="stable")  # a quarter of the time of whole keys
+    numbers = numbers[order]
+    is_first = np.ones(len(keys), bool)
+    is_first[1:] = numbers[1:] != numbers[:-1]
+    first = order[is_first]
+    group = np.empty(len(keys), np.int64)
+    group[order] = np.cumsum(is_first) - 1
+    copies = order[~is_first]
+    if np.array_equal(keys[copies], keys[first[group[copies]]]):
+        return first, group
     packed = np.ascontiguousarray(keys).view(f"V{keys.shape[1]}").ravel()
     _, first, group = np.unique(packed, return_index=True, return_inverse=True)
     return first.astype(np.int64), group.reshape(-1).astype(np.int64)

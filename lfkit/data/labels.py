@@ -100,6 +100,11 @@ class Labels:
         """Tell whether seeds have told how far confidence can be believed."""
         return self.held_out is not None and self.held_out.is_calibrated
 
+    def rows(self, rows: slice) -> Labels:
+        """Give the labels of some images, with the evidence for all."""
+        own = ("labels", "proba", "is_seed", "vote_labels", "vote_confidence")
+        return replace(self, **{name: getattr(self, name)[rows] for name in own})
+
     def relabeled(
         self,
         labels: NDArray[np.int64],

@@ -1,5 +1,36 @@
-"""How long work tells what it has done."""
+"""How long work tells what it has done, and where its time goes."""
 
+from __future__ import annotations
+
+import time
 from collections.abc import Callable
 
 Progress = Callable[[str, int, int], None]  # (what is being done, done, of how many)
+
+
+class Stopwatch:
+    """A progress that adds up the seconds of each kind of work, and passes all on.
+
+    Parameters
+    ----------
+    tell : told whatever is told here.
+    clock : gives seconds.
+    """
+
+    def __init__(
+        self, tell: Progress | None, clock: Callable[[], float] = time.perf_counter
+    ) -> None:
+        self._tell, self._clock = tell, clock
+        self._last, self._since = "", clock()
+        self.seconds: dict[str, float] = {}
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        """Note that `done` of `total` are through."""
+        now = self._clock()
+        # The first word of some work may come when a part of it is done.
+        of = what if done else self._last
+        if of:
+            self.seconds[of] = self.seconds.get(of, 0.0) + now - self._since
+        self._last, self._since = "" if done >= total else what, now
+        if self._tell is not None:
+            self._tell(what, done, total)

@@ -11,12 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfkit.data.class_names import match
+from lfkit.data.image_names import find_each
 from lfkit.data.image_source import ImageSource
 from lfkit.data.label_cells import read_cells
+from lfkit.data.label_studio_export import (
+    only_choice,
+    read_tasks,
+    told,
+    with_control,
+)
 from lfkit.data.tables import column_names, read_table, texts
 from lfkit.errors import DataError
 
 _IDS = ("image_id", "path", "file_name")
+_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -77,8 +85,12 @@ def read_labels(
 ) -> GivenLabels:
     """Read a CSV or Parquet file with columns image_id (or path, file_name) and label.
 
-    Capitals in their names do not count; paths may be written as on Windows.
+    Capitals in their names do not count; paths may be written as on Windows. Of Label
+    Studio's export, a .json, an image's class is what most people chose.
     """
+    file, control = with_control(path)
+    if file.suffix.lower() == ".json":
+        return _read_majority(file, control, source_ids, class_names)
     if not path.is_file():
         raise DataError(f"there is no file {path} with labels.")
     held = column_names(path)
@@ -91,8 +103,11 @@ def read_labels(
         )
     table = read_table(path, (column, label))
     cells = read_cells(table.column(label), f"column {label!r} of {path}")
-    row_of = {name: row for row, name in enumerate(source_ids)}
-    ids = [_as_known(name, row_of) for name in texts(table.column(column))]
+    written = texts(table.column(column))
+    asked = {way for name in written for way in _ways(name)}
+    # All ids of ten million images would take a gigabyte.
+    row_of = {name: row for row, name in enumerate(source_ids) if name in asked}
+    ids = [_as_known(name, row_of) for name in written]
     found = match(
         cells, class_names, path.name, lambda row: f"{path} gives image {ids[row]!r}"
     )
@@ -117,10 +132,74 @@ def read_labels(
     return GivenLabels(rows[order], found.labels[given][order], found.notes)
 
 
+def _ways(name: str | None) -> tuple[str, ...]:
+    """Give the ways in which the data may write a path, the likeliest first."""
+    return () if name is None else (name, name.strip(), name.replace("\\", "/"))
+
+
+def _read_majority(
+    path: Path,
+    control: str | None,
+    source_ids: Sequence[str],
+    class_names: tuple[str, ...],
+) -> GivenLabels:
+    """Read the class that most annotators chose; tied images get none."""
+    tasks = read_tasks(path, control)
+    chosen = [
+        (task.image, annotation.annotator, choice)
+        for task in tasks
+        for annotation in task.annotations
+        if (choice := only_choice(annotation)) is not None
+    ]
+    images = list(dict.fromkeys(image for image, _, _ in chosen))
+    rows_of_images = find_each(images, source_ids, str(path)).tolist()
+    row_of = dict(zip(images, rows_of_images, strict=True))
+    ballots: dict[int, dict[str, set[str]]] = {}
+    for image, annotator, choice in chosen:
+        row = row_of[image]
+        if row < 0:
+            raise DataError(
+                f"{path} names image {image!r}, which is not in the data (ids "
+                f"look like {source_ids[0]!r})."
+            )
+        ballots.setdefault(row, {}).setdefault(annotator, set()).add(choice)
+    rows, labels, tied = [], [], []
+    for row, said in sorted(ballots.items()):
+        sure = [next(iter(own)) for own in said.values() if len(own) == 1]
+        counts = Counter(sure).most_common(2)
+        if not counts or (len(counts) > 1 and counts[0][1] == counts[1][1]):
+            tied.append(source_ids[row])
+            continue
+        rows.append(row)
+        labels.append(counts[0][0])
+    if not rows:
+        raise DataError(
+            f"{path} gives no image a label: nobody chose one, or all are tied."
+        )
+    cells = read_cells(labels, f"the choices of {path}")
+    found = match(
+        cells,
+        class_names,
+        path.name,
+        lambda at: f"{path} gives image {source_ids[rows[at]]!r}",
+    )
+    notes = told(tasks)
+    if tied:
+        shown = ", ".join(tied[:_SHOWN]) + (", …" if len(tied) > _SHOWN else "")
+        notes += (
+            f"images without a label, since people are tied: {len(tied):,}, {shown}",
+        )
+    known = found.labels >= 0
+    if not known.any():
+        raise DataError(
+            f"{path} gives no image a label: what people chose, such as {labels[0]!r}, "
+            "means that there is none."
+        )
+    return GivenLabels(
+        np.asarray(rows, np.int64)[known], found.labels[known], notes + found.notes
+    )
+
+
 def _as_known(name: str | None, known: Container[str]) -> str:
     """Write a path as the data does, if it is one of its; "" where there is none."""
-    if name is None or name in known:
-        return name or ""
-    return next(
-        (p for p in (name.strip(), name.replace("\\", "/")) if p in known), name
-    )
+    return next((way for way in _ways(name) if way in known), name or "")

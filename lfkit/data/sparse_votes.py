@@ -6,12 +6,20 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from lfkit.errors import VotesError
 
 # Others fill up with zeros of their own (bsr, dia), which would be votes for class 0.
 _FORMATS = ("csr", "csc", "coo")
+
+
+def is_sparse(matrix: Any) -> bool:
+    """Tell whether it is one of scipy's sparse matrices."""
+    # By name: who has no such matrix need not wait for the import of scipy.
+    return any(
+        kind.__module__.partition("._")[0] == "scipy.sparse"
+        for kind in type(matrix).__mro__
+    )
 
 
 def dense_votes(matrix: Any, n_classes: int) -> NDArray[np.int16]:
@@ -51,7 +59,9 @@ def sparse_cells(matrix: Any) -> Any:
             f"sparse votes must be {', '.join(_FORMATS)}, got {matrix.format}, which "
             "does not tell a vote for class 0 from no vote."
         )
-    cells = sparse.coo_array(matrix)
+    from scipy.sparse import coo_array
+
+    cells = coo_array(matrix)
     if cells.data.dtype.kind not in "iuf" or (cells.data != np.round(cells.data)).any():
         raise VotesError(
             f"sparse votes must be whole numbers, the classes voted for; got "

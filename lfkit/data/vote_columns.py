@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from lfkit.data.image_source import content_groups
 from lfkit.data.votes import ABSTAIN, Votes
+
+_CHUNK_ROWS = 1 << 16
 
 
 class VoteMatrices:
@@ -22,12 +24,23 @@ class VoteMatrices:
     ----------
     n, m, k : images, functions, classes.
     is_soft : whether any function is soft.
+    blank : makes arrays of zeros, (shape, dtype): those of a store lie on its disk.
     """
 
-    def __init__(self, n: int, m: int, k: int, *, is_soft: bool) -> None:
+    def __init__(
+        self,
+        n: int,
+        m: int,
+        k: int,
+        *,
+        is_soft: bool,
+        blank: Callable[[tuple[int, ...], Any], NDArray[Any]] = np.zeros,
+    ) -> None:
         self.n_classes = k
-        self.hard = np.full((n, m), ABSTAIN, np.int16)
-        self.soft = np.zeros((n, m, k), np.float16) if is_soft else None
+        self._blank = blank
+        self.hard = blank((n, m), np.int16)
+        self.hard[:] = ABSTAIN
+        self.soft = blank((n, m, k), np.float16) if is_soft else None
         self.allowed: NDArray[np.bool_] | None = None
 
     @classmethod
@@ -67,11 +80,20 @@ class VoteMatrices:
             if graded is not None:
                 graded[:, column] = 0
 
-    def copy_rows(self, source: NDArray[np.int64]) -> None:
-        """Give each image the votes of the row that `source`, (n,), names."""
-        self.hard = self.hard[source]
-        self.soft = None if self.soft is None else self.soft[source]
-        self.allowed = None if self.allowed is None else self.allowed[source]
+    def copy_rows(self, source: NDArray[np.int64], columns: Sequence[int]) -> None:
+        """Give each image some functions' votes on the row that `source`, (n,), names.
+
+        Parameters
+        ----------
+        source : of each image the first one with its content, itself perhaps.
+        """
+        copies = np.flatnonzero(source != np.arange(len(source)))
+        chosen = np.asarray(columns, np.int64)
+        for cells in (self.hard, self.soft, self.allowed):
+            if cells is not None:
+                for start in range(0, len(copies), _CHUNK_ROWS):
+                    rows = copies[start : start + _CHUNK_ROWS, None]
+                    cells[rows, chosen] = cells[source[rows], chosen]
 
     def votes(self, names: tuple[str, ...]) -> Votes:
         """Give what has been placed."""
@@ -107,7 +129,7 @@ class VoteMatrices:
         """Write (r, classes) sets; give those of one class as that class, (r,)."""
         if self.allowed is None:
             m, k = self.hard.shape[1], self.n_classes
-            self.allowed = np.zeros((len(self.hard), m, k), bool)
+            self.allowed = self._blank((len(self.hard), m, k), np.bool_)
         classes = np.asarray(_classes(lf, self.n_classes), np.int64)
         size = sets.sum(axis=1)
         self.allowed[rows[:, None], column, classes] = sets & (size > 1)[:, None]
@@ -128,10 +150,14 @@ def alike(lf: Any, parts: Sequence[NDArray[Any]], n_classes: int) -> list[NDArra
     """
     if lf.soft or not any(part.dtype == np.bool_ for part in parts):
         return list(parts)
-    classes = np.asarray(_classes(lf, n_classes))
-    return [
-        part if part.dtype == np.bool_ else part[:, None] == classes for part in parts
-    ]
+    return [as_sets(lf, part, n_classes) for part in parts]
+
+
+def as_sets(lf: Any, votes: NDArray[Any], n_classes: int) -> NDArray[np.bool_]:
+    """Give votes of one class or of sets as sets, (r, classes)."""
+    if votes.dtype == np.bool_:
+        return votes
+    return np.asarray(votes[:, None] == np.asarray(_classes(lf, n_classes)))
 
 
 def silence_of(votes: NDArray[Any]) -> int:

@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from lfkit.data.hashing import mixed_bits
-from lfkit.data.sparse_votes import dense_votes
+from lfkit.data.sparse_votes import dense_votes, is_sparse
 from lfkit.errors import VotesError
 
 ABSTAIN = -1
@@ -81,7 +80,7 @@ class Votes:
 
     def __post_init__(self) -> None:
         hard = self.hard
-        if sparse.issparse(hard):
+        if is_sparse(hard):
             hard = dense_votes(hard, self.n_classes)
         hard = np.asarray(hard)
         if hard.ndim != 2:

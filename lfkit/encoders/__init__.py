@@ -56,7 +56,8 @@ def open_encoder(
     EfficientNetLite0Encoder('efficientnet-lite0', side=128)
     """
     if isinstance(network, str):
-        return _opened(network, side, download)
+        kind = _kind_of(network)
+        return _opened(kind, network, side or kind.default_side, side, download)
     if side is not None and isinstance(network, Encoder):
         raise DeclarationError(
             f"side={side} is given beside {network!r}, which has its own; open the "
@@ -72,13 +73,21 @@ def open_encoder(
     )
 
 
-@cache
-def _opened(name: str, side: int | None, download: bool) -> Encoder:
-    # Kept, so that who asks twice shares features and computes each image once.
+def _kind_of(name: str) -> type[Encoder]:
     kind = ENCODERS.get(name.partition(":")[0])
     if kind is None or (":" in name) != (":" in kind.usage):
         choices = ", ".join(known.usage for known in ENCODERS.values())
         raise DeclarationError(
             f"there is no encoder {name!r}; choose from {choices}, or pass a function."
         )
+    return kind
+
+
+@cache
+def _opened(
+    kind: type[Encoder], name: str, seen_at: int, side: int | None, download: bool
+) -> Encoder:
+    # Kept, so that who asks twice shares features and computes each image once. All
+    # that it depends on is a key, the side that its kind has now, too: whoever changes
+    # that for a while gets other encoders, and leaves none behind.
     return kind(name, side=side, download=download)

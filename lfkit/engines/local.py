@@ -26,6 +26,8 @@ from lfkit.engines.engine import (
 
 _DIED = "a process that worked on it died each time"
 
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
 _task: Task[Any, Any] | None = None  # of a worker process
 
 
@@ -80,7 +82,7 @@ class LocalEngine(Engine):
         while waiting or suspects:
             queue = suspects or waiting
             width = 1 if suspects else min(self.n_workers, len(waiting))
-            pool = _new_pool(width, task)
+            pool = _new_pool(width, task, self.n_workers)
             under_way: dict[Future[Any], int] = {}
             is_broken = False
             try:
@@ -88,7 +90,7 @@ class LocalEngine(Engine):
                     # As many as there are processes: what waits is nobody's loss.
                     while queue and len(under_way) < width and not is_broken:
                         # A process may have died meanwhile, and nothing is begun then.
-                        future = _submitted(pool, items[queue[0]])
+                        future = _submitted(pool, items[queue[0]], self.n_workers)
                         is_broken = future is None
                         if future is not None:
                             under_way[future] = number = queue.popleft()
@@ -115,9 +117,11 @@ class LocalEngine(Engine):
                 _end(pool)
 
 
-def _submitted(pool: ProcessPoolExecutor, item: Any) -> Future[Any] | None:
+def _submitted(
+    pool: ProcessPoolExecutor, item: Any, n_workers: int
+) -> Future[Any] | None:
     """Begin an item; None if a process of the pool has died."""
-    with _starting_processes():
+    with _starting_processes(n_workers):
         try:
             return pool.submit(_call, item)
         except BrokenProcessPool:
@@ -125,27 +129,31 @@ def _submitted(pool: ProcessPoolExecutor, item: Any) -> Future[Any] | None:
 
 
 @contextlib.contextmanager
-def _starting_processes() -> Iterator[None]:
+def _starting_processes(n_workers: int) -> Iterator[None]:
     """Let processes that start meanwhile hear no Ctrl-C: their parent ends them.
 
     They import for seconds before they could say so themselves. A Ctrl-C here is heard
     at the end. Nor do they look for Python's own modules in the current folder, as
-    `python -c` does.
+    `python -c` does. Where nobody has said how many threads libraries take, each has
+    its share of the cores, not all of them.
     """
-    before = os.environ.get("PYTHONSAFEPATH")
+    threads = dict.fromkeys(_THREADS, str(max(1, (os.cpu_count() or 1) // n_workers)))
+    before = dict(os.environ)
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-    os.environ["PYTHONSAFEPATH"] = "1"
+    os.environ.update({**threads, **before, "PYTHONSAFEPATH": "1"})
     try:
         yield
     finally:
-        del os.environ["PYTHONSAFEPATH"]
-        if before is not None:
-            os.environ["PYTHONSAFEPATH"] = before
+        for name in {*threads, "PYTHONSAFEPATH"} - before.keys():
+            del os.environ[name]
+        os.environ.update(before)
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
-def _new_pool(width: int, task: Task[Any, Any]) -> ProcessPoolExecutor:
-    with _starting_processes():  # Python's own, which clears up after the others
+def _new_pool(width: int, task: Task[Any, Any], n_workers: int) -> ProcessPoolExecutor:
+    with _starting_processes(
+        n_workers
+    ):  # Python's own, which clears up after the others
         return ProcessPoolExecutor(
             width,
             mp_context=multiprocessing.get_context("spawn"),

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from lfkit.generators.classifier_gan import ClassifierGan
-from lfkit.generators.gan import PairGan, StepHooks
+from lfkit.generators.gan import RealImages, StepHooks
 from lfkit.generators.gan.config import GanConfig
-from lfkit.generators.training_set import TrainingSet
 
 _PLAN = GanConfig(unconditional_fraction=0.0, conditioning="classifier")
 
@@ -43,13 +42,5 @@ class Acgan(ClassifierGan):
         self.random_state = random_state
         self.device = device
 
-    def _begin(self, task: TrainingSet) -> PairGan:
-
-        return PairGan(
-            self._real(task),
-            task.shape,
-            self.plan,
-            self.random_state,
-            self.device,
-            StepHooks(keeps_discriminator=True),
-        )
+    def _hooks(self, real: RealImages) -> StepHooks:
+        return StepHooks(keeps_discriminator=True)

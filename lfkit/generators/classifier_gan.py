@@ -24,8 +24,8 @@ _MATCHED = 10_000  # images
 class ClassifiedGenerator(GanGenerator):
     """A `GanGenerator` with a network that learned to name classes beside it.
 
-    It labels real images, and its probability of a generated image's class is the
-    confidence.
+    As a rule a `ClassifierStep` trains it. It labels real images, and its probability
+    of a generated image's class is the confidence.
 
     Attributes
     ----------
@@ -39,11 +39,6 @@ class ClassifiedGenerator(GanGenerator):
     has_sample_confidence: ClassVar[bool] = True
     real_labels: str
 
-    @property
-    def is_conditional(self) -> bool:
-        """True: it is class-conditional."""
-        return True
-
     def _check_settings(self, has_functions: bool) -> None:
         check_choice("real_labels", self.real_labels, self.real_label_kinds)
 
@@ -53,6 +48,14 @@ class ClassifiedGenerator(GanGenerator):
         used = task.is_labeled & (self.real_labels != "none")
         real.set_pairs(task.proba * used[:, None], used.astype(np.float64))
         return real
+
+    def _finish(
+        self, trained: Any, task: TrainingSet, progress: Progress | None
+    ) -> None:
+        self.gan_ = self._new_gan(task.shape, task.n_classes)
+        self.gan_.maker.load_state_dict(trained.gan.average.module.state_dict())
+        self.gan_.label_classifier.load_state_dict(trained.average.module.state_dict())
+        self._name_codes(task)
 
     def _name_codes(self, task: TrainingSet) -> None:
         """Match codes of the generator to classes."""
@@ -97,7 +100,6 @@ class ClassifierGan(ClassifiedGenerator):
     conditionings: ClassVar[tuple[str, ...]] = ("classifier", "multi-hinge")
 
     def _new_gan(self, shape: tuple[int, int, int], n_classes: int) -> Any:
-
         label_classifier = LabelClassifier(shape, n_classes, self.plan)
         return TrainedGan(
             shape, n_classes, self.plan, self.device, label_classifier=label_classifier
@@ -106,7 +108,6 @@ class ClassifierGan(ClassifiedGenerator):
     def _finish(
         self, trained: Any, task: TrainingSet, progress: Progress | None
     ) -> None:
-
         self.gan_ = self._new_gan(task.shape, task.n_classes)
         self.gan_.maker.load_state_dict(trained.average.module.state_dict())
         assert isinstance(self.gan_.label_classifier, LabelClassifier)

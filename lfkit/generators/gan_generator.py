@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 from lfkit.data.image_tensors import to_pixels
 from lfkit.data.votes import Votes
 from lfkit.errors import InputError
+from lfkit.generators.gan import PairGan, RealImages, StepHooks
 from lfkit.generators.generator import JointGenerator
 from lfkit.generators.lf_votes.batch_votes import BatchVotes
 from lfkit.generators.samples import Samples
 from lfkit.generators.trained_gan import TrainedGan
-from lfkit.generators.training_set import TrainingSet
+from lfkit.generators.training_set import Progress, TrainingSet
 from lfkit.labeling.labeling_function import LabelingFunction
+from lfkit.nn import Trainable
 from lfkit.nn.training_loop import mixed_seed
 
 _SHOWN = 12  # images of each class
@@ -28,6 +30,11 @@ class GanGenerator(JointGenerator):
 
     gan_: TrainedGan
     _block: BatchVotes | None = None
+
+    @property
+    def is_conditional(self) -> bool:
+        """Whether a class can be requested; else images are drawn until it comes up."""
+        return self.plan.label_mode == "condition"
 
     def bind(self, lfs: Sequence[LabelingFunction], votes: Votes) -> None:
         """Give it the functions, and their votes on the real images.
@@ -93,11 +100,9 @@ class GanGenerator(JointGenerator):
         return classes
 
     def _new_gan(self, shape: tuple[int, int, int], n_classes: int) -> TrainedGan:
-
         return TrainedGan(shape, n_classes, self.plan, self.device)
 
     def _preview(self, trained: Any, task: TrainingSet, step: int) -> Samples:
-
         # The same noise each time: one sees the same images become better.
         seed = mixed_seed(self.random_state, 10)
         drawn = torch.Generator(self.device).manual_seed(seed)
@@ -111,6 +116,43 @@ class GanGenerator(JointGenerator):
             proba = self._named(labels).float().cpu().numpy()
         nobody = np.full(len(known), np.nan, np.float32)
         return Samples(to_pixels(images), proba, nobody)
+
+    def _real(self, task: TrainingSet) -> RealImages:
+        """Put real images on the device, each with its likeliest class, one-hot."""
+        real = RealImages(task.images, task.n_classes, self.device)
+        named = np.eye(task.n_classes)[task.proba.argmax(axis=1)]
+        real.set_pairs(named, task.is_labeled.astype(np.float64))
+        return real
+
+    def _hooks(self, real: RealImages) -> StepHooks:
+        """Give what a step does besides."""
+        return StepHooks()
+
+    def _begin(self, task: TrainingSet) -> Trainable:
+        real = self._real(task)
+        return PairGan(
+            real,
+            task.shape,
+            self.plan,
+            self.random_state,
+            self.device,
+            self._hooks(real),
+        )
+
+    def _finish(
+        self, trained: Any, task: TrainingSet, progress: Progress | None
+    ) -> None:
+        self.gan_ = self._new_gan(task.shape, task.n_classes)
+        self.gan_.maker.load_state_dict(trained.average.module.state_dict())
+        self.gan_.fit_label_classifier(task, self.random_state, progress)
+
+    def _draw(
+        self, classes: NDArray[np.int64], generator: torch.Generator
+    ) -> tuple[torch.Tensor, NDArray[np.float64], NDArray[np.float64]]:
+        images, labels = self.gan_.draw(classes, generator)
+        if self.has_sample_confidence:
+            return images, labels, labels.max(axis=1)
+        return images, labels, self.gan_.confidence(classes)
 
     def _named(self, labels: torch.Tensor) -> torch.Tensor:
         """Turn the generator's labels, (n, d), into classes, (n, k)."""

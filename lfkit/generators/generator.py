@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
@@ -15,29 +14,37 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
-from lfkit.data.image_tensors import to_pixels
-from lfkit.data.votes import ABSTAIN, Votes
-from lfkit.errors import InputError, RunError, TrainingError, TrainingWarning
+from lfkit.data.votes import Votes
+from lfkit.errors import InputError, TrainingError, TrainingWarning
 from lfkit.generators.gan.config import CONDITIONINGS, GanConfig, check_choice
-from lfkit.generators.samples import Samples, Wanted, joined, none_of
-from lfkit.generators.training.final_check import advice, what_is_broken
-from lfkit.generators.training_set import Progress, TrainingSet, checked_task
+from lfkit.generators.samples import Samples, none_of
+from lfkit.generators.sampling import BLOCK, Sampler
+from lfkit.generators.saved_generator import (
+    ANEW,
+    CONFIG,
+    SavedGenerator,
+    load_weights,
+    weight_arrays,
+)
+from lfkit.generators.training.final_check import advice, told_of_broken
+from lfkit.generators.training.watched_training import (
+    Training,
+    Watchers,
+    take_steps,
+    timed_steps,
+)
+from lfkit.generators.training_set import (
+    Domain,
+    Progress,
+    TrainingSet,
+    checked_domains,
+    unlabeled_task,
+)
+from lfkit.generators.tuning import check_kinds, check_same_network
 from lfkit.labeling.labeling_function import LabelingFunction
-from lfkit.nn import Checkpoints, Monitor, Trainable, run_steps, seconds_per_step
+from lfkit.nn import Checkpoints, Monitor, Trainable
 from lfkit.nn.compute import usual
-from lfkit.nn.training_loop import mixed_seed
-from lfkit.runs.reading import read_sealed, reading, sealed
-from lfkit.runs.store import write_atomically
-from lfkit.runs.tensors import read_tensors, tensor_bytes
-
-# Images are made so many at a time, each block from its own seed: how many are asked
-# for, and where a run was stopped, changes none of them.
-BLOCK = 256
-PREVIEW_EVERY = 500
-# Blocks made for one block kept, before a class or a confidence is called out of reach.
-_MOST_TRIES = 40
-_FORMAT = 2
-_ANEW = "train it anew: `lfkit train` with --restart"
+from lfkit.runs.reading import reading
 
 
 class JointGenerator(BaseEstimator, ABC):
@@ -51,22 +58,28 @@ class JointGenerator(BaseEstimator, ABC):
     shape_ : (h, w, c) of the images.
     prior_ : (k,) shares of the classes; 0: no image had that class.
     broken_ : why its images cannot be images of the kind it learned from, or None.
+    source_ : the run whose generator it was tuned from, if `lfkit train` did; or None.
     """
 
     paper: ClassVar[str]  # what `lfkit list generators` says of it
     needs: ClassVar[str]
     gives: ClassVar[str]
-    label_modes: ClassVar[tuple[str, ...]]  # the values of `plan.label_mode` it can use
-    conditionings: ClassVar[tuple[str, ...]] = (
-        CONDITIONINGS  # the values of `plan.conditioning` it can use
-    )
+    # The values of `plan.label_mode` and `plan.conditioning` that it can use.
+    label_modes: ClassVar[tuple[str, ...]]
+    conditionings: ClassVar[tuple[str, ...]] = CONDITIONINGS
     unused: ClassVar[tuple[str, ...]] = ()  # settings of the plan that change nothing
-    has_sample_confidence: ClassVar[bool] = (
-        False  # knows of every image how sure its label is
-    )
+    has_sample_confidence: ClassVar[bool] = False  # how sure each image's label is
     functions: ClassVar[Literal["never", "may", "must"]] = "never"  # vote on its images
+    is_tunable: ClassVar[bool] = False  # on another domain, by `tune`
+    n_domains: ClassVar[Literal[1, 2]] = 1  # of images for one label
 
+    source_: str | None = None
     real_labels: str = "model"  # the labels of real images that it learns from
+
+    @property
+    def shape_2(self) -> tuple[int, int, int] | None:
+        """(h, w, c) of the images of a second domain; None if there is none."""
+        return None
 
     plan: GanConfig
     random_state: int
@@ -81,6 +94,7 @@ class JointGenerator(BaseEstimator, ABC):
         lfs: Sequence[LabelingFunction] = (),
         class_prior: ArrayLike | None = None,
         seed_proba: ArrayLike | None = None,
+        second: Domain | None = None,
         checkpoints: Checkpoints | None = None,
         monitor: Monitor | None = None,
         progress: Progress | None = None,
@@ -98,6 +112,8 @@ class JointGenerator(BaseEstimator, ABC):
         lfs : the m functions, fitted; without them nothing votes on generated images.
         class_prior : (k,) shares of the classes; None: the mean of `proba`.
         seed_proba : (s, k) posteriors of `votes.seed_rows`, held out.
+        second : images of the same classes in a second domain, and what is known of
+            them, for a generator of two (`n_domains`).
         checkpoints, monitor, progress : of `lfkit.nn.run_steps`.
         preview : called with the steps done and what is generated by then, twelve
             images for each class, every 500 steps.
@@ -111,37 +127,58 @@ class JointGenerator(BaseEstimator, ABC):
         TrainingError : losses, weights or images are not finite.
         """
         self.check(has_functions=bool(lfs))
-        task = checked_task(images, votes, proba, lfs, class_prior, seed_proba)
-        with usual(self.device, half=False).on_its_threads():
-            trained = self._begin(task)
+        self.source_ = None
+        first = Domain(images, votes, proba, lfs, seed_proba)
+        return self._learn(
+            checked_domains(first, second, self.n_domains, class_prior),
+            Training(self._begin, self._finish),
+            Watchers(checkpoints, monitor, progress, preview, reading, say),
+        )
 
-            def watch(step: int) -> None:
-                if preview is not None and step % PREVIEW_EVERY == 0:
-                    preview(step, self._preview(trained, task, step))
+    def tune(
+        self,
+        images: NDArray[np.uint8],
+        source: JointGenerator,
+        *,
+        checkpoints: Checkpoints | None = None,
+        monitor: Monitor | None = None,
+        progress: Progress | None = None,
+        preview: Callable[[int, Samples], None] | None = None,
+        reading: Progress | None = None,
+        say: Callable[[str], None] | None = None,
+    ) -> Self:
+        """Learn images of another domain, without labels; labels are the source's.
 
-            run_steps(
-                trained,
-                self.plan.n_steps,
-                random_state=self.random_state,
-                device=self.device,
-                checkpoints=checkpoints,
-                monitor=monitor,
-                progress=progress,
-                watch=watch,
-            )
-            self.prior_ = task.prior
-            self._finish(trained, task, reading)
-        self.shape_ = task.shape  # last: what has a shape is fitted
-        try:
-            self.broken_ = self._what_is_broken(task)
-        except TrainingError:
-            del self.shape_
-            raise
-        if self.broken_ is not None and say is not None:
-            say(self.broken_)
-        elif self.broken_ is not None:
-            warnings.warn(self.broken_, TrainingWarning, stacklevel=2)
-        return self
+        Parameters
+        ----------
+        images : (n, h, w, c) uint8 of the target domain.
+        source : a trained generator of the same kind, and the same network.
+        checkpoints, monitor, progress, preview, reading, say : of `fit`.
+
+        Raises
+        ------
+        InputError : this kind cannot, or the source does not fit.
+        TrainingError : losses, weights or images are not finite.
+        """
+        self.check_source(source)
+        return self._learn(
+            unlabeled_task(images, source.prior_),
+            self._tuning(source),
+            Watchers(checkpoints, monitor, progress, preview, reading, say),
+        )
+
+    def check_source(self, source: JointGenerator) -> None:
+        """Refuse a source that this generator cannot be tuned from.
+
+        Raises
+        ------
+        InputError : it is of another kind, or its network is.
+        """
+        check_kinds(type(self), type(source), is_tunable=self.is_tunable)
+        source._check_fitted()
+        self.check(has_functions=True)  # they stay with the source
+        check_same_network(self.plan, source.plan)
+        self._tuning(source)
 
     def check(self, *, has_functions: bool) -> None:
         """Refuse settings that make no sense, before anything is begun."""
@@ -169,31 +206,37 @@ class JointGenerator(BaseEstimator, ABC):
         *,
         proba: ArrayLike,
         lfs: Sequence[LabelingFunction] = (),
+        source: JointGenerator | None = None,
+        second: Domain | None = None,
         progress: Progress | None = None,
     ) -> tuple[float, float]:
         """Time a few steps of a training that is then thrown away.
 
         Parameters
         ----------
+        second : of `fit`.
+        source : of `tune`; None: those of `fit`.
         progress : called with the steps done and all steps, of each kind.
 
         Returns
         -------
         seconds of a step on images alone, and of one on pairs.
         """
-        self.check(has_functions=bool(lfs))
-        task = checked_task(images, votes, proba, lfs, None, None)
-        trained, first = self._begin(task), self.plan.first_pair
-        if not 0 < first < self.plan.n_steps:
-            seconds = seconds_per_step(
-                trained, 0, self._period, self.device, progress=progress
-            )
-            return seconds, seconds
-        return (
-            seconds_per_step(trained, 0, 1, self.device, progress=progress),
-            seconds_per_step(
-                trained, first + 1, self._period, self.device, progress=progress
-            ),
+        if source is None:
+            self.check(has_functions=bool(lfs))
+        else:
+            self.check_source(source)
+            task = unlabeled_task(images, source.prior_)
+            trained = self._tuning(source).begin(task)
+            return timed_steps(trained, self.plan, self.device, progress=progress)
+        first = Domain(images, votes, proba, lfs)
+        return timed_steps(
+            self._begin(checked_domains(first, second, self.n_domains)),
+            self.plan,
+            self.device,
+            first_pair=self.plan.first_pair,
+            period=self._period,
+            progress=progress,
         )
 
     def sample(
@@ -213,18 +256,13 @@ class JointGenerator(BaseEstimator, ABC):
         """
         self._check_fitted()
         if n < 1:
-            return none_of(self.shape_, len(self.prior_))
-        wanted = None if classes is None else np.asarray(classes, np.int64)
-        parts = [
-            self.block(
-                number,
-                None if wanted is None else wanted[start : start + BLOCK],
-                random_state=random_state,
-                min_confidence=min_confidence,
-            )
-            for number, start in enumerate(range(0, n, BLOCK))
-        ]
-        return joined(parts).rows(slice(n))
+            return none_of(self.shape_, len(self.prior_), self.shape_2)
+        return self._sampler.sample(
+            n,
+            None if classes is None else np.asarray(classes, np.int64),
+            random_state=random_state,
+            min_confidence=min_confidence,
+        )
 
     def block(
         self,
@@ -243,21 +281,13 @@ class JointGenerator(BaseEstimator, ABC):
         class_names : for messages.
         """
         self._check_fitted()
-        if classes is not None:
-            self._check_classes(classes)
-        size = BLOCK if classes is None else len(classes)
-        kept = Wanted(classes, size, min_confidence)
-        for samples in self._blocks(number, classes, random_state):
-            if min_confidence and np.isnan(samples.confidence).all():
-                raise InputError(
-                    f"{type(self).__name__} cannot tell how sure its labels are: no "
-                    "labeling function votes on its images. Leave min_confidence out, "
-                    "or call bind."
-                )
-            kept.take(samples)
-            if kept.is_full:
-                return kept.samples
-        raise _out_of_reach(kept, class_names)
+        return self._sampler.block(
+            number,
+            classes,
+            random_state=random_state,
+            min_confidence=min_confidence,
+            class_names=class_names,
+        )
 
     def predict_proba(
         self, images: NDArray[np.uint8], votes: Votes | None = None
@@ -265,8 +295,7 @@ class JointGenerator(BaseEstimator, ABC):
         """Label real images, (n, h, w, c) uint8 → (n, k), by their looks or votes."""
         self._check_fitted()
         found = self._predict_proba(np.asarray(images), votes)
-        if not np.isfinite(found).all():
-            raise self._not_finite("posteriors")
+        self._check_finite("posteriors", found)
         return found
 
     def relabel(
@@ -284,69 +313,29 @@ class JointGenerator(BaseEstimator, ABC):
         """
         return self.predict_proba(read()), "the network that learned from its images"
 
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Give all that was learned and is saved as weights, by name."""
+        self._check_fitted()
+        return weight_arrays(self._modules())
+
     def save(self, directory: Path) -> None:
         """Write config.json and weights.safetensors."""
-        self._check_fitted()
-        tensors = {
-            f"{owner}.{name}": value.detach().cpu().numpy()
-            for owner, module in self._modules().items()
-            for name, value in module.state_dict().items()
-        }
-        write_atomically(directory / "weights.safetensors", tensor_bytes(tensors))
-        config = {
-            "format": _FORMAT,
-            "generator": type(self).__name__,
-            "params": self.get_params() | {"plan": asdict(self.plan)},
-            "shape": list(self.shape_),
-            "prior": self.prior_.tolist(),
-            "settings": self._settings(),
-        }
-        write_atomically(directory / "config.json", sealed(config))
+        params = self.get_params(deep=False)
+        SavedGenerator(
+            params, self.shape_, self.prior_, self._settings(), self.source_
+        ).write(directory, type(self).__name__, self.arrays())
 
     @classmethod
     def load(cls, directory: Path, *, device: str = "cpu") -> Self:
         """Read what `save` wrote; no code is run."""
-        path = directory / "config.json"
-        config = read_config(directory)
-        if config["generator"] != cls.__name__ or config.get("format") != _FORMAT:
-            raise RunError(
-                f"{path} is of a {config['generator']} of format "
-                f"{config.get('format')}; expected {cls.__name__} of format {_FORMAT}. "
-                "Train it again."
-            )
-        with reading(path, _ANEW):
-            generator = cls._unfitted(config, device)
-        path = directory / "weights.safetensors"
-        tensors = read_tensors(path, _ANEW)
-        with reading(path, _ANEW):
-            for owner, module in generator._modules().items():
-                start = f"{owner}."
-                own = {
-                    name.removeprefix(start): torch.from_numpy(value)
-                    for name, value in tensors.items()
-                    if name.startswith(start)
-                }
-                _check_kinds(own, module.state_dict())
-                module.load_state_dict(own)
-        return generator
-
-    @classmethod
-    def _unfitted(cls, config: dict[str, Any], device: str) -> Self:
-        """Make a generator without its weights."""
-        params = dict(config["params"])
-        plan = GanConfig(
-            **(params["plan"] | {"augment": (*params["plan"]["augment"],)})
-        )
-        generator = cls(**(params | {"plan": plan, "device": device}))
-        h, w, c = map(int, config["shape"])
-        if not (min(h, w) > 0 and c in (1, 3)):
-            raise ValueError(f"images of shape {config['shape']}")
-        generator.shape_ = h, w, c
-        prior = generator.prior_ = np.asarray(config["prior"], np.float64)
-        if prior.ndim != 1 or not prior.sum() > 0 or prior.min() < 0:
-            raise ValueError("prior is no list of shares")
-        generator.check(has_functions=True)
-        generator._restore(config["settings"])
+        saved = SavedGenerator.read(directory, cls.__name__)
+        with reading(directory / CONFIG, ANEW):
+            generator = cls(**{**saved.params, "device": device})
+            generator.shape_, generator.prior_ = saved.shape, saved.prior
+            generator.source_ = saved.source
+            generator.check(has_functions=True)
+            generator._restore(saved.settings)
+        load_weights(directory, generator._modules())
         return generator
 
     # What members write.
@@ -415,6 +404,22 @@ class JointGenerator(BaseEstimator, ABC):
     def _check_settings(self, has_functions: bool) -> None:
         """Refuse settings of its own that make no sense."""
 
+    def _draw_second(
+        self, classes: NDArray[np.int64], generator: torch.Generator
+    ) -> torch.Tensor | None:
+        """Make the images of a second domain, of the noise that `_draw` had, or None.
+
+        They are (b, c, h, w) in [0, 1]; the generator is where it was for `_draw`.
+        """
+        return None
+
+    def _tuning(self, source: Any) -> Training:
+        """Give how it is tuned from a source of its kind, if it `is_tunable`.
+
+        Settings of its own are refused that tuning makes no sense with.
+        """
+        raise NotImplementedError
+
     @property
     def _period(self) -> int:
         """Steps after which what a step costs comes again."""
@@ -422,118 +427,56 @@ class JointGenerator(BaseEstimator, ABC):
 
     # Shared.
 
-    def _blocks(
-        self, number: int, classes: NDArray[np.int64] | None, random_state: int
-    ) -> Iterator[Samples]:
-        """Yield full blocks, one after another, for one block that is asked for."""
-        known = self.prior_
-        for attempt in range(_MOST_TRIES + 1):
-            seed = mixed_seed(random_state, number + 1, attempt)
-            generator = torch.Generator(self.device).manual_seed(seed)
-            if classes is None:
-                drawn = np.random.default_rng(seed).choice(
-                    len(known), BLOCK, p=known / known.sum()
-                )
-            else:
-                # Always 256 rows: sums over a batch depend on its size.
-                drawn = np.resize(classes, BLOCK)
-            images, proba, confidence = self._draw(drawn, generator)
-            if not bool(torch.isfinite(images).all()):
-                raise self._not_finite("images")
-            if not np.isfinite(proba).all():
-                raise self._not_finite("labels")
-            yield Samples(
-                to_pixels(images),
-                proba.astype(np.float32),
-                confidence.astype(np.float32),
+    def _learn(self, task: TrainingSet, training: Training, watchers: Watchers) -> Self:
+        """Take all steps of a training, keep what was learned, and look at it."""
+        with usual(self.device, half=False).on_its_threads():
+            trained = training.begin(task)
+            take_steps(
+                trained,
+                self.plan,
+                watchers,
+                lambda step: self._preview(trained, task, step),
+                random_state=self.random_state,
+                device=self.device,
             )
+            self.prior_ = task.prior
+            training.finish(trained, task, watchers.reading)
+        self.shape_ = task.shape  # last: what has a shape is fitted
+        try:
+            self.broken_ = self._what_is_broken(task)
+        except TrainingError:
+            del self.shape_
+            raise
+        if self.broken_ is not None and watchers.say is not None:
+            watchers.say(self.broken_)
+        elif self.broken_ is not None:
+            warnings.warn(self.broken_, TrainingWarning, stacklevel=3)
+        return self
+
+    @property
+    def _sampler(self) -> Sampler:
+        return Sampler(
+            self._draw, self._draw_second, self._check_finite, self.prior_, self.device
+        )
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "shape_"):
             raise NotFittedError(
                 f"this {type(self).__name__} has learned nothing yet; call fit first."
             )
-        broken = self._not_finite_weights()
-        if broken:
-            raise self._not_finite(f"weights ({broken})")
-
-    def _not_finite_weights(self) -> str:
-        """Name the first weights that are not all finite, or ""."""
         for owner, module in self._modules().items():
             for name, value in module.state_dict().items():
-                if value.is_floating_point() and not bool(torch.isfinite(value).all()):
-                    return f"{owner}.{name}"
-        return ""
+                if value.is_floating_point():
+                    self._check_finite(f"weights ({owner}.{name})", value)
 
-    def _not_finite(self, what: str) -> TrainingError:
-        return TrainingError(
-            f"the {what} of this {type(self).__name__} are not finite numbers, so no "
-            f"image can be made; {advice(self.plan)}."
-        )
+    def _check_finite(self, what: str, array: torch.Tensor | NDArray[Any]) -> None:
+        of = torch if isinstance(array, torch.Tensor) else np
+        if not bool(of.isfinite(array).all()):
+            raise TrainingError(
+                f"the {what} of this {type(self).__name__} are not finite numbers, so "
+                f"no image can be made; {advice(self.plan)}."
+            )
 
     def _what_is_broken(self, task: TrainingSet) -> str | None:
         samples = self.sample(BLOCK, random_state=self.random_state)
-        why = what_is_broken(
-            samples.images,
-            np.where(samples.proba.any(axis=1), samples.labels, ABSTAIN),
-            task.images,
-            np.where(task.is_labeled, task.proba.argmax(axis=1), ABSTAIN),
-            n_steps=self.plan.n_steps,
-        )
-        return (
-            None
-            if why is None
-            else (f"the training is broken: {why}; {advice(self.plan)}.")
-        )
-
-    def _check_classes(self, classes: NDArray[np.int64]) -> None:
-        k = len(self.prior_)
-        if len(classes) and not 0 <= classes.min() <= classes.max() < k:
-            raise InputError(
-                f"classes go from {classes.min()} to {classes.max()}; expected 0 to "
-                f"{k - 1}."
-            )
-        unknown = [c for c in np.unique(classes) if self.prior_[c] <= 0]
-        if unknown:
-            raise InputError(
-                f"class {unknown[0]} cannot be generated: no image it learned from had "
-                "that label. Write a labeling function that names it, or leave it out."
-            )
-
-
-def read_config(directory: Path) -> dict[str, Any]:
-    """Read the config.json of a finished generator."""
-    path = directory / "config.json"
-    if not path.exists():
-        raise RunError(
-            f"{directory} holds no finished generator; train it with `lfkit train`."
-        )
-    config = read_sealed(path, _ANEW, or_unsealed=True)
-    with reading(path, _ANEW):
-        if not isinstance(config["generator"], str):
-            raise ValueError(f"its generator is {config['generator']!r}")
-    return config
-
-
-def _check_kinds(
-    kept: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor]
-) -> None:
-    """Refuse weights of another type, which would be converted without a word."""
-    for name, value in kept.items():
-        if name in wanted and value.dtype != wanted[name].dtype:
-            raise ValueError(f"{name} is {value.dtype}, not {wanted[name].dtype}")
-
-
-def _out_of_reach(kept: Wanted, class_names: Sequence[str]) -> InputError:
-    label, n_found, n_asked = kept.missing()
-    of = "images"
-    if label is not None:
-        name = repr(class_names[label]) if class_names else str(label)
-        of = f"images of class {name}"
-    sure = kept.min_confidence
-    bar = f" with a confidence of {sure:g} or more" if sure else ""
-    less = "ask for less confidence, " if sure else ""
-    return InputError(
-        f"only {n_found} of {n_asked} {of}{bar} came up among {kept.n_seen:,} that "
-        f"were made; {less}leave the class out, or train longer."
-    )
+        return told_of_broken(samples, task, self.plan)

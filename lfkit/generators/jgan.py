@@ -15,12 +15,12 @@ from lfkit.classifiers import ShrinkageLDA
 from lfkit.errors import InputError
 from lfkit.features.feature import extract
 from lfkit.features.imagenet import efficientnet_features
-from lfkit.generators.gan import PairGan, RealImages
+from lfkit.generators.gan import RealImages
 from lfkit.generators.gan.config import GanConfig, check_choice, check_number
 from lfkit.generators.gan_generator import GanGenerator
 from lfkit.generators.lf_votes.vote_tensors import weights_of
 from lfkit.generators.trained_gan import TrainedGan
-from lfkit.generators.training_set import Progress, TrainingSet
+from lfkit.generators.training_set import TrainingSet
 
 # A quicker head makes sure labels before it knows which, and is found out by that.
 _PLAN = GanConfig(
@@ -76,11 +76,6 @@ class JGan(GanGenerator):
         self.random_state = random_state
         self.device = device
 
-    @property
-    def is_conditional(self) -> bool:
-        """False: images are drawn until the class comes up."""
-        return False
-
     def _check_settings(self, has_functions: bool) -> None:
         check_choice("targets", self.targets, TARGETS)
         check_choice("real_labels", self.real_labels, ("model", "true", "seeds"))
@@ -99,8 +94,7 @@ class JGan(GanGenerator):
                 "draw_factor by. Set stratify=false, or draw_factor to 1."
             )
 
-    def _begin(self, task: TrainingSet) -> PairGan:
-
+    def _real(self, task: TrainingSet) -> RealImages:
         rows, group = self._label_rows(task)
         self._width = rows.shape[1], group
         self._decoder_ = (
@@ -109,20 +103,7 @@ class JGan(GanGenerator):
         real = RealImages(task.images, rows.shape[1], self.device, group, fixed=True)
         used = task.is_labeled if self.targets == "classes" else np.ones(len(rows))
         real.set_pairs(rows, used.astype(np.float64))
-        return PairGan(real, task.shape, self.plan, self.random_state, self.device)
-
-    def _finish(
-        self, trained: PairGan, task: TrainingSet, progress: Progress | None
-    ) -> None:
-        self.gan_ = self._new_gan(task.shape, task.n_classes)
-        self.gan_.maker.load_state_dict(trained.average.module.state_dict())
-        self.gan_.fit_label_classifier(task, self.random_state, progress)
-
-    def _draw(
-        self, classes: NDArray[np.int64], generator: torch.Generator
-    ) -> tuple[torch.Tensor, NDArray[np.float64], NDArray[np.float64]]:
-        images, labels = self.gan_.draw(classes, generator)
-        return images, labels, labels.max(axis=1)
+        return real
 
     def _named(self, labels: torch.Tensor) -> torch.Tensor:
         return labels if self._decoder_ is None else _classes(self._decoder_, labels)
@@ -160,7 +141,6 @@ class JGan(GanGenerator):
         return found
 
     def _new_gan(self, shape: tuple[int, int, int], n_classes: int) -> TrainedGan:
-
         n_labels, group = self._width
         gan = TrainedGan(
             shape, n_classes, self.plan, self.device, n_labels=n_labels, group=group
@@ -198,7 +178,6 @@ def _whitened(
 
 
 def _linear(inside: int, outside: int) -> torch.nn.Linear:
-
     layer: torch.nn.Linear = skip_init(  # type: ignore[no-untyped-call]
         torch.nn.Linear, inside, outside
     )
@@ -206,5 +185,4 @@ def _linear(inside: int, outside: int) -> torch.nn.Linear:
 
 
 def _classes(decoder: torch.nn.Linear, labels: torch.Tensor) -> torch.Tensor:
-
     return torch.softmax(decoder(labels.float()), dim=1)

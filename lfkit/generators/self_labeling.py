@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 
 from lfkit.errors import InputError
 from lfkit.generators.classifier_gan import ClassifiedGenerator
+from lfkit.generators.classifier_step import ClassifierStep
 from lfkit.generators.gan import PairGan, RealImages, StepHooks
 from lfkit.generators.gan.config import GanConfig, check_number
 from lfkit.generators.gan.diffaugment import diffaugment
-from lfkit.generators.gan.optimizers import backward
-from lfkit.generators.trained_gan import CLASSIFIER_WIDTH
-from lfkit.generators.training_set import Progress, TrainingSet
-from lfkit.nn import SmallConvNet, StepContext
-from lfkit.nn.distributed import distributed
-from lfkit.nn.ema import Average
+from lfkit.generators.training_set import TrainingSet
+from lfkit.nn import StepContext
 from lfkit.nn.randaugment import randaugment
-from lfkit.nn.state_tensors import begin_state, named_tensors
-from lfkit.nn.training_loop import mixed_seed
+from lfkit.nn.state_tensors import begin_state
 
 _CERTAIN = 0.999
 # R1 costs a step of the discriminator: every sixteenth, 16 times as strong.
@@ -93,38 +88,31 @@ class SelfLabeling(ClassifiedGenerator):
         check_number("teacher_average", self.teacher_average, 0, 0.99999)
 
     def _begin(self, task: TrainingSet) -> SelfLabelingStep:
-
         return SelfLabelingStep(task, self, self._real(task))
 
-    def _finish(
-        self, trained: Any, task: TrainingSet, progress: Progress | None
-    ) -> None:
-        self.gan_ = self._new_gan(task.shape, task.n_classes)
-        self.gan_.maker.load_state_dict(trained.gan.average.module.state_dict())
-        self.gan_.label_classifier.load_state_dict(trained.average.module.state_dict())
-        self._name_codes(task)
 
-
-class SelfLabelingStep:
+class SelfLabelingStep(ClassifierStep):
     """One step: a `PairGan` whose real labels a teacher completes, then its teacher.
 
-    Attributes
-    ----------
-    teacher, average : the network, which sees generated images only, and its moving
-        average, which labels real ones.
+    The classifier is the teacher: it sees generated images only, and its moving average
+    labels real ones.
     """
+
+    name = "teacher"
 
     def __init__(
         self, task: TrainingSet, settings: SelfLabeling, real: RealImages
     ) -> None:
+        super().__init__(
+            task.shape,
+            task.n_classes,
+            average=settings.teacher_average,
+            random_state=settings.random_state,
+            device=settings.device,
+        )
         self.real, self.settings = real, settings
-        drawn = torch.Generator().manual_seed(mixed_seed(settings.random_state, 7))
-        self.teacher = SmallConvNet(
-            task.shape, task.n_classes, width=CLASSIFIER_WIDTH, generator=drawn
-        ).to(settings.device)
-        self.average = Average(self.teacher, settings.teacher_average)
         self.optimizer = torch.optim.SGD(
-            self.teacher.parameters(),
+            self.classifier.parameters(),
             lr=settings.teacher_rate,
             momentum=0.9,
             nesterov=True,
@@ -137,23 +125,6 @@ class SelfLabelingStep:
             settings.random_state,
             settings.device,
             StepHooks(labels=self.labels),
-        )
-
-    def step(self, now: StepContext) -> dict[str, torch.Tensor]:
-        """Take a step of the pair of networks, then one of the teacher."""
-        return self.gan.step(now) | self._teach(now)
-
-    def show(
-        self, classes: torch.Tensor, generator: torch.Generator, *, paired: bool
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Make images of classes (n,) as the averaged generator does by now."""
-        return self.gan.show(classes, generator, paired=paired)
-
-    def tensors(self) -> dict[str, torch.Tensor]:
-        """Give all that the next step depends on."""
-        return self.gan.tensors() | named_tensors(
-            {"teacher": self.teacher, "teacher_average": self.average.module},
-            {"teacher_optimizer": self.optimizer},
         )
 
     @torch.no_grad()
@@ -194,26 +165,16 @@ class SelfLabelingStep:
         used = used | certain
         return labels, used.float(), {"share_labeled": used.float().mean()}
 
-    def _teach(self, now: StepContext) -> dict[str, torch.Tensor]:
+    def _classify(self, now: StepContext) -> dict[str, torch.Tensor]:
         """Let the teacher learn from what was just generated."""
         fake, settings = self.gan.fake, self.settings
         if fake.target is None:  # images alone are scored so far
             return {}
-        done = now.step / max(settings.plan.n_steps, 1)
-        for group in self.optimizer.param_groups:
-            group["lr"] = (
-                settings.teacher_rate
-                * now.lr_scale
-                * (1 + math.cos(math.pi * done))
-                / 2
-            )
-        self.teacher.train()
-        scores = self.teacher(randaugment(fake.images, now.generator))
+        self.classifier.train()
+        scores = self.classifier(randaugment(fake.images, now.generator))
         loss = -(fake.target * F.log_softmax(scores, dim=1)).sum(dim=1).mean()
-        self.optimizer.zero_grad(set_to_none=True)
-        backward(loss, self.teacher)
-        self.optimizer.step()
-        distributed().average_statistics(self.teacher)
-        self.average.update(self.teacher, now.step)
+        done = now.step / max(settings.plan.n_steps, 1)
+        rate = settings.teacher_rate * now.lr_scale * (1 + math.cos(math.pi * done)) / 2
+        self._learn(loss, rate, now)
         right = scores.argmax(dim=1) == fake.target.argmax(dim=1)
         return {"teacher_loss": loss, "teacher_accuracy": right.float().mean()}

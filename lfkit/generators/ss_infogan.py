@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from lfkit.errors import InputError
 from lfkit.generators.classifier_gan import ClassifierGan
-from lfkit.generators.gan import PairGan, StepHooks
+from lfkit.generators.gan import RealImages, StepHooks
 from lfkit.generators.gan.config import GanConfig, check_number
-from lfkit.generators.training_set import TrainingSet
+from lfkit.nn.sending import sent
 
 # Image : class : codes as 1 : 2 : .8, as in the authors' code.
 _PLAN = GanConfig(
@@ -67,22 +67,13 @@ class SsInfoGan(ClassifierGan):
                 "'classifier'."
             )
 
-    def _begin(self, task: TrainingSet) -> PairGan:
-
-        real = self._real(task)
+    def _hooks(self, real: RealImages) -> StepHooks:
         labeled = real.weights.cpu().numpy() > 0
-        return PairGan(
-            real,
-            task.shape,
-            self.plan,
-            self.random_state,
-            self.device,
-            StepHooks(
-                rows=LabeledRows(labeled, self),
-                keeps_discriminator=True,
-                # Nobody else can teach it: the codes would mean nothing.
-                learns_from_fake=not labeled.any(),
-            ),
+        return StepHooks(
+            rows=LabeledRows(labeled, self),
+            keeps_discriminator=True,
+            # Nobody else can teach it: the codes would mean nothing.
+            learns_from_fake=not labeled.any(),
         )
 
 
@@ -104,7 +95,7 @@ class LabeledRows:
         """Draw rows of the batch of a number, (batch,)."""
         rng = np.random.default_rng([self.random_state, 2, number])
         pool = self.others if rng.random() < self.share(number) else self.labeled
-        return torch.from_numpy(rng.choice(pool, batch)).to(self.device)
+        return sent(rng.choice(pool, batch), self.device)
 
     def share(self, number: int) -> float:
         """Give the probability of a batch without labels by then."""

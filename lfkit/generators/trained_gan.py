@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from lfkit.data.image_tensors import to_pixels
 from lfkit.generators.gan import GeneratorNetwork, LabelClassifier, make_images
 from lfkit.generators.gan.config import GanConfig
-from lfkit.generators.generator import BLOCK
 from lfkit.generators.lf_votes.batch_votes import BatchVotes
+from lfkit.generators.sampling import BLOCK
 from lfkit.generators.training_set import Progress, TrainingSet
 from lfkit.nn import SmallConvNet, TrainingPlan, look, train
 from lfkit.nn.training_loop import mixed_seed
@@ -100,16 +100,28 @@ class TrainedGan:
         return images, self.decoded(labels).double().cpu().numpy()
 
     def fit_label_classifier(
-        self, task: TrainingSet, random_state: int, progress: Progress | None = None
+        self,
+        task: TrainingSet,
+        random_state: int,
+        progress: Progress | None = None,
+        *,
+        learns_from_fake: bool = True,
     ) -> None:
-        """Train a network on real images with their labels and on generated pairs."""
+        """Train a network on real images with their labels and on generated pairs.
+
+        Parameters
+        ----------
+        learns_from_fake : False: on real images alone.
+        """
         rng = np.random.default_rng([random_state, 3])
         labeled = np.flatnonzero(task.proba.any(axis=1))
         most = max(BLOCK, min(_MOST_READ, _MOST_BYTES // task.images[0].size))
         rows = np.sort(rng.permutation(labeled)[:most])
-        blocks = range(-(-len(rows) // BLOCK))
+        # Where no real image has a label, as many generated pairs as there are images.
+        n_pairs = len(rows) or min(most, max(BLOCK, len(task.images)))
+        blocks = range(-(-n_pairs // BLOCK))
         pixels, proba = [task.images[rows]], [task.proba[rows]]
-        for number in blocks:
+        for number in blocks if learns_from_fake else ():
             images, labels = self._drawn(task, random_state, 4, number)
             if labels.any():
                 pixels.append(to_pixels(images))
@@ -122,8 +134,8 @@ class TrainedGan:
             device=self.device,
             progress=progress,
         )
-        assert isinstance(found, SmallConvNet)
-        self.label_classifier = found
+        # Into a network that lies in memory as a loaded one does: it answers the same.
+        self.label_classifier.load_state_dict(found.state_dict())
 
     def read(self, images: NDArray[np.uint8]) -> NDArray[np.float64]:
         """Label real images, (n, h, w, c) → (n, k)."""

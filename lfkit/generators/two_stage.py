@@ -4,14 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-
-from lfkit.generators.gan import PairGan, RealImages
 from lfkit.generators.gan.config import GanConfig
 from lfkit.generators.gan_generator import GanGenerator
-from lfkit.generators.training_set import Progress, TrainingSet
 
 _PLAN = GanConfig(unconditional_fraction=0.0)
 
@@ -43,29 +37,3 @@ class TwoStage(GanGenerator):
         self.plan = plan
         self.random_state = random_state
         self.device = device
-
-    @property
-    def is_conditional(self) -> bool:
-        """True: it is class-conditional."""
-        return True
-
-    def _begin(self, task: TrainingSet) -> PairGan:
-
-        k = task.n_classes
-        real = RealImages(task.images, k, self.device)
-        named = np.eye(k)[task.proba.argmax(axis=1)]
-        real.set_pairs(named, task.is_labeled.astype(np.float64))
-        return PairGan(real, task.shape, self.plan, self.random_state, self.device)
-
-    def _finish(
-        self, trained: PairGan, task: TrainingSet, progress: Progress | None
-    ) -> None:
-        self.gan_ = self._new_gan(task.shape, task.n_classes)
-        self.gan_.maker.load_state_dict(trained.average.module.state_dict())
-        self.gan_.fit_label_classifier(task, self.random_state, progress)
-
-    def _draw(
-        self, classes: NDArray[np.int64], generator: torch.Generator
-    ) -> tuple[torch.Tensor, NDArray[np.float64], NDArray[np.float64]]:
-        images, labels = self.gan_.draw(classes, generator)
-        return images, labels, self.gan_.confidence(classes)

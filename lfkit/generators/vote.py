@@ -50,11 +50,6 @@ class Vote(GanGenerator):
         self.random_state = random_state
         self.device = device
 
-    @property
-    def is_conditional(self) -> bool:
-        """False: images are drawn until the class comes up."""
-        return False
-
     def bind(self, lfs: Sequence[LabelingFunction], votes: Votes) -> None:
         """Give it the functions and their votes on the real images."""
         super().bind(lfs, votes)
@@ -63,17 +58,13 @@ class Vote(GanGenerator):
             votes
         )
 
-    def _begin(self, task: TrainingSet) -> PairGan:
-
-        real = RealImages(task.images, task.n_classes, self.device)
-        return PairGan(real, task.shape, self.plan, self.random_state, self.device)
+    def _real(self, task: TrainingSet) -> RealImages:
+        return RealImages(task.images, task.n_classes, self.device)
 
     def _finish(
         self, trained: PairGan, task: TrainingSet, progress: Progress | None
     ) -> None:
-        self.gan_ = self._new_gan(task.shape, task.n_classes)
-        self.gan_.maker.load_state_dict(trained.average.module.state_dict())
-        self.gan_.fit_label_classifier(task, self.random_state, progress)
+        super()._finish(trained, task, progress)
         self.bind(task.lfs, task.votes)
 
     def _draw(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 import tarfile
+import tempfile
 import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -22,8 +24,8 @@ from numpy.typing import NDArray
 
 from lfkit.data.cells import to_cell
 from lfkit.data.png import png
-from lfkit.generators.generator import BLOCK
 from lfkit.generators.samples import Samples, joined
+from lfkit.generators.sampling import BLOCK
 from lfkit.labeling.engine.function_evaluator import cpu_count
 
 _PER_SHARD = 8  # blocks of 256 images
@@ -76,16 +78,25 @@ class FolderWriter(Writer):
     """PNG files and metadata.csv, the layout of Hugging Face's imagefolder."""
 
     _rows: list[list[str]]
+    _folders: list[str]
 
     def _write(self, samples: Samples, start: int) -> None:
         if not start:
-            (self.out / "images").mkdir()
+            self._folders = ["images"]
             self._rows = [["file_name", "label", "confidence"]]
-        for number, (data, proba, sure) in enumerate(_with_pngs(samples), start):
-            name = f"images/{number:07d}.png"
-            (self.out / name).write_bytes(data)
+            if samples.images_2 is not None:
+                self._folders.append("images_2")
+                # A column that Hugging Face reads as images, too.
+                self._rows[0].append("second_file_name")
+            for folder in self._folders:
+                (self.out / folder).mkdir()
+        for number, (pngs, proba, sure) in enumerate(_with_pngs(samples), start):
+            names = [f"{folder}/{number:07d}.png" for folder in self._folders]
+            for name, data in zip(names, pngs, strict=True):
+                (self.out / name).write_bytes(data)
             confidence = "" if np.isnan(sure) else f"{sure:.4f}"
-            self._rows.append([name, to_cell(self._name(proba)), confidence])
+            label = to_cell(self._name(proba))
+            self._rows.append([names[0], label, confidence, *names[1:]])
 
     def finish(self) -> list[str]:
         """Write the table."""
@@ -93,11 +104,17 @@ class FolderWriter(Writer):
             "w", newline="", encoding="utf-8"
         ) as file:
             csv.writer(file, lineterminator="\n").writerows(self._rows)
-        return ["metadata.csv", "images"]
+        return ["metadata.csv", *self._folders]
 
 
 class NpzWriter(Writer):
-    """One .npz: images (n, h, w, c) uint8, proba (n, k), confidence (n,)."""
+    """One .npz: images (n, h, w, c) uint8, proba (n, k), confidence (n,).
+
+    `images_2`, where there is a second domain, waits in a file of its own: of an
+    archive only one part can be written at a time.
+    """
+
+    _waiting: IO[bytes] | None = None
 
     def _write(self, samples: Samples, start: int) -> None:
         if not start:
@@ -106,13 +123,26 @@ class NpzWriter(Writer):
             images = self._begin("images", "|u1", (self.n, *self.shape))
             self._file = self._open.enter_context(images)
             self._labels: list[Samples] = []
+            if samples.images_2 is not None:
+                self._shape_2 = samples.images_2.shape[1:]
+                self._waiting = self._open.enter_context(
+                    tempfile.TemporaryFile(dir=self.out)  # noqa: SIM115
+                )
+        if self._waiting is not None:
+            assert samples.images_2 is not None
+            self._waiting.write(samples.images_2.tobytes())
         # Memory grows with the labels only.
         self._file.write(samples.images.tobytes())
-        self._labels.append(replace(samples, images=samples.images[:0]))
+        without = replace(samples, images=samples.images[:0], images_2=None)
+        self._labels.append(without)
 
     def finish(self) -> list[str]:
         """Write the labels after the images."""
         self._file.close()
+        if self._waiting is not None:
+            self._waiting.seek(0)
+            with self._begin("images_2", "|u1", (self.n, *self._shape_2)) as file:
+                shutil.copyfileobj(self._waiting, file)
         labels = joined(self._labels)
         for name, rows in (("proba", labels.proba), ("confidence", labels.confidence)):
             with self._begin(name, "<f4", rows.shape) as file:
@@ -128,21 +158,21 @@ class NpzWriter(Writer):
 
 
 class ParquetWriter(Writer):
-    """One Parquet file: image (PNG bytes and path), label, confidence, p_<class>."""
+    """One Parquet file: image (PNG bytes and path), label, confidence, p_<class>.
+
+    A second domain's image is in `image_2`.
+    """
 
     def _write(self, samples: Samples, start: int) -> None:
-        kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-        images = [
-            {"bytes": png, "path": f"{number:07d}.png"}
-            for number, png in enumerate(_pngs(samples.images), start)
-        ]
         columns = {
-            "image": pa.array(images, kind),
+            "image": _image_column(samples.images, start),
             "label": pa.array([self._name(row) for row in samples.proba]),
             "confidence": pa.array(samples.confidence),
         }
         for name, column in zip(self.class_names, samples.proba.T, strict=True):
             columns[f"p_{name}"] = pa.array(column)
+        if samples.images_2 is not None:
+            columns["image_2"] = _image_column(samples.images_2, start)
         table = pa.table(columns)
         if not start:
             file = pq.ParquetWriter(self.out / "generated.parquet", table.schema)
@@ -155,7 +185,10 @@ class ParquetWriter(Writer):
 
 
 class WebDatasetWriter(Writer):
-    """Tar shards of 2,048 images: .png, .cls (the class's number) and .json."""
+    """Tar shards of 2,048 images: .png, .cls (the class's number) and .json.
+
+    A second domain's image is in .2.png.
+    """
 
     def _write(self, samples: Samples, start: int) -> None:
         shard = start // (_PER_SHARD * BLOCK)
@@ -172,7 +205,7 @@ class WebDatasetWriter(Writer):
         self,
         shard: tarfile.TarFile,
         number: int,
-        png: bytes,
+        pngs: Sequence[bytes],
         proba: NDArray[Any],
         confidence: float,
     ) -> None:
@@ -181,7 +214,7 @@ class WebDatasetWriter(Writer):
             "confidence": None if np.isnan(confidence) else round(confidence, 4),
         }
         contents = {
-            "png": png,
+            **dict(zip(("png", "2.png"), pngs, strict=False)),
             "cls": str(int(proba.argmax())).encode(),
             "json": json.dumps(label).encode(),
         }
@@ -199,10 +232,25 @@ FORMATS: dict[str, type[Writer]] = {
 }
 
 
-def _with_pngs(samples: Samples) -> Iterator[tuple[bytes, NDArray[Any], float]]:
-    """Give each image as a PNG, its posterior and its confidence."""
+def _with_pngs(
+    samples: Samples,
+) -> Iterator[tuple[tuple[bytes, ...], NDArray[Any], float]]:
+    """Give the images of each label as PNGs, its posterior and its confidence."""
+    domains = [_pngs(samples.images)]
+    if samples.images_2 is not None:
+        domains.append(_pngs(samples.images_2))
     sure = map(float, samples.confidence)
-    return zip(_pngs(samples.images), samples.proba, sure, strict=True)
+    return zip(zip(*domains, strict=True), samples.proba, sure, strict=True)
+
+
+def _image_column(images: NDArray[np.uint8], start: int) -> pa.Array:
+    """Give images as Hugging Face stores them: PNG bytes and a path."""
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    rows = [
+        {"bytes": png, "path": f"{number:07d}.png"}
+        for number, png in enumerate(_pngs(images), start)
+    ]
+    return pa.array(rows, kind)
 
 
 def _pngs(images: NDArray[np.uint8]) -> list[bytes]:

@@ -29,11 +29,17 @@ from lfkit.labeling.engine.blocks import (
     given_up,
     is_per_image,
 )
-from lfkit.labeling.engine.failures import Failure, Report, first_failure
+from lfkit.labeling.engine.failures import (
+    Failure,
+    FailureColumn,
+    Report,
+    by_row,
+    first_failure,
+)
 from lfkit.labeling.engine.file_reads import WatchedStore, note_named_files, remarks
 from lfkit.labeling.engine.function_evaluator import FunctionEvaluator, cpu_count
 from lfkit.labeling.engine.seed_fitting import Fitter, Watch, is_fixed
-from lfkit.labeling.engine.worker_pool import MOST_KILLS
+from lfkit.labeling.engine.worker_pool import MOST_KILLS, IdleWorkers
 from lfkit.labeling.labeling_function import LabelingFunction
 from lfkit.runs.cache_keys import unchanging
 from lfkit.runs.store import MemoryStore, Store, block_size
@@ -50,11 +56,13 @@ class LFApplier:
     ----------
     lfs : labeling functions, Snorkel's among them.
     n_classes : k; one more than the largest declared class if not given.
-    n_workers : processes for per-image functions; None: one per core, none for a few
-        images; 0: call them in this process, where nothing can stop one that hangs.
+    n_workers : processes for per-image functions, and threads for batched ones; None:
+        one per core, no process for a few images; 0: call per-image functions in this
+        process, where nothing can stop one that hangs.
     device : for batched functions; None: a GPU if there is one.
     lf_timeout : seconds after which one call of a per-image function is killed.
     strict : raise FaultError at the first image or function that fails.
+    idle : keeps worker processes for another applier.
 
     Attributes
     ----------
@@ -84,6 +92,7 @@ class LFApplier:
         device: str | None = None,
         lf_timeout: float | None = None,
         strict: bool = False,
+        idle: IdleWorkers | None = None,
     ) -> None:
         self.lfs = [as_labeling_function(lf) for lf in lfs]
         self.n_classes = checked_n_classes(self.lfs, n_classes)
@@ -91,6 +100,7 @@ class LFApplier:
         self.device = device
         self.lf_timeout = lf_timeout
         self.strict = strict
+        self._idle = idle
 
     def apply(
         self,
@@ -138,7 +148,9 @@ class LFApplier:
                 self.n_classes,
                 device=self.device or _device_for(self.lfs),
                 n_workers=self._workers(len(source)),
+                n_threads=self.n_workers or cpu_count(),
                 timeout_s=self.lf_timeout,
+                idle=self._idle,
             ) as evaluator,
         ):
             note_named_files(evaluator.reads, self.lfs)
@@ -228,59 +240,51 @@ class LFApplier:
             if progress:
                 progress("voting", done, len(rows))
 
-        columns = runner.columns(lfs, watch)
+        is_soft = any(lf.soft for lf in lfs)
+        matrices = VoteMatrices(n, len(lfs), k, is_soft=is_soft, blank=store.blank)
+        number = {lf.name: j for j, lf in enumerate(lfs)}
+
+        def place(
+            lf: LabelingFunction, votes: NDArray[Any], rows: NDArray[np.int64]
+        ) -> None:
+            matrices.place(lf, votes, rows, number[lf.name])
+
+        found = runner.run(lfs, watch, place)
         if len(runner.not_loaded) == len(lfs):
             name, why = next(iter(runner.not_loaded.items()))
             raise DeclarationError(
                 f"a worker process cannot run the labeling functions: {name!r} {why}."
             )
         failures = runner.feature_faults()
-        is_soft = any(lf.soft for lf in lfs)
-        matrices = VoteMatrices(n, len(lfs), k, is_soft=is_soft)
-        numbered = [*enumerate(lfs)]
-        for j, lf in numbered:
-            if not lf.metadata:
-                matrices.place(lf, columns[lf.name].votes, rows, j)
-            if lf.name not in runner.not_loaded:
-                failures[lf.name] = columns[lf.name].failures
+        failures |= {
+            name: several
+            for name, several in found.items()
+            if name not in runner.not_loaded
+        }
         if len(rows) < n:  # copies were computed once
-            matrices.copy_rows(originals(source.keys))
-        for j, lf in numbered:
-            if lf.metadata:
-                column = columns[lf.name]
-                matrices.place(lf, column.votes, column.rows, j)
+            of_pixels = [j for j, lf in enumerate(lfs) if not lf.metadata]
+            matrices.copy_rows(originals(source.keys), of_pixels)
         culprits = given_up(lfs, failures)
         self.feature_keys_ = {
             node: key
             for node, key in runner.feature_keys.items()
             if not {part.name for part in ancestors([node])} & {*culprits.values()}
         }
-        on = {name: rows for name in failures}
-        on |= {lf.name: columns[lf.name].rows for lf in lfs if lf.metadata}
-        self._report(source, on, failures, runner.problems())
+        self._report(source, failures, runner.problems())
         votes = matrices.votes(tuple(lf.name for lf in lfs))
         return self._without(votes, culprits, runner.not_loaded)
 
     def _report(
         self,
         source: ImageSource,
-        on: Mapping[str, NDArray[np.int64]],
-        failures: Mapping[str, Sequence[Failure]],
+        failures: Mapping[str, FailureColumn],
         problems: Mapping[int, str],
     ) -> None:
-        """Count faults; name unreadable images, copies of one another among them.
-
-        Parameters
-        ----------
-        on : function or feature name → the rows that its failures count.
-        """
-        found = {
-            name: _by_row(several, on[name])
-            for name, several in failures.items()
-            if several
-        }
+        """Count faults; name unreadable images, copies of one another among them."""
+        found = {name: several for name, several in failures.items() if several}
         if self.strict:
-            _stop_at_first_of(found, problems, source.ids)
+            first = {name: several.first() for name, several in found.items()}
+            _stop_at_first_of(first, problems, source.ids)
         for name, several in found.items():
             self.report_.add(name, several, source.ids)
         if problems:
@@ -347,17 +351,12 @@ def _stage(progress: Progress | None, name: str) -> Watch | None:
     return None if progress is None else partial(progress, name)
 
 
-def _by_row(failures: Sequence[Failure], rows: NDArray[np.int64]) -> list[Failure]:
-    """Give failures by row of the source, not by their place among `rows`."""
-    return [failure._replace(row=int(rows[failure.row])) for failure in failures]
-
-
 def _stop_at_first(result: BlockResult, ids: Sequence[str]) -> None:
     """Raise for the first image or function of a block that failed."""
     rows = result.block.rows
-    failures = {name: _by_row(found, rows) for name, found in result.faults.items()}
+    failures = {name: by_row(found, rows) for name, found in result.faults.items()}
     for name, column in result.columns.items():
-        failures[name] = _by_row(column.failures, column.rows)
+        failures[name] = by_row(column.failures, column.rows)
     problems = {int(rows[place]): why for place, why in result.problems.items()}
     _stop_at_first_of(failures, problems, ids)
 

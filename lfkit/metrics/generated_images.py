@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfkit.errors import DataError, InputError
+from lfkit.generators.saved_generator import source_of
 from lfkit.generators.training.final_check import why_broken
 from lfkit.metrics.image_set import ImageSet
 from lfkit.runs.reading import read_log, read_sealed, reading
@@ -34,6 +35,7 @@ class Generated:
     checkpoint : of its training, for the protocols of scores: "last", or "".
     trust : what it learned of the functions: names, theta (m,), phi (m, m); or None.
     broken : why its training is plainly broken, if it is.
+    source : the run whose generator it was tuned from, or None.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Generated:
     trust: dict[str, Any] | None = None
     checkpoint: str = ""
     broken: str | None = None
+    source: str | None = None
 
 
 def load_generated(path: Path, n_classes: int, name: str | None = None) -> Generated:
@@ -124,9 +127,15 @@ def generators_of(run: Path, n_classes: int) -> list[Generated]:
         if (folder / _SAMPLES).exists():
             known = load_generated(folder / _SAMPLES, n_classes, folder.name)
             log, trust = read_log(folder / _LOG), _trust(folder / _TRUST)
-            broken = why_broken(folder)
             found.append(
-                replace(known, log=log, trust=trust, checkpoint="last", broken=broken)
+                replace(
+                    known,
+                    log=log,
+                    trust=trust,
+                    checkpoint="last",
+                    broken=why_broken(folder),
+                    source=source_of(folder),
+                )
             )
     return found
 

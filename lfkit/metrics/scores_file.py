@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ from lfkit.metrics.labels.label_model_scores import LabelScores
 from lfkit.metrics.metric import Protocol, Score
 from lfkit.metrics.turing_test import SourceRatings
 from lfkit.runs.reading import read_object, read_sealed, reading, sealed
+from lfkit.runs.run_files import labels_key
 from lfkit.runs.store import write_atomically
 
 FORMAT = 2
@@ -93,7 +93,7 @@ def load_scores(run: Path) -> RunScores:
     path = run / "scores.json"
     if not path.exists() or read_object(path, _REMEDY).get("format") != FORMAT:
         return RunScores()
-    found, key = read_sealed(path, _REMEDY), _labels_key(run)
+    found, key = read_sealed(path, _REMEDY), labels_key(run)
     labels = found.get("labels", {})
     with reading(path, _REMEDY):
         return RunScores(
@@ -110,7 +110,7 @@ def load_scores(run: Path) -> RunScores:
 def save_scores(run: Path, scores: RunScores) -> Path:
     """Write scores beside those that are there."""
     found = load_scores(run).updated(scores).to_dict() | {"format": FORMAT}
-    key = _labels_key(run)
+    key = labels_key(run)
     if "labels" in found:
         found["labels"]["of"] = key
     for one in found["generated"].values():
@@ -127,11 +127,3 @@ def _score(held: Mapping[str, Any]) -> Score:
     if values["value"] is None:  # JSON has no NaN
         values["value"] = float("nan")
     return Score(protocol=Protocol(**held["protocol"]), **values)
-
-
-def _labels_key(run: Path) -> str:
-    """Hash the labels that scores are about."""
-    path = run / "labels.parquet"
-    with reading(path, "run `lfkit apply` again: what is already computed is kept"):
-        data = path.read_bytes()
-    return hashlib.blake2b(data, digest_size=16).hexdigest()

@@ -75,7 +75,9 @@ def _moved(
     across, down = drawn[4] * 2 * how.shift, drawn[5] * 2 * how.shift
     cosine, sine = torch.cos(angle) * scale, torch.sin(angle) * scale
     mirror = (
-        torch.where(drawn[6] < 0, -1.0, 1.0) if how.flip else torch.ones(n).to(device)
+        torch.where(drawn[6] < 0, -1.0, 1.0)
+        if how.flip
+        else torch.ones(n, device=device)
     )
     first = torch.stack([cosine * aspect * mirror, shear - sine, across], dim=1)
     second = torch.stack([sine * mirror, cosine / aspect, down], dim=1)

@@ -20,6 +20,7 @@ from typing import Any
 
 import torch
 
+from lfkit.errors import InputError
 from lfkit.nn.distributed import distributed
 
 # Wider than what a busy machine makes of equal ways. Where bfloat16 is not computed but
@@ -206,6 +207,23 @@ def _others(first: Compute, device: str) -> Sequence[dict[str, Any]]:
     if torch.device(device).type == "cpu" and threads > _MANY_THREADS and not is_told:
         found.append({"threads": _MANY_THREADS})
     return found
+
+
+def check_compiler(device: str) -> None:
+    """Refuse to compile networks where torch cannot, by a try of the smallest kind.
+
+    Raises
+    ------
+    InputError : it has no compiler for the device, or that failed.
+    """
+    try:
+        torch.compile(torch.neg)(torch.zeros(1, device=device))
+    except Exception as error:  # torch has a dozen kinds, most of them private
+        why = str(error).strip().split("\n")[0]
+        raise InputError(
+            f"compile is true, and torch can compile nothing for {device} here "
+            f"({why}); set compile to false."
+        ) from error
 
 
 @contextmanager

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn.utils import skip_init
 
+from lfkit.nn.sending import sent
+
 _DROPOUT = 0.2
 _LARGEST_STAGE = 10  # px: maps up to this side are pooled no further
 _PREDICTED_AT_ONCE = 256  # 200 MB in the widest layer that knows ImageNet
@@ -111,7 +113,7 @@ def look(
 
 def as_images(pixels: NDArray[np.uint8], device: Any) -> torch.Tensor:
     """Turn (n, h, w, c) uint8 into (n, c, h, w) in [0, 1], channels last in memory."""
-    images = torch.from_numpy(np.ascontiguousarray(pixels)).to(device)
+    images = sent(pixels, device)
     return images.permute(0, 3, 1, 2).float().div_(255)
 
 

@@ -19,6 +19,7 @@ from lfkit.nn.compute import Compute, repeatable, tried_out, usual
 from lfkit.nn.ema import Average
 from lfkit.nn.networks import as_images, look
 from lfkit.nn.pretrained import Network, Tuned, make_network
+from lfkit.nn.sending import sent
 from lfkit.nn.state_tensors import begin_state, named_tensors
 from lfkit.nn.training_loop import (
     Checkpoints,
@@ -225,7 +226,7 @@ def _a_view(
     views = torch.randint(
         maps.shape[1], (len(maps),), generator=generator, device=device
     )
-    given = torch.from_numpy(maps).to(device)
+    given = sent(maps, device)
     return given[torch.arange(len(maps), device=device), views].float()
 
 
@@ -413,7 +414,7 @@ class _Learner:
         rows, targets = self.batches(now.step)
         images = self.shown(rows, self.plan, now.generator)
         images = images.contiguous(memory_format=self.compute.memory_format)
-        target = torch.from_numpy(targets).to(self.device)
+        target = sent(targets, self.device)
         self.network.train()
         for group in self.optimizer.param_groups:
             group["lr"] = _rate(self.plan, now.step) * now.lr_scale * group["lr_scale"]

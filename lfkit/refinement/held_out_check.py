@@ -18,6 +18,7 @@ from lfkit.refinement.stages.stage import Arrays, Stage, StageContext
 _OTHER_IMAGES = 3000
 _STANDARD_ERRORS = 2.0
 _LEAST = 1e-3  # no single seed decides by a likelihood of 0
+_MOST_WEIGHT = 3.0  # of a seed, in those of the mean
 _LEAST_LOSS = 0.02  # of mean log likelihood: 2 % less sure of each
 
 VOTES = "votes"
@@ -132,21 +133,50 @@ def _bytes(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return pixels.reshape(len(pixels), -1)
 
 
+def weights_of_classes(
+    labels: NDArray[np.int64], shares: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Weigh seeds so that classes count as they do among all images, (s,), mean 1.
+
+    Seeds are often drawn class by class. Unweighted they would call it a loss where
+    labels of a frequent class become more.
+
+    Parameters
+    ----------
+    shares : (k,) of the classes among all images, as far as known.
+    """
+    counts = np.bincount(labels, minlength=len(shares))
+    found = (shares / np.maximum(counts, 1))[labels]
+    total = found.sum()
+    if total <= 0:
+        return np.ones(len(labels))
+    # No single seed decides: a frequent class may have but one.
+    found = np.minimum(found * len(labels) / total, _MOST_WEIGHT)
+    return found / found.mean()
+
+
 def fewer_right(
-    new: NDArray[np.float64], old: NDArray[np.float64], labels: NDArray[np.int64]
+    new: NDArray[np.float64],
+    old: NDArray[np.float64],
+    labels: NDArray[np.int64],
+    weights: NDArray[np.float64] | None = None,
 ) -> bool:
     """Tell whether seeds lose accuracy, by two standard errors.
 
     Parameters
     ----------
     new, old : (s, k) posteriors of the seeds.
+    weights : (s,) of the seeds; None: each counts the same.
     """
     right = [(proba.argmax(axis=1) == labels).astype(float) for proba in (new, old)]
-    return _drops(right[0] - right[1])
+    return _drops(right[0] - right[1], weights)
 
 
 def less_likely(
-    new: NDArray[np.float64], old: NDArray[np.float64], labels: NDArray[np.int64]
+    new: NDArray[np.float64],
+    old: NDArray[np.float64],
+    labels: NDArray[np.int64],
+    weights: NDArray[np.float64] | None = None,
 ) -> bool:
     """Tell whether the seeds' classes lose likelihood, by two standard errors.
 
@@ -154,13 +184,18 @@ def less_likely(
     """
     own = [proba[np.arange(len(labels)), labels] for proba in (new, old)]
     logs = [np.log(np.maximum(share, _LEAST)) for share in own]
-    change = logs[0] - logs[1]
-    return _drops(change) and bool(change.mean() < -_LEAST_LOSS)
+    return _drops(logs[0] - logs[1], weights, least=_LEAST_LOSS)
 
 
-def _drops(change: NDArray[np.float64]) -> bool:
-    error = change.std() / np.sqrt(max(len(change), 1))
-    return bool(change.mean() < -_STANDARD_ERRORS * error)
+def _drops(
+    change: NDArray[np.float64],
+    weights: NDArray[np.float64] | None,
+    least: float = 0.0,
+) -> bool:
+    weights = np.ones(len(change)) if weights is None else weights
+    mean = float((weights * change).mean())
+    error = float(np.std(weights * (change - mean))) / np.sqrt(max(len(change), 1))
+    return bool(mean < -_STANDARD_ERRORS * error and mean < -least)
 
 
 def _computed(name: str, compute: Callable[[], dict[str, NDArray[Any]]]) -> Arrays:

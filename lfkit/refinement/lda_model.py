@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,7 +49,7 @@ class ClassMoments:
         found = self.sums / np.where(known, self.counts, 1)[:, None]
         return np.where(known[:, None], found, everyone)
 
-    @property
+    @cached_property
     def within(self) -> NDArray[np.float64]:
         """(d, d) covariance about the class means."""
         known = self.counts > 1e-9
@@ -80,31 +81,85 @@ class Discriminant:
     ----------
     weights, bias : (d, k) and (k,)
     unknown : (k,) True for classes without examples: they get the others' mean score.
+    equal_lengths : rows are first made equally long.
     """
 
     weights: NDArray[np.float64]
     bias: NDArray[np.float64]
     unknown: NDArray[np.bool_]
+    equal_lengths: bool = False
 
     def __call__(self, rows: NDArray[np.floating]) -> NDArray[np.float64]:
         """Score (n, d) rows: (n, k)."""
         found = np.empty((len(rows), len(self.bias)))
         for start in range(0, len(rows), _CHUNK_ROWS):
             part = slice(start, start + _CHUNK_ROWS)
-            found[part] = rows[part].astype(np.float64) @ self.weights + self.bias
+            values = equally_long(rows[part]) if self.equal_lengths else rows[part]
+            found[part] = values.astype(np.float64) @ self.weights + self.bias
         if self.unknown.any() and not self.unknown.all():
             others = found[:, ~self.unknown].mean(axis=1, keepdims=True)
             found = np.where(self.unknown, others, found)
         return found - found.max(axis=1, keepdims=True, initial=-np.inf)
 
 
+def equally_long(rows: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Divide rows, (n, d), by their lengths; rows of zeros stay.
+
+    How long a row is says how unusual an image is, more than of which class: with two
+    seeds a class the lengths of the seeds decide (Wang et al. 2019, SimpleShot,
+    https://arxiv.org/abs/1911.04623).
+    """
+    found = rows.astype(np.float32)
+    lengths = np.linalg.norm(found, axis=1, keepdims=True)
+    return np.asarray(found / np.where(lengths > 0, lengths, 1), np.float32)
+
+
+class SharedCovariance:
+    """Classes that are Gaussians of one covariance, shrunk towards a sphere."""
+
+    def __init__(self, known: ClassMoments, shrinkage: float) -> None:
+        self._counts, self._means = known.counts, known.means
+        self._factor = cho_factor(_shrunk(known.within, shrinkage), lower=True)
+        self._directions = cho_solve(self._factor, self._means.T)  # (d, k)
+        self._lengths = (self._means.T * self._directions).sum(axis=0)  # (k,) squared
+
+    def spread(self, rows: NDArray[np.floating], weights: NDArray[np.float64]) -> float:
+        """Measure how far rows lie from the means of their classes, squared.
+
+        In units of the covariance. In many dimensions the rows that it was learned from
+        cannot tell.
+
+        Parameters
+        ----------
+        rows, weights : (n, d) and (n, k), that it has not learned from.
+        """
+        weights = np.where(self._counts > 1e-9, weights, 0)
+        if not weights.any():
+            return 0.0
+        values = rows.astype(np.float64)
+        own = (values.T * cho_solve(self._factor, values.T)).sum(axis=0)
+        squared = own[:, None] - 2 * values @ self._directions + self._lengths
+        squared /= 1 + 1 / np.maximum(self._counts, 1)  # the means are off, too
+        return float((weights * squared).sum() / weights.sum())
+
+    def discriminant(self, spread: float = 0.0) -> Discriminant:
+        """Give the discriminant; no class prior.
+
+        The mean of few rows is longer than that of many, by chance alone: a class of
+        three rows would be denied images that one of four gets, and in many dimensions
+        by far (Chan & Hall 2009, https://doi.org/10.1093/biomet/asp007).
+
+        Parameters
+        ----------
+        spread : takes that out; 0: means are taken for exact.
+        """
+        bias = 0.5 * (spread / np.maximum(self._counts, 1) - self._lengths)
+        return Discriminant(self._directions, bias, self._counts <= 1e-9)
+
+
 def discriminant(known: ClassMoments, shrinkage: float) -> Discriminant:
-    """Fit a discriminant, its covariance shrunk towards a sphere; no class prior."""
-    means = known.means  # (k, d)
-    factor = cho_factor(_shrunk(known.within, shrinkage), lower=True)
-    directions = cho_solve(factor, means.T)  # (d, k)
-    bias = -0.5 * (means.T * directions).sum(axis=0)
-    return Discriminant(directions, bias, known.counts <= 1e-9)
+    """Fit a discriminant whose means are taken for exact."""
+    return SharedCovariance(known, shrinkage).discriminant()
 
 
 def metric(

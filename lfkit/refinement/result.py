@@ -147,6 +147,7 @@ class ImageModel:
             self.found[f"{part}_weights"],
             self.found[f"{part}_bias"],
             self.found[f"{part}_unknown"],
+            bool(self.found.get(f"{part}_equal_lengths", False)),
         )
         scores = np.zeros((n, self.n_classes))
         for rows, values in features.chunks():

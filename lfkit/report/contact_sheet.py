@@ -15,7 +15,8 @@ from lfkit.report.tile_sheet import Sheet, SheetRow, Tile
 
 _PER_SIDE = 8
 _MOST_CLASSES = 40
-_NOTE = "Under each image: its confidence and, where the label is wrong, what it is."
+_NOTE = "Under each image: its {confidence} and, where the label is wrong, what it is."
+_UNTOLD = "confidence (not calibrated: no held-out seed tells how far to believe it)"
 
 
 def contact_sheet(
@@ -27,6 +28,7 @@ def contact_sheet(
     *,
     truth: NDArray[np.int64] | None = None,
     exclude: NDArray[np.bool_] | None = None,
+    is_calibrated: bool = True,
 ) -> None:
     """Write a PNG with a row per class: most confident images left, least right.
 
@@ -36,6 +38,7 @@ def contact_sheet(
     proba : (n, k) posterior.
     truth : (n,) true classes for the frames, -1 where unknown.
     exclude : (n,) images not to show, such as the seeds.
+    is_calibrated : held-out seeds have told how right such confidence is.
     """
     usable = labels != ABSTAIN if exclude is None else (labels != ABSTAIN) & ~exclude
     shown = class_names[:_MOST_CLASSES]
@@ -63,4 +66,5 @@ def contact_sheet(
     title = "Labels: the most confident of each class left, the least confident right"
     if len(shown) < len(class_names):
         title += f" (the first {len(shown)} of {len(class_names)} classes)"
-    Sheet(rows, title, _NOTE, class_names, _PER_SIDE, text_width=130).save(source, path)
+    note = _NOTE.format(confidence="confidence" if is_calibrated else _UNTOLD)
+    Sheet(rows, title, note, class_names, _PER_SIDE, text_width=130).save(source, path)

@@ -85,7 +85,11 @@ class ApplyOptions:
     kinds: Kinds = ()
     seed_labels: Annotated[
         Path | None,
-        Option("The labels you have: a CSV with image_id and label.", metavar="FILE"),
+        Option(
+            "The labels you have: a CSV with image_id and label, or Label Studio's "
+            "JSON.",
+            metavar="FILE",
+        ),
     ] = None
     seeds_per_class: Annotated[
         int | None,

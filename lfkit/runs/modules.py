@@ -21,6 +21,8 @@ _LIBRARY_FOLDERS = tuple(
         site.getusersitepackages(),
     )
 )
+# Of another Python too, as by PYTHONPATH: to read all of torch would take minutes.
+_PACKAGE_FOLDERS = {"site-packages", "dist-packages"}
 PYTHON = f"python {sys.version_info.major}.{sys.version_info.minor}"
 
 
@@ -35,9 +37,7 @@ def version_of(module: str | None) -> str | None:
     if top in sys.stdlib_module_names or top in sys.builtin_module_names:
         return PYTHON
     origin = origin_of(top)
-    if origin is not None and not any(
-        origin.is_relative_to(folder) for folder in _LIBRARY_FOLDERS
-    ):
+    if origin is not None and not _is_installed(origin):
         return None
     version = getattr(sys.modules.get(top), "__version__", None)
     if version is None:
@@ -46,6 +46,12 @@ def version_of(module: str | None) -> str | None:
         except importlib.metadata.PackageNotFoundError:
             return "library" if origin is not None else None
     return str(version)
+
+
+def _is_installed(origin: Path) -> bool:
+    if not _PACKAGE_FOLDERS.isdisjoint(origin.parts):
+        return True
+    return any(origin.is_relative_to(folder) for folder in _LIBRARY_FOLDERS)
 
 
 def is_library(value: Any) -> bool:
@@ -112,10 +118,17 @@ def origin_of(module: str) -> Path | None:
     if loaded is not None:
         path = getattr(loaded, "__file__", None)
         return Path(path).resolve() if path else None
+    # To look for a part, Python runs what holds it: a file that is no package has none.
+    within = origin_of(module.rpartition(".")[0]) if "." in module else None
+    if within is not None and within.stem.partition(".")[0] != "__init__":
+        return None
+    wrote_none, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
         spec = importlib.util.find_spec(module)
     except (ImportError, ValueError, AttributeError):
         return None
+    finally:
+        sys.dont_write_bytecode = wrote_none
     if spec is None or spec.origin in (None, "built-in", "frozen"):
         return None
     return Path(str(spec.origin)).resolve()

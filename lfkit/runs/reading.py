@@ -11,14 +11,15 @@ import json
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
-
-from pydantic import BaseModel, ValidationError
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from lfkit.errors import InputError, LfkitError, RunError
 from lfkit.runs.json_text import to_json
 
-_Record = TypeVar("_Record", bound=BaseModel)
+if TYPE_CHECKING:  # votes are read without it
+    from pydantic import BaseModel
+
+_Record = TypeVar("_Record", bound="BaseModel")
 _CHECKSUM = "checksum"
 _MOST_REASON = 200  # characters of what a parser says
 
@@ -62,6 +63,8 @@ def as_record(
     kind: type[_Record], found: Mapping[str, Any], path: Path, remedy: str
 ) -> _Record:
     """Check what a JSON file holds, and give it as the record that it is."""
+    from pydantic import ValidationError
+
     try:
         # As text: what is a tuple here is a list there.
         return kind.model_validate_json(json.dumps(found))

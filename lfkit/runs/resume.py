@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from lfkit.errors import RunError
@@ -16,7 +17,10 @@ SETTINGS = "settings.json"
 
 
 def check_same_settings(
-    folder: Path, settings: Mapping[str, Any], restart: str
+    folder: Path,
+    settings: Mapping[str, Any],
+    restart: str,
+    newer: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, Any] | None:
     """Return the settings a folder's job was started with; None if it was not started.
 
@@ -25,6 +29,7 @@ def check_same_settings(
     settings : by name; `params` holds more of them; `material` names the data by its
         content.
     restart : how to start anew, for the message.
+    newer : settings that jobs of earlier versions do not name, and what these did.
 
     Raises
     ------
@@ -36,7 +41,7 @@ def check_same_settings(
     known = read_sealed(path, f"give {restart}", or_unsealed=True)
     now = _flat(json.loads(to_json(settings)))
     with reading(path, f"give {restart}"):
-        was = _flat(known)
+        was = {**newer, **_flat(known)}
         n_steps = known.get("n_steps", 1)
         if not isinstance(n_steps, int) or n_steps < 1:
             raise ValueError(f"n_steps is {n_steps!r}")

@@ -110,7 +110,7 @@ def load_run(folder: Path, labels: Path | None = None) -> Run:
         config,
         index,
         votes,
-        load_labels(folder, config, index.column("image_id").to_pylist()),
+        load_labels(folder, config, index.column("image_id")),
         truth,
         not_scored(index, votes),
         stored if labels is None else stored.without_scores(),

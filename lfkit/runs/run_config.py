@@ -15,7 +15,7 @@ from lfkit.runs.json_text import to_json
 from lfkit.runs.reading import as_record, read_object, reading
 from lfkit.runs.store import write_atomically
 
-FORMAT = 2
+FORMAT = 3
 
 
 AGAIN = "run `lfkit apply` again: what is already computed is kept"
@@ -129,8 +129,11 @@ def load_config(folder: Path) -> RunConfig:
 def hash_of_images(folder: Path) -> str | None:
     """Hash the file images.parquet; None without one."""
     path = folder / "images.parquet"
-    if not path.exists():
-        return None
-    with reading(path, AGAIN):
-        data = path.read_bytes()
-    return hashlib.blake2b(data, digest_size=16).hexdigest()
+    return hash_of_file(path) if path.exists() else None
+
+
+def hash_of_file(path: Path) -> str:
+    """Hash what a file of a run holds."""
+    with reading(path, AGAIN), path.open("rb") as file:
+        digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16))
+    return digest.hexdigest()

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from lfkit.data.cells import table_to_cells
-from lfkit.data.datasets.label_columns import INDEX_SCHEMA
+from lfkit.data.datasets.label_columns import INDEX_SCHEMA, text_to_keys
+from lfkit.data.files import written_whole
 from lfkit.data.labels import Labels, same_content
 from lfkit.data.vote_columns import (
     VoteMatrices,
@@ -29,10 +33,13 @@ from lfkit.runs.run_config import (
     AGAIN,
     LFRecord,
     RunConfig,
+    hash_of_file,
     hash_of_images,
     load_config,
 )
-from lfkit.runs.store import RunStore, join_blocks, load_column, write_atomically
+from lfkit.runs.store import RunStore, join_blocks, load_column
+
+_GROUP_ROWS = 1 << 16  # of a table that is written: all that is held of it
 
 # Columns of images.parquet that are read back.
 _INDEX = {
@@ -49,7 +56,7 @@ def check_folder(folder: Path) -> None:
         return
     if not folder.is_dir():
         raise RunError(f"{folder} is a file; --out takes a folder.")
-    ours = {"run.json", ".lock", "blocks.npz", "images.parquet", "studio"}
+    ours = {"run.json", ".lock", "blocks.arrow", "images.parquet", "studio"}
     names = {path.name for path in folder.iterdir()}
     if names and not names & ours:
         raise RunError(
@@ -58,18 +65,56 @@ def check_folder(folder: Path) -> None:
 
 
 def save_images(
-    folder: Path, index: pa.Table, problems: dict[str, str], truth: NDArray[np.int64]
+    folder: Path,
+    index: Iterable[pa.Table],
+    problems: dict[str, str],
+    truth: NDArray[np.int64],
 ) -> None:
-    """Write images.parquet: the index, problems found since, classes for scoring."""
-    ids = index.column("image_id").to_pylist()
-    found = index.column("problem").to_pylist()
-    merged = [
-        problems.get(name) or known for name, known in zip(ids, found, strict=True)
-    ]
-    place = index.schema.get_field_index("problem")
-    index = index.set_column(place, "problem", pa.array(merged, pa.string()))
-    index = index.append_column("true_class", pa.array(truth, pa.int32()))
-    write_table(folder / "images.parquet", index)
+    """Write images.parquet: the index, problems found since, classes for scoring.
+
+    Parameters
+    ----------
+    index : in parts, which follow one another.
+    truth : (n,) true classes, -1 where unknown.
+    """
+
+    def merged() -> Iterator[pa.Table]:
+        start = 0
+        for part in index:
+            rows = slice(start, start + part.num_rows)
+            yield _merged(part, problems, truth[rows])
+            start = rows.stop
+
+    write_tables(folder / "images.parquet", merged())
+
+
+def _merged(
+    index: pa.Table, problems: dict[str, str], truth: NDArray[np.int64]
+) -> pa.Table:
+    if problems:
+        ids = index.column("image_id").to_pylist()
+        found = index.column("problem").to_pylist()
+        merged = [
+            problems.get(name) or known for name, known in zip(ids, found, strict=True)
+        ]
+        place = index.schema.get_field_index("problem")
+        index = index.set_column(place, "problem", pa.array(merged, pa.string()))
+    return index.append_column("true_class", pa.array(truth, pa.int32()))
+
+
+def row_groups(n: int) -> list[slice]:
+    """Cut n rows into parts of a size that is written at once; one of no rows."""
+    return [slice(i, i + _GROUP_ROWS) for i in range(0, max(n, 1), _GROUP_ROWS)]
+
+
+def images_told(folder: Path) -> Mapping[bytes, bytes] | None:
+    """Read what was noted in images.parquet; None if there is none, or no notes."""
+    path = folder / "images.parquet"
+    try:
+        with reading(path, AGAIN), path.open("rb") as file:
+            return pq.read_schema(file).metadata or {}
+    except RunError:
+        return None
 
 
 def load_images(folder: Path) -> pa.Table | None:
@@ -108,8 +153,7 @@ def _index_of(folder: Path) -> pa.Table:
 
 def image_keys(index: pa.Table) -> NDArray[np.uint8]:
     """Give the content hashes of images.parquet as (n, 16) uint8."""
-    text = "".join(index.column("key").to_pylist())
-    return np.frombuffer(bytes.fromhex(text), np.uint8).reshape(index.num_rows, -1)
+    return text_to_keys(index.column("key"))
 
 
 def load_votes(folder: Path, config: RunConfig) -> Votes:
@@ -172,14 +216,12 @@ def write_labels(
     class_names: Sequence[str],
 ) -> None:
     """Write labels as tables: CSV to paths that end in .csv, Parquet to others."""
-    table = _labels_table(ids, labels, class_names)
     for path in paths:
-        if path.suffix.lower() != ".csv":
-            write_table(path, table)
-            continue
-        sink = pa.BufferOutputStream()
-        pa_csv.write_csv(table_to_cells(table), sink)
-        write_atomically(path, sink.getvalue().to_pybytes())
+        tables = (
+            _labels_table(ids[rows], labels.rows(rows), class_names)
+            for rows in row_groups(len(labels.labels))
+        )
+        write_tables(path, tables)
 
 
 def _labels_table(
@@ -202,34 +244,31 @@ def _labels_table(
     return pa.table(columns)
 
 
-def load_labels(folder: Path, config: RunConfig, ids: Sequence[str]) -> Labels:
+def load_labels(
+    folder: Path, config: RunConfig, ids: Sequence[str] | pa.ChunkedArray
+) -> Labels:
     """Read labels.parquet; what is only in summary.json is not among it.
 
     Parameters
     ----------
     ids : n image ids, the order in which they must be in the file.
     """
+    names = pa.array([*config.class_names], pa.string())
+    if not isinstance(ids, pa.ChunkedArray):
+        ids = pa.chunked_array([pa.array(ids, pa.string())])
     path = folder / "labels.parquet"
     with reading(path, AGAIN):
         table = pq.read_table(path, page_checksum_verification=True)
-        if table["image_id"].to_pylist() != [*ids]:
+        if not table["image_id"].equals(ids):
             raise ValueError("it is not of the images in images.parquet")
-        class_of: dict[str | None, int] = {
-            name: label for label, name in enumerate(config.class_names)
-        }
-        class_of[None] = ABSTAIN
         named, voted = (
-            np.asarray(
-                [class_of[name] for name in table[column].to_pylist()],
-                np.int64,
-            )
-            for column in ("label", "vote_label")
+            _classes_of(table[column], names) for column in ("label", "vote_label")
         )
         proba = np.stack(
             [table[f"p_{name}"].to_numpy() for name in config.class_names], axis=1
         )
         confidence = table["vote_confidence"].to_numpy()
-        is_seed = np.asarray(table["seed"].to_pylist(), bool)
+        is_seed = table["seed"].to_numpy().astype(bool)
         if not (np.isfinite(proba).all() and proba.min(initial=0) >= 0):
             raise ValueError("a probability is not a number from 0 on")
     return Labels(
@@ -242,6 +281,19 @@ def load_labels(folder: Path, config: RunConfig, ids: Sequence[str]) -> Labels:
     )
 
 
+def _classes_of(cells: pa.ChunkedArray, names: pa.Array) -> NDArray[np.int64]:
+    """Turn names into classes, and empty cells into -1."""
+    found = pc.index_in(cells, value_set=names)
+    if found.null_count != cells.null_count:
+        raise ValueError("it has labels of other classes")
+    return np.asarray(found.fill_null(ABSTAIN).to_numpy(), np.int64)
+
+
+def labels_key(run: Path) -> str:
+    """Hash the labels of a run: what is about them is not about others."""
+    return hash_of_file(run / "labels.parquet")
+
+
 def _named(labels: NDArray[np.int64], names: pa.Array) -> pa.Array:
     """Turn classes into names; the cell of -1, no label, stays empty."""
     return names.take(pa.array(labels, pa.int32(), mask=labels == ABSTAIN))
@@ -251,11 +303,23 @@ def _share(values: NDArray[np.float64], labels: NDArray[np.int64]) -> pa.Array:
     return pa.array(values, pa.float32(), mask=labels == ABSTAIN)
 
 
-def write_table(path: Path, table: pa.Table) -> None:
-    """Write a Parquet file whole or not at all."""
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, write_page_checksum=True)
-    write_atomically(path, sink.getvalue().to_pybytes())
+def write_tables(path: Path, tables: Iterable[pa.Table]) -> None:
+    """Write one table or more below one another, whole or not at all.
+
+    It is CSV if the path ends in .csv, else Parquet with a row group for each table.
+    """
+    begin = partial(pq.ParquetWriter, write_page_checksum=True)
+    if path.suffix.lower() == ".csv":
+        begin, tables = pa_csv.CSVWriter, map(table_to_cells, tables)
+    parts = iter(tables)
+    first = next(parts)
+    with (
+        written_whole(path) as unfinished,
+        unfinished.open("wb") as file,  # Arrow opens no path that is not UTF-8
+        begin(file, first.schema) as writer,
+    ):
+        for part in chain([first], parts):
+            writer.write_table(part)
 
 
 def save_foreign_votes(folder: Path, votes: Votes) -> None:
@@ -274,26 +338,28 @@ def _load_own_votes(
     keys = image_keys(index)
     m, k = len(config.lfs), len(config.class_names)
     is_soft = any(lf.soft for lf in config.lfs)
-    matrices = VoteMatrices(len(keys), m, k, is_soft=is_soft)
+    matrices = VoteMatrices(len(keys), m, k, is_soft=is_soft, blank=store.blank)
     blocks = store.stored_layout(keys)
     if blocks is None:
         raise _votes_lost(folder)
     distinct = join_blocks(blocks).rows
-
-    def place(j: int, rows: NDArray[np.int64], column: NDArray[Any] | None) -> None:
-        if column is None:
-            raise _votes_lost(folder)
-        _check_votes(folder, config.lfs[j], column, len(rows), config)
-        matrices.place(config.lfs[j], column, rows, j)
-
+    of_pixels = []
     for j, lf in enumerate(config.lfs):
         if lf.block is None:
-            place(j, distinct, load_column(store, lf, blocks, k))
-    matrices.copy_rows(originals(keys))
-    for j, lf in enumerate(config.lfs):
-        if lf.block is not None:  # it reads metadata, and has voted on copies too
-            stored = store.load("votes", lf.key, lf.block) or {}
-            place(j, with_copies(distinct, keys)[0], stored.get("votes"))
+            rows, name = distinct, join_blocks(blocks).id
+            of_pixels.append(j)
+        else:  # it reads metadata, and has voted on copies too
+            rows, name = with_copies(distinct, keys)[0], lf.block
+        start = 0
+        for votes in load_column(store, lf.key, name, blocks):
+            part = rows[start : start + len(votes)]
+            _check_votes(folder, lf, votes, len(part), config)
+            matrices.place(lf, votes, part, j)
+            start += len(votes)
+        if start != len(rows):
+            raise _votes_lost(folder)
+    if len(distinct) < len(keys):
+        matrices.copy_rows(originals(keys), of_pixels)
     return matrices.votes(tuple(lf.name for lf in config.lfs))
 
 
@@ -318,16 +384,15 @@ def _load_foreign_votes(folder: Path, store: RunStore, config: RunConfig) -> Vot
 def _with_seeds(
     votes: Votes, store: RunStore, folder: Path, config: RunConfig, index: pa.Table
 ) -> Votes:
-    row_of = {
-        name: row for row, name in enumerate(index.column("image_id").to_pylist())
-    }
-    strange = [name for name in config.seed_images if name not in row_of]
-    if strange:
+    names = pa.array([*config.seed_images], pa.string())
+    found = pc.index_in(names, value_set=index.column("image_id"))
+    if found.null_count:
+        strange = names.filter(found.is_null())[0].as_py()
         raise RunError(
-            f"{folder / 'run.json'} names the seed {strange[0]!r}, which is not in "
+            f"{folder / 'run.json'} names the seed {strange!r}, which is not in "
             f"images.parquet; {AGAIN}."
         )
-    rows = np.asarray([row_of[name] for name in config.seed_images], np.int64)
+    rows = np.asarray(found, np.int64)
     labels = np.asarray(config.seed_labels, np.int64)
     if config.options.votes is not None:
         return with_known(votes, rows, labels)

@@ -227,6 +227,7 @@ class RunSummary:
     problems : image id → why it cannot be read, of the first 20 of `unreadable`.
     left_out : function → why it did not run.
     lf_calls, feature_values : how many were computed now, not read from the store.
+    seconds, seconds_of : all of it took, and each kind of work that tells its progress.
     """
 
     images: int
@@ -264,6 +265,7 @@ class RunSummary:
     lf_calls: int = 0
     feature_values: int = 0
     seconds: float = 0.0
+    seconds_of: dict[str, float] = field(default_factory=dict)
 
     @property
     def best_baseline(self) -> BaselineSummary | None:

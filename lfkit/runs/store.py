@@ -10,12 +10,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
-import io
 import os
 import shutil
 import stat
-import zlib
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -26,9 +26,14 @@ from numpy.typing import NDArray
 from lfkit.data.files import make_folder, refuse_links, remove_empty, sweep
 from lfkit.data.files import write_atomically as write_atomically
 from lfkit.data.image_source import KEY_BYTES, content_groups
-from lfkit.data.vote_columns import join_votes
 from lfkit.errors import RunError, storage_error
-from lfkit.runs.reading import reading
+from lfkit.runs.store_files import (
+    is_sealed,
+    read_arrays,
+    read_parts,
+    write_arrays,
+    write_parts,
+)
 
 # A block is what a kill can cost, and what is held in memory at once. Larger blocks
 # mean fewer files: with 1024 images a run of a million has a thousand per function.
@@ -41,10 +46,13 @@ _ALONE = "values"
 
 _LOCK = ".lock"
 
-# Ends every file, before a checksum of what is in it and of what it is called. What has
-# no such end was written by another lfkit, or by something else, and is not read.
-_SEAL = b"\x93lfkit1\n"
-_SEAL_BYTES = len(_SEAL) + 4
+_LAYOUT = "blocks.arrow"  # the images' keys, a batch per block
+
+# Rows of what is stored in parts, per part: those of blocks are too few to be fast.
+_PART_ROWS = 1 << 16
+
+# Arrays of images above this size are on disk, in a file that has no name.
+_MOST_IN_MEMORY = 1 << 26
 
 Kind = str  # "votes", "features", "fitted" or "images": the folder a value lies in
 
@@ -76,6 +84,17 @@ class Store(Protocol):
     ) -> None:
         """Store named arrays."""
 
+    def load_parts(self, kind: Kind, key: str, name: str) -> list[NDArray[Any]] | None:
+        """Give one long array in parts, which a file lends: read them, keep none."""
+
+    def save_parts(
+        self, kind: Kind, key: str, name: str, parts: Iterable[NDArray[Any]]
+    ) -> None:
+        """Store one long array of (r,) or (r, w), part by part as they come."""
+
+    def blank(self, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+        """Give an array of zeros to be filled; a large one is where the store is."""
+
     def has(self, kind: Kind, key: str, name: str) -> bool:
         """Return whether `load` would find something."""
 
@@ -96,6 +115,7 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._arrays: dict[tuple[Kind, str, str], dict[str, NDArray[Any]]] = {}
+        self._parts: dict[tuple[Kind, str, str], list[NDArray[Any]]] = {}
 
     def load(self, kind: Kind, key: str, name: str) -> dict[str, NDArray[Any]] | None:
         """Give the arrays stored under this name, or None."""
@@ -108,6 +128,20 @@ class MemoryStore:
         """Store named arrays."""
         self._arrays[kind, key, name] = dict(arrays)
 
+    def load_parts(self, kind: Kind, key: str, name: str) -> list[NDArray[Any]] | None:
+        """Give one long array in parts."""
+        return self._parts.get((kind, key, name))
+
+    def save_parts(
+        self, kind: Kind, key: str, name: str, parts: Iterable[NDArray[Any]]
+    ) -> None:
+        """Store one long array in parts, of which none is copied."""
+        self._parts[kind, key, name] = list(parts)
+
+    def blank(self, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+        """Give an array of zeros to be filled."""
+        return np.zeros(shape, dtype)
+
     def has(self, kind: Kind, key: str, name: str) -> bool:
         """Return whether `load` would find something."""
         return (kind, key, name) in self._arrays
@@ -118,8 +152,9 @@ class MemoryStore:
 
     def forget(self, kind: Kind, key: str) -> None:
         """Lose everything under a key."""
-        for place in [p for p in self._arrays if p[:2] == (kind, key)]:
-            del self._arrays[place]
+        for kept in (self._arrays, self._parts):
+            for place in [p for p in kept if p[:2] == (kind, key)]:
+                del kept[place]
 
     def layout(self, keys: NDArray[np.uint8], size: int) -> list[Block]:
         """Divide distinct images into blocks, in the source's order."""
@@ -147,16 +182,39 @@ class RunStore:
         self, kind: Kind, key: str, name: str, arrays: Mapping[str, NDArray[Any]]
     ) -> None:
         """Store named arrays, whole or not at all."""
-        if set(arrays) == {_ALONE}:
-            path = self._path(kind, key, name, ".npy")
-            self._write(path, _npy(arrays[_ALONE]))
-        else:
-            self._write(self._path(kind, key, name), _npz(arrays))
+        suffix = ".npy" if set(arrays) == {_ALONE} else ".npz"
+        path = self._path(kind, key, name, suffix)
+        write_arrays(path, self._called(path), arrays)
+
+    def load_parts(self, kind: Kind, key: str, name: str) -> list[NDArray[Any]] | None:
+        """Map one long array, in parts; None if it was not stored."""
+        path = self._path(kind, key, name, ".arrow")
+        return read_parts(path, self._called(path))
+
+    def save_parts(
+        self, kind: Kind, key: str, name: str, parts: Iterable[NDArray[Any]]
+    ) -> None:
+        """Store one long array, whole or not at all, part by part as they come."""
+        path = self._path(kind, key, name, ".arrow")
+        write_parts(path, self._called(path), _gathered(parts, _PART_ROWS))
+
+    def blank(self, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+        """Give an array of zeros to be filled; a large one is mapped from the disk."""
+        n_bytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        if n_bytes > _MOST_IN_MEMORY:
+            with (
+                contextlib.suppress(OSError),  # a folder that is only read, a full disk
+                tempfile.TemporaryFile(dir=self.folder) as file,
+            ):
+                if sys.platform != "darwin":  # to write to a full disk ends a process
+                    os.posix_fallocate(file.fileno(), 0, n_bytes)
+                return np.memmap(file, dtype, "r+", shape=shape)
+        return np.zeros(shape, dtype)
 
     def has(self, kind: Kind, key: str, name: str) -> bool:
         """Return whether `load` would find something."""
         return any(
-            _is_sealed(self._path(kind, key, name, suffix))
+            is_sealed(self._path(kind, key, name, suffix))
             for suffix in (".npy", ".npz")
         )
 
@@ -181,71 +239,43 @@ class RunStore:
         Images of an earlier run stay in their blocks, in the same order; new ones are
         appended in blocks of their own. A block that lost an image is a new block.
         """
-        path = self.folder / "blocks.npz"
-        earlier, sizes = self._read_layout(path)
+        earlier, sizes = self._read_layout()
         rows, counts, fresh = _arranged(earlier, sizes, keys)
         fresh_counts = [
             len(fresh[start : start + size]) for start in range(0, len(fresh), size)
         ]
-        rows = np.concatenate([rows, fresh])
-        counts = np.concatenate([counts, np.asarray(fresh_counts, np.int64)])
-        if not (np.array_equal(earlier, keys[rows]) and np.array_equal(sizes, counts)):
-            self._write(path, _npz({"keys": keys[rows], "sizes": counts}))
-        return _cut(rows, counts, keys)
+        if len(fresh):
+            rows = np.concatenate([rows, fresh])
+            counts = np.concatenate([counts, np.asarray(fresh_counts, np.int64)])
+        blocks = _cut(rows, counts, keys)
+        is_kept = np.array_equal(sizes, counts) and _have_keys(rows, keys, earlier)
+        if not is_kept:
+            path = self.folder / _LAYOUT
+            parts = (keys[block.rows] for block in blocks)
+            write_parts(path, self._called(path), parts)
+        return blocks
 
     def stored_layout(self, keys: NDArray[np.uint8]) -> list[Block] | None:
         """Give the blocks of earlier runs with these images; None if one is in none.
 
         Nothing is written.
         """
-        earlier, sizes = self._read_layout(self.folder / "blocks.npz")
+        earlier, sizes = self._read_layout()
         rows, counts, fresh = _arranged(earlier, sizes, keys)
         return None if len(fresh) else _cut(rows, counts, keys)
 
-    def _read_layout(self, path: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    def _read_layout(self) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         """Give the images of earlier runs, block after block, and the blocks' sizes."""
-        stored = self._read(path)
-        if stored is None:
-            return np.zeros((0, KEY_BYTES), np.uint8), np.zeros(0, np.int64)
-        return stored["keys"], stored["sizes"]
-
-    def _write(self, path: Path, data: bytes) -> None:
-        write_atomically(path, data + _SEAL + self._checksum(path, data))
+        path = self.folder / _LAYOUT
+        parts = read_parts(path, self._called(path)) or []
+        sizes = np.asarray([len(part) for part in parts], np.int64)
+        return np.concatenate([np.zeros((0, KEY_BYTES), np.uint8), *parts]), sizes
 
     def _read(self, path: Path) -> dict[str, NDArray[Any]] | None:
-        """Read what `_write` wrote; None if there is nothing of the kind."""
-        if not path.exists():
-            return None
-        remedy = "delete this file and run again: only what it held is computed anew"
-        # Opened here: numpy leaves a file open that turns out to be truncated.
-        with reading(path, remedy), open(path, "rb") as handle:
-            if path.suffix == ".npy":
-                array = np.load(handle, allow_pickle=False)
-                end = handle.tell()
-                seal = handle.read()
-                handle.seek(0)
-                # Its numbers are not read twice.
-                header = handle.read(end - array.nbytes)
-                parts = [header, array.ravel(order="K").view(np.uint8)]
-                arrays = {_ALONE: array}
-            else:
-                whole = handle.read()
-                parts, seal = [whole[:-_SEAL_BYTES]], whole[-_SEAL_BYTES:]
-                stored = np.load(io.BytesIO(whole), allow_pickle=False)
-                if isinstance(stored, np.ndarray):
-                    raise ValueError("it is no archive of arrays")
-                arrays = {name: stored[name] for name in stored.files}
-            if not seal.startswith(_SEAL):
-                return None
-            if seal[len(_SEAL) :] != self._checksum(path, *parts):
-                raise ValueError("its checksum is wrong")
-        return arrays
+        return read_arrays(path, self._called(path), _ALONE)
 
-    def _checksum(self, path: Path, *parts: bytes | NDArray[np.uint8]) -> bytes:
-        found = zlib.crc32(path.relative_to(self.folder).as_posix().encode())
-        for part in parts:
-            found = zlib.crc32(part, found)  # type: ignore[arg-type]
-        return found.to_bytes(4, "little")
+    def _called(self, path: Path) -> str:
+        return path.relative_to(self.folder).as_posix()
 
     def _path(self, kind: Kind, key: str, name: str, suffix: str = ".npz") -> Path:
         return self.folder / kind / key / f"{name}{suffix}"
@@ -347,25 +377,16 @@ def _holds(handle: IO[bytes], folder: Path) -> bool:
     )
 
 
-def _is_sealed(path: Path) -> bool:
-    try:
-        with open(path, "rb") as handle:
-            handle.seek(-_SEAL_BYTES, os.SEEK_END)
-            return handle.read(len(_SEAL)) == _SEAL
-    except OSError:  # also of a file that is shorter
-        return False
-
-
-def _npy(array: NDArray[Any]) -> bytes:
-    buffer = io.BytesIO()
-    np.save(buffer, array, allow_pickle=False)
-    return buffer.getvalue()
-
-
-def _npz(arrays: Mapping[str, NDArray[Any]]) -> bytes:
-    buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **dict(arrays))
-    return buffer.getvalue()
+def _gathered(parts: Iterable[NDArray[Any]], n_rows: int) -> Iterator[NDArray[Any]]:
+    """Join parts until they have so many rows."""
+    held: list[NDArray[Any]] = []
+    for part in parts:
+        held.append(part)
+        if sum(map(len, held)) >= n_rows:
+            yield np.concatenate(held)
+            held = []
+    if held:
+        yield np.concatenate(held)
 
 
 def _cut(
@@ -385,18 +406,34 @@ def _arranged(
     are left, without blocks of none; and the rows of distinct images in no block.
     """
     distinct = _first_rows(keys)
-    if np.array_equal(earlier, keys[distinct]):
-        return distinct, sizes, np.zeros(0, np.int64)
-    row_of = {keys[row].tobytes(): int(row) for row in distinct}
-    rows: list[int] = []
-    kept: list[int] = []  # images per block
-    for members in np.split(earlier, np.cumsum(sizes)[:-1]):
-        names = [key.tobytes() for key in members]
-        found = [row_of.pop(name) for name in names if name in row_of]
-        rows += found
-        kept += [len(found)] if found else []
-    fresh = np.asarray([*row_of.values()], np.int64)
-    return np.asarray(rows, np.int64), np.asarray(kept, np.int64), fresh
+    none = np.zeros(0, np.int64)
+    if not len(earlier):
+        return none, none, distinct
+    if _have_keys(distinct, keys, earlier):
+        return distinct, sizes, none
+    first, group = content_groups(np.concatenate([keys[distinct], earlier]))
+    is_there = first < len(distinct)
+    row_of = np.full(len(first), -1)
+    row_of[is_there] = distinct[first[is_there]]
+    rows = row_of[group[len(distinct) :]]  # of the earlier images, -1: gone
+    is_left = rows >= 0
+    of_block = np.repeat(np.arange(len(sizes)), sizes)
+    kept = np.bincount(of_block, is_left, len(sizes)).astype(np.int64)
+    is_fresh = np.ones(len(keys), bool)
+    is_fresh[rows[is_left]] = False
+    return rows[is_left], kept[kept > 0], distinct[is_fresh[distinct]]
+
+
+def _have_keys(
+    rows: NDArray[np.int64], keys: NDArray[np.uint8], wanted: NDArray[np.uint8]
+) -> bool:
+    """Tell whether these rows have these keys, (r, 16), in this order."""
+    return len(rows) == len(wanted) and all(
+        np.array_equal(
+            keys[rows[start : start + _PART_ROWS]], wanted[start:][:_PART_ROWS]
+        )
+        for start in range(0, len(rows), _PART_ROWS)
+    )
 
 
 def _first_rows(keys: NDArray[np.uint8]) -> NDArray[np.int64]:
@@ -405,23 +442,25 @@ def _first_rows(keys: NDArray[np.uint8]) -> NDArray[np.int64]:
 
 
 def load_column(
-    store: Store, lf: Any, blocks: Sequence[Block], n_classes: int
-) -> NDArray[Any] | None:
-    """Read a function's votes on all blocks, in their order; None if some are lost.
+    store: Store, key: str, name: str, blocks: Sequence[Block]
+) -> Iterator[NDArray[Any]]:
+    """Read a function's votes on all images, in parts; it ends early if some are lost.
 
     Parameters
     ----------
-    lf : anything with `key`, `soft` and `classes`.
+    name : of the block of all images that it voted on.
+    blocks : of distinct images.
     """
-    key = lf.key
-    whole = store.load("votes", key, join_blocks(blocks).id)
+    whole = store.load_parts("votes", key, name)
     if whole is not None:
-        return whole["votes"]
-    parts: Mapping[str, NDArray[Any]] | None
-    found = []
+        yield from whole
+        return
+    arrays = store.load("votes", key, name)
+    if arrays is not None and "votes" in arrays:  # there is one block
+        yield arrays["votes"]
+        return
     for block in blocks:
-        parts = store.load("votes", key, block.id)
-        if parts is None:
-            return None
-        found.append(parts["votes"])
-    return join_votes(lf, found, n_classes) if found else None
+        arrays = store.load("votes", key, block.id)
+        if arrays is None:
+            return
+        yield arrays["votes"]

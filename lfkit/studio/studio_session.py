@@ -19,7 +19,7 @@ from lfkit.data.files import make_folder, write_atomically
 from lfkit.data.image_source import ImageSource
 from lfkit.errors import InputError, RunError
 from lfkit.labeling.loading import split_spec
-from lfkit.runs.run_files import check_folder, known_images, write_table
+from lfkit.runs.run_files import check_folder, known_images, write_tables
 from lfkit.studio.answers import SeedAnswers
 from lfkit.studio.array_files import UNREADABLE
 from lfkit.studio.existing_run import taken_over
@@ -190,7 +190,7 @@ def _open(options: StudioOptions, index: Path) -> ImageSource:
         )
     except RunError:
         images = open_images(options.data, size=options.size, color=options.color)
-    write_table(index, images.table())
+    write_tables(index, [images.table()])
     return images
 
 

@@ -1,11 +1,11 @@
 """Runs users' functions away from the page: `python -m lfkit.studio.voting_child`.
 
-The process imports what every job needs once, then waits. Each job runs in a fork of
-it, in which nothing of an earlier version of a file is left, and which may crash, hang
-or exit: it takes milliseconds to start. Where a process cannot fork, it does one job
-and ends.
-
-Lines of JSON go in (the first says which data, each other one is a job) and come out.
+The process imports what every job needs once, then waits. For each pair of pipes that
+it is sent, a fork of it serves jobs: lines of JSON go in (the first says which data,
+each other one is a job) and come out. Each job runs in a fork again, in which nothing
+of an earlier version of a file is left, and which may crash, hang or exit: it takes
+milliseconds to start. Where a process cannot fork, it starts with its pipes, does one
+job and ends.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import signal
+import socket
 import sys
 import time
 import traceback
@@ -25,16 +27,64 @@ from lfkit.errors import LfkitError
 
 _PACKAGE = str(Path(__file__).parents[1])
 _LOOK_S = 0.5  # between two looks at whether the page is still there
-CAN_FORK = sys.platform == "linux"
 
 
-def main() -> int:
-    """Serve jobs until the input ends."""
+def main(link: socket.socket) -> int:
+    """Fork for each pair of pipes, until the page's end of the socket is closed."""
     page = os.getppid()
-    inlet, outlet = sys.stdin.buffer, _own_output()
-    asked = json.loads(inlet.readline())
-    from lfkit.studio import voting_jobs  # the imports that take time
+    from lfkit.studio import voting_jobs as voting_jobs  # the imports that take time
 
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the forks
+    while os.getppid() == page:
+        if not select.select([link], [], [], _LOOK_S)[0]:
+            continue
+        _, pipes, _, _ = socket.recv_fds(link, 1, 3)
+        if not pipes:
+            return 0
+        if os.fork() != 0:
+            for pipe in pipes:
+                os.close(pipe)
+            continue
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        os.setsid()  # so that it can be ended
+        link.close()
+        return _begin(*pipes, is_fork=True)
+    return 0
+
+
+def _begin(inlet: int, outlet: int, errors: int, *, is_fork: bool) -> int:
+    """Serve jobs; what functions print goes where errors go."""
+    for pipe in (inlet, outlet):  # not for what functions start
+        os.set_inheritable(pipe, False)
+    for place in (1, 2):
+        os.dup2(errors, place)
+    os.close(errors)
+    messages = os.fdopen(outlet, "wb", buffering=0)
+    _tell(messages, {"event": "begun", "pid": os.getpid()})
+    code = 1
+    try:
+        code = _serve(os.fdopen(inlet, "rb"), messages, is_fork)
+    except BaseException:
+        traceback.print_exc()
+    with contextlib.suppress(OSError):
+        _tell(messages, {"event": "gone", "code": code})
+    sys.stderr.flush()
+    os._exit(code)  # whoever was forked leaves the end of the process to the first
+
+
+def _serve(inlet: IO[bytes], outlet: IO[bytes], is_fork: bool) -> int:
+    """Serve jobs until the input ends: each in a fork, or only one."""
+    from lfkit.studio import voting_jobs
+
+    line = inlet.readline()
+    if not line:  # nobody wants it any more
+        return 0
+    first = json.loads(line)
+    os.environ.clear()
+    os.environ.update(first["environment"])
+    if "folder" in first:
+        os.chdir(first["folder"])
+    asked = first["asked"]
     images = voting_jobs.open_data(asked)
     change: LfkitError | None = None
     try:
@@ -42,7 +92,7 @@ def main() -> int:
     except LfkitError as error:
         change = error  # told as the answer to each job
     _tell(outlet, {"event": "ready"})
-    if CAN_FORK:
+    if is_fork:
         # Held back, the signal that a job has ended can be waited for.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
     for line in inlet:
@@ -51,16 +101,18 @@ def main() -> int:
             for name in job["modules"]:
                 __import__(name)
             continue
-        if not CAN_FORK:
+        if not is_fork:
             _work(job, asked, images, outlet, change)
             return 0
         pid = os.fork()
         if pid == 0:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+            os.setsid()  # so that it can be ended with all that it has started
+            # Told by itself: it can be ended even if the one that forked it is not.
+            _tell(outlet, {"event": "started", "id": job["id"], "pid": os.getpid()})
             _work(job, asked, images, outlet, change)
             os._exit(0)
-        _tell(outlet, {"event": "started", "id": job["id"], "pid": pid})
-        status = _waited_for(pid, page)
+        status = _waited_for(pid, outlet)
         if status is None:
             return 0
         code = os.waitstatus_to_exitcode(status)
@@ -68,28 +120,23 @@ def main() -> int:
     return 0
 
 
-def _waited_for(pid: int, page: int) -> int | None:
-    """Wait for the end of a job; None where the page's process has gone before it.
+def _waited_for(pid: int, outlet: IO[bytes]) -> int | None:
+    """Wait for the end of a job; None where the page is gone before it.
 
     Whoever is killed cannot end what it has started: the job would go on for ever.
     """
+    page = select.poll()
+    page.register(outlet, 0)  # an error: nobody reads any more
     while True:
         ended, status = os.waitpid(pid, os.WNOHANG)
         if ended:
             return status
-        if os.getppid() != page:
+        if page.poll(0):
             for end in (os.kill, os.killpg):  # in its first moments it leads no group
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     end(pid, signal.SIGKILL)
             return None
         signal.sigtimedwait({signal.SIGCHLD}, _LOOK_S)
-
-
-def _own_output() -> IO[bytes]:
-    """Keep standard output for messages: what functions print goes elsewhere."""
-    outlet = os.fdopen(os.dup(1), "wb", buffering=0)
-    os.dup2(2, 1)
-    return outlet
 
 
 def _tell(outlet: IO[bytes], message: dict[str, Any]) -> None:
@@ -111,8 +158,6 @@ def _work(
     """
     from lfkit.studio import function_files, voting_jobs
 
-    if CAN_FORK:
-        os.setsid()  # so that it can be ended with all that it has started
     told = 0.0
 
     def progress(stage: str, done: int, total: int) -> None:
@@ -166,4 +211,7 @@ def _own_lines(error: BaseException) -> str:
 
 if __name__ == "__main__":
     sys.path[:] = [place for place in sys.path if place != str(Path(__file__).parent)]
-    sys.exit(main())
+    files = [int(number) for number in sys.argv[1:]]
+    if len(files) == 2:
+        os._exit(_begin(files[0], files[1], os.dup(2), is_fork=False))
+    os._exit(main(socket.socket(fileno=files[0])))  # torch takes its time to go

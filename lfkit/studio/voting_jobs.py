@@ -30,6 +30,8 @@ from lfkit.labeling.classes import Classes
 from lfkit.labeling.engine.seed_fitting import is_fixed
 from lfkit.labeling.labeling_function import LabelingFunction
 from lfkit.labeling.trusted_code import remember_code
+from lfkit.metrics.image_checks.looks import looks_of, network_features
+from lfkit.metrics.image_checks.near_duplicates import near_duplicates
 from lfkit.runs.run_config import load_config
 from lfkit.runs.run_files import check_folder, load_labels, load_votes
 from lfkit.runs.run_summary import load_summary
@@ -38,9 +40,7 @@ from lfkit.studio.answers import SeedAnswers
 from lfkit.studio.array_files import UNREADABLE, as_text, load_arrays, save_arrays
 from lfkit.studio.existing_run import is_own, kept_note, note_own
 from lfkit.studio.function_files import files_behind, functions_outside
-from lfkit.studio.looks import looks_of, network_features
 from lfkit.studio.map_layout import map_layout
-from lfkit.studio.near_duplicates import near_duplicates
 from lfkit.studio.number_names import number_name
 from lfkit.studio.outcome import FunctionFacts, Outcome, make_outcome
 from lfkit.studio.preview_images import preview_rows
@@ -249,11 +249,12 @@ def see_looks(
     """
     os.nice(10)
     options = options_of(asked)
-    looks, grays = looks_of(images, options.out, job["networks"], progress)
+    seen = looks_of(images, options.out, job["networks"], progress)
     progress("finding near-duplicates", 0, 1)
-    twins = near_duplicates(looks, grays, random_state=options.seed)
+    twins = near_duplicates(seen.values, seen.grays, random_state=options.seed)
     place = options.out / "studio" / "looks.npz"
     made_of = as_text(json.dumps(job["networks"], sort_keys=True))
+    looks = np.nan_to_num(seen.values)  # unreadable images: the mean look
     save_arrays(place, {"looks": looks, "twins": twins, "of": made_of})
     return {"arrays": str(place)}
 

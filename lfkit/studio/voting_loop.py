@@ -18,6 +18,7 @@ import numpy as np
 
 from lfkit.commands.active.asked_images import open_question
 from lfkit.errors import LfkitError
+from lfkit.studio import voting_host
 from lfkit.studio.file_watch import FileWatch
 from lfkit.studio.function_problems import Problem, broken_functions, problem_of
 from lfkit.studio.outcome import Outcome
@@ -82,14 +83,21 @@ class VotingLoop:
         self._watch = FileWatch()
         self._watch.follow(files)
         self._threads: list[threading.Thread] = []
+        self._keeps_host = False
 
     def start(self) -> None:
         """Begin to watch the files and to vote."""
-        self.quick.start()
-        for work in (self._keep_previewed, self._keep_full):
-            thread = threading.Thread(target=work, daemon=True, name=work.__name__)
-            thread.start()
-            self._threads.append(thread)
+        voting_host.keep()
+        self._keeps_host = True
+        try:
+            self.quick.start()
+            for work in (self._keep_previewed, self._keep_full):
+                thread = threading.Thread(target=work, daemon=True, name=work.__name__)
+                thread.start()
+                self._threads.append(thread)
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """End both threads and their processes."""
@@ -98,6 +106,10 @@ class VotingLoop:
         self.slow.close()
         for thread in self._threads:
             thread.join(5)
+        self._threads.clear()
+        if self._keeps_host:
+            self._keeps_host = False
+            voting_host.release()
 
     def ask(self, job: Message) -> Future[Message]:
         """Have a job done when votes on all images, and looks, are there."""

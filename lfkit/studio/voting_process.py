@@ -7,13 +7,11 @@ import json
 import os
 import queue
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from typing import Any
 
-from lfkit.studio.voting_child import CAN_FORK
+from lfkit.studio import voting_host
 
 _GRACE_S = 5.0
 _START_S = 120.0  # for the imports, on a machine that is busy
@@ -32,15 +30,13 @@ class VotingProcess:
 
     def __init__(self, asked: Message) -> None:
         self._asked = asked
-        self._process: subprocess.Popen[bytes] | None = None
-        self._messages: queue.Queue[Message | None] = queue.Queue()
+        self._fork: _Fork | None = None
         self._lock = threading.Lock()
         self._number = 0
-        self._job_pid: int | None = None
         self._is_closed = self._is_ready = False
 
     def start(self) -> None:
-        """Start the process ahead of the first job: its imports take seconds."""
+        """Start the process ahead of the first job: it opens the images."""
         with self._lock:
             self._start()
 
@@ -67,26 +63,17 @@ class VotingProcess:
         with self._lock:
             if self._is_closed:
                 return {"event": "ended", "why": "not wanted"}
-            self._start()
+            fork = self._start()
             self._number += 1
             number = self._number
-            assert self._process is not None, "it was started"
-            assert self._process.stdin is not None, "it is a pipe"
-            line = json.dumps({**job, "id": number}).encode() + b"\n"
-            with contextlib.suppress(OSError):  # it has ended: told below
-                self._process.stdin.write(line)
-                self._process.stdin.flush()
-        return self._watch(number, patience_s, is_wanted, progress)
+            fork.send({**job, "id": number})
+        return self._watch(fork, number, patience_s, is_wanted, progress)
 
     def prepare(self, modules: list[str]) -> None:
         """Import modules ahead of the next job."""
         with self._lock:
-            if self._process is None or self._process.stdin is None:
-                return
-            line = json.dumps({"job": "import", "modules": modules}).encode() + b"\n"
-            with contextlib.suppress(OSError):
-                self._process.stdin.write(line)
-                self._process.stdin.flush()
+            if self._fork is not None:
+                self._fork.send({"job": "import", "modules": modules})
 
     def close(self) -> None:
         """End the process and the job that it may be doing."""
@@ -96,16 +83,17 @@ class VotingProcess:
 
     def _watch(
         self,
+        fork: _Fork,
         number: int,
         patience_s: float,
         is_wanted: Callable[[], bool],
         progress: Callable[[str, int, int], None] | None,
     ) -> Message:
         result: Message | None = None
-        silent = 0.0
+        silent, code = 0.0, -signal.SIGKILL  # it has told any other end
         while True:
             try:
-                message = self._messages.get(timeout=_LONGEST_WAIT_S)
+                message = fork.messages.get(timeout=_LONGEST_WAIT_S)
             except queue.Empty:
                 silent += _LONGEST_WAIT_S
                 if not is_wanted():
@@ -116,8 +104,11 @@ class VotingProcess:
                     return {"event": "ended", "why": "hangs"}
                 continue
             if message is None:  # the process itself is gone
-                code = self._gone()
+                self._end()
                 return result or {"event": "ended", "why": "crashed", "code": code}
+            if message.get("event") == "gone":
+                code = message["code"]
+                continue
             if message.get("event") == "ready":
                 self._is_ready, silent = True, 0.0
                 continue
@@ -125,78 +116,110 @@ class VotingProcess:
                 continue
             silent = 0.0
             kind = message["event"]
-            if kind == "started":
-                self._job_pid = message["pid"]
-            elif kind == "progress" and progress is not None:
+            if kind == "progress" and progress is not None:
                 progress(message["stage"], message["done"], message["total"])
             elif kind in ("done", "failed"):
                 result = message
-                if not CAN_FORK:  # the process does one job and ends
-                    self._gone()
+                if not voting_host.CAN_FORK:  # the process does one job and ends
+                    self._end()
                     return result
             elif kind == "ended":
-                self._job_pid = None
                 code = message["code"]
                 return result or {"event": "ended", "why": "crashed", "code": code}
 
-    def _start(self) -> None:
-        if self._process is not None and self._process.poll() is None:
-            return
-        self._messages, self._is_ready = queue.Queue(), False
-        threads = {name: "1" for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "lfkit.studio.voting_child"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env={**os.environ, **threads},
-            start_new_session=True,  # a Ctrl-C in the terminal is the page's to handle
-        )
-        assert self._process.stdin is not None, "it is a pipe"
-        with contextlib.suppress(OSError):
-            self._process.stdin.write(json.dumps(self._asked).encode() + b"\n")
-            self._process.stdin.flush()
-        reader = threading.Thread(
-            target=_read, args=(self._process, self._messages), daemon=True
-        )
-        reader.start()
-
-    def _gone(self) -> int:
-        """Forget the process that has ended; gives its exit code."""
-        process, self._process = self._process, None
-        return 0 if process is None else _reaped(process)
+    def _start(self) -> _Fork:
+        if self._fork is None or not self._fork.is_running:
+            self._end()
+            self._fork, self._is_ready = _Fork(self._asked), False
+        return self._fork
 
     def _end(self) -> None:
-        pid, self._job_pid = self._job_pid, None
-        if pid is not None:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(pid, signal.SIGKILL)
-        process, self._process = self._process, None
-        if process is None:
+        fork, self._fork = self._fork, None
+        if fork is not None:
+            fork.end()
+
+
+class _Fork:
+    """A process that waits for jobs; one thread writes to it, one reads what it says.
+
+    Attributes
+    ----------
+    messages : what it says; None is the last.
+    """
+
+    def __init__(self, asked: Message) -> None:
+        self.messages: queue.Queue[Message | None] = queue.Queue()
+        self._lock = threading.Lock()
+        self._voter = voting_host.fork()
+        # Of those that are alive: whoever is dead may have lent its number to another.
+        self._pid: int | None = None
+        self._job_pid: int | None = None
+        self._is_unwanted = False
+        self._lines: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
+        self.send({**self._voter.place, "asked": asked})
+        # It may be long until it reads, and a pipe holds 64 KB.
+        self._writer = threading.Thread(target=self._write, daemon=True)
+        self._writer.start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    @property
+    def is_running(self) -> bool:
+        return self._reader.is_alive()
+
+    def send(self, message: Message) -> None:
+        """Give it a line of input, once it has read those before."""
+        self._lines.put(message)
+
+    def end(self) -> None:
+        with self._lock:
+            self._is_unwanted = True
+            # First the one that could start another job.
+            pids = [pid for pid in (self._pid, self._job_pid) if pid is not None]
+            for pid in pids:
+                _kill(pid)
+        self._lines.put(None)
+        if pids:
+            # Its output ends with the last process that could write into it.
+            self._reader.join(_GRACE_S)
+            self._writer.join(_GRACE_S)
+
+    def _write(self) -> None:
+        with contextlib.suppress(OSError), self._voter.inlet as inlet:
+            while (message := self._lines.get()) is not None:
+                inlet.write(json.dumps(message).encode() + b"\n")
+                inlet.flush()
+
+    def _read(self) -> None:
+        with contextlib.suppress(OSError, ValueError), self._voter.answers as answers:
+            for line in answers:
+                with contextlib.suppress(json.JSONDecodeError):
+                    message = json.loads(line)
+                    self._note(message)
+                    self.messages.put(message)
+        with self._lock:
+            self._pid = self._job_pid = None
+        self._lines.put(None)
+        if self._voter.process is not None:
+            self._voter.process.kill()
+            self._voter.process.wait()
+        self.messages.put(None)
+
+    def _note(self, message: Message) -> None:
+        """Note which processes are alive, and end those that nobody wants any more."""
+        event = message.get("event")
+        if event not in ("begun", "started", "ended"):
             return
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-        _reaped(process)
+        with self._lock:
+            if event == "begun":
+                self._pid = message["pid"]
+            else:
+                self._job_pid = message.get("pid")
+            if self._is_unwanted and "pid" in message:
+                _kill(message["pid"])
 
 
-def _reaped(process: subprocess.Popen[bytes]) -> int:
-    for pipe in (process.stdin, process.stdout):
-        if pipe is not None:
-            with contextlib.suppress(OSError):
-                pipe.close()
-    try:
-        return process.wait(_GRACE_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        return process.wait()
-
-
-def _read(
-    process: subprocess.Popen[bytes], messages: queue.Queue[Message | None]
-) -> None:
-    """Turn lines into messages until the process ends."""
-    assert process.stdout is not None, "it is a pipe"
-    with contextlib.suppress(OSError, ValueError):
-        for line in process.stdout:
-            with contextlib.suppress(json.JSONDecodeError):
-                messages.put(json.loads(line))
-    messages.put(None)
+def _kill(pid: int) -> None:
+    """End a process and all that it has started."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)

@@ -85,6 +85,11 @@ class Session:
         self.options, self._say, self._progress = options, say, progress
         self.settings = options.generator_settings()
         self.generator = make_generator(options.generator, self.settings)
+        if self.generator.n_domains > 1:
+            raise InputError(
+                f"{options.generator} makes images of two domains, and `lfkit active` "
+                "works on one run; use `adp`."
+            )
         run = load_run(options.run)
         self.run = with_code(run, options.lfs, trust_code=options.trust_code)
         self.folder = options.run / "active"

@@ -91,7 +91,7 @@ class ArraySource(ImageSource):
             block = np.ascontiguousarray(self._images[start : start + n_rows])
             for image in block.reshape(len(block), -1):
                 digests += hashlib.blake2b(image.data, digest_size=KEY_BYTES).digest()
-        return np.frombuffer(bytes(digests), np.uint8).reshape(-1, KEY_BYTES)
+        return np.frombuffer(digests, np.uint8).reshape(-1, KEY_BYTES)
 
     @property
     def decoding(self) -> str:
@@ -112,12 +112,13 @@ class ArraySource(ImageSource):
             pixels[position] = fit(picture, channels=channels, size=(h, w))
         return ReadImages(pixels, {})
 
-    def table(self) -> pa.Table:
+    def table(self, rows: slice = slice(None)) -> pa.Table:
         """Give ids, keys and the stored size; there are no files to be described."""
-        n, h, w, c = self._images.shape
+        keys, (h, w, c) = self.keys[rows], self._images.shape[1:]
+        n = len(keys)
         columns = [
-            pa.array(self.ids, pa.string()),
-            keys_to_text(self.keys),
+            pa.array(self.ids[rows], pa.string()),
+            keys_to_text(keys),
             pa.array(np.full(n, w, np.int32)),
             pa.array(np.full(n, h, np.int32)),
             pa.repeat("L" if c == 1 else "RGB", n),

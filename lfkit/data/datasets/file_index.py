@@ -55,21 +55,21 @@ class FileIndex:
     inode: NDArray[np.int64]
     problems: dict[int, str]
 
-    def table(self) -> pa.Table:
+    def table(self, rows: slice = slice(None)) -> pa.Table:
         """Give the index as columns; `index_files` takes it back as `known`."""
-        n = len(self.keys)
-        no_file, no_size = self.file_size < 0, self.width == 0
-        problem = np.full(n, None, dtype=object)
-        for row, text in self.problems.items():
-            problem[row] = text
+        no_file, no_size = self.file_size[rows] < 0, self.width[rows] == 0
+        problems = [self.problems.get(row) for row in range(len(self.keys))[rows]]
         columns = [
-            pa.array(self.ids, pa.string()),
-            keys_to_text(self.keys),
-            pa.array(self.width, mask=no_size),
-            pa.array(self.height, mask=no_size),
-            pa.array(self.mode.astype(str), pa.string(), mask=no_size),
-            *(pa.array(getattr(self, name), mask=no_file) for name in _State._fields),
-            pa.array(problem, pa.string()),
+            pa.array(self.ids[rows], pa.string()),
+            keys_to_text(self.keys[rows]),
+            pa.array(self.width[rows], mask=no_size),
+            pa.array(self.height[rows], mask=no_size),
+            pa.array(self.mode[rows].astype(str), pa.string(), mask=no_size),
+            *(
+                pa.array(getattr(self, name)[rows], mask=no_file)
+                for name in _State._fields
+            ),
+            pa.array(problems, pa.string()),
         ]
         return pa.table(columns, schema=INDEX_SCHEMA)
 

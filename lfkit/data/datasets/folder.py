@@ -23,7 +23,7 @@ from lfkit.data.datasets.metadata_files import (
 from lfkit.data.label_cells import means_nothing, read_cells, spelling
 from lfkit.errors import DataError
 
-RUN_FILES = {b"run.json", b"blocks.npz", b".lock", b"studio-session.json"}
+RUN_FILES = {b"run.json", b"blocks.arrow", b".lock", b"studio-session.json"}
 _SUFFIXES = tuple(f".{extension}".encode() for extension in EXTENSIONS)
 # What systems leave in folders; hidden files are left out anyway.
 JUNK = {

@@ -154,17 +154,17 @@ class FileSource(ImageSource):
             frozenset(i for i, (_, is_passing) in enumerate(faults) if is_passing),
         )
 
-    def table(self) -> pa.Table:
+    def table(self, rows: slice = slice(None)) -> pa.Table:
         """Give one row per file; pass it as `known` to skip unchanged files.
 
         Data that has splits has one more column, `split`.
         """
-        table = self._index.table()
-        return (
-            table
-            if self._splits is None
-            else table.append_column("split", self._splits)
-        )
+        table = self._index.table(rows)
+        if self._splits is None:
+            return table
+        held = range(len(self))[rows]
+        splits = self._splits.slice(held.start, len(held))
+        return table.append_column("split", splits)
 
     def metadata(self, what: MetadataField, rows: NDArray[np.int64]) -> NDArray[Any]:
         """Give names, EXIF or a column of the table that lists the files: (b,)."""

@@ -17,6 +17,8 @@ from lfkit.errors import DataError
 
 MAX_PIXELS = 64_000_000
 MAX_BYTES = 1 << 29  # the most pixels, uncompressed, with 16 bits a channel
+_UNPACKED_AT_LEAST = 2 << 30  # what any file of images may unpack to
+_UNPACKED_TIMES = 10  # its own size; images are packed already
 _MAX_JPEG_PASSES = 1_000_000_000  # pixels x scans; ten scans are usual
 _MAX_PNG_CHUNKS = 100_000
 _MAX_GIF_BLOCKS = 100_000  # before the first frame
@@ -67,6 +69,16 @@ def check_length(n_bytes: int) -> None:
         raise DataError(
             f"it is {n_bytes / 1e6:,.0f} MB long, more than {MAX_BYTES / 1e6:,.0f}"
         )
+
+
+def most_unpacked(n_bytes: int) -> int:
+    """Give the bytes that a compressed file of images may unpack to in memory.
+
+    Parameters
+    ----------
+    n_bytes : of the file as it is.
+    """
+    return max(_UNPACKED_AT_LEAST, _UNPACKED_TIMES * n_bytes)
 
 
 def check_image(image: Image.Image, file: BinaryIO) -> None:

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from lfkit.data.image_source import KEY_BYTES
 
+_ROWS_AT_ONCE = 1 << 14  # as Python objects, which take five times the bytes
+
 INDEX_SCHEMA = pa.schema(
     [
         ("image_id", pa.string()),
@@ -92,7 +94,12 @@ def keys_to_text(keys: NDArray[np.uint8]) -> pa.Array:
     ).cast(pa.string())
 
 
-def text_to_keys(text: pa.Array) -> NDArray[np.uint8]:
+def text_to_keys(text: pa.Array | pa.ChunkedArray) -> NDArray[np.uint8]:
     """Read n hexadecimal strings back into (n, 16) keys."""
-    letters = "".join(text.to_pylist())
-    return np.frombuffer(bytes.fromhex(letters), np.uint8).reshape(-1, KEY_BYTES)
+    chunks = text.chunks if isinstance(text, pa.ChunkedArray) else [text]
+    keys = bytearray()
+    for chunk in chunks:
+        for start in range(0, len(chunk), _ROWS_AT_ONCE):
+            some = chunk.slice(start, _ROWS_AT_ONCE).to_pylist()
+            keys += bytes.fromhex("".join(some))
+    return np.frombuffer(keys, np.uint8).reshape(-1, KEY_BYTES)

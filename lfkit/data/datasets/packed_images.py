@@ -234,13 +234,13 @@ class PackedImages(ImageSource):
         check_tells_no_labels(column, self.labels, f"{what} of {self.name}")
         return np.fromiter((column[row] for row in wanted), object, len(wanted))
 
-    def table(self) -> pa.Table:
+    def table(self, rows: slice = slice(None)) -> pa.Table:
         """Give ids and keys; sizes are not kept."""
-        n = len(self)
-        problems = [self.known_problems.get(row) for row in range(n)]
+        problems = [self.known_problems.get(row) for row in range(len(self))[rows]]
+        n = len(problems)
         columns = [
-            pa.array(self.ids, pa.string()),
-            keys_to_text(self.keys),
+            pa.array(self.ids[rows], pa.string()),
+            keys_to_text(self.keys[rows]),
             *(pa.nulls(n, field.type) for field in [*INDEX_SCHEMA][2:-1]),
             pa.array(problems, pa.string()),
         ]

@@ -28,13 +28,13 @@ def open_street_digits(split: str | None) -> Arrays:
     gray = digits.images.astype(np.float64) / 255  # (n, 8, 8)
     rng = np.random.default_rng(_SEED)
     parts = [
-        _composed(gray[start : start + _BLOCK], gray, rng)
+        composed(gray[start : start + _BLOCK], gray, rng)
         for start in range(0, len(gray), _BLOCK)
     ]
     return Arrays(np.concatenate(parts), digits.labels, digits.class_names)
 
 
-def _composed(
+def composed(
     gray: NDArray[np.float64], others: NDArray[np.float64], rng: np.random.Generator
 ) -> NDArray[np.uint8]:
     """Put (b, 8, 8) digits on grounds of their own: (b, 32, 32, 3)."""

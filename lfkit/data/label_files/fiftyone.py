@@ -19,7 +19,7 @@ class FiftyOne(LabelFormat):
 
     Images that are files are not copied. Each image has, beside its label, the share
     of the votes that agree with it and what each function said; these stand in
-    `labels.json`, from where FiftyOne itself takes label and confidence alone.
+    `labels.json`, from where FiftyOne takes them as attributes of the label.
     """
 
     def _write(

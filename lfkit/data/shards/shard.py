@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 TAR, PARQUET, FILES, ARRAYS = "tar", "parquet", "files", "arrays"
@@ -43,18 +42,26 @@ class Shard:
     @property
     def name(self) -> str:
         """What a user knows it by."""
-        if self.kind in (TAR, PARQUET):
+        if not self.is_cut:
             return self.place
         return f"{self.place}, images {self.start:,} to {self.stop - 1:,}"
 
     @property
+    def is_cut(self) -> bool:
+        """Whether it is a part of its place, not a file of its own."""
+        return self.kind not in (TAR, PARQUET)
+
+    @property
     def n_images(self) -> int | None:
         """How many images it has; None if only opening it would tell."""
-        return None if self.kind in (TAR, PARQUET) else self.stop - self.start
+        return self.stop - self.start if self.is_cut else None
 
     @property
     def listing(self) -> str:
-        """A hash of which images it holds, by their names, not their content."""
+        """A hash of which images it holds, by their names, not their content.
+
+        A file that is written anew is the same shard, to be labeled again.
+        """
         held = (self.kind, self.place, self.start, self.stop, self.ids, self.folders)
         return hash_of(held)
 
@@ -62,14 +69,6 @@ class Shard:
     def identity(self) -> str:
         """A hash that is another one when a file was written anew."""
         return hash_of((self.listing, self.state))
-
-
-def hash_of_shards(shards: Sequence[Shard]) -> str:
-    """Give a hash of all shards, in order, by the names of their images.
-
-    A file that is written anew is the same shard, to be labeled again.
-    """
-    return hash_of([shard.listing for shard in shards])
 
 
 def hash_of(value: object) -> str:

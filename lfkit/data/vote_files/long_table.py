@@ -61,10 +61,27 @@ def read(
         path, gold = path / _FILE, path / _TRUTH
         truth = read_table(gold, ("task", "label")) if gold.is_file() else None
     table = read_table(path, _COLUMNS)
+    return from_table(table, n_classes, class_names, "the table of votes", truth)
+
+
+def from_table(
+    table: pa.Table,
+    n_classes: int | None,
+    class_names: Sequence[str] | None,
+    where: str,
+    truth: pa.Table | None = None,
+) -> VoteFile:
+    """Make votes of a table with the columns task, worker and label.
+
+    Parameters
+    ----------
+    where : what has these votes, for notes.
+    truth : the true labels, with the columns task and label.
+    """
     (task, tasks), (worker, workers) = _codes(table, "task"), _codes(table, "worker")
     cells = read_cells(table.column("label"), "column 'label'")
     known = None if truth is None else _true_cells(truth, tasks)
-    found = _classes(cells, known, n_classes, class_names, tasks, task)
+    found = _classes(cells, known, n_classes, class_names, tasks, task, where)
     votes = found.labels[: len(task)]
     matrix: NDArray[Any] = np.full((len(tasks), len(workers)), ABSTAIN)
     np.maximum.at(matrix, (task, worker), votes)
@@ -85,6 +102,7 @@ def read(
         None if known is None else found.labels[len(task) :],
         found.names,
         notes=found.notes,
+        is_partial=True,
     )
 
 
@@ -161,6 +179,7 @@ def _classes(
     class_names: Sequence[str] | None,
     tasks: Sequence[str],
     task: NDArray[np.int64],
+    where: str,
 ) -> Reading:
     """Read the labels: of the classes that are given, or of those that occur.
 
@@ -179,8 +198,8 @@ def _classes(
         return f"row {row} gives task {tasks[task[row]]!r}"
 
     if class_names is not None:
-        return match(cells, class_names, "the table of votes", place)
-    found = discover(cells, "the table of votes", place, n_classes)
+        return match(cells, class_names, where, place)
+    found = discover(cells, where, place, n_classes)
     if found.names is not None and n_classes not in (None, len(found.names)):
         names = found.names
         raise VotesError(

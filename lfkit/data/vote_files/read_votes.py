@@ -6,7 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lfkit.data.arrays import said
-from lfkit.data.vote_files import archives, long_table, wide_table, wrench
+from lfkit.data.label_studio_export import is_export, with_control
+from lfkit.data.vote_files import (
+    archives,
+    label_studio_votes,
+    long_table,
+    wide_table,
+    wrench,
+)
 from lfkit.data.vote_files.vote_file import VoteFile
 from lfkit.errors import InputError, VotesError
 
@@ -31,6 +38,8 @@ def read_votes(
         one row per vote; its labels are class numbers or names.
         A crowd-kit folder: such a table, crowd_labels.csv, and maybe gt.csv with the
         columns task and label.
+        .json: Label Studio's export, each annotator a voter; `export.json:NAME` where
+        it has several choices.
         A WRENCH folder (train.json and label.json), or one of its .json files.
     n_classes : k; if neither given nor in the file one more than the largest vote or
         label, at least two.
@@ -39,6 +48,8 @@ def read_votes(
         is read by its own names. Without either, small whole numbers are class numbers;
         other numbers, and text in a table of one row per vote, are names.
     """
+    path, control = with_control(path)
+    ending = path.suffix.lower()
     if not path.exists():
         raise VotesError(f"there is no file {path} with votes.")
     if n_classes is not None and n_classes < 1:
@@ -46,15 +57,17 @@ def read_votes(
     try:
         if long_table.is_folder(path):
             return long_table.read(path, n_classes, class_names)
-        if path.is_dir() or path.suffix == ".json":
+        if is_export(path):
+            return label_studio_votes.read(path, control, n_classes, class_names)
+        if path.is_dir() or ending == ".json":
             return wrench.read(path, n_classes, class_names)
-        if path.suffix in (".csv", ".parquet"):
+        if ending in (".csv", ".parquet"):
             if long_table.is_long(path):
                 return long_table.read(path, n_classes, class_names)
             return wide_table.read(path, n_classes, class_names)
-        if path.suffix == ".npy":
+        if ending == ".npy":
             return archives.read_matrix(path, n_classes, class_names)
-        if path.suffix == ".npz":
+        if ending == ".npz":
             return archives.read(path, n_classes, class_names)
     except InputError as error:
         text = str(error)
@@ -62,6 +75,6 @@ def read_votes(
     except (OSError, ValueError, EOFError, MemoryError) as error:
         raise VotesError(f"{path} cannot be read: {said(error)}") from error
     raise VotesError(
-        f"{path} is no vote file lfkit knows; give .npy, .csv, .parquet, .npz or a "
-        "folder of WRENCH's or crowd-kit's."
+        f"{path} is no vote file lfkit knows; give .npy, .csv, .parquet, .npz or "
+        ".json, or a folder of WRENCH's or crowd-kit's."
     )

@@ -26,6 +26,8 @@ class VoteFile:
     labels : (n,) true classes, -1 where unknown, or None.
     class_names : or None.
     notes : what was decided on reading, for the user.
+    is_partial : images that it leaves out have no vote, as in a table of one row per
+        vote.
     """
 
     votes: Votes
@@ -33,6 +35,7 @@ class VoteFile:
     labels: NDArray[np.int64] | None = None
     class_names: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
+    is_partial: bool = False
 
     def __post_init__(self) -> None:
         n, k = len(self.votes), self.votes.n_classes

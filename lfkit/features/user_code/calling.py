@@ -51,23 +51,28 @@ class _Here(threading.local):
     call: Calling | None = None
 
 
-class _Streams:
-    """Sends what user code prints to stderr: stdout is for a command's result.
+class _Process:
+    """What the whole process has one of: changed by the first call in any thread.
 
-    Streams belong to the whole process: the first call in any thread changes them, and
-    the end of the last puts them back.
+    The end of the last call puts it back. What user code prints goes to stderr: stdout
+    is for a command's result. What it imports leaves no bytecode: Python knows a
+    changed file by its second and its length, and of two saves within a second, .5 and
+    .6, it would run the first again.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._n_calls = 0
         self._before = sys.stdout, sys.stderr
+        self._wrote_none = sys.dont_write_bytecode
 
     def enter(self) -> None:
         with self._lock:
             if not self._n_calls:
                 self._before = sys.stdout, sys.stderr
                 sys.stdout = sys.stderr or sys.stdout
+                self._wrote_none = sys.dont_write_bytecode
+                sys.dont_write_bytecode = True
             self._n_calls += 1
 
     def leave(self) -> None:
@@ -75,10 +80,11 @@ class _Streams:
             self._n_calls -= 1
             if not self._n_calls:
                 sys.stdout, sys.stderr = self._before
+                sys.dont_write_bytecode = self._wrote_none
 
 
 _here = _Here()
-_streams = _Streams()
+_process = _Process()
 _installed = False
 _is_worker = False
 
@@ -104,7 +110,7 @@ class Calling:
         self._environment: dict[str, str] | None = None
 
     def __enter__(self) -> Calling:
-        _streams.enter()
+        _process.enter()
         self._outer, _here.call = _here.call, self
         self._filters = warnings.filters[:]
         self._recursion = sys.getrecursionlimit()
@@ -114,7 +120,7 @@ class Calling:
 
     def __exit__(self, *_: object) -> None:
         _here.call = self._outer
-        _streams.leave()
+        _process.leave()
         if warnings.filters[:] != self._filters:
             warnings.filters[:] = self._filters  # type: ignore[index]
             warnings._filters_mutated()  # type: ignore[attr-defined]

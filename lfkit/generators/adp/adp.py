@@ -5,7 +5,8 @@ Pal & Balasubramanian, CVPR 2018.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -17,9 +18,15 @@ from lfkit.errors import InputError
 from lfkit.generators.adp.adp_step import AdpStep
 from lfkit.generators.adp.lf_weights import LFWeights
 from lfkit.generators.adp.settings import AdpSettings
+from lfkit.generators.adp.tuned_gan import TunedGan
+from lfkit.generators.gan import RealImages
 from lfkit.generators.gan.config import GanConfig, check_choice, check_number
+from lfkit.generators.gan.networks import GAN_NETWORKS
 from lfkit.generators.gan_generator import GanGenerator
+from lfkit.generators.lf_votes.same_functions import check_same_functions
+from lfkit.generators.training.watched_training import Training
 from lfkit.generators.training_set import Progress, TrainingSet
+from lfkit.labeling.labeling_function import LabelingFunction
 
 _PLAN = GanConfig()
 NOISE = ("gate", "confusion", "none")
@@ -50,6 +57,8 @@ class Adp(GanGenerator):
     image_gradient : that loss reaches the image, not the label head alone.
     anchor : the price of moving Θ and Φ away from the label model.
     refresh_every : steps after which the real pairs are chosen anew.
+    hold : in tuning on another domain, the price of an image without the structure of
+        the source's image for the same noise and class; 0: none, as in the paper.
     """
 
     paper = "ADP (Pal & Balasubramanian 2018), as it works"
@@ -57,6 +66,7 @@ class Adp(GanGenerator):
     gives = "labeled images, trust in functions (Θ, Φ), labels of real images"
     label_modes: ClassVar[tuple[str, ...]] = ("condition", "head")
     functions: ClassVar[Literal["never", "may", "must"]] = "may"
+    is_tunable: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -73,6 +83,7 @@ class Adp(GanGenerator):
         image_gradient: bool = True,
         anchor: float = 0.3,
         refresh_every: int = 1000,
+        hold: float = 2.0,
         random_state: int = 0,
         device: str = "cpu",
     ) -> None:
@@ -88,13 +99,9 @@ class Adp(GanGenerator):
         self.image_gradient = image_gradient
         self.anchor = anchor
         self.refresh_every = refresh_every
+        self.hold = hold
         self.random_state = random_state
         self.device = device
-
-    @property
-    def is_conditional(self) -> bool:
-        """Whether it is class-conditional; otherwise a label head gives the class."""
-        return self.plan.label_mode == "condition"
 
     def faults(self) -> Mapping[str, tuple[int, str]]:
         """Give function → generated images on which it failed in `fit`, and why."""
@@ -106,7 +113,7 @@ class Adp(GanGenerator):
             raise InputError(f"gate is {self.gate:g}; give a share above 0, at most 1.")
         for name in ("lf_every", "lf_batch", "surrogate_every", "refresh_every"):
             check_number(name, getattr(self, name), 1)
-        for name in ("anchor", "consistency"):
+        for name in ("anchor", "consistency", "hold"):
             check_number(name, getattr(self, name), 0)
         if self.surrogate and not has_functions:
             raise InputError(
@@ -131,7 +138,6 @@ class Adp(GanGenerator):
         return AdpSettings(**self.get_params(deep=False)).votes_every
 
     def _begin(self, task: TrainingSet) -> AdpStep:
-
         return AdpStep(task, AdpSettings(**self.get_params(deep=False)))
 
     def _finish(
@@ -151,6 +157,71 @@ class Adp(GanGenerator):
         self.lf_weights_: LFWeights = trained.lf_weights
         self.lf_names_ = task.votes.names
 
+    def _check_common(self, use: str) -> None:
+        """Refuse a network without a common block, for what uses it."""
+        if not GAN_NETWORKS[self.plan.network].has_common:
+            known = [name for name, each in GAN_NETWORKS.items() if each.has_common]
+            raise InputError(
+                f"network {self.plan.network!r} has no common block, which {use}; "
+                f"train with network {', '.join(known[:-1])} or {known[-1]}."
+            )
+
+    def _tuning(self, source: Any) -> Training:
+        self._check_common("tuning keeps of the source")
+        if self.plan.label_mode == "head" and self.plan.head_on == "maps":
+            raise InputError(
+                "the label head of the source sees the last maps of the image "
+                "(head_on is 'maps'), so its labels change with the image branch; "
+                "train the source with head_on='common', or label_mode='condition'."
+            )
+        if self.plan.draw_factor > 1:
+            raise InputError(
+                f"draw_factor is {self.plan.draw_factor}, as set or as in the source; "
+                "tuning makes no use of it: `--set draw_factor=1`."
+            )
+        return Training(
+            partial(self._begin_tuned, source), partial(self._finish_tuned, source)
+        )
+
+    def _begin_tuned(self, source: Adp, task: TrainingSet) -> TunedGan:
+        return TunedGan(
+            RealImages(task.images, task.n_classes, self.device, fixed=True),
+            task.shape,
+            source.gan_.maker,
+            torch.from_numpy(source.prior_),
+            self.plan,
+            self.random_state,
+            self.device,
+            self.hold,
+        )
+
+    def _finish_tuned(
+        self,
+        source: Adp,
+        trained: TunedGan,
+        task: TrainingSet,
+        progress: Progress | None,
+    ) -> None:
+        gan = self._new_gan(task.shape, task.n_classes)
+        gan.maker.load_state_dict(trained.average.module.state_dict())
+        gan.fit_label_classifier(task, self.random_state, progress)
+        # How often functions agree is known of the source's images only.
+        self.gan_, self._faults = gan, {}
+        self.lf_weights_, self.lf_names_ = source.lf_weights_, source.lf_names_
+
+    def bind(self, lfs: Sequence[LabelingFunction], votes: Votes) -> None:
+        """Give it the functions, and their votes on the real images.
+
+        Code is not saved: after `load` a generator knows no function.
+        """
+        if hasattr(self, "lf_names_") and votes.names != self.lf_names_:
+            raise InputError(
+                f"Θ and Φ were learned of {len(self.lf_names_)} functions, "
+                f"{', '.join(self.lf_names_[:3])}, …, and these are others; no "
+                "confidence can be given by them."
+            )
+        super().bind(lfs, votes)
+
     @property
     def theta_(self) -> NDArray[np.float64]:
         """(m,) Θ̄: the trust in each function, summing to 1."""
@@ -168,19 +239,23 @@ class Adp(GanGenerator):
         proba: NDArray[np.float64],
     ) -> tuple[NDArray[np.float64], str]:
         """Mix the vote of Θ and Φ into the labels; held-out seeds chose its weight."""
+        check_same_functions(votes, self.lf_names_)
         share = float(self.lf_weights_.mixture)
+        # A tuned one learned Θ and Φ, and their weight, on the source's run.
         if not share:
             return proba, (
-                "the labels it learned from, unchanged: no held-out seeds bear out "
-                "what Θ and Φ would add"
+                "the run's labels, unchanged: no held-out seeds bear out what Θ and Φ, "
+                "as they were learned, would add"
             )
         mixed = self.lf_weights_.mixed(proba, self.lf_weights_.evidence(votes))
-        return mixed, f"Θ and Φ, with a weight of {share:g} that held-out seeds chose"
+        return mixed, (
+            f"Θ and Φ, with a weight of {share:g} that held-out seeds of the run that "
+            "they were learned on chose"
+        )
 
     def _draw(
         self, classes: NDArray[np.int64], generator: torch.Generator
     ) -> tuple[torch.Tensor, NDArray[np.float64], NDArray[np.float64]]:
-
         images, proba = self.gan_.draw(classes, generator)
         labels = proba.argmax(axis=1)
         if self._block is None:
@@ -194,12 +269,7 @@ class Adp(GanGenerator):
     ) -> NDArray[np.float64]:
         if votes is None:
             return self.gan_.read(images)
-        if votes.names != self.lf_names_:
-            raise InputError(
-                f"these are votes of {len(votes.names)} functions, "
-                f"{', '.join(votes.names[:3])}, …; it was trained with "
-                f"{len(self.lf_names_)}, {', '.join(self.lf_names_[:3])}, …"
-            )
+        check_same_functions(votes, self.lf_names_)
         return self.lf_weights_.labels(votes)
 
     def _modules(self) -> Mapping[str, torch.nn.Module]:
@@ -209,7 +279,6 @@ class Adp(GanGenerator):
         return super()._settings() | {"lfs": list(self.lf_names_)}
 
     def _restore(self, settings: Mapping[str, Any]) -> None:
-
         super()._restore(settings)
         self.lf_names_ = tuple(settings["lfs"])
         k, m = len(self.prior_), len(self.lf_names_)

@@ -15,11 +15,13 @@ from lfkit.generators.adp.settings import AdpSettings
 from lfkit.generators.adp.surrogate_training import SurrogateStep
 from lfkit.generators.gan import PairGan, RealImages, StepHooks
 from lfkit.generators.gan.batches import Regularizer
+from lfkit.generators.gan.networks.gan_network import Common
 from lfkit.generators.gan.optimizers import backward
 from lfkit.generators.lf_votes.batch_votes import BatchVotes
-from lfkit.generators.lf_votes.vote_tensors import rows_of
-from lfkit.generators.training_set import TrainingSet
+from lfkit.generators.lf_votes.vote_tensors import VoteTensors
+from lfkit.generators.training_set import TrainingSet, most_confident
 from lfkit.nn import StepContext
+from lfkit.nn.sending import sent
 from lfkit.nn.state_tensors import begin_state, named_tensors
 
 _TRUST_RATE = 0.01
@@ -28,13 +30,23 @@ _TRUST_RATE = 0.01
 class AdpStep:
     """A `PairGan` whose pairs the Labeling Function Block chooses.
 
+    Parameters
+    ----------
+    common : the common block of another domain's generator, to be shared with it; real
+        pairs are then weighed so that their classes have the shares of `task.prior`.
+
     Attributes
     ----------
     block : votes on generated images; None without functions.
     lf_weights : Θ̄ and Φ̄.
     """
 
-    def __init__(self, task: TrainingSet, settings: AdpSettings) -> None:
+    def __init__(
+        self,
+        task: TrainingSet,
+        settings: AdpSettings,
+        common: Common | None = None,
+    ) -> None:
         self.task, self.settings = task, settings
         device, k = settings.device, task.n_classes
         # Seeds judge what Θ and Φ add: these must not have learned from them, neither
@@ -56,10 +68,14 @@ class AdpStep:
         )
         self.real = RealImages(task.images, k, device)
         self._choose_pairs()
+        if self.block is not None:
+            self.votes = VoteTensors(task.votes, device)
         self.surrogate: SurrogateStep | None = None
         regularizer: Regularizer | None = None
         if self.block is not None and settings.surrogate:
-            self.surrogate = SurrogateStep(task, settings, self.real, self.lf_weights)
+            self.surrogate = SurrogateStep(
+                task, settings, self.real, self.votes, self.lf_weights
+            )
             if settings.consistency:
                 regularizer = self.surrogate.disagreement
         self.gan = PairGan(
@@ -68,7 +84,7 @@ class AdpStep:
             settings.plan,
             settings.random_state,
             device,
-            StepHooks(regularizer),
+            StepHooks(regularizer, common=common),
         )
 
     def step(self, now: StepContext) -> dict[str, torch.Tensor]:
@@ -133,12 +149,10 @@ class AdpStep:
             figures = self.surrogate.check(fake, votes, now)
         rng = np.random.default_rng([self.settings.random_state, 6, now.step])
         rows = np.sort(rng.choice(self.others, size=4 * n))
-        real_votes = rows_of(self.task.votes, rows).to(fake.device)
-        known = torch.from_numpy(self.task.proba[rows].astype(np.float32))
+        real_votes = self.votes.rows(sent(rows, fake.device))
+        known = sent(self.task.proba[rows].astype(np.float32), fake.device)
         loss = self.lf_weights.loss(votes, target, self.settings.anchor)
-        loss = loss + self.lf_weights.loss(
-            real_votes, known.to(fake.device), self.settings.anchor
-        )
+        loss = loss + self.lf_weights.loss(real_votes, known, self.settings.anchor)
         self.optimizer.zero_grad(set_to_none=True)
         backward(loss, self.lf_weights)
         for group in self.optimizer.param_groups:
@@ -173,30 +187,33 @@ class AdpStep:
             sure = sure * voted[np.arange(len(labels)), labels]
         known = self.task.is_labeled
         named = np.eye(proba.shape[1])[labels] * known[:, None]
+        weights, noise = known * 1.0, None
         if self.settings.noise == "gate":
-            self.real.set_pairs(
-                named, most_confident(sure, labels, known, self.settings.gate)
-            )
+            weights = most_confident(sure, labels, known, self.settings.gate)
         elif self.settings.noise == "confusion":
-            self.real.set_pairs(named, known * 1.0, confusion(proba[known]))
-        else:
-            self.real.set_pairs(named, known * 1.0)
+            noise = confusion(proba[known])
+        if self.task.has_common_prior:
+            weights = weights * balance(named, weights, self.task.prior, noise)[labels]
+        self.real.set_pairs(named, weights, noise)
 
 
-def most_confident(
-    sure: NDArray[np.float64],
-    labels: NDArray[np.int64],
-    known: NDArray[np.bool_],
-    share: float,
+def balance(
+    named: NDArray[np.floating],
+    weights: NDArray[np.floating],
+    prior: NDArray[np.float64],
+    noise: NDArray[np.floating] | None,
 ) -> NDArray[np.float64]:
-    """Mark the most confident share of images of each class, (n,) of 0 and 1."""
-    kept = np.zeros(len(labels))
-    for label in np.unique(labels[known]):
-        rows = np.flatnonzero(known & (labels == label))
-        # Equals stay in the images' order.
-        best = np.argsort(-sure[rows], kind="stable")
-        kept[rows[best[: max(1, round(share * len(rows)))]]] = 1
-    return kept
+    """Give the weight of each class's pairs, (k,), that makes their shares the prior's.
+
+    Parameters
+    ----------
+    named, weights : (n, k) labels and (n,) weights of pairs.
+    noise : (k, k), P(label named | class), or None.
+    """
+    wanted = prior if noise is None else prior @ noise
+    shares = (named * weights[:, None]).sum(axis=0)
+    shares = shares / max(shares.sum(), 1e-12)
+    return np.where(shares > 0, wanted / np.maximum(shares, 1e-12), 0.0)
 
 
 def confusion(proba: NDArray[np.float64]) -> NDArray[np.float64]:

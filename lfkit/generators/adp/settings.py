@@ -23,6 +23,7 @@ class AdpSettings:
     image_gradient: bool
     anchor: float
     refresh_every: int
+    hold: float
     random_state: int
     device: str
 

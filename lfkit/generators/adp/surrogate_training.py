@@ -11,10 +11,11 @@ from lfkit.generators.adp.settings import AdpSettings
 from lfkit.generators.adp.surrogate import Surrogate
 from lfkit.generators.gan import RealImages
 from lfkit.generators.gan.optimizers import backward
-from lfkit.generators.lf_votes.vote_tensors import rows_of
+from lfkit.generators.lf_votes.vote_tensors import VoteTensors
 from lfkit.generators.training_set import TrainingSet
 from lfkit.nn import StepContext
 from lfkit.nn.distributed import distributed
+from lfkit.nn.sending import sent
 from lfkit.nn.state_tensors import begin_state, named_tensors
 from lfkit.nn.training_loop import mixed_seed
 
@@ -34,14 +35,11 @@ class SurrogateStep:
         task: TrainingSet,
         settings: AdpSettings,
         real: RealImages,
+        votes: VoteTensors,
         trust: LFWeights,
     ) -> None:
-        self.task, self.settings, self.real, self.lf_weights = (
-            task,
-            settings,
-            real,
-            trust,
-        )
+        self.settings, self.real, self.votes = settings, real, votes
+        self.lf_weights = trust
         drawn = torch.Generator().manual_seed(mixed_seed(settings.random_state, 7))
         self.network = Surrogate(
             task.shape,
@@ -130,6 +128,5 @@ class SurrogateStep:
         return self._votes_on(np.sort(rng.choice(rows, size=n)))
 
     def _votes_on(self, rows: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
-        device = self.real.pixels.device
-        images = self.real.pixels[torch.from_numpy(rows).to(device)].float().div(255)
-        return images, rows_of(self.task.votes, rows).to(device)
+        chosen = sent(rows, self.real.pixels.device)
+        return self.real.pixels[chosen].float().div(255), self.votes.rows(chosen)

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from lfkit.data.votes import Votes
+from lfkit.errors import InputError
 from lfkit.generators.adp_paper.paper_step import (
     PaperAdpStep,
     PaperGenerator,
@@ -66,7 +67,10 @@ class AdpPaper(GanGenerator):
     needs = "labels, functions"
     gives = "images labeled by the functions, Θ and Φ"
     conditionings = ("projection", "concat")
-    unused = ("augment", "r1_gamma", "gp_weight", "cutmix", "draw_factor", "n_codes")
+    unused = (
+        *("augment", "r1_gamma", "r2_gamma", "gp_weight"),
+        *("cutmix", "draw_factor", "n_codes", "precision", "compile"),
+    )
     # The functions' votes are the label: the networks are conditioned on none.
     label_modes: ClassVar[tuple[str, ...]] = ("none",)
     functions: ClassVar[Literal["never", "may", "must"]] = "must"
@@ -102,11 +106,6 @@ class AdpPaper(GanGenerator):
         self.random_state = random_state
         self.device = device
 
-    @property
-    def is_conditional(self) -> bool:
-        """False: the functions' votes are the label."""
-        return False
-
     def faults(self) -> Mapping[str, tuple[int, str]]:
         """Give function → generated images on which it failed in `fit`, and why."""
         return self._faults
@@ -118,15 +117,19 @@ class AdpPaper(GanGenerator):
         check_choice("real_labels", self.real_labels, ("model", "true", "seeds"))
         for name in ("theta_anchor", "prior_weight"):
             check_number(name, getattr(self, name), 0)
+        if self.plan.loss == "relativistic":
+            raise InputError(
+                "loss is 'relativistic', which compares a generated image with a real "
+                "one: in the paper's steps a generator sees none. Set loss to "
+                "'non-saturating'."
+            )
 
     def _begin(self, task: TrainingSet) -> PaperAdpStep:
-
         return PaperAdpStep(task, PaperSettings(**self.get_params(deep=False)))
 
     def _finish(
         self, trained: PaperAdpStep, task: TrainingSet, progress: Progress | None
     ) -> None:
-
         averaged = trained.average.module
         assert isinstance(averaged, PaperGenerator)
         self.maker_: PaperGenerator = averaged
@@ -142,7 +145,6 @@ class AdpPaper(GanGenerator):
     def _draw(
         self, classes: NDArray[np.int64], generator: torch.Generator
     ) -> tuple[torch.Tensor, NDArray[np.float64], NDArray[np.float64]]:
-
         block = self.bound
         z = torch.randn(
             len(classes), self.plan.z_dim, generator=generator, device=self.device
@@ -158,7 +160,6 @@ class AdpPaper(GanGenerator):
     def _predict_proba(
         self, images: NDArray[np.uint8], votes: Votes | None
     ) -> NDArray[np.float64]:
-
         if votes is None:
             return self.gan_.read(images)
         theta, phi, prior = (
@@ -182,7 +183,6 @@ class AdpPaper(GanGenerator):
         }
 
     def _restore(self, settings: Mapping[str, Any]) -> None:
-
         super()._restore(settings)
         self.lf_names_ = tuple(settings["lfs"])
         self.theta_ = np.asarray(settings["theta"])

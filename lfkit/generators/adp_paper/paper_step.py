@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from lfkit.generators.adp_paper.heads import DependencyDiscriminator, ParameterHeads
@@ -21,12 +22,13 @@ from lfkit.generators.lf_votes.dependency_matrix import (
     algorithm_1,
     row_stochastic,
 )
-from lfkit.generators.lf_votes.vote_tensors import rows_of
+from lfkit.generators.lf_votes.vote_tensors import VoteTensors
 from lfkit.generators.lf_votes.weighted_vote import aggregated, perplexity
 from lfkit.generators.training_set import TrainingSet
 from lfkit.nn import StepContext
 from lfkit.nn.distributed import distributed
 from lfkit.nn.ema import Average
+from lfkit.nn.sending import sent
 from lfkit.nn.spectral_norm import without_spectral
 from lfkit.nn.state_tensors import named_tensors
 from lfkit.nn.training_loop import mixed_seed
@@ -108,6 +110,8 @@ class PaperAdpStep:
             self.dependency_discriminator.parameters(), plan.rate_d, plan
         )
         self.block = BatchVotes(task.lfs, k, device)
+        if settings.dependencies_of == "real":
+            self.votes = VoteTensors(task.votes, device)
         self.real = RealImages(task.images, k, device)
         known = task.is_labeled
         labels = task.proba
@@ -143,7 +147,7 @@ class PaperAdpStep:
             self.mean_theta.lerp_(means[0], 0.02)
             self.mean_phi.lerp_(means[1], 0.02)
             voted = votes.sum(dim=1).argmax(dim=1)
-            shares = torch.bincount(voted, minlength=len(self.prior)) / len(voted)
+            shares = F.one_hot(voted, len(self.prior)).sum(dim=0) / len(voted)
         rows = self._rows(now, 0)
         return figures | {
             "theta_perplexity": perplexity(theta),
@@ -226,7 +230,7 @@ class PaperAdpStep:
         }
         if settings.judge_dependencies:
             if settings.dependencies_of == "real":
-                votes = rows_of(self.task.votes, rows.cpu().numpy()).to(votes.device)
+                votes = self.votes.rows(rows)
             seen = self._matrices(votes)
             fake_phi = _grouped(phi)
             scores = self.dependency_discriminator(torch.cat([seen, fake_phi]))
@@ -275,8 +279,8 @@ class PaperAdpStep:
     def _rows(self, now: StepContext, turn: int) -> torch.Tensor:
         n, batch = len(self.real.pixels), self.settings.plan.batch
         rng = np.random.default_rng([self.settings.random_state, 2, now.step, turn])
-        rows = torch.from_numpy(rng.integers(n, size=batch))
-        return distributed().part(rows).to(self.settings.device)
+        rows = sent(rng.integers(n, size=batch), self.settings.device)
+        return distributed().part(rows)
 
 
 def _grouped(phi: torch.Tensor) -> torch.Tensor:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
+from lfkit.generators.gan.networks.gan_network import Common
 from lfkit.nn.training_loop import StepContext
 
 # (images, labels) of a generated batch → what is added to the generator's loss.
@@ -26,8 +27,11 @@ class StepHooks:
         (batch,).
     labels : gives labels (n, k) and weights (n,) of real images, of their rows and
         pixels (n, c, h, w), and figures; None: those of `RealImages`.
+    counterfeits : makes more pairs that the discriminator is to tell from real ones,
+        images (n, c, h, w) and labels (n, k), and their share among such pairs.
     keeps_discriminator : the discriminator is averaged, too, and kept.
     learns_from_fake : a classifier learns the classes of generated images, too.
+    common : the common block of another generator, which this one shares.
     """
 
     regularizer: Regularizer | None = None
@@ -39,8 +43,12 @@ class StepHooks:
         ]
         | None
     ) = None
+    counterfeits: (
+        Callable[[StepContext], tuple[torch.Tensor, torch.Tensor, float]] | None
+    ) = None
     keeps_discriminator: bool = False
     learns_from_fake: bool = False
+    common: Common | None = None
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,12 @@ from lfkit.errors import InputError
 from lfkit.generators.gan.networks import GAN_NETWORKS
 
 LABEL_MODES = ("condition", "head", "none")
-CONDITIONINGS = ("projection", "concat", "classifier", "multi-hinge")
-LOSSES = ("non-saturating", "saturating", "hinge", "wasserstein")
+CONDITIONINGS = ("projection", "concat", "classifier", "multi-hinge", "coupled")
+LOSSES = ("non-saturating", "saturating", "hinge", "wasserstein", "relativistic")
+# These judge a label and its image together.
+OF_PAIRS = ("projection", "concat")
 POLICIES = ("color", "translation", "cutout")
+PRECISIONS = ("auto", "float32", "bfloat16")
 
 _Bounds = tuple[float, float]
 _NUMBERS: dict[str, _Bounds] = {  # both ends are allowed
@@ -27,6 +30,7 @@ _NUMBERS: dict[str, _Bounds] = {  # both ends are allowed
     "decay_from": (0, 1),
     "average": (0, 0.99999),
     "r1_gamma": (0, math.inf),
+    "r2_gamma": (0, math.inf),
     "r1_every": (1, math.inf),
     "gp_weight": (0, math.inf),
     "cutmix": (0, math.inf),
@@ -60,13 +64,15 @@ class GanConfig:
     conditioning : what the discriminator does with labels. "projection", "concat": it
         judges pairs; "classifier": it names the class, of real images and for
         generated ones (AC-GAN); "multi-hinge": it has two scores for each class, real
-        and generated.
-    loss : "non-saturating", "saturating", "hinge" or "wasserstein".
+        and generated; "coupled": it judges labels alone, by the layers that judge
+        images (CoGAN).
+    loss : "non-saturating", "saturating", "hinge", "wasserstein" or "relativistic": how
+        much more real a real image looks than a generated one (R3GAN).
     rate_g, rate_d, rate_head : of Adam; they fall to a tenth after `decay_from`, a
         share of the steps.
     average : decay of the moving average of the generator, which is what is kept.
-    r1_gamma : of the penalty on the discriminator's gradient at real images, every
-        `r1_every` steps; 0 = none.
+    r1_gamma, r2_gamma : of the penalties on the discriminator's gradient at real and
+        at generated images, every `r1_every` steps; 0 = none.
     gp_weight : of the gradient penalty between real and generated images; 0 = none.
     cutmix : price of judging the pixels of a mixed image unlike those of the two that
         it is made of; for a network that judges pixels.
@@ -81,6 +87,11 @@ class GanConfig:
     pair_weight : of the judgement on pairs; the rest is the judgement on images.
     reader_steps : of the network that afterwards learns to name the class of real
         images, from them and from generated pairs.
+    precision : "auto": generator and discriminator compute in bfloat16 on a GPU that
+        multiplies in it, else in float32; "float32"; "bfloat16", which other processors
+        imitate slowly. Weights and losses are float32 in any case.
+    compile : generator and discriminator are compiled by torch before they are trained;
+        it takes minutes, and rounds otherwise.
     """
 
     n_steps: int = 6000
@@ -100,6 +111,7 @@ class GanConfig:
     decay_from: float = 0.6
     average: float = 0.995
     r1_gamma: float = 0.0
+    r2_gamma: float = 0.0
     r1_every: int = 16
     gp_weight: float = 0.0
     cutmix: float = 0.0
@@ -112,6 +124,8 @@ class GanConfig:
     augment: tuple[str, ...] = ()
     pair_weight: float = 0.5
     reader_steps: int = 600
+    precision: str = "auto"
+    compile: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what no training can be done with."""
@@ -121,6 +135,7 @@ class GanConfig:
             ("head_on", ("common", "maps")),
             ("conditioning", CONDITIONINGS),
             ("loss", LOSSES),
+            ("precision", PRECISIONS),
         ):
             check_choice(name, getattr(self, name), allowed)
         for policy in self.augment:
@@ -137,6 +152,13 @@ class GanConfig:
         """Give combinations of settings that make no sense, and why."""
         return (
             (
+                self.compile
+                and any((self.r1_gamma, self.r2_gamma, self.gp_weight, self.cutmix)),
+                "compile is true with r1_gamma, r2_gamma, gp_weight or cutmix: torch "
+                "compiles no gradient of a gradient, nor two looks at images for one. "
+                "Set compile to false, or these to 0.",
+            ),
+            (
                 self.loss == "wasserstein" and not self.gp_weight,
                 "loss is 'wasserstein' and gp_weight 0: without a penalty nothing "
                 "bounds the critic's scores. Set gp_weight, to 10 as a rule.",
@@ -149,9 +171,9 @@ class GanConfig:
             (
                 self.loss == "wasserstein"
                 and self.label_mode != "none"
-                and self.conditioning in ("projection", "concat"),
+                and self.conditioning in (*OF_PAIRS, "coupled"),
                 f"loss is 'wasserstein' and conditioning {self.conditioning!r}: the "
-                "penalty bounds the critic of images, not that of pairs. Set "
+                "penalty bounds the critic of images, not that of labels. Set "
                 "conditioning to 'classifier'.",
             ),
             (
@@ -183,6 +205,36 @@ class GanConfig:
                 "discriminator does not judge pixels. Set network to "
                 "'biggan', or cutmix to 0.",
             ),
+            (
+                self.conditioning == "coupled" and self.label_mode == "condition",
+                "conditioning is 'coupled' and label_mode 'condition': a judgement of "
+                "labels alone teaches nothing where labels are requested. Set "
+                "label_mode to 'head', or conditioning to 'projection'.",
+            ),
+            (
+                self.conditioning == "coupled"
+                and self.label_mode == "head"
+                and GAN_NETWORKS[self.network].body.scores_pixels,
+                f"conditioning is 'coupled' and network {self.network!r}, whose "
+                "discriminator judges pixels: it has no layers to judge labels by. Set "
+                "network to 'dcgan'.",
+            ),
+            (
+                self.pair_weight == 1
+                and self.label_mode != "none"
+                and self.conditioning in ("classifier", "coupled"),
+                f"pair_weight is 1 and conditioning {self.conditioning!r}: nothing "
+                "would judge the images. Set pair_weight to 0.5.",
+            ),
+            (
+                self.pair_weight == 1
+                and self.label_mode != "none"
+                and self.conditioning in ("concat", "multi-hinge")
+                and bool(self.gp_weight or self.cutmix or self.draw_factor > 1),
+                f"pair_weight is 1 and conditioning {self.conditioning!r}: nothing "
+                "judges images alone, which gp_weight, cutmix and draw_factor need. "
+                "Set pair_weight to 0.5, or leave these out.",
+            ),
         )
 
     def doubts(self, given: Collection[str]) -> list[str]:
@@ -209,7 +261,11 @@ class GanConfig:
                     self.label_mode == "none",
                 ),
                 ("pair_weight", "label_mode is 'none'", self.label_mode == "none"),
-                ("r1_every", "r1_gamma is 0", not self.r1_gamma),
+                (
+                    "r1_every",
+                    "r1_gamma and r2_gamma are 0",
+                    not (self.r1_gamma or self.r2_gamma),
+                ),
                 ("code_weight", "n_codes is 0", not self.n_codes),
                 ("stratify", "draw_factor is 1", self.draw_factor == 1),
             )

@@ -39,7 +39,9 @@ class Discriminator(nn.Module):
     conditioning : "projection" (Miyato & Koyama 2018, arXiv:1802.05637, equation 3);
         "concat": the label's own layers, then both together (ADP, section 3.2);
         "classifier" (AC-GAN; Odena et al. 2017, arXiv:1610.09585); "multi-hinge"
-        (Kavalerov et al. 2021, arXiv:1912.04216); "none": images only.
+        (Kavalerov et al. 2021, arXiv:1912.04216); "coupled": labels alone, by the
+        layers that judge images (CoGAN; Liu & Tuzel 2016, arXiv:1606.07536); "none":
+        images only.
     n_codes : continuous codes that it finds in an image (InfoGAN).
     is_bounded : its layers will keep norm 1.
     """
@@ -58,7 +60,7 @@ class Discriminator(nn.Module):
         check_choice("conditioning", conditioning, (*CONDITIONINGS, "none"))
         self.body, self.conditioning = body, conditioning
         width = body.n_features
-        if not body.scores_pixels:
+        if not body.scores_pixels and conditioning != "coupled":
             self.alone = spectral(drawn_linear(width, 1, generator), generator)
         if conditioning == "projection":
             rows = skip_init(  # type: ignore[no-untyped-call]
@@ -77,6 +79,16 @@ class Discriminator(nn.Module):
                 drawn_linear(width + 128, 500, generator), nn.LeakyReLU(0.2),
                 drawn_linear(500, 1, generator),
             )  # fmt: skip
+        elif conditioning == "coupled":
+            self.of_label = nn.Sequential(
+                drawn_linear(n_labels, 128, generator), nn.LeakyReLU(0.2),
+                drawn_linear(128, width, generator), nn.LeakyReLU(0.2),
+            )  # fmt: skip
+            self.shared = nn.Sequential(
+                spectral(drawn_linear(width, 128, generator), generator),
+                nn.LeakyReLU(0.2),
+                spectral(drawn_linear(128, 1, generator), generator),
+            )
         elif conditioning != "none":
             n_scores = n_labels * (2 if conditioning == "multi-hinge" else 1)
             # Not divided by its norm: a certain class needs large scores.
@@ -99,13 +111,21 @@ class Discriminator(nn.Module):
         labels : (n, n_labels); rows of zeros = no label.
         """
         seen, pixels = self.body.look(images)
-        alone = self.alone(seen)[:, 0] if pixels is None else pixels
+        if pixels is not None:
+            alone = pixels
+        elif self.conditioning == "coupled":
+            alone = self.shared(seen)[:, 0]
+        else:
+            alone = self.alone(seen)[:, 0]
         if self.conditioning in ("classifier", "multi-hinge"):
             return DiscriminatorScores(alone, self.named(seen), seen)
         whole = alone if pixels is None else alone.mean(dim=(1, 2))
         if labels is None or self.conditioning == "none":
             return DiscriminatorScores(alone, whole, seen)
         labels = labels.to(seen.dtype)
+        if self.conditioning == "coupled":
+            pairs = self.shared(self.of_label(labels))[:, 0]
+            return DiscriminatorScores(alone, pairs, seen)
         if self.conditioning == "projection":
             pairs = whole + (seen * self.classes(labels)).sum(dim=1)
             return DiscriminatorScores(alone, pairs, seen)

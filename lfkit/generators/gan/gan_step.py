@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
 from lfkit.generators.gan.batches import FakeBatch, RealBatch, StepHooks
-from lfkit.generators.gan.config import GanConfig
+from lfkit.generators.gan.config import OF_PAIRS, GanConfig
 from lfkit.generators.gan.diffaugment import diffaugment
 from lfkit.generators.gan.discriminator import Discriminator, DiscriminatorScores
 from lfkit.generators.gan.generator_network import (
@@ -24,8 +24,10 @@ from lfkit.generators.gan.optimizers import adam, backward, check_batch
 from lfkit.generators.gan.penalties import weighted_penalties
 from lfkit.generators.gan.real_images import RealImages
 from lfkit.generators.gan.top_samples import top_scoring
+from lfkit.nn.compute import check_compiler
 from lfkit.nn.distributed import distributed
 from lfkit.nn.ema import Average
+from lfkit.nn.sending import sent
 from lfkit.nn.spectral_norm import without_spectral
 from lfkit.nn.state_tensors import named_tensors
 from lfkit.nn.training_loop import StepContext, mixed_seed
@@ -57,7 +59,7 @@ class PairGan:
         self.random_state = random_state
         n_labels = real.labels.shape[1]
         drawn = torch.Generator().manual_seed(mixed_seed(random_state, 0))
-        self.maker = GeneratorNetwork(shape, n_labels, plan, drawn, group=real.group)
+        self.maker = self._new_maker(shape, drawn)
         body = GAN_NETWORKS[plan.network].make_body(
             shape, width=plan.width, generator=drawn
         )
@@ -79,15 +81,36 @@ class PairGan:
         self.discriminator_average: Average | None = None
         if extras.keeps_discriminator:
             self.discriminator_average = Average(self.discriminator, plan.average)
-        groups = [{"params": [*self.maker.images.parameters()], "rate": plan.rate_g}]
-        if self.maker.head is not None:
-            heads = [*self.maker.head.parameters()]
-            groups.append({"params": heads, "rate": plan.rate_head})
-        self.g_optimizer = adam(groups, plan.rate_g, plan)
+        self.g_optimizer = adam(self._groups(), plan.rate_g, plan)
         self.d_optimizer = adam(self.discriminator.parameters(), plan.rate_d, plan)
+        if plan.compile:
+            check_compiler(device)
+            # In place, after the copies that are averaged: names of weights stay.
+            self.maker.compile()
+            self.discriminator.compile()
         self.shares = real.shares()
         self.fake_shares = self.shares.clone()
         self._epoch, self._order = -1, torch.zeros(0, dtype=torch.int64)
+
+    def _new_maker(
+        self, shape: tuple[int, int, int], drawn: torch.Generator
+    ) -> GeneratorNetwork:
+        """Make the generator that is trained."""
+        n_labels, group = self.real.labels.shape[1], self.real.group
+        maker = GeneratorNetwork(shape, n_labels, self.plan, drawn, group=group)
+        if self.extras.common is not None:
+            maker.images.common = self.extras.common
+        return maker
+
+    def _groups(self) -> list[dict[str, Any]]:
+        """Give the generator's weights that are trained, with their rates."""
+        plan, maker = self.plan, self.maker
+        groups = [{"params": [*maker.images.parameters()], "rate": plan.rate_g}]
+        if maker.head is not None:
+            groups.append(
+                {"params": [*maker.head.parameters()], "rate": plan.rate_head}
+            )
+        return groups
 
     def pairs_changed(self) -> None:
         """Take note of new labels of real images."""
@@ -105,7 +128,7 @@ class PairGan:
                 fake = self._make(now, paired)
             real, figures = self._show(now, turn, paired)
             figures |= self._discriminator_step(real, fake.detached(), paired, now)
-        figures |= self._generator_step(fake, paired, now)
+        figures |= self._generator_step(real, fake, paired, now)
         figures |= self._looks(real, fake.detached())
         of_all.average_statistics(self.maker)
         self.average.update(self.maker, now.step)
@@ -132,7 +155,7 @@ class PairGan:
                 device=self.device,
             )
             codes = of_all.part(drawn * 2 - 1)
-        with autocast(self.device):
+        with autocast(self.device, plan.precision):
             images, fake = self.maker(z, classes, codes, now.generator)
         images = images.float()
         batch = FakeBatch(images, None, None, codes)
@@ -149,7 +172,7 @@ class PairGan:
     def _best(self, batch: FakeBatch) -> FakeBatch:
         """Keep what fools the discriminator best, one in `draw_factor`."""
         self.discriminator.eval()
-        with torch.no_grad(), autocast(self.device):
+        with torch.no_grad(), autocast(self.device, self.plan.precision):
             scores = self.discriminator.score(batch.images.detach()).float()
         classes = None
         if self.plan.stratify and batch.target is not None:
@@ -209,36 +232,35 @@ class PairGan:
         plan, n = self.plan, len(real.images)
         self.discriminator.train().requires_grad_(True)
         images = torch.cat([real.images, fake.images])
-        if plan.augment:
-            images = diffaugment(images, plan.augment, now.generator)
         labels = None
         if paired:
             assert fake.visible_labels is not None
             labels = torch.cat([real.labels, fake.visible_labels])
-        with autocast(self.device):
+        share = 0.0
+        if labels is not None and self.extras.counterfeits is not None:
+            others, their_labels, share = self.extras.counterfeits(now)
+            images = torch.cat([images, others])
+            labels = torch.cat([labels, their_labels])
+        if plan.augment:
+            images = diffaugment(images, plan.augment, now.generator)
+        with autocast(self.device, plan.precision):
             scores = self.discriminator(images, labels)
-        alone, pairs = scores.alone.float(), scores.pairs.float()
+        alone, pairs = scores.alone[: 2 * n].float(), scores.pairs.float()
         loss = d_loss(alone[:n], alone[n:], plan.loss)
-        figures = {
-            "real_score": torch.sigmoid(alone[:n]).mean(),
-            "fake_score": torch.sigmoid(alone[n:]).mean(),
-        }
+        only_pairs = paired and plan.pair_weight == 1 and plan.conditioning in OF_PAIRS
+        believed = pairs[: 2 * n] if only_pairs else alone
+        figures = _beliefs(believed, n, plan.loss)
         if paired:
             assert fake.visible_labels is not None
-            of_pairs = d_pair_loss(
-                pairs[:n],
-                pairs[n:],
-                real.labels,
-                fake.visible_labels,
-                real.weights,
-                conditioning=plan.conditioning,
-                kind=plan.loss,
-                learns_from_fake=self.extras.learns_from_fake,
-            )
+            assert labels is not None
+            of_pairs = self._loss_of_pairs(real, pairs, labels, slice(n, 2 * n))
+            if share:
+                of_others = self._loss_of_pairs(real, pairs, labels, slice(2 * n, None))
+                of_pairs = (1 - share) * of_pairs + share * of_others
             loss = (1 - plan.pair_weight) * loss + plan.pair_weight * of_pairs
             figures["pair_loss"] = of_pairs
         if plan.n_codes:
-            lost = self._lost_codes(scores.seen[n:], fake)
+            lost = self._lost_codes(scores.seen[n : 2 * n], fake)
             loss = loss + plan.code_weight * lost
             figures["code_loss"] = lost
         penalties = weighted_penalties(
@@ -246,7 +268,8 @@ class PairGan:
             plan,
             now,
             real=(real.images, images[:n], alone[:n]),
-            fake=(fake.images, images[n:], alone[n:]),
+            fake=(fake.images, images[n : 2 * n], alone[n:]),
+            labels=None if labels is None else (labels[:n], labels[n : 2 * n]),
         )
         loss = loss + sum(penalties.values())
         self.d_optimizer.zero_grad(set_to_none=True)
@@ -254,8 +277,27 @@ class PairGan:
         self.d_optimizer.step()
         return {"d_loss": loss, **figures, **penalties}
 
+    def _loss_of_pairs(
+        self,
+        real: RealBatch,
+        scores: torch.Tensor,
+        labels: torch.Tensor,
+        fake: slice,
+    ) -> torch.Tensor:
+        """Give the discriminator's loss by labels, (), of real pairs and others."""
+        return d_pair_loss(
+            scores[: len(real.images)],
+            scores[fake],
+            real.labels,
+            labels[fake],
+            real.weights,
+            conditioning=self.plan.conditioning,
+            kind=self.plan.loss,
+            learns_from_fake=self.extras.learns_from_fake,
+        )
+
     def _generator_step(
-        self, fake: FakeBatch, paired: bool, now: StepContext
+        self, real: RealBatch, fake: FakeBatch, paired: bool, now: StepContext
     ) -> dict[str, torch.Tensor]:
         plan = self.plan
         # No weight of the discriminator needs a gradient here, nor its vectors a turn.
@@ -263,11 +305,17 @@ class PairGan:
         images = fake.images
         if plan.augment:
             images = diffaugment(images, plan.augment, now.generator)
-        with autocast(self.device):
+        with autocast(self.device, plan.precision):
             scores: DiscriminatorScores = self.discriminator(
                 images, fake.visible_labels
             )
-        loss = g_loss(scores.alone.float(), plan.loss)
+        than: dict[str, torch.Tensor] = {}  # a relativistic loss asks: more real than?
+        with_labels = than
+        if plan.loss == "relativistic":
+            of_real = self._look_at_real(real, paired, now)
+            than = {"real": of_real.alone.float()}
+            with_labels = {"real": of_real.pairs.float(), "weight": real.weights}
+        loss = g_loss(scores.alone.float(), plan.loss, **than)
         if paired:
             assert fake.visible_labels is not None
             of_pairs = g_pair_loss(
@@ -275,6 +323,7 @@ class PairGan:
                 fake.visible_labels,
                 conditioning=plan.conditioning,
                 kind=plan.loss,
+                **with_labels,
             )
             loss = (1 - plan.pair_weight) * loss + plan.pair_weight * of_pairs
         if plan.n_codes:
@@ -285,8 +334,7 @@ class PairGan:
             figures["class_information"] = information(
                 scores.pairs.detach().float(), fake.visible_labels.detach()
             )
-        if paired and self.extras.regularizer is not None:
-            assert fake.target is not None
+        if self.extras.regularizer is not None and fake.target is not None:
             term, others = self.extras.regularizer(fake.images, fake.target)
             loss = loss + term
             figures |= others
@@ -294,6 +342,20 @@ class PairGan:
         backward(loss, self.maker)
         self.g_optimizer.step()
         return figures
+
+    @torch.no_grad()
+    def _look_at_real(
+        self, real: RealBatch, paired: bool, now: StepContext
+    ) -> DiscriminatorScores:
+        """Score real images as the generator's loss compares its own with them."""
+        images = real.images
+        if self.plan.augment:
+            images = diffaugment(images, self.plan.augment, now.generator)
+        with autocast(self.device, self.plan.precision):
+            scores: DiscriminatorScores = self.discriminator(
+                images, real.labels if paired else None
+            )
+        return scores
 
     def _lost_codes(self, seen: torch.Tensor, fake: FakeBatch) -> torch.Tensor:
         """Give the mean squared error of codes found in generated images, ()."""
@@ -341,8 +403,11 @@ class PairGan:
 
     def _seen(self, classes: torch.Tensor, now: StepContext) -> torch.Tensor:
         """Show classes as noisily as the real labels are."""
-        drawn = torch.multinomial(classes @ self.real.noise, 1, generator=now.generator)
-        return F.one_hot(drawn[:, 0], classes.shape[1]).float()
+        shares = classes @ self.real.noise
+        # What `multinomial` draws, without its look at the sums, which waits for a GPU.
+        chance = torch.empty_like(shares).exponential_(generator=now.generator)
+        drawn = (shares / chance).argmax(dim=1)
+        return F.one_hot(drawn, classes.shape[1]).float()
 
     def _normal(self, n: int, generator: torch.Generator) -> torch.Tensor:
         return torch.randn(n, self.plan.z_dim, generator=generator, device=self.device)
@@ -357,7 +422,7 @@ class PairGan:
             order = shuffle.permutation(n)
             # Fewer images than a batch holds come again.
             order = np.resize(order, max(n, batch))
-            self._order = torch.from_numpy(order).to(self.device)
+            self._order = sent(order, self.device)
             self._epoch = epoch
         return self._order[place * batch : (place + 1) * batch]
 
@@ -369,3 +434,14 @@ class PairGan:
         for optimizer in (self.g_optimizer, self.d_optimizer):
             for group in optimizer.param_groups:
                 group["lr"] = group["rate"] * now.lr_scale * (1 - 0.9 * late)
+
+
+def _beliefs(scores: torch.Tensor, n: int, kind: str) -> dict[str, torch.Tensor]:
+    """Give how likely n images that are real, and the others, are held to be real."""
+    if kind == "relativistic":  # which of two it holds for the real one
+        right = torch.sigmoid(scores[:n] - scores[n:]).mean()
+        return {"real_score": right, "fake_score": 1 - right}
+    return {
+        "real_score": torch.sigmoid(scores[:n]).mean(),
+        "fake_score": torch.sigmoid(scores[n:]).mean(),
+    }

@@ -34,6 +34,7 @@ class GeneratorNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self.n_labels, self.group, self.head_on = n_labels, group, plan.head_on
+        self.precision = plan.precision
         self.n_inputs = n_labels if plan.label_mode == "condition" else 0
         self.images = GAN_NETWORKS[plan.network].make_generator(
             shape,
@@ -133,12 +134,17 @@ def make_images(
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Make images without learning from it: (n, c, h, w) in [0, 1] and labels."""
     maker.eval()
-    with torch.no_grad(), autocast(z.device.type):
+    with torch.no_grad(), autocast(z.device.type, maker.precision):
         images, labels = maker(z, condition, codes)
     return images.float(), labels
 
 
-def autocast(device: str) -> torch.autocast:
-    """Compute in half precision on a GPU that does so, and does not imitate it."""
-    is_gpu = torch.device(device).type != "cpu"
-    return Compute(half=is_gpu and has_bfloat16(device)).autocast(device)
+def autocast(device: str, precision: str) -> torch.autocast:
+    """Compute in the precision of a plan.
+
+    "auto" is half on a GPU that computes in it, and does not imitate it.
+    """
+    half = precision == "bfloat16"
+    if precision == "auto":
+        half = torch.device(device).type != "cpu" and has_bfloat16(device)
+    return Compute(half=half).autocast(device)

@@ -41,15 +41,26 @@ def d_pair_loss(
 
 
 def g_pair_loss(
-    fake: torch.Tensor, labels: torch.Tensor, *, conditioning: str, kind: str
+    fake: torch.Tensor,
+    labels: torch.Tensor,
+    *,
+    conditioning: str,
+    kind: str,
+    real: torch.Tensor | None = None,
+    weight: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Give the generator's loss by labels, (), of the scores of its pairs."""
+    """Give the generator's loss by labels, (), of the scores of its pairs.
+
+    Parameters
+    ----------
+    real, weight : scores of real pairs, and their weights, as `g_loss` takes them.
+    """
     if conditioning == "classifier":
         return _entropy(fake, labels).mean()
     if conditioning == "multi-hinge":
         wanted = torch.cat([labels, torch.zeros_like(labels)], dim=1)
         return multi_hinge(fake, wanted).mean()
-    return g_loss(fake, kind)
+    return g_loss(fake, kind, real=real, weight=weight)
 
 
 def information(scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

@@ -25,24 +25,41 @@ def d_loss(
     Parameters
     ----------
     real, fake : (n,) logits, or (n, h, w) of pixels.
-    kind : one of LOSSES; "saturating" differs for the generator only.
+    kind : one of LOSSES; "saturating" differs for the generator only. "relativistic"
+        compares the first real one with the first fake, and so on (Jolicoeur-Martineau
+        2019, arXiv:1807.00734; Huang et al. 2024, arXiv:2501.05441).
     weight : (n,) of the real ones; where all are 0 the real side costs nothing.
     """
     check_choice("loss", kind, LOSSES)
+    if kind == "relativistic":
+        return _weighted(F.softplus(fake - real), weight)
     if kind == "hinge":
         of_real, of_fake = F.relu(1 - real), F.relu(1 + fake)
     elif kind == "wasserstein":
         of_real, of_fake = -real, fake
     else:
         of_real, of_fake = F.softplus(-real), F.softplus(fake)
-    if weight is None:
-        return of_real.mean() + of_fake.mean()
-    return (of_real * weight).sum() / weight.sum().clamp_min(1e-6) + of_fake.mean()
+    return _weighted(of_real, weight) + of_fake.mean()
 
 
-def g_loss(fake: torch.Tensor, kind: str) -> torch.Tensor:
-    """Give the generator's loss, (), of (n,) logits, or (n, h, w) of pixels."""
+def g_loss(
+    fake: torch.Tensor,
+    kind: str,
+    *,
+    real: torch.Tensor | None = None,
+    weight: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Give the generator's loss, (), of (n,) logits, or (n, h, w) of pixels.
+
+    Parameters
+    ----------
+    real, weight : logits of real images and their weights (n,), which a relativistic
+        loss compares with; others make no use of them.
+    """
     check_choice("loss", kind, LOSSES)
+    if kind == "relativistic":
+        assert real is not None
+        return _weighted(F.softplus(real - fake), weight)
     if kind in ("hinge", "wasserstein"):
         return -fake.mean()
     if kind == "saturating":
@@ -53,9 +70,10 @@ def g_loss(fake: torch.Tensor, kind: str) -> torch.Tensor:
 def r1_penalty(
     discriminate: Discriminate, images: torch.Tensor, gamma: float
 ) -> torch.Tensor:
-    """Give gamma / 2 times the mean squared gradient at real images, ().
+    """Give gamma / 2 times the mean squared gradient at some images, ().
 
-    Mescheder et al. 2018, arXiv:1801.04406, equation 9.
+    Mescheder et al. 2018, arXiv:1801.04406, equation 9: R1 at real images, R2 at
+    generated ones.
     """
     images = images.detach().requires_grad_(True)
     return gamma / 2 * _slopes(discriminate, images).square().sum(dim=1).mean()
@@ -77,6 +95,12 @@ def gradient_penalty(
     between = (place * real + (1 - place) * fake).detach().requires_grad_(True)
     slopes = _slopes(discriminate, between)
     return (slopes.norm(dim=1) - 1).square().mean()
+
+
+def _weighted(values: torch.Tensor, weight: torch.Tensor | None) -> torch.Tensor:
+    if weight is None:
+        return values.mean()
+    return (values * weight).sum() / weight.sum().clamp_min(1e-6)
 
 
 def _slopes(discriminate: Discriminate, images: torch.Tensor) -> torch.Tensor:

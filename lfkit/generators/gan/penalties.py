@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 
-from lfkit.generators.gan.config import GanConfig
+from lfkit.generators.gan.config import OF_PAIRS, GanConfig
 from lfkit.generators.gan.cutmix import cutmix_penalty, mixing_mask
 from lfkit.generators.gan.discriminator import Discriminator
 from lfkit.generators.gan.losses import gradient_penalty, r1_penalty
@@ -21,12 +23,22 @@ def weighted_penalties(
     *,
     real: _Side,
     fake: _Side,
+    labels: tuple[torch.Tensor, torch.Tensor] | None = None,
 ) -> dict[str, torch.Tensor]:
-    """Give the penalties of a step by name, each ()."""
+    """Give the penalties of a step by name, each ().
+
+    Parameters
+    ----------
+    labels : (n, k) of the real and of the fake ones, where pairs are judged.
+    """
     found = {}
-    if plan.r1_gamma and now.step % plan.r1_every == 0:
-        slope = r1_penalty(discriminator.score, real[0], plan.r1_gamma)
-        found["r1"] = slope * plan.r1_every
+    if now.step % plan.r1_every == 0:
+        sides = (("r1", plan.r1_gamma, real), ("r2", plan.r2_gamma, fake))
+        for number, (name, gamma, side) in enumerate(sides):
+            if gamma:
+                told = None if labels is None else labels[number].detach()
+                score = partial(_judgement, discriminator, plan, told)
+                found[name] = r1_penalty(score, side[0], gamma) * plan.r1_every
     if plan.gp_weight:
         slope = gradient_penalty(discriminator.score, real[0], fake[0], now.generator)
         found["gradient_penalty"] = plan.gp_weight * slope
@@ -43,3 +55,19 @@ def weighted_penalties(
         )
         found["cutmix"] = plan.cutmix * unlike
     return found
+
+
+def _judgement(
+    discriminator: Discriminator,
+    plan: GanConfig,
+    labels: torch.Tensor | None,
+    images: torch.Tensor,
+) -> torch.Tensor:
+    """Score images, (n,), as the loss does: alone, and with their labels."""
+    if labels is None or plan.conditioning not in OF_PAIRS:
+        return discriminator.score(images)
+    scores = discriminator(images, labels)
+    alone = scores.alone
+    if alone.ndim > 1:
+        alone = alone.mean(dim=(1, 2))
+    return (1 - plan.pair_weight) * alone + plan.pair_weight * scores.pairs

@@ -29,10 +29,9 @@ def top_scoring(
     if classes is not None:
         by_class = classes[best].argsort(stable=True)
         order = classes[best][by_class]
-        sizes = torch.bincount(classes)
-        first = torch.cat([sizes.new_zeros(1), sizes.cumsum(0)[:-1]])
-        place = torch.arange(n, device=scores.device) - first[order]
-        is_kept = place < sizes[order] // factor
+        first = torch.searchsorted(order, order)
+        size = torch.searchsorted(order, order, right=True) - first
+        is_kept = torch.arange(n, device=scores.device) - first < size // factor
         # Kept ones come first, by score within their class; then all others, by score.
         kept = torch.zeros_like(is_kept)
         kept[by_class] = is_kept

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,7 +34,9 @@ from lfkit.labeling.engine.function_evaluator import cpu_count
 from lfkit.labeling.engine.worker import Step, run_step
 from lfkit.labeling.labeling_function import LabelingFunction
 from lfkit.labeling.one_of import OneOf
+from lfkit.labeling.thresholds.class_rule import Rule
 from lfkit.labeling.vote_checks import checked_answer
+from lfkit.nn.sending import sent
 
 # Images per call on a CPU, each call on a thread of its own: a constant, since a row's
 # float sums depend on how many rows share the call.
@@ -56,8 +59,6 @@ class BatchVotes:
 
     Attributes
     ----------
-    faults : function name → images on which it failed, so far.
-    messages : function name → its first failure.
     per_image : names of functions and features that take one image a call.
     silent : names of functions that read metadata: they abstain on generated images.
     """
@@ -66,8 +67,10 @@ class BatchVotes:
         self, lfs: Sequence[LabelingFunction], n_classes: int, device: str = "cpu"
     ) -> None:
         self.lfs, self.n_classes, self.device = tuple(lfs), n_classes, device
-        self.faults: Counter[str] = Counter()
-        self.messages: dict[str, str] = {}
+        self._faults: Counter[str] = Counter()
+        self._messages: dict[str, str] = {}
+        # Counted on the device, () each: reading them would wait for all of a batch.
+        self._no_votes: dict[str, torch.Tensor] = {}
         self.order = ancestors(
             f for lf in self.lfs if not lf.metadata for f in lf.features
         )
@@ -76,6 +79,14 @@ class BatchVotes:
         slow = [node.name for node in self.order if not node.batched]
         slow += [lf.name for lf in self.lfs if not lf.batched and not lf.metadata]
         self.per_image = tuple(slow)
+        self.classes = {
+            lf.name: torch.tensor(
+                [*(range(n_classes) if lf.classes is None else lf.classes)],
+                device=device,
+            )
+            for lf in self.lfs
+        }
+        self._keywords: dict[str, dict[str, Any]] = {}
         self._lock = threading.Lock()
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
@@ -97,15 +108,50 @@ class BatchVotes:
             torch.set_num_threads(threads_before)
         return torch.cat(found)
 
+    @property
+    def faults(self) -> Counter[str]:
+        """Function name → images on which it failed, so far."""
+        lost = {name: int(n) for name, n in self._no_votes.items()}
+        return self._faults + Counter(lost)
+
+    @property
+    def messages(self) -> dict[str, str]:
+        """Function name → its first failure; what it raised before what it returned."""
+        return {
+            name: self._messages.get(name, "voted an undeclared class, or no vote")
+            for name in self.faults
+        }
+
     def failures(self) -> dict[str, tuple[int, str]]:
         """Give name → images on which it failed so far, and its first failure."""
-        return {name: (n, self.messages[name]) for name, n in self.faults.items()}
+        messages = self.messages
+        return {name: (n, messages[name]) for name, n in self.faults.items()}
 
     def failed(self, name: str, n: int, why: str) -> None:
         """Count failures of a function or feature."""
         with self._lock:
-            self.faults[name] += n
-            self.messages.setdefault(name, why)
+            self._faults[name] += n
+            self._messages.setdefault(name, why)
+
+    def lost(self, name: str, n: torch.Tensor) -> None:
+        """Count answers of a function that were no votes, () on the device."""
+        with self._lock:
+            self._no_votes[name] = self._no_votes.get(name, 0) + n
+
+    def keywords_of(self, lf: LabelingFunction) -> dict[str, Any]:
+        """Give the thresholds' values of a batched function.
+
+        What lfkit's own functions have learned is kept on the device; a user's gets
+        arrays that nobody else holds.
+        """
+        if not is_own(lf.fn):
+            return lf.keywords
+        if lf.name not in self._keywords:
+            self._keywords[lf.name] = {
+                key: _on_device(value, self.device)
+                for key, value in lf.keywords.items()
+            }
+        return self._keywords[lf.name]
 
     def _alone(self, images: torch.Tensor) -> torch.Tensor:
         # These functions do little work per call: more threads only wait for another.
@@ -199,32 +245,29 @@ class _Batch:
         self, votes: torch.Tensor, j: int, lf: LabelingFunction, inputs: Inputs
     ) -> None:
         k = votes.shape[2]
+        classes = self.block.classes[lf.name]
         usable = torch.stack([_finite(value) for value in inputs]).all(dim=0)
         if not is_own(lf.fn):  # others read them too
             inputs = [value.clone() for value in inputs]
-        answer = lf.fn(*inputs, **lf.keywords)
+        answer = lf.fn(*inputs, **self.block.keywords_of(lf))
         found = checked_answer(
             lf.soft, lf.classes, answer, len(votes), str(votes.device)
         )
         if lf.soft:
             weights = torch.zeros(votes.shape[::2], device=votes.device)
-            weights[:, list(lf.classes or ())] = found
+            weights[:, classes] = found
             usable = usable & _finite(weights) & (weights >= 0).all(dim=1)
         elif found.dtype == torch.bool:
             weights = torch.zeros(votes.shape[::2], device=votes.device)
-            weights[:, list(lf.classes or ())] = found.float()
+            weights[:, classes] = found.float()
             weights = weights * ~weights.all(dim=1, keepdim=True)  # all: no vote
         else:
-            valid = lf.classes if lf.classes is not None else range(k)
-            known = torch.as_tensor([*valid], device=votes.device)
-            named = torch.isin(found, known)
+            named = (found[:, None] == classes).any(dim=1)
             rows = torch.nn.functional.one_hot(found.clamp(0, k - 1), k)
             weights = rows.float() * named[:, None]
             usable = usable & (named | (found == ABSTAIN))
-        lost = len(votes) - int(usable.sum())
-        if lost:
-            self.block.failed(lf.name, lost, "voted an undeclared class, or no vote")
-            weights = torch.where(usable[:, None], weights, torch.zeros_like(weights))
+        self.block.lost(lf.name, (~usable).sum())
+        weights = torch.where(usable[:, None], weights, torch.zeros_like(weights))
         votes[:, j] = weights / weights.sum(dim=1, keepdim=True).clamp_min(1e-12)
 
     def _one_by_one(
@@ -259,7 +302,7 @@ class _Batch:
         if lost:
             first = column.faults[0][1:3] if column.faults else ("read", "no number")
             self.block.failed(lf.name, lost, f"{first[0]}: {first[1]}")
-        votes[:, j] = torch.from_numpy(rows).to(votes.device)
+        votes[:, j] = sent(rows, votes.device)
 
     def _rows_of(self, source: Feature, value: torch.Tensor, is_stored: bool) -> Rows:
         """Give a value as per-image functions see it, made once for all of them."""
@@ -284,6 +327,17 @@ class _Batch:
                 raise  # a Ctrl-C
             why = f"{kind_of(error)}: {text_of(error)}"
             self.block.failed(function.name, n, why)
+
+
+def _on_device(value: Any, device: str) -> Any:
+    """Keep what a rule has learned on the device; other values are as they are."""
+    if not isinstance(value, Rule):
+        return value
+    moved: dict[str, Any] = {
+        name: torch.as_tensor(array, device=device)
+        for name, array in (value.learned or {}).items()
+    }
+    return value.with_learned(moved)
 
 
 def _as_stored(values: torch.Tensor) -> torch.Tensor:

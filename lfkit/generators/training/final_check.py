@@ -11,7 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lfkit.data.votes import ABSTAIN
 from lfkit.generators.gan.config import GanConfig
+from lfkit.generators.samples import Samples
+from lfkit.generators.training_set import TrainingSet
 
 BROKEN = "broken.json"  # why, beside what a broken training has left
 _LOOKED_AT = 256  # images of each kind
@@ -100,6 +103,18 @@ def what_is_broken(
             f"{_colour(wanted.mean)}"
         )
     return None
+
+
+def told_of_broken(samples: Samples, task: TrainingSet, plan: GanConfig) -> str | None:
+    """Say in a sentence why samples cannot be of the images they were learned from."""
+    why = what_is_broken(
+        samples.images,
+        np.where(samples.proba.any(axis=1), samples.labels, ABSTAIN),
+        task.images,
+        np.where(task.is_labeled, task.proba.argmax(axis=1), ABSTAIN),
+        n_steps=plan.n_steps,
+    )
+    return None if why is None else f"the training is broken: {why}; {advice(plan)}."
 
 
 def why_broken(folder: Path) -> str | None:

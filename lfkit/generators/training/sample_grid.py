@@ -26,24 +26,32 @@ def write_grid(
 ) -> NDArray[np.uint8]:
     """Write a PNG of the first images of every class, with the class's name.
 
-    Images without a label have rows without a name. Returns the picture, (h, w, 3).
+    Images without a label have rows without a name. Images of a second domain stand
+    below those that they are made with. Returns the picture, (h, w, 3).
     """
-    rows = _rows(samples, class_names)
-    h, w, c = samples.images.shape[1:]
+    found = _rows(samples, class_names)
+    domains = [each for each in (samples.images, samples.images_2) if each is not None]
+    rows = [
+        (name if not number else "", places, images)
+        for name, places in found
+        for number, images in enumerate(domains)
+    ]
+    h, w = samples.images.shape[1:3]
     zoom = max(1, _TILE // max(h, w)) if max(h, w) <= _TILE else _TILE / max(h, w)
     high, wide = max(1, round(h * zoom)), max(1, round(w * zoom))
-    indent = _MARGIN + _LETTER * max([len(name) for name, _ in rows], default=0)
+    indent = _MARGIN + _LETTER * max([len(name) for name, _ in found], default=0)
     width = 2 * _MARGIN + indent + _PER_ROW * (wide + _GAP)
     height = 2 * _MARGIN + max(1, len(rows)) * (high + _GAP)
     sheet = Image.new("RGB", (width, height), "white")
     draw = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(15)
-    for row, (name, places) in enumerate(rows):
+    for row, (name, places, images) in enumerate(rows):
         top = _MARGIN + row * (high + _GAP)
         draw.text((_MARGIN, top + high / 2 - 9), name, _INK, font=font)
         for column, place in enumerate(places):
-            pixels = samples.images[place]
-            tile = Image.fromarray(pixels[..., 0] if c == 1 else pixels).convert("RGB")
+            pixels = images[place]
+            gray = pixels.shape[2] == 1
+            tile = Image.fromarray(pixels[..., 0] if gray else pixels).convert("RGB")
             tile = tile.resize((wide, high), Image.Resampling.NEAREST)
             left = _MARGIN + indent + column * (wide + _GAP)
             sheet.paste(tile, (left, top))

@@ -255,7 +255,9 @@ class BatchedRunner:
                 one = [tensor[i : i + 1] for tensor in given]
                 rows[i] = self._called(function, call, one)[0]
             except BaseException as error:  # likewise
-                trace = "" if failures else first.traceback
+                kind = kind_of(error)
+                is_traced = any(failure.kind == kind for failure in failures)
+                trace = "" if is_traced else traceback_of(error)
                 failures.append(_failure(i, error, trace))
         if not rows:
             return torch.full((n,), torch.nan, device=self.device), failures

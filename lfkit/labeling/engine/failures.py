@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -17,7 +18,10 @@ KILLED = (TIMED_OUT, CRASHED)
 
 
 class Failure(NamedTuple):
-    """One function failing on one image of a block."""
+    """One function failing on one image of a block.
+
+    Its message is empty where the store kept that of another image.
+    """
 
     row: int
     kind: str
@@ -27,6 +31,81 @@ class Failure(NamedTuple):
     def moved(self, by: int) -> Failure:
         """Return the same failure, counted from further on."""
         return self._replace(row=self.row + by)
+
+
+class FailureColumn:
+    """One function's failures on any number of images: ten bytes each, not objects.
+
+    Of each kind one failure is kept whole: the first with a traceback, if there is one,
+    by row of the source, whatever the order of blocks.
+
+    Parameters
+    ----------
+    on : (r,) rows of the source; failures count their positions here.
+    """
+
+    def __init__(self, on: NDArray[np.int64]) -> None:
+        self._on = on
+        self._rows = array("q")
+        self._kinds = array("h")
+        self._kept: dict[str, Failure] = {}
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def add(self, failures: Iterable[Failure], by: int = 0) -> None:
+        """Append failures, counted from further on."""
+        for failure in failures:
+            found = failure.moved(by)
+            kept = self._kept.get(found.kind, found)
+            self._kept[found.kind] = min(kept, found, key=self._rank)
+            number = [*self._kept].index(found.kind)
+            self._rows.append(found.row)
+            self._kinds.append(number)
+
+    def counts(self) -> dict[str, int]:
+        """Count the images of each kind."""
+        numbers = np.bincount(np.asarray(self._kinds), minlength=len(self._kept))
+        return dict(zip(self._kept, numbers.tolist(), strict=True))
+
+    def first(self) -> list[Failure]:
+        """Give the failure of each kind that was kept, by row of the source."""
+        return by_row(self._kept.values(), self._on)
+
+    def pack(self) -> dict[str, NDArray[Any]]:
+        """Turn the failures into arrays for the store; one message is kept per kind.
+
+        The first row of a kind is that of its message.
+        """
+        if not self._rows:
+            return {}
+        kept = self._kept.values()
+        rows, kinds = np.asarray(self._rows, np.int32), np.asarray(self._kinds)
+        is_kept = rows == np.asarray([failure.row for failure in kept])[kinds]
+        order = np.argsort(~is_kept, kind="stable")
+        return {
+            "fault_rows": rows[order],
+            "fault_kinds": kinds[order],
+            "kinds": np.asarray([*self._kept]),
+            "messages": np.asarray([failure.message for failure in kept]),
+            "tracebacks": np.asarray([failure.traceback for failure in kept]),
+        }
+
+    @classmethod
+    def unpack(
+        cls, arrays: Mapping[str, NDArray[Any]], on: NDArray[np.int64]
+    ) -> FailureColumn:
+        """Read failures back from the store's arrays."""
+        found = cls(on)
+        if "fault_rows" in arrays:
+            found._rows.frombytes(arrays["fault_rows"].astype(np.int64).tobytes())
+            found._kinds.frombytes(arrays["fault_kinds"].astype(np.int16).tobytes())
+            found._kept = {failure.kind: failure for failure in _with_message(arrays)}
+        return found
+
+    def _rank(self, failure: Failure) -> tuple[bool, bool, int]:
+        row = int(self._on[failure.row])
+        return not failure.message, not failure.traceback, row
 
 
 @dataclass
@@ -71,15 +150,13 @@ class Report:
     n_calls: int = 0
     n_feature_values: int = 0
 
-    def add(self, name: str, failures: Sequence[Failure], ids: Sequence[str]) -> None:
-        """Count a function's failures in a block; `ids` are the block's images."""
-        found = self.faults[name] if failures else FaultsOf()
-        for failure in failures:
-            found.counts[failure.kind] += 1
-            if failure.kind not in found.examples:
-                where = ids[failure.row]
-                example = (where, failure.message, failure.traceback)
-                found.examples[failure.kind] = example
+    def add(self, name: str, failures: FailureColumn, ids: Sequence[str]) -> None:
+        """Note a function's failures; `ids` are those of all images."""
+        found = self.faults[name]
+        found.counts.update(failures.counts())
+        for failure in failures.first():
+            example = (ids[failure.row], failure.message, failure.traceback)
+            found.examples.setdefault(failure.kind, example)
 
     def to_dict(self) -> dict[str, Any]:
         """Give everything as JSON-ready values."""
@@ -107,39 +184,39 @@ def first_failure(
     failures: Mapping[str, Sequence[Failure]],
 ) -> tuple[str, Failure] | None:
     """Find the failure that strict mode stops at: the earliest image's."""
-    found = [(name, f) for name, several in failures.items() for f in several]
+    found = [
+        (name, f) for name, several in failures.items() for f in several if f.message
+    ]
     return min(found, key=lambda pair: (pair[1].row, pair[0]), default=None)
 
 
-def pack(failures: Sequence[Failure]) -> dict[str, NDArray[Any]]:
+def by_row(failures: Iterable[Failure], rows: NDArray[np.int64]) -> list[Failure]:
+    """Give failures by row of the source, not by their place among `rows`."""
+    return [failure._replace(row=int(rows[failure.row])) for failure in failures]
+
+
+def pack(failures: Iterable[Failure], on: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
     """Turn failures into arrays for the store; one message is kept per kind."""
-    if not failures:
-        return {}
-    kinds = list(dict.fromkeys(failure.kind for failure in failures))
-    number = {kind: j for j, kind in enumerate(kinds)}
-    first: dict[str, Failure] = {}
-    for failure in failures:
-        kept = first.get(failure.kind)
-        if kept is None or (not kept.traceback and failure.traceback):
-            first[failure.kind] = failure
-    return {
-        "fault_rows": np.asarray([f.row for f in failures], np.int32),
-        "fault_kinds": np.asarray([number[f.kind] for f in failures], np.int16),
-        "kinds": np.asarray(kinds),
-        "messages": np.asarray([first[kind].message for kind in kinds]),
-        "tracebacks": np.asarray([first[kind].traceback for kind in kinds]),
-    }
+    column = FailureColumn(on)
+    column.add(failures)
+    return column.pack()
 
 
 def unpack(arrays: Mapping[str, NDArray[Any]]) -> list[Failure]:
-    """Read failures back from the store's arrays."""
+    """Read failures back from the store's arrays; one of each kind has a message."""
     if "fault_rows" not in arrays:
         return []
-    kinds, messages = arrays["kinds"].tolist(), arrays["messages"].tolist()
-    traces = arrays["tracebacks"].tolist()
+    kinds, numbers = arrays["kinds"].tolist(), arrays["fault_kinds"].tolist()
+    whole = {(failure.row, failure.kind): failure for failure in _with_message(arrays)}
     return [
-        Failure(int(row), kinds[j], messages[j], traces[j])
-        for row, j in zip(
-            arrays["fault_rows"], arrays["fault_kinds"].tolist(), strict=True
-        )
+        whole.get((row, kinds[number]), Failure(row, kinds[number], ""))
+        for row, number in zip(arrays["fault_rows"].tolist(), numbers, strict=True)
     ]
+
+
+def _with_message(arrays: Mapping[str, NDArray[Any]]) -> list[Failure]:
+    """Give the failure of each kind whose message the store has."""
+    first = np.unique(arrays["fault_kinds"], return_index=True)[1]
+    told = (arrays[name].tolist() for name in ("kinds", "messages", "tracebacks"))
+    rows = arrays["fault_rows"][first].tolist()
+    return [Failure(*each) for each in zip(rows, *told, strict=True)]

@@ -174,6 +174,22 @@ class WatchedStore:
         self._check(kind, key)
         self._store.save(kind, key, name, arrays)
 
+    def load_parts(self, kind: Kind, key: str, name: str) -> list[NDArray[Any]] | None:
+        """Give one long array in parts, or None."""
+        self._check(kind, key)
+        return self._store.load_parts(kind, key, name)
+
+    def save_parts(
+        self, kind: Kind, key: str, name: str, parts: Iterable[NDArray[Any]]
+    ) -> None:
+        """Store one long array, part by part as they come."""
+        self._check(kind, key)
+        self._store.save_parts(kind, key, name, parts)
+
+    def blank(self, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+        """Give an array of zeros to be filled; a large one is where the store is."""
+        return self._store.blank(shape, dtype)
+
     def save_reads(self, kind: Kind, key: str, names: Collection[str]) -> None:
         """Store which files these functions opened; call it before saving results."""
         arrays = self._reads.record(names)

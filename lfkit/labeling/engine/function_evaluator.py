@@ -34,7 +34,7 @@ from lfkit.labeling.engine.failures import Failure
 from lfkit.labeling.engine.file_reads import Reads
 from lfkit.labeling.engine.program import crossing_features, levels_of, make_program
 from lfkit.labeling.engine.worker import Program, StepResult, iterate_program
-from lfkit.labeling.engine.worker_pool import WorkerPool
+from lfkit.labeling.engine.worker_pool import IdleWorkers, WorkerPool
 from lfkit.labeling.labeling_function import LabelingFunction
 from lfkit.runs.cache_keys import fingerprint
 from lfkit.runs.store import block_size
@@ -82,7 +82,9 @@ class FunctionEvaluator:
     device : "cpu", "cuda", ...
     n_workers : worker processes for per-image functions; 0 calls them right here,
         without protection against functions that hang or crash.
+    n_threads : that call batched functions on a CPU.
     timeout_s : for one call of a per-image function.
+    idle : keeps worker processes for the next evaluator.
     """
 
     def __init__(
@@ -91,15 +93,17 @@ class FunctionEvaluator:
         *,
         device: str,
         n_workers: int,
+        n_threads: int,
         timeout_s: float | None,
+        idle: IdleWorkers | None = None,
     ) -> None:
         self.n_classes = n_classes
         self.timeout_s = timeout_s if n_workers else None
-        self._pool = WorkerPool(n_workers, timeout_s) if n_workers else None
+        self._pool = WorkerPool(n_workers, timeout_s, idle) if n_workers else None
         self._stop = threading.Event()
         self.reads = Reads()
         self._batched = BatchedRunner(device, self._stop, self.reads)
-        n_threads = cpu_count() if device == "cpu" else 1
+        n_threads = n_threads if device == "cpu" else 1
         self._threads = ThreadPoolExecutor(n_threads, "lfkit-batch")
         # Per-image functions without workers: one call at a time, in no thread whose
         # exceptions mean anything else.

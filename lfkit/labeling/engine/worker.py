@@ -310,7 +310,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     threading.Thread(target=_die_with_parent, args=(os.getppid(),), daemon=True).start()
     connection = Connection(int(sys.argv[1]))
-    with open(sys.argv[2], "r+b") as handle:
+    with open(int(sys.argv[2]), "r+b") as handle:
         board = mmap.mmap(handle.fileno(), PROGRESS.size)
 
     def tick(step: int, position: int) -> None:

@@ -22,6 +22,7 @@ import sys
 import tempfile
 import threading
 import time
+import weakref
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
@@ -50,6 +51,10 @@ from lfkit.labeling.engine.worker import (
 # million images would take a year.
 MOST_KILLS = 20
 _POLL_S = 0.05
+# Starting a process takes half a second, in which few images are done by one alone: the
+# others start when the first is ready and, so much later, there still is work; or when
+# it takes so long to start.
+_OTHERS_AFTER_S, _OTHERS_LATEST_S = 0.1, 3.0
 
 
 @dataclass
@@ -75,12 +80,20 @@ class WorkerPool:
 
     Parameters
     ----------
-    n_workers : number of processes; they start with the first chunk.
+    n_workers : number of processes. One starts with the first chunk, the others where
+        it does not do all there is at once.
     timeout_s : a single call that takes longer is killed; None waits for ever.
+    idle : takes the processes at the end, and gives those that an earlier pool left.
     """
 
-    def __init__(self, n_workers: int, timeout_s: float | None) -> None:
+    def __init__(
+        self,
+        n_workers: int,
+        timeout_s: float | None,
+        idle: IdleWorkers | None = None,
+    ) -> None:
         self.timeout_s = timeout_s
+        self._idle = idle
         self._kills: Counter[str] = Counter()
         self._programs: dict[str, _Loaded] = {}
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
@@ -88,9 +101,10 @@ class WorkerPool:
         self._n_workers = n_workers
         self._threads: list[threading.Thread] = []
         self._closing = threading.Event()
+        self._first_is_ready = threading.Event()
 
     def close(self) -> None:
-        """End all processes."""
+        """End all processes, or leave those that rest to the next pool."""
         self.stop()
         for _ in self._threads:
             self._jobs.put(None)
@@ -100,6 +114,7 @@ class WorkerPool:
     def stop(self) -> None:
         """Kill what runs and cancel what waits."""
         self._closing.set()
+        self._first_is_ready.set()
 
     def register(self, program: Program) -> str:
         """Make a program known to the workers; returns the name to submit it by."""
@@ -118,17 +133,23 @@ class WorkerPool:
         """Run a program on a chunk: one StepResult per step."""
         with self._lock:
             while len(self._threads) < self._n_workers:
-                thread = threading.Thread(target=self._watch, daemon=True)
+                is_first = not self._threads
+                thread = threading.Thread(
+                    target=self._watch, args=[is_first], daemon=True
+                )
                 thread.start()
                 self._threads.append(thread)
         future: Future[list[StepResult]] = Future()
         self._jobs.put(_Job(program, pixels, inputs, bad, future))
         return future
 
-    def _watch(self) -> None:
+    def _watch(self, is_first: bool) -> None:
         """Feed one worker; start another whenever it dies."""
         worker: _Worker | None = None
         try:
+            if not is_first:  # not even a process at rest: the first may need it
+                self._first_is_ready.wait(_OTHERS_LATEST_S)
+                self._closing.wait(_OTHERS_AFTER_S)
             while True:
                 job = self._jobs.get()
                 if job is None:
@@ -139,7 +160,7 @@ class WorkerPool:
                         job.future.cancel()
                         break
                     try:
-                        worker = worker or _Worker()
+                        worker = worker or self._new_worker()
                         self._run(worker, job)
                     except _WorkerDied as death:
                         worker = None
@@ -147,14 +168,24 @@ class WorkerPool:
                         self._note(death, job, deaths_at_rest)
                     except Exception as error:
                         job.future.set_exception(error)
+                        if worker is not None:  # nobody knows what it still does
+                            worker.kill()
+                            worker = None
         finally:
-            if worker is not None:
+            if worker is not None and self._idle is not None:
+                self._idle.keep(worker)
+            elif worker is not None:
                 worker.kill()
+
+    def _new_worker(self) -> _Worker:
+        left = None if self._idle is None else self._idle.take()
+        return left or _Worker()
 
     def _run(self, worker: _Worker, job: _Job) -> None:
         loaded = self._programs[job.program]
         if loaded.name not in worker.loaded:
             worker.load(loaded, self._closing)
+        self._first_is_ready.set()
         for number, step in enumerate(loaded.program.steps):
             if self._kills[step.name] >= MOST_KILLS:
                 reason = (GAVE_UP, f"was killed {MOST_KILLS} times; not called again")
@@ -171,6 +202,7 @@ class WorkerPool:
 
     def _note(self, death: _WorkerDied, job: _Job, deaths_at_rest: int) -> None:
         """Turn a worker's death into a fault of the call it died in."""
+        self._first_is_ready.set()
         if death.step is None:
             if deaths_at_rest > 2:
                 job.future.set_exception(
@@ -189,6 +221,42 @@ class WorkerPool:
         name = self._programs[job.program].program.steps[death.step].name
         with self._lock:
             self._kills[name] += len(positions)
+
+
+class IdleWorkers:
+    """Processes that rest between two pools: starting one takes a second.
+
+    Nothing but the process is kept: what was killed or given up is each pool's own.
+    They end with this object, or with this process, however it ends.
+    """
+
+    def __init__(self) -> None:
+        self._workers: list[_Worker] = []
+        weakref.finalize(self, _kill_all, self._workers)
+
+    def __reduce__(self) -> tuple[type[IdleWorkers], tuple[()]]:
+        """Leave the processes here: a copy, or another process, has its own."""
+        return IdleWorkers, ()
+
+    def keep(self, worker: _Worker) -> None:
+        """Take a worker that has nothing to do."""
+        worker.loaded.clear()
+        self._workers.append(worker)
+
+    def take(self) -> _Worker | None:
+        """Give one that runs; None if there is none."""
+        with contextlib.suppress(IndexError):  # several threads take
+            while True:
+                worker = self._workers.pop()
+                if worker.is_running:
+                    return worker
+                worker.kill()
+        return None
+
+
+def _kill_all(workers: list[_Worker]) -> None:
+    for worker in workers:
+        worker.kill()
 
 
 class _WorkerDied(Exception):
@@ -211,15 +279,14 @@ class _Worker:
         self.loaded: set[str] = set()
         self._seen: tuple[int, int, float] = (IDLE, 0, 0.0)
         self._busy_s = self._looked = 0.0
-        descriptor, self._board_path = tempfile.mkstemp()
         try:
-            with open(descriptor, "r+b") as board:
-                board.write(PROGRESS.pack(IDLE, 0, 0.0))
-                board.flush()
-                self._board = mmap.mmap(board.fileno(), PROGRESS.size)
+            # It has no name, so that no kill leaves it.
+            board = tempfile.TemporaryFile()  # noqa: SIM115
+            board.write(PROGRESS.pack(IDLE, 0, 0.0))
+            board.flush()
+            self._board = mmap.mmap(board.fileno(), PROGRESS.size)
         except OSError as error:
-            os.unlink(self._board_path)
-            raise storage_error(error, self._board_path) from error
+            raise storage_error(error, tempfile.gettempdir()) from error
         ours, theirs = multiprocessing.Pipe()
         self._pipe: Connection = ours
         threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -227,17 +294,23 @@ class _Worker:
             [
                 sys.executable,
                 "-P",  # the current folder may hold a module that nobody asked for
+                "-B",  # bytecode of a file may outlive it: see `user_code.calling`
                 "-c",
                 "from lfkit.labeling.engine.worker import main; main()",
                 str(theirs.fileno()),
-                self._board_path,
+                str(board.fileno()),
             ],
-            pass_fds=[theirs.fileno()],
+            pass_fds=[theirs.fileno(), board.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=sys.stderr.fileno() if _has_fileno(sys.stderr) else None,
-            env={**os.environ, **dict.fromkeys(threads, "1"), **_python_path()},
+            env={**os.environ, **dict.fromkeys(threads, "1"), **python_path()},
         )
         theirs.close()
+        board.close()
+
+    @property
+    def is_running(self) -> bool:
+        return self._process.poll() is None
 
     def load(self, loaded: _Loaded, closing: threading.Event) -> None:
         if self._why_not(loaded.name, loaded.payload, closing):
@@ -307,8 +380,6 @@ class _Worker:
         self._process.wait()
         self._pipe.close()
         self._board.close()
-        with contextlib.suppress(OSError):
-            os.unlink(self._board_path)
 
     def _check_time(self, timeout_s: float | None) -> None:
         """Kill a call that was seen running for too long.
@@ -370,8 +441,8 @@ def _sendable(step: Step) -> Step:
     return step
 
 
-def _python_path() -> dict[str, str]:
-    """Let the worker find lfkit where this process did, installed or not."""
+def python_path() -> dict[str, str]:
+    """Let a process find lfkit where this one did, installed or not."""
     root = str(Path(__file__).resolve().parents[3])
     rest = os.environ.get("PYTHONPATH")
     return {"PYTHONPATH": root if not rest else os.pathsep.join([root, rest])}

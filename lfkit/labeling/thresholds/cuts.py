@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logsumexp
 
 from lfkit.errors import DeclarationError
 from lfkit.features.feature import Feature
@@ -178,6 +177,8 @@ def _log_odds(
 def _odds(scores: NDArray[np.float64], claimed: NDArray[np.bool_]) -> Any:
     if claimed.all():
         return np.full(len(scores), np.inf)
+    from scipy.special import logsumexp  # here: loading it takes long
+
     return logsumexp(scores[:, claimed], axis=1) - logsumexp(
         scores[:, ~claimed], axis=1
     )

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_factor, cho_solve
 
 _LARGEST_EXPONENT = 60.0
 
@@ -157,10 +156,14 @@ class _Precision:
             matrix = self._ridge * np.eye(d) + share * residuals.T @ residuals
         else:
             matrix = residuals @ residuals.T + self._ridge / share * np.eye(s)
+        from scipy.linalg import cho_factor  # here: loading it takes long
+
         self._factor = cho_factor(matrix, lower=True, overwrite_a=True)
 
     def apply(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
         """Multiply each of (r, d) vectors by it."""
+        from scipy.linalg import cho_solve
+
         if self._residuals is None:
             return np.asarray(cho_solve(self._factor, vectors.T).T)
         inner = cho_solve(self._factor, self._residuals @ vectors.T)  # (s, r)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lfkit.aggregators.aggregate import aggregate
+from lfkit.aggregators.aggregate import plain_labels
 from lfkit.aggregators.calibration import measure
 from lfkit.data.labels import Labels, compare_with_plain_vote, score
 from lfkit.data.votes import ABSTAIN, Votes
@@ -45,7 +45,7 @@ def summarize(
     """
     majority = labels.vote_labels
     if labels.chosen != "majority-vote" or labels.reason:
-        majority = aggregate(votes, "majority-vote", class_balance).labels
+        majority = plain_labels(votes, class_balance)
     covered = votes.voted.any(axis=1) & ~labels.is_seed
     scored = np.where(given, -1, truth)
     reference = scored if (scored >= 0).any() else None

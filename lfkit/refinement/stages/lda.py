@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lfkit.data.folds import deal_folds
-from lfkit.refinement.lda_model import Discriminant, discriminant, moments
+from lfkit.refinement.lda_model import (
+    Discriminant,
+    SharedCovariance,
+    equally_long,
+    moments,
+)
 from lfkit.refinement.problem import RefinementProblem
 from lfkit.refinement.product_of_experts import fit_powers, logs, product
 from lfkit.refinement.stages.stage import Arrays, Stage, StageContext, number
@@ -23,10 +28,12 @@ class Lda(Stage):
     """A product of two experts: a discriminant on the features, and the votes.
 
     The discriminant learns from the seeds alone; of classes without one it would know
-    nothing, and deny them all images. Its shrinkage and both powers are the likeliest
-    on held-out seeds (raw LDA is wildly overconfident: powers come out between 1/10 and
-    1/200). Seeds from which the votes have learned never weigh the votes; where only
-    such seeds are known, the votes get a fifth of their weight.
+    nothing, and deny them all images. Its shrinkage, whether lengths of rows count and
+    both powers are the likeliest on held-out seeds (raw LDA is wildly overconfident:
+    powers come out between 1/10 and 1/200); the votes are a posterior, whose power
+    is drawn to 1: few seeds tell it badly. Seeds from which the votes have learned
+    never weigh the votes; where only such seeds are known, the votes get a fifth of
+    their weight.
     """
 
     name: ClassVar[str] = "lda"
@@ -48,15 +55,17 @@ class Lda(Stage):
 
 def _from_seeds(problem: RefinementProblem) -> dict[str, NDArray[Any]]:
     seen = [_held_out(kind, problem) for kind in problem.features]
-    votes = logs(problem.proba[problem.seed_rows])
-    on_seeds = [one.scores for one in seen] + [votes]
-    powers = _powers(on_seeds, problem)
-    held_out = product(on_seeds, powers.tolist())
+    looks, votes = [one.scores for one in seen], logs(problem.proba[problem.seed_rows])
+    powers = _powers(looks, votes, problem)
+    held_out = product([*looks, votes], powers.tolist())
     experts: list[NDArray[np.float64]] = []
     arrays: dict[str, NDArray[Any]] = {}
     for position, (kind, one) in enumerate(zip(problem.features, seen, strict=True)):
-        everyone = moments(kind[problem.shown_rows], problem.shown_targets)
-        found = discriminant(everyone, one.shrinkage)
+        rows = kind[problem.shown_rows]
+        shown = equally_long(rows) if one.equal_lengths else rows
+        everyone = moments(shown, problem.shown_targets)
+        found = SharedCovariance(everyone, one.shrinkage).discriminant(one.spread)
+        found = replace(found, equal_lengths=one.equal_lengths)
         experts.append(found(kind))
         arrays |= _kept(found, position, float(powers[position]))
     proba = product([*experts, logs(problem.proba)], powers.tolist())
@@ -74,29 +83,44 @@ def _from_seeds(problem: RefinementProblem) -> dict[str, NDArray[Any]]:
 
 
 def _powers(
-    scores: list[NDArray[np.float64]], problem: RefinementProblem
+    looks: list[NDArray[np.float64]],
+    votes: NDArray[np.float64],
+    problem: RefinementProblem,
 ) -> NDArray[np.float64]:
     """Weigh the experts, the votes last, by held-out seeds.
 
     Where the votes have learned from too many of them, only features are so weighed.
     """
     if problem.has_judges:
-        return fit_powers(scores, problem.seed_targets)[0]
-    powers, _ = fit_powers(scores[:-1], problem.seed_targets)
+        return fit_powers(looks, problem.seed_targets, votes)[0]
+    powers, _ = fit_powers(looks, problem.seed_targets)
     return np.append(powers, _LEAST_VOTE_POWER)
 
 
 @dataclass(frozen=True, eq=False)
 class _HeldOut:
-    """Scores of held-out seeds, (s, k), at its best."""
+    """Scores of held-out seeds, (s, k), by a discriminant of the others."""
 
     loss: float
+    equal_lengths: bool
     shrinkage: float
+    spread: float
     scores: NDArray[np.float64]
 
 
 def _held_out(features: NDArray[np.float16], problem: RefinementProblem) -> _HeldOut:
-    rows, targets = features[problem.shown_rows], problem.shown_targets
+    """Give the likeliest of rows as they are or equally long, and of shrinkages."""
+    rows = features[problem.shown_rows]
+    tried = _tried(rows, problem, equal_lengths=False)
+    if rows.shape[1] > 1:
+        tried += _tried(equally_long(rows), problem, equal_lengths=True)
+    return min(tried, key=lambda one: one.loss)
+
+
+def _tried(
+    rows: NDArray[np.floating], problem: RefinementProblem, *, equal_lengths: bool
+) -> list[_HeldOut]:
+    targets = problem.shown_targets
     folds = deal_folds(problem.shown_labels, _SEED_FOLDS, problem.random_state)
     n_seeds = len(problem.seed_rows)
     everyone = moments(rows, targets)
@@ -104,16 +128,21 @@ def _held_out(features: NDArray[np.float16], problem: RefinementProblem) -> _Hel
         fold: everyone - moments(rows[folds == fold], targets[folds == fold])
         for fold in np.unique(folds)
     }
-    found = []
+    tried = []
     for shrinkage in _SHRINKAGES:
+        classes = {f: SharedCovariance(one, shrinkage) for f, one in trained.items()}
+        spread = sum(
+            one.spread(rows[folds == fold], targets[folds == fold])
+            * float((folds == fold).mean())
+            for fold, one in classes.items()
+        )
         scores = np.zeros(targets.shape)
-        for fold, without in trained.items():
-            test = folds == fold
-            scores[test] = discriminant(without, shrinkage)(rows[test])
+        for fold, one in classes.items():
+            scores[folds == fold] = one.discriminant(spread)(rows[folds == fold])
         scores = scores[:n_seeds]  # those that stand in judge nothing
         loss = fit_powers([scores], problem.seed_targets)[1]
-        found.append(_HeldOut(loss, shrinkage, scores))
-    return min(found, key=lambda one: one.loss)
+        tried.append(_HeldOut(loss, equal_lengths, shrinkage, spread, scores))
+    return tried
 
 
 def _kept(found: Discriminant, position: int, power: float) -> dict[str, NDArray[Any]]:
@@ -121,5 +150,6 @@ def _kept(found: Discriminant, position: int, power: float) -> dict[str, NDArray
         f"lda{position}_weights": found.weights,
         f"lda{position}_bias": found.bias,
         f"lda{position}_unknown": found.unknown,
+        f"lda{position}_equal_lengths": np.asarray(found.equal_lengths),
         f"lda{position}_power": number(power),
     }

@@ -14,6 +14,7 @@ from lfkit.report.sections.refinement import RefinementStages
 from lfkit.report.sections.scores import Scores
 from lfkit.report.sections.section import ReportData as ReportData
 from lfkit.report.sections.section import Section as Section
+from lfkit.report.sections.strange_images import StrangeImages
 
 SECTIONS: tuple[type[Section], ...] = (
     Overview,
@@ -21,6 +22,7 @@ SECTIONS: tuple[type[Section], ...] = (
     LabelExamples,
     Errors,
     Confidence,
+    StrangeImages,
     RefinementStages,
     LabelModels,
     Functions,

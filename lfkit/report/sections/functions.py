@@ -38,7 +38,7 @@ class Functions(Section):
 <tr class="detail" hidden><td colspan="{{ 6 if has_kinds else 5 }}">
 {% if lf.good %}<div class="faint">{{ "right, or of unknown class" if has_truth else "voted for" }}</div>{{ strip(lf.good) }}{% endif %}
 {% if lf.bad %}<div class="faint">wrong</div>{{ strip(lf.bad) }}{% endif %}
-{% if not lf.good and not lf.bad %}<div class="faint">it never votes</div>{% endif %}
+{% if not lf.good and not lf.bad %}<div class="faint">{{ "it votes only on images whose class is given" if lf.coverage else "it never votes" }}</div>{% endif %}
 </td></tr>
 {% endfor %}
 </tbody></table>

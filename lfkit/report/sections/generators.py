@@ -29,6 +29,7 @@ class Generators(Section):
 {% from "tiles.html" import strip %}
 {% for found in sets %}
 <h3>{{ found.name }} <span class="faint">{{ "{:,}".format(found.n) }} images</span></h3>
+{% if found.source %}<p class="faint">Tuned on the images of this run, without labels, from the generator of <code>{{ found.source }}</code>.</p>{% endif %}
 {% if found.broken %}<p><b>{{ found.broken }}</b></p>{% endif %}
 {% for row in found.rows %}
 <div class="class wide"><div class="head"><b>{{ row.name }}</b><span>{{ row.share | percent }}</span></div>{{ strip(row.tiles) }}</div>
@@ -83,6 +84,7 @@ def _part(data: ReportData, found: Generated) -> dict[str, Any]:
         "name": found.name,
         "n": len(found.images),
         "broken": found.broken,
+        "source": found.source,
         "rows": rows,
         "curves": _curves(found.log),
         "trust": _trust(found.trust),

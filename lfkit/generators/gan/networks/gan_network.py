@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from lfkit.errors import InputError
@@ -62,18 +63,27 @@ class Common(nn.Module):
 class ImageGenerator(nn.Module, ABC):
     """Makes images of noise.
 
+    It has two parts. The common block: three layers of 128 from the noise, with a
+    learned row for each class; a class reaches the image by no other way, and a label
+    head sees what this block gives. The image branch: all that follows, which most
+    networks also give the noise itself.
+
     Attributes
     ----------
     shape : (h, w, c).
+    common : the common block; missing where the network's `has_common` is false.
     z_dim, n_common : width of the noise, and of what the common block gives.
     n_maps : how many maps the image is painted from.
     painted : turns them into logits of pixels, of the image's size or larger.
+    start : the sides of the first maps, where `first` makes them.
     """
 
     shape: Shape
+    common: Common
     z_dim: int
     n_maps: int
     painted: nn.Module
+    start: tuple[int, int]
     n_common: int = N_COMMON
 
     @abstractmethod
@@ -92,6 +102,43 @@ class ImageGenerator(nn.Module, ABC):
         """Make (n, c, h, w) images in [0, 1]; and the common block's (n, 128)."""
         maps, common = self.maps(z, condition)
         return self.paint(maps), common
+
+    def image_branch(self) -> list[nn.Parameter]:
+        """Give the weights of the image branch: all but the common block's."""
+        common = {*self.common.parameters()}
+        return [weight for weight in self.parameters() if weight not in common]
+
+    @torch.no_grad()
+    def take(self, source: ImageGenerator) -> None:
+        """Begin with the weights of such a network for images of another shape.
+
+        Where the first maps are larger or smaller, the weights that make them are
+        interpolated between places; where gray becomes color, every channel of the
+        last layer begins as the gray one, and where color becomes gray, as the mean.
+
+        Raises
+        ------
+        InputError : the layers between do not fit.
+        """
+        own, theirs = self.state_dict(), source.state_dict()
+        fits = type(self) is type(source) and own.keys() == theirs.keys()
+        for name, value in own.items() if fits else ():
+            found = theirs[name]
+            if found.shape != value.shape and name.startswith("painted."):
+                found = _recolored(found, value, self.painted)
+            elif found.shape != value.shape and name.startswith("first."):
+                found = _resized(found, value, source.start, self.start)
+            if found.shape != value.shape:
+                fits = False
+                break
+            value.copy_(found)
+        if not fits:
+            raise InputError(
+                f"the layers of a {type(source).__name__} for images of "
+                f"{_sides(source.shape)} and of a {type(self).__name__} for "
+                f"{_sides(self.shape)} do not fit each other; give --size to `lfkit "
+                "apply`, so that both runs have images of about the same size."
+            )
 
 
 class Body(nn.Module, ABC):
@@ -123,10 +170,12 @@ class GanNetwork:
     ----------
     generator : (shape, n_classes, z_dim, width, generator) → ImageGenerator.
     body : made of (shape, width, generator).
+    has_common : the generator has a common block, which can be shared or kept.
     """
 
     generator: Callable[[Shape, int, int, int | None, torch.Generator], ImageGenerator]
     body: type[Body]
+    has_common: bool = True
 
     def make_generator(
         self,
@@ -177,3 +226,38 @@ def cropped(images: torch.Tensor, shape: Shape) -> torch.Tensor:
     h, w = shape[:2]
     top, left = (images.shape[2] - h) // 2, (images.shape[3] - w) // 2
     return images[:, :, top : top + h, left : left + w]
+
+
+def _recolored(
+    weights: torch.Tensor, wanted: torch.Tensor, layer: nn.Module
+) -> torch.Tensor:
+    """Turn the weights of gray into those of colors, or back; others stay."""
+    of_kernels = isinstance(layer, nn.ConvTranspose2d) and weights.ndim == 4
+    axis = 1 if of_kernels else 0
+    pair = weights.shape[axis], wanted.shape[axis]
+    if pair == (1, 3):
+        return weights.repeat_interleave(3, dim=axis)
+    if pair == (3, 1):
+        return weights.mean(dim=axis, keepdim=True)
+    return weights
+
+
+def _resized(
+    weights: torch.Tensor,
+    wanted: torch.Tensor,
+    sides: tuple[int, int],
+    new_sides: tuple[int, int],
+) -> torch.Tensor:
+    """Interpolate what makes maps, (channels · h · w, …), to maps of other sides."""
+    if weights.shape[1:] != wanted.shape[1:] or len(weights) % (sides[0] * sides[1]):
+        return weights
+    maps = weights.reshape(-1, *sides, weights.shape[1:].numel())
+    maps = F.interpolate(
+        maps.permute(0, 3, 1, 2), new_sides, mode="bilinear", align_corners=False
+    )
+    return maps.permute(0, 2, 3, 1).reshape(-1, *weights.shape[1:])
+
+
+def _sides(shape: Shape) -> str:
+    """Show (h, w, c)."""
+    return f"{shape[0]}x{shape[1]} pixels and {shape[2]} channels"

@@ -1,6 +1,6 @@
-"""The README's headline figures, from the commands that it shows.
+"""The headline figures, from the commands that the pages show.
 
-Commands and figures are both read from README.md: neither is repeated here. About half
+Commands and figures are both read from the pages: neither is repeated here. About half
 an hour on two cores: `make quality`.
 
 How far a figure may be off: the same machine, versions and threads give the same bits,
@@ -8,7 +8,7 @@ but other sums of floats turn fewer than one vote in a thousand, and with it lab
 are nearly tied. Three tenths of a point is five of 1,597 digits, and twice what a tenth
 of a percent of votes turned was seen to change. A mean over draws of seeds moves less
 than one draw. A trained network also depends on whether the processor multiplies in
-bfloat16, and on the order in which its threads add: a point, less than the README's
+bfloat16, and on the order in which its threads add: a point, less than the
 draws of seeds lie apart (84.9 to 86.8 %).
 """
 
@@ -28,7 +28,10 @@ from lfkit.errors import DataError
 pytestmark = pytest.mark.quality
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text()
+FEW_SEEDS, LIBRARIES, REFINEMENT = (
+    (ROOT / "docs" / f"{name}.md").read_text()
+    for name in ("few_seeds", "libraries", "refinement")
+)
 
 ROUNDING = 0.05
 ONE_DRAW = 0.3 + ROUNDING
@@ -36,20 +39,20 @@ MEAN_OF_DRAWS = 0.2 + ROUNDING
 NETWORK = 1.0 + ROUNDING
 
 
-def commands(start):
-    """The commands that the README shows and that begin so, without their comments."""
-    shown = re.findall(rf"^\$ ({re.escape(start)}.*)$", README, re.MULTILINE)
+def commands(page, start):
+    """The commands that a page shows and that begin so, without their comments."""
+    shown = re.findall(rf"^\$ ({re.escape(start)}.*)$", page, re.MULTILINE)
     return [line.partition(" #")[0].strip() for line in shown]
 
 
 def the_one(found):
-    """Of several the only one: a README that was changed is noticed."""
+    """Of several the only one: a page that was changed is noticed."""
     assert len(found) == 1, found
     return found[0]
 
 
 def ran(command, folder):
-    """Run a command of the README in a folder; gives what it printed."""
+    """Run a command of a page in a folder; gives what it printed."""
     name, *arguments = shlex.split(command)
     program = {"lfkit": ["-m", "lfkit"], "python": []}[name]
     done = subprocess.run(
@@ -76,8 +79,7 @@ def figure(text):
 
 def panel(line):
     """A figure of the panel under the demo's command, by the name of its line."""
-    block = README.partition("(#commands)):\n")[2].split("```")[1]
-    return float(re.search(rf"│  {line} +(\d+\.\d) %", block)[1])
+    return float(re.search(rf"│  {line} +(\d+\.\d) %", FEW_SEEDS)[1])
 
 
 def summary_of(run):
@@ -87,7 +89,9 @@ def summary_of(run):
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
     folder = tmp_path_factory.mktemp("demo")
-    first, *_ = commands("lfkit apply digits --lfs lf_library.digits --seeds-per-class")
+    first, *_ = commands(
+        FEW_SEEDS, "lfkit apply digits --lfs lf_library.digits --seeds-per-class"
+    )
     ran(first, folder)
     return summary_of(folder / "demo-run")
 
@@ -108,13 +112,15 @@ def test_the_demo_is_ahead_of_its_baseline(demo):
 
 
 def test_ten_draws_of_seeds(tmp_path):
-    (command,) = set(re.findall(r"`(python -m benchmarks\.default_on_draws)`", README))
+    (command,) = set(
+        re.findall(r"`(python -m benchmarks\.default_on_draws)`", FEW_SEEDS)
+    )
     printed = ran(command, tmp_path)
     header, mean, spread = (
         cells(the_one(re.findall(rf"^\| *{name} .*$", printed, re.MULTILINE)))
         for name in ("seed", "mean", "range")
     )
-    before = README.partition("`python -m benchmarks.default_on_draws`")[0]
+    before = FEW_SEEDS.partition("`python -m benchmarks.default_on_draws`")[0]
     # Mean, least and most: of the default, the plain vote, seed-weighted, baselines.
     stated = re.findall(r"(\d+\.\d) %[^()%]*\((\d+\.\d) to (\d+\.\d)\)", before)[-4:]
     columns = ("default", "plain vote", "seed-weighted", "best baseline by truth")
@@ -128,8 +134,10 @@ def test_ten_draws_of_seeds(tmp_path):
 
 
 def test_the_library_for_digits(tmp_path):
-    (command,) = set(re.findall(r"`(python -m benchmarks\.libraries)`", README))
-    (row,) = re.findall(r"^\| digits, `lf_library\.digits` .*$", README, re.MULTILINE)
+    (command,) = set(re.findall(r"`(python -m benchmarks\.libraries) NAME", LIBRARIES))
+    (row,) = re.findall(
+        r"^\| digits, `lf_library\.digits` .*$", LIBRARIES, re.MULTILINE
+    )
     stated = [figure(cell) for cell in cells(row)[2:5]]
     # The table says that digits are the mean of five draws.
     printed = ran(f"{command} digits --seeds 5", tmp_path)
@@ -157,15 +165,18 @@ def stages_of(summary):
 
 
 def stated_stages():
-    """The accuracy after each stage as the README's table has it."""
-    block = README.partition("(#commands)):\n")[2].split("```")[1]
-    rows = re.findall(r"^([\w-]+) +(?:[\d.]+ %|—) +([\d.]+) %", block, re.MULTILINE)
+    """The accuracy after each stage as the page's table has it."""
+    rows = re.findall(
+        r"^([\w-]+) +(?:[\d.]+ %|—) +([\d.]+) %", REFINEMENT, re.MULTILINE
+    )
     return {name: float(accuracy) for name, accuracy in rows}
 
 
 def test_cheap_stages_refine_the_labels_of_clothes(clothes):
-    command = the_one(commands("lfkit apply fashion-mnist --lfs lf_library.fashion "
-                               "--seeds-per-class 20 --refine --stages"))  # fmt: skip
+    start = "lfkit apply fashion-mnist --lfs lf_library.fashion "
+    command = the_one(
+        commands(REFINEMENT, f"{start}--seeds-per-class 20 --refine --stages")
+    )
     ran(command, clothes)
     summary, stated = summary_of(clothes / "fashion-run"), stated_stages()
     found = stages_of(summary)

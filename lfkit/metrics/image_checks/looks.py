@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +12,8 @@ from numpy.typing import NDArray
 from lfkit.data.image_source import ImageSource
 from lfkit.data.progress import Progress
 from lfkit.errors import LfkitError
+from lfkit.metrics.image_checks.near_duplicates import SMALL_SIDE, small_grays
 from lfkit.runs.store import RunStore
-from lfkit.studio.near_duplicates import SMALL_SIDE, small_grays
 
 WIDTH = 32  # numbers per image
 _CELLS = 8  # color means per side
@@ -20,6 +21,22 @@ _GRID, _BINS = 4, 8  # cells per side, and directions, of edges
 _AT_ONCE = 512
 _FIT_ON = 20_000  # images that the projection is fitted on
 _LEAST_WIDTH = 64  # of a stored feature that tells more than pixels do
+
+
+class ImageLooks(NamedTuple):
+    """What images look like.
+
+    Attributes
+    ----------
+    values : (n, WIDTH) leading directions, of unit scale; NaN where it is unreadable.
+    rest : (n,) how far an image is from what these directions can tell, in their scale;
+        NaN where it is unreadable.
+    grays : (n, 576) gray values of a small picture.
+    """
+
+    values: NDArray[np.float32]
+    rest: NDArray[np.float32]
+    grays: NDArray[np.uint8]
 
 
 def network_features(names: Iterable[str]) -> list[str]:
@@ -35,8 +52,8 @@ def looks_of(
     run: Path,
     networks: Mapping[str, str],
     progress: Progress | None = None,
-) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """Describe every image by `WIDTH` numbers of unit scale, and as a small picture.
+) -> ImageLooks:
+    """Describe every image by a few numbers, and as a small picture.
 
     The numbers are the leading directions (PCA) of what a trained network sees, if a
     function reads one, or of colors and edges of the pixels.
@@ -44,14 +61,20 @@ def looks_of(
     Parameters
     ----------
     networks : the networks' features that functions read: name → key in the store.
-
-    Returns
-    -------
-    (n, WIDTH), and (n, 256) gray values.
     """
     table, grays = _pixel_table(images, progress)
     seen = _stored(images, run, networks)
-    return _leading(table if seen is None else seen), grays
+    if seen is not None:
+        seen[np.isnan(table).any(axis=1)] = np.nan
+    return described(table if seen is None else seen, grays)
+
+
+def looks_of_pixels(
+    sources: Sequence[ImageSource], progress: Progress | None = None
+) -> ImageLooks:
+    """Describe the images of all sources together by the colors and edges of pixels."""
+    tables, grays = zip(*(_pixel_table(s, progress) for s in sources), strict=True)
+    return described(np.concatenate(tables), np.concatenate(grays))
 
 
 def _stored(
@@ -82,14 +105,16 @@ def _stored(
 def _pixel_table(
     images: ImageSource, progress: Progress | None
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """Describe the pixels, (n, d), NaN where they are unreadable; small pictures."""
     n = len(images)
     table: NDArray[np.float32] | None = None
     grays = np.zeros((n, SMALL_SIDE**2), np.uint8)
     for start in range(0, n, _AT_ONCE):
         rows = np.arange(start, min(n, start + _AT_ONCE))
-        pixels = images.read(rows).pixels
-        found = pixel_looks(pixels)
-        grays[rows] = small_grays(pixels)
+        read = images.read(rows)
+        found = pixel_looks(read.pixels)
+        found[list(read.problems)] = np.nan
+        grays[rows] = small_grays(read.pixels)
         if table is None:
             table = np.zeros((n, found.shape[1]), np.float32)
         table[rows] = found
@@ -150,21 +175,31 @@ def _means(values: NDArray[np.floating], side: int) -> NDArray[np.floating]:
     return values
 
 
-def _leading(table: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Project onto the leading directions, scaled as a whole to unit variance."""
-    step = max(1, len(table) // _FIT_ON)
-    sample = table[::step].astype(np.float64)
+def described(table: NDArray[np.float32], grays: NDArray[np.uint8]) -> ImageLooks:
+    """Project onto the leading directions, scaled as a whole to unit variance.
+
+    Parameters
+    ----------
+    table : (n, d) of `pixel_looks`, or of a network; rows with NaN are left out.
+    grays : (n, q) of `small_grays`.
+    """
+    is_known = np.isfinite(table).all(axis=1)
+    known = np.flatnonzero(is_known)
+    wide = np.zeros((len(table), WIDTH), np.float32)
+    wide[~is_known] = np.nan
+    if len(known) < 2:
+        return ImageLooks(wide, wide[:, 0], grays)
+    sample = table[known[:: max(1, len(known) // _FIT_ON)]].astype(np.float64)
     mean = sample.mean(axis=0)
-    spread = np.cov(sample - mean, rowvar=False) if len(sample) > 1 else None
-    if spread is None or not np.isfinite(spread).all():
-        return np.zeros((len(table), WIDTH), np.float32)
+    spread = np.cov(sample - mean, rowvar=False)
     _, directions = np.linalg.eigh(np.atleast_2d(spread))
     kept = directions[:, ::-1][:, :WIDTH]
     # The sign of a direction is arbitrary: its largest part is positive.
     largest = np.abs(kept).argmax(axis=0)
     kept = kept * np.where(kept[largest, np.arange(kept.shape[1])] < 0, -1, 1)
-    found = (table - mean.astype(np.float32)) @ kept.astype(np.float32)
-    found /= max(float(found.std()), 1e-6)
-    wide = np.zeros((len(table), WIDTH), np.float32)
-    wide[:, : found.shape[1]] = found
-    return wide
+    centered = table - mean.astype(np.float32)
+    found = centered @ kept.astype(np.float32)
+    beyond = (centered**2).sum(axis=1) - (found**2).sum(axis=1)
+    scale = max(float(found[known].std()), 1e-6)
+    wide[:, : found.shape[1]] = found / scale
+    return ImageLooks(wide, np.sqrt(np.maximum(beyond, 0)) / scale, grays)

@@ -1,0 +1,90 @@
+"""How many labels the functions that need none are worth, by the user's own seeds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from pydantic import TypeAdapter
+
+from lfkit.aggregators.fitted_labels import aggregate_once
+from lfkit.commands.vote_sources import VotedImages
+from lfkit.runs.apply_options import ApplyOptions
+from lfkit.runs.cache_keys import fingerprint
+from lfkit.runs.run_summary import Crossover
+
+_MOST_SEEDS = 1000  # that the worth is judged by
+
+
+def worth_of_functions(options: ApplyOptions, voted: VotedImages) -> Crossover | None:
+    """Say how many labels the functions that need none are worth, by the seeds."""
+    from lfkit.metrics.labels.crossover import crossover
+    from lfkit.refinement import PretrainedFeatures
+
+    rows, labels = voted.votes.seed_rows, voted.votes.seed_labels
+    if voted.lfs is None or rows is None or labels is None:
+        return None
+    free = [j for j, lf in enumerate(voted.lfs) if not lf.learns_from_labels]
+    broken = [*voted.images.known_problems, *voted.unreadable]
+    readable = ~np.isin(rows, broken)
+    rows, labels = rows[readable], labels[readable]
+    some = _some_of_each_class(labels, options.seed)
+    rows, labels = rows[some], labels[some]
+    if not free or not len(rows):
+        return None
+    alone = replace(
+        voted.votes, seed_rows=None, seed_labels=None, seed_out_of_fold=None
+    ).select(free)
+    said = aggregate_once(
+        voted.store,
+        alone,
+        "auto",
+        options.class_balance,
+        options.seed,
+        broken,
+        keep_as="functions without seeds",
+    ).labels[rows]
+    source = voted.images
+    asked = (source.decoding, source.keys[rows], labels, said, len(free), options.seed)
+    sees = PretrainedFeatures.is_installed()
+    key = fingerprint((*asked, sees, crossover, _features_of_seeds, Crossover))
+    kept = voted.store.load("fitted", key, "crossover")
+    if kept is not None:
+        return TypeAdapter(Crossover | None).validate_json(kept["json"].item())
+    found = crossover(
+        _features_of_seeds(voted, rows),
+        labels,
+        said,
+        n_functions=len(free),
+        random_state=options.seed,
+    )
+    text = TypeAdapter(Crossover | None).dump_json(found).decode()
+    voted.store.save("fitted", key, "crossover", {"json": np.asarray(text, np.str_)})
+    return found
+
+
+def _some_of_each_class(labels: Any, seed: int) -> Any:
+    """Give at most a thousand places, as many of each class as there are, sorted."""
+    order = np.random.default_rng(seed).permutation(len(labels))
+    most = max(2, _MOST_SEEDS // max(1, len(np.unique(labels))))
+    each = [order[labels[order] == c][:most] for c in np.unique(labels)]
+    return np.sort(np.concatenate([*each, np.zeros(0, np.int64)])).astype(np.int64)
+
+
+def _features_of_seeds(voted: VotedImages, rows: Any) -> dict[str, Any]:
+    """Give what is seen of the seeds' images, (s, d) each, by plain features."""
+    from lfkit.refinement import PixelFeatures, PretrainedFeatures
+    from lfkit.refinement.problem import small_pixels
+
+    pixels, _ = small_pixels(voted.images, rows)
+    sets: dict[str, Any] = {"plain features": PixelFeatures(pixels)}
+    if PretrainedFeatures.is_installed():
+        sets["the ImageNet network"] = PretrainedFeatures(pixels)
+    found = {}
+    for name, given in sets.items():
+        values = np.zeros((len(rows), sum(given.widths)), np.float32)
+        for part, numbers in given.chunks():
+            values[part] = numbers
+        found[name] = values
+    return found

@@ -1,0 +1,1 @@
+"""WSGAN: codes that are tied to votes, which it learns to weigh."""
