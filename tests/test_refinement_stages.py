@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from scipy.optimize import minimize
 
+from lfkit.data.folds import deal_folds
 from lfkit.nn import Augmentation, Compute, TrainingPlan, train
 from lfkit.refinement import ArrayFeatures
 from lfkit.refinement.class_prior import ClassPrior, align, estimate_prior
@@ -39,6 +40,7 @@ from lfkit.refinement.stages.diffuse import Diffuse, DiffuseAgain
 from lfkit.refinement.stages.distill import Distill
 from lfkit.refinement.stages.joint import Joint
 from lfkit.refinement.stages.lda import Lda
+from lfkit.refinement.stages.looks_at_seeds import looks_at_seeds
 from lfkit.refinement.stages.self_training import SelfTraining
 from lfkit.refinement.stages.stage import Stage, StageContext
 
@@ -161,9 +163,13 @@ def test_the_seeds_own_shares_count_by_james_and_stein():
     labels = np.array([0, 0, 1, 1])
     proba = np.tile([0.75, 0.25], (6, 1))
     # Residuals ±.1: covariance .04 / (4 * 2) along (1, -1); one seed of doubt: 1/16.
+    error = 0.04 / 8 * np.array([[1.0, -1.0], [-1.0, 1.0]]) + np.eye(2) / 16
+    # Seeds show no bias, which is usually .3 of a share: both say how large it may be.
     # The means are 1/4 apart in each class.
-    squared = 2 * 0.25**2 / (2 * 0.04 / 8 + 1 / 16)
-    weight = 1 / squared
+    usual = np.diag([0.225**2, 0.075**2])
+    left = np.linalg.inv(np.linalg.inv(error) + np.linalg.inv(usual))
+    gap = np.array([0.25, -0.25])
+    weight = 1 / float(gap @ np.linalg.inv(left) @ gap)
     # (1.6 + 1) / 3 and (.4 + 1 - 1) / 3 of each class look like it and like the other.
     right, wrong = 2.6 / 3, 0.4 / 3
 
@@ -178,7 +184,7 @@ def test_the_seeds_own_shares_count_by_james_and_stein():
         low, high = (middle, high) if moved(middle) > 0 else (low, middle)
     expected = (1 - weight) * low + weight / 2
     found = estimate_prior(proba, seed_proba=seed_proba, seed_labels=labels)
-    assert 0.5 < weight < 0.6
+    assert 0.05 < weight < 0.1
     assert found.shares[0] == pytest.approx(expected, abs=1e-6)
 
 
@@ -254,14 +260,14 @@ def test_posteriors_keep_power_one_until_rows_tell_otherwise():
     for n, right in ((0, 0), (1, 0), (4, 1), (400, 300)):
         said = np.repeat(posterior, max(n, 1), axis=0)
         targets = np.eye(2)[[0] * right + [1] * (n - right)] if n else np.zeros((1, 2))
-        power = fit_powers([], targets, said)[0][0]
+        power = fit_powers([], targets, [said], [1.0])[0][0]
         # Where the slope is zero: of the rows, half of the imaginary one among them,
         # and of a normal distribution about 1.
         surplus = right + 0.5 - (n + 1) / (1 + np.exp(-power))
         assert surplus == pytest.approx((power - 1) / 0.3**2, abs=1e-3)
     assert power == pytest.approx(np.log(3), abs=0.02)  # rows decide
     # Beside another expert, whose power nothing holds.
-    powers = fit_powers([0 * said], targets, said)[0]
+    powers = fit_powers([0 * said], targets, [said], [1.0])[0]
     assert powers[1] == pytest.approx(power, abs=1e-4)
 
 
@@ -630,6 +636,51 @@ def test_seeds_keep_their_class_and_weigh_neither_features_nor_labels(monkeypatc
     found = run(SelfTraining(), task, shares)
     assert float(found["self0_power"]) == pytest.approx(power, abs=0.01)
     np.testing.assert_allclose(found["looked"], looked, atol=0.01)
+
+
+def test_what_features_have_said_before_does_not_count_twice():
+    """Two classes, 2,000 images, two features that tell .85 of them apart."""
+    rng = np.random.default_rng(4)
+    truth = rng.integers(0, 2, 2000)
+    points = rng.normal(size=(2000, 2)) + np.where(truth[:, None], 0.75, -0.75)
+    seeds = {int(row): int(truth[row]) for row in range(60)}
+    flat = np.full((2000, 2), 0.5)
+    task = problem(flat, seeds=seeds, features=points, voted=np.zeros(2000, bool))
+    known = {"proba": flat} | run(Lda(), task)
+    found = run(SelfTraining(), task, known)["proba"][60:]
+    right = (found.argmax(axis=1) == truth[60:]).mean()
+    assert right > 0.83
+    assert found.max(axis=1).mean() == pytest.approx(right, abs=0.05)
+
+
+def test_seeds_are_looked_at_by_what_learned_without_them_and_without_functions():
+    seeds = {0: 0, 3: 0, 8: 1, 9: 0, 10: 1, 13: 1, 18: 0, 19: 0}
+    rows, classes = np.array(list(seeds)), np.eye(2)[list(seeds.values())]
+    task = problem(np.full((20, 2), 0.5), seeds=seeds, features=PLACES)
+    known = run(Lda(), task)
+    assert not known["lda0_equal_lengths"]
+    found = looks_at_seeds(task, known, np.array([0.7]))
+    others = np.setdiff1d(np.arange(20), rows)
+    dealt = deal_folds(np.array(list(seeds.values())), 5, 0)
+    for fold in range(5):
+        test = dealt == fold
+        taught = rows[~test]
+        counts = classes[~test].sum(axis=0)
+        means = classes[~test].T @ PLACES[taught] / counts
+        gaps = PLACES[taught] - classes[~test] @ means
+        # One dimension is its own sphere: shrinkage changes nothing.
+        variance = (gaps**2).mean() * (1 + 1e-6)
+        spread = float(known["lda0_spread"]) / counts
+        scores = (-((PLACES[others][:, None] - means) ** 2) / variance + spread) / 2
+        labels = product_by_hand([scores], [float(known["lda0_power"])])
+        weights = np.concatenate([labels, classes[~test]])
+        places = PLACES[np.concatenate([others, taught])]
+        looked = soft_scores(places, weights, PLACES[rows[test]])
+        expected = np.log(product_by_hand([looked], [0.7]))
+        np.testing.assert_allclose(found[test], expected, atol=1e-3)
+    # What functions say of the images makes no difference.
+    other = replace(task, proba=np.tile([0.9, 0.1], (20, 1)))
+    np.testing.assert_array_equal(looks_at_seeds(other, known, np.array([0.7])), found)
 
 
 def test_features_that_deny_the_votes_change_nothing():

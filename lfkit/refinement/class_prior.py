@@ -10,6 +10,11 @@ from numpy.typing import ArrayLike, NDArray
 from lfkit.errors import InputError
 
 _N_STEPS = 500
+# By how much of its share the mean posterior is off in a class, one standard deviation:
+# on digits, Fashion-MNIST, CIFAR-10 and clothes .04 to .21 in all, .02 a class at most
+# in ten. Where seeds alone told it, 20 could not tell clothes, a quarter of them of one
+# class of ten, from equal shares, and labels fell from .668 to .576.
+_USUAL_BIAS = 0.3
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,8 +66,9 @@ def estimate_prior(
     but where m is what the seeds' posteriors are on the mean, their shares explain all
     there is to see. So q is drawn to them by the factor of James & Stein
     (https://projecteuclid.org/euclid.bsmsp/1200512173), (k - 1) / X^2, X^2 the squared
-    distance of the two means in standard errors: not at all where they differ much, or
-    where a class has no seed that would have one. Without seeds q = m.
+    distance of m from these shares and the posteriors' bias, in standard errors: not at
+    all where they differ much, or where a class has no seed that would have one. Few
+    seeds tell no bias; it is taken to be no larger than is usual. Without seeds q = m.
 
     Parameters
     ----------
@@ -116,9 +122,14 @@ def _weight_of_seeds(
         residuals[rows] -= residuals[rows].mean(axis=0)
     freedom = n_seeds * (n_seeds - n_present)
     # The baseline is that of one seed of doubt: perfect posteriors are not certain.
-    covariance = residuals.T @ residuals / freedom + np.eye(k) / n_seeds**2
-    gap = mean - seed_proba.mean(axis=0)
-    squared = float(gap @ np.linalg.solve(covariance, gap))
+    error = residuals.T @ residuals / freedom + np.eye(k) / n_seeds**2
+    # How much too often posteriors name a class: as seeds show, and as is usual.
+    usual = np.diag((_USUAL_BIAS * mean) ** 2 + 1e-9)
+    gain = usual @ np.linalg.inv(usual + error)
+    own = np.bincount(seed_labels, minlength=k) / n_seeds
+    bias = gain @ (seed_proba.mean(axis=0) - own)
+    gap = mean - own - bias
+    squared = float(gap @ np.linalg.solve(usual - gain @ usual, gap))
     return min(1.0, (k - 1) / max(squared, 1e-9))
 
 

@@ -10,8 +10,9 @@ from scipy.optimize import OptimizeResult, brentq, minimize
 from scipy.special import log_softmax, logsumexp
 
 LEAST_LOG = -30.0  # of a probability: what one expert can hold against a class
-# How far from 1 the power of posteriors may be expected. Photographs of clothes, two
-# seeds a class: all images together wanted .76 to 1.18 (six draws), seeds .61 to .99.
+# How far from what is expected the powers of posteriors may be. Photographs of clothes,
+# two seeds a class, votes: all images together wanted .76 to 1.18 (six draws), seeds
+# .61 to .99.
 _SPREAD_OF_POWER = 0.3
 
 
@@ -32,7 +33,8 @@ def product(
 def fit_powers(
     scores: Sequence[NDArray[np.float64]],
     targets: NDArray[np.float64],
-    posterior: NDArray[np.float64] | None = None,
+    posteriors: Sequence[NDArray[np.float64]] = (),
+    expected: Sequence[float] = (),
 ) -> tuple[NDArray[np.float64], float]:
     """Find the powers, none negative, of the likeliest product, and its mean loss.
 
@@ -43,18 +45,20 @@ def fit_powers(
     ----------
     scores : each (n, k), up to a number per row and a factor.
     targets : (n, k) distributions; rows of zeros count nothing.
-    posterior : (n, k) logarithms of a posterior, one more expert, the last. Its power
-        is drawn to 1, since what is likeliest for a few rows has been too low; the
-        imaginary row still holds a very sure one below.
+    posteriors : each (n, k) logarithms; more experts, the last. Few rows tell their
+        powers badly: these are drawn to those that are expected.
+    expected : a power for each posterior. The imaginary row holds a very sure one
+        below.
     """
-    experts = [*scores] if posterior is None else [*scores, posterior]
-    stack = np.stack(experts)  # (e, n, k)
+    stack = np.stack([*scores, *posteriors])  # (e, n, k)
     # Of about the same size: raw discriminant scores go to the hundreds.
     size = np.maximum(np.abs(stack).mean(axis=(1, 2)), 1e-9)
     stack = stack / size[:, None, None]
-    firm = np.zeros(len(size))
-    if posterior is not None:
-        firm[-1] = (_SPREAD_OF_POWER * size[-1]) ** -2
+    wished, firm = np.ones(len(size)), np.zeros(len(size))
+    if len(posteriors):
+        own = slice(len(scores), None)
+        wished[own] = size[own] * np.asarray(expected)
+        firm[own] = (_SPREAD_OF_POWER * size[own]) ** -2
     n_rows = max(float(targets.sum()), 1.0)
     imaginary = 1 / (stack.shape[1] * stack.shape[2])
     wanted = targets + imaginary
@@ -63,14 +67,13 @@ def fit_powers(
         log = log_softmax(np.tensordot(powers, stack, axes=1), axis=1)
         surplus = np.exp(log) * wanted.sum(axis=1, keepdims=True) - wanted
         slope = np.einsum("enk,nk->e", stack, surplus)
-        off = powers - size
+        off = powers - wished
         held = float((firm * off**2).sum()) / 2
         return (held - float((wanted * log).sum())) / n_rows, (
             slope + firm * off
         ) / n_rows
 
-    start = np.where(firm > 0, size, 1.0)
-    found = minimize(loss, start, jac=True, bounds=[(0, None)] * len(stack))
+    found = minimize(loss, wished, jac=True, bounds=[(0, None)] * len(stack))
     return np.asarray(found.x) / size, float(found.fun)
 
 

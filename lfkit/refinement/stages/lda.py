@@ -67,7 +67,10 @@ def _from_seeds(problem: RefinementProblem) -> dict[str, NDArray[Any]]:
         found = SharedCovariance(everyone, one.shrinkage).discriminant(one.spread)
         found = replace(found, equal_lengths=one.equal_lengths)
         experts.append(found(kind))
-        arrays |= _kept(found, position, float(powers[position]))
+        arrays |= _kept(found, position, float(powers[position])) | {
+            f"lda{position}_shrinkage": number(one.shrinkage),
+            f"lda{position}_spread": number(one.spread),
+        }
     proba = product([*experts, logs(problem.proba)], powers.tolist())
     proba[problem.seed_rows] = held_out
     proba, held_out = problem.among_possible(proba), problem.among_possible(held_out)
@@ -92,7 +95,7 @@ def _powers(
     Where the votes have learned from too many of them, only features are so weighed.
     """
     if problem.has_judges:
-        return fit_powers(looks, problem.seed_targets, votes)[0]
+        return fit_powers(looks, problem.seed_targets, [votes], [1.0])[0]
     powers, _ = fit_powers(looks, problem.seed_targets)
     return np.append(powers, _LEAST_VOTE_POWER)
 
