@@ -195,3 +195,14 @@ def test_importing_analysis_loads_neither_pandas_nor_torch():
         check=False,
     )
     assert run.returncode == 0, run.stderr
+
+
+def test_a_soft_vote_for_two_classes_alike_is_right_where_either_is_true():
+    soft = np.zeros((3, 2, 3), np.float16)
+    soft[:, 0] = [0, 0.4, 0.4]
+    soft[2, 1, 0] = 1
+    votes = Votes([[1, -1], [1, -1], [1, 0]], ("two", "one"), 3, soft=soft)
+    table = LFAnalysis(votes)
+    assert table.lf_polarities() == [[1, 2], [0]]
+    assert table.lf_empirical_accuracies([1, 2, 0]).tolist() == [2 / 3, 1]
+    assert table.label_conflict() == 1 / 3

@@ -79,7 +79,9 @@ FAMILIES = {
     ),
     "generators.gan.networks": Family({"gan_network"}),
     "report.sections": Family({"section"}),
-    "refinement.stages": Family({"image_graphs", "stage"}, {"all_stages"}),
+    "refinement.stages": Family(
+        {"image_graphs", "looks_at_seeds", "stage"}, {"all_stages"}
+    ),
     # Features are built on features: gray levels, edges, shapes, descriptors.
     "features": Family(
         {"dictionary", "edges", "feature", "gray", "shape", "sift", "user_code"}

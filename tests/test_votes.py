@@ -139,3 +139,18 @@ def test_soft_votes_and_sets_are_joined_with_hard_ones():
     assert joined.hard[:, 0].tolist() == [1, 0, -1]
     assert joined.soft[0, 0].tolist() == [0.25, 0.75, 0]
     assert joined.allowed[:, 0].any(axis=1).tolist() == [False, False, True]
+
+
+def test_a_soft_vote_names_all_classes_that_are_tied_for_its_most_probable():
+    soft = np.zeros((4, 1, 3), np.float16)
+    soft[0, 0] = [0.5, 0.5, 0]
+    soft[1, 0] = [0.2, 0.2, 0.6]
+    soft[2, 0] = [1 / 3, 1 / 3, 1 / 3]
+    votes = Votes([[0], [2], [0], [-1]], ("a",), 3, soft=soft)
+    assert [votes.named(row, 0) for row in range(4)] == [(0, 1), (2,), (), ()]
+    truth = np.array([1, 0, 2, 0])
+    assert votes.right(truth)[:, 0].tolist() == [True, False, False, False]
+    plain = votes.as_sets()
+    assert plain.soft is None
+    assert plain.hard[:, 0].tolist() == [-1, 2, -1, -1]
+    assert plain.voted[:, 0].tolist() == [True, True, False, False]

@@ -149,16 +149,44 @@ class Votes:
     def right(self, truth: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Tell which votes name the true class, alone or in a set, (n, m).
 
+        A soft vote names its most probable class, or the set of those tied for it.
+
         Parameters
         ----------
         truth : (n,) classes; nothing is right where it is -1.
         """
+        if self.soft is not None:
+            return self.as_sets().right(truth)
         known = truth >= 0
         right = (self.hard == truth[:, None]) & known[:, None]
         if self.allowed is not None:
             rows = np.flatnonzero(known & (truth < self.n_classes))
             right[rows] |= self.allowed[rows, :, truth[rows]]
         return right
+
+    def as_sets(self) -> Votes:
+        """Return soft votes as what they name, without the seeds' extra arrays.
+
+        That is the most probable class, or the set of those tied for it: "a hat or a
+        pair of shoes" names no hat.
+        """
+        if self.soft is None:
+            return self.rows(slice(None))
+        soft, spoke = self.soft, self.hard != ABSTAIN
+        tied = (soft == soft.max(axis=2, keepdims=True)) & (soft > 0)
+        tied &= (spoke & (tied.sum(axis=2) > 1))[:, :, None]
+        hard = np.where(tied.any(axis=2), ABSTAIN, self.hard)
+        allowed = tied if self.allowed is None else self.allowed | tied
+        if not allowed.any():
+            return Votes(hard, self.names, self.n_classes)
+        return Votes(hard, self.names, self.n_classes, allowed=allowed)
+
+    def named(self, row: int, column: int) -> tuple[int, ...]:
+        """Return the classes that a vote names; none if the function abstained."""
+        one = self.rows(np.array([row])).select([column]).as_sets()
+        if one.hard[0, 0] != ABSTAIN:
+            return (int(one.hard[0, 0]),)
+        return () if one.allowed is None else tuple(np.flatnonzero(one.allowed[0, 0]))
 
     @property
     def coverage(self) -> float:

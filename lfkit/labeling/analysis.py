@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,9 +20,9 @@ if TYPE_CHECKING:
 class LFAnalysis:
     """What the labeling functions cover and where they disagree, as in Snorkel.
 
-    A soft vote counts as its most probable class. A vote for a set of classes
-    ("car or truck") covers, is right where the set holds the label, and conflicts
-    where no class satisfies every vote on the image.
+    A soft vote counts as its most probable class, or as the set of those tied for it.
+    A vote for a set of classes ("car or truck") covers, is right where the set holds
+    the label, and conflicts where no class satisfies every vote on the image.
 
     Parameters
     ----------
@@ -42,9 +43,7 @@ class LFAnalysis:
         names = None if lfs is None else [str(getattr(lf, "name", lf)) for lf in lfs]
         if isinstance(votes, Votes):
             names = list(votes.names) if names is None else names
-            self.votes = Votes(
-                votes.hard, tuple(names), votes.n_classes, allowed=votes.allowed
-            )
+            self.votes = replace(votes.as_sets(), names=tuple(names))
         else:
             matrix = np.asarray(votes)
             columns = range(matrix.shape[1] if matrix.ndim == 2 else 0)

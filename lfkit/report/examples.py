@@ -53,14 +53,6 @@ def _margins(proba: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(best[:, -1] - (best[:, -2] if proba.shape[1] > 1 else 0))
 
 
-def named_classes(votes: Votes, row: int, j: int) -> tuple[int, ...]:
-    """Give the class that function j voted for, or the set of classes."""
-    label = int(votes.hard[row, j])
-    if label == ABSTAIN and votes.allowed is not None:
-        return tuple(np.flatnonzero(votes.allowed[row, j]).tolist())
-    return (label,)
-
-
 def vote_examples(
     votes: Votes, j: int, usable: NDArray[np.bool_], n: int
 ) -> NDArray[np.int64]:

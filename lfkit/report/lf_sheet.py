@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from lfkit.data.image_source import ImageSource
 from lfkit.data.votes import ABSTAIN, Votes
 from lfkit.labeling.analysis import LFAnalysis
-from lfkit.report.examples import named_classes, vote_examples
+from lfkit.report.examples import vote_examples
 from lfkit.report.tile_sheet import Sheet, SheetRow, Tile
 
 _PER_FUNCTION = 14
@@ -74,7 +74,7 @@ def _tiles(
 ) -> list[Tile]:
     tiles = []
     for row in vote_examples(votes, j, kept, _PER_FUNCTION).tolist():
-        named = named_classes(votes, row, j)
+        named = votes.named(row, j)
         caption = " or ".join(class_names[label] for label in named)
         tiles.append(Tile(row, caption, named, int(truth[row])))
     return tiles

@@ -80,7 +80,7 @@ class Errors(Section):
                     "said": data.class_names[said],
                     "count": -count,
                     "tiles": [
-                        data.tile(row, said, f"{labels.proba[row].max():.0%}")
+                        data.tile(row, said, text=f"{labels.proba[row].max():.0%}")
                         for row in rows.tolist()
                     ],
                 }

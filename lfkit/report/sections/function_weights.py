@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
-from lfkit.data.votes import ABSTAIN
+from lfkit.data.votes import Votes
 from lfkit.metrics.labels.lf_agreement import error_correlations
 from lfkit.report.sections.section import ReportData, Section
 
@@ -62,7 +62,7 @@ class FunctionWeights(Section):
         labels = np.where(data.run.given, -1, data.run.labels.labels)
         if not (labels >= 0).any():
             return None
-        theta = _confirmed(votes.hard, labels, k)
+        theta = _confirmed(votes.as_sets(), labels)
         phi = error_correlations(votes, labels)
         order = _alike_together(phi)
         named = theta >= 0
@@ -82,21 +82,20 @@ class FunctionWeights(Section):
         }
 
 
-def _confirmed(
-    hard: NDArray[np.int16], labels: NDArray[np.int64], k: int
-) -> NDArray[np.float64]:
+def _confirmed(votes: Votes, labels: NDArray[np.int64]) -> NDArray[np.float64]:
     """Share of a function's votes for a class that the labels confirm, (m, k).
 
-    -1 where it never votes for the class.
+    A vote for several classes counts for each. -1 where it never votes for the class.
     """
     known = labels >= 0
-    found = np.full((hard.shape[1], k), -1.0)
-    for label in range(k):
-        voted = (hard == label) & known[:, None]
+    found = np.full((votes.n_functions, votes.n_classes), -1.0)
+    for label in range(votes.n_classes):
+        voted = (votes.hard == label) & known[:, None]
+        if votes.allowed is not None:
+            voted |= votes.allowed[:, :, label] & known[:, None]
         n = voted.sum(axis=0)
         agreed = (voted & (labels == label)[:, None]).sum(axis=0)
         found[:, label] = np.where(n > 0, agreed / np.maximum(n, 1), -1)
-    assert ABSTAIN not in range(k), "silence is no vote"
     return found
 
 

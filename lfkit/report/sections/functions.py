@@ -58,7 +58,7 @@ class Functions(Section):
         data.album.read(np.concatenate([rows for pair in examples for rows in pair]))
 
         def tiles(rows: NDArray[np.int64], j: int) -> list[dict[str, str]]:
-            return [data.tile(r, int(votes.hard[r, j])) for r in rows.tolist()]
+            return [data.tile(r, *votes.named(r, j)) for r in rows.tolist()]
 
         functions = [
             {

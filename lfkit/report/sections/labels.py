@@ -46,7 +46,9 @@ Below each image the confidence of its label.</p>
 
         def tiles(rows: Any) -> list[dict[str, str]]:
             return [
-                data.tile(row, int(found.labels[row]), f"{found.proba[row].max():.0%}")
+                data.tile(
+                    row, int(found.labels[row]), text=f"{found.proba[row].max():.0%}"
+                )
                 for row in rows.tolist()
             ]
 

@@ -65,22 +65,23 @@ class ReportData:
         """Tell whether any image can be scored."""
         return bool((self.reference >= 0).any())
 
-    def mark(self, row: int, label: int) -> str:
+    def mark(self, row: int, *labels: int) -> str:
         """Say how a label of an image is to be framed: "right", "wrong" or ""."""
-        return mark(int(self.reference[row]), (label,))
+        return mark(int(self.reference[row]), labels)
 
-    def tile(self, row: int, label: int, text: str = "") -> dict[str, str]:
-        """Give what the template needs to show an image under a label."""
+    def tile(self, row: int, *labels: int, text: str = "") -> dict[str, str]:
+        """Give what the template needs to show an image under a label, or several."""
         truth = int(self.reference[row])
-        said = self.class_names[label] if label >= 0 else "no label"
+        named = [label for label in labels if label >= 0]
+        said = " or ".join(self.class_names[label] for label in named) or "no label"
         title = f"{self.run.index['image_id'][int(row)].as_py()}: {said}"
         if text:
             title += f" {text}"
-        if truth >= 0 and truth != label:
+        if truth >= 0 and truth not in named:
             title += f"; truly {self.class_names[truth]}"
         return {
             "src": self.album(row),
-            "mark": self.mark(row, label),
+            "mark": self.mark(row, *labels),
             "title": title,
             "text": text,
         }

@@ -58,7 +58,7 @@ class StrangeImages(Section):
                 data.album.read([row_of[image] for image, _ in strip])
             tiles = [
                 [
-                    data.tile(row_of[image], int(labels[row_of[image]]), text)
+                    data.tile(row_of[image], int(labels[row_of[image]]), text=text)
                     for image, text in strip
                 ]
                 for strip in kept
