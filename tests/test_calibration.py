@@ -34,16 +34,6 @@ def test_temperature_is_recovered(temperature):
     np.testing.assert_allclose(tempered(proba, found), honest, atol=0.08)
 
 
-def test_few_seeds_move_a_temperature_that_is_expected_less_than_many():
-    proba, labels, _ = too_sure(4000, 4, 3.0, seed=0)
-    few, many = (
-        best_temperature(proba[:n], labels[:n], spread=0.2) for n in (30, 4000)
-    )
-    free = best_temperature(proba[:30], labels[:30])
-    assert 1 < few < free
-    assert many == pytest.approx(3.0, rel=0.1)
-
-
 def test_posteriors_that_say_nothing_keep_their_temperature():
     assert best_temperature(np.full((5, 3), 1 / 3), np.zeros(5, int)) == 1.0
     assert best_temperature(np.zeros((0, 3)), np.zeros(0, int)) == 1.0

@@ -165,7 +165,6 @@ def calibrate(
     basis: NDArray[np.float64] | None = None,
     of: str = "votes",
     random_state: int = 0,
-    spread: float = np.inf,
 ) -> tuple[NDArray[np.float64], HeldOut]:
     """Make posteriors as sure as they are right on held-out seeds; give that evidence.
 
@@ -183,11 +182,8 @@ def calibrate(
         seeds: its posteriors on them; `on_seeds` are those of a choice without each.
     of : the stage that made the posteriors.
     random_state : of the folds in which the seeds' own posteriors are calibrated.
-    spread : as `fit_calibrator` takes it.
     """
-    calibration = calibration_of(
-        proba, on_seeds, labels=labels, basis=basis, spread=spread
-    )
+    calibration = calibration_of(proba, on_seeds, labels=labels, basis=basis)
     if isinstance(calibration, str):
         return proba, HeldOut(
             rows=rows,
@@ -197,7 +193,7 @@ def calibrate(
             of=of,
             too_few=calibration,
         )
-    found = calibration.within(cross_calibrated(on_seeds, labels, random_state, spread))
+    found = calibration.within(cross_calibrated(on_seeds, labels, random_state))
     return calibration(proba), HeldOut(
         rows=rows,
         labels=labels,
@@ -215,7 +211,6 @@ def calibration_of(
     *,
     labels: NDArray[np.int64],
     basis: NDArray[np.float64] | None = None,
-    spread: float = np.inf,
 ) -> Calibrated | str:
     """Learn what `calibrate` applies; where seeds tell too little, say which they are.
 
@@ -226,7 +221,7 @@ def calibration_of(
     too_few = _too_few(proba, labels)
     if too_few:
         return too_few
-    calibrator = fit_calibrator(on_seeds if basis is None else basis, labels, spread)
+    calibrator = fit_calibrator(on_seeds if basis is None else basis, labels)
     # A class without any share gets none: 0 is not a small number there.
     none = np.asarray(~(proba.any(axis=0) | on_seeds.any(axis=0)))
     return Calibrated(calibrator, none)

@@ -32,10 +32,7 @@ def log_losses(
 
 
 def best_temperature(
-    proba: NDArray[np.float64],
-    labels: NDArray[np.int64],
-    zero: float = 1e-300,
-    spread: float = np.inf,
+    proba: NDArray[np.float64], labels: NDArray[np.int64], zero: float = 1e-300
 ) -> float:
     """Find T for which proba^(1/T), renormalised, is likeliest; above 1 is less sure.
 
@@ -45,7 +42,6 @@ def best_temperature(
     Parameters
     ----------
     zero : what a probability of 0 is taken for.
-    spread : how far from 0 log T is expected, one standard deviation.
     """
     logs = np.log(np.where(proba > 0, proba, zero))
     if not len(labels) or np.ptp(logs, axis=1).max(initial=0) == 0:
@@ -54,8 +50,7 @@ def best_temperature(
     def loss(log_power: float) -> float:
         normal = np.maximum(log_softmax(np.exp(log_power) * logs, axis=1), LEAST_LOG)
         own = normal[np.arange(len(labels)), labels]
-        held = (log_power / spread) ** 2 / 2
-        return held - float(own.sum() + _IMAGINARY * normal.mean())
+        return -float(own.sum() + _IMAGINARY * normal.mean())
 
     found = minimize_scalar(loss, bounds=(-6, 3), method="bounded")
     return float(np.exp(-found.x))
@@ -112,18 +107,10 @@ class Calibrator:
         return np.asarray(others / others.sum(axis=1, keepdims=True))
 
 
-def fit_calibrator(
-    proba: NDArray[np.float64], labels: NDArray[np.int64], spread: float = np.inf
-) -> Calibrator:
-    """Fit a calibration of held-out posteriors, (s, k), to the true classes.
-
-    Parameters
-    ----------
-    spread : how far from 1 the temperature may be, a standard deviation of its log: for
-        posteriors that have been weighed by seeds before.
-    """
+def fit_calibrator(proba: NDArray[np.float64], labels: NDArray[np.int64]) -> Calibrator:
+    """Fit a calibration of held-out posteriors, (s, k), to the true classes."""
     zero = _zero_among(proba)
-    temperature = best_temperature(proba, labels, zero, spread)
+    temperature = best_temperature(proba, labels, zero)
     if len(labels) < _ENOUGH_FOR_ISOTONIC:
         return Calibrator(temperature, zero)
     found = tempered(proba, temperature, zero)
@@ -138,10 +125,7 @@ def fit_calibrator(
 
 
 def cross_calibrated(
-    proba: NDArray[np.float64],
-    labels: NDArray[np.int64],
-    random_state: int = 0,
-    spread: float = np.inf,
+    proba: NDArray[np.float64], labels: NDArray[np.int64], random_state: int = 0
 ) -> NDArray[np.float64]:
     """Calibrate each row by what the other folds' rows teach, (n, k)."""
     found = proba.copy()
@@ -149,8 +133,7 @@ def cross_calibrated(
     for fold in np.unique(folds):
         test = folds == fold
         if not test.all():
-            learned = fit_calibrator(proba[~test], labels[~test], spread)
-            found[test] = learned(proba[test])
+            found[test] = fit_calibrator(proba[~test], labels[~test])(proba[test])
     return found
 
 

@@ -26,11 +26,6 @@ from lfkit.runs.store import Store
 _KIND = "refined"
 _CHECKPOINT_STEPS = 200
 _NOTHING = "changed nothing"
-# Where seeds have weighed the stages: how far their posteriors may still be from as
-# sure as they are right, in the logarithm. Few seeds, alike many of each class, tell it
-# badly: with 2 or 5 a class digits, clothes and CIFAR-10 were .012 to .10 off before
-# they were calibrated, .02 to .16 after.
-_SPREAD = 0.2
 
 
 class StoredResults:
@@ -190,7 +185,6 @@ class RefinementPipeline:
             labels=problem.judge_labels,
             of=self._of,
             random_state=problem.random_state,
-            spread=_SPREAD if "lda0_weights" in self._known else np.inf,
         )
         if self._of == gate.VOTES:
             proba = self._judged
