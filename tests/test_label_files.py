@@ -101,6 +101,7 @@ def test_hugging_face_reads_images_labels_and_class_names(lfkit, run, photos, tm
 
 def test_label_studio_finds_each_image_and_its_label(lfkit, run, photos, tmp_path):
     out = tmp_path / "tasks.json"
+    out.write_text("of an earlier run")  # a file is replaced
     said = export(lfkit, run, "label-studio", out)
     root = Path(shlex.split(said.split("DOCUMENT_ROOT=")[1])[0])
     storage = Path(said.split("absolute path ")[1].split(": add it")[0])
