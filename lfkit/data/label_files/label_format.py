@@ -115,7 +115,7 @@ class LabelFormat(ABC):
             partial.mkdir()
         told = self._write(partial, images, progress)
         os.replace(partial, out)
-        told += [self.hint.format(out=str(out))] if self.hint else []
+        told += [self.hint.format(out=str(out.absolute()))] if self.hint else []
         if lost := len(images.unreadable):
             what = (
                 "images that cannot be read are"
