@@ -165,8 +165,11 @@ def described(parameter: Any) -> str:
 
 def plain(text: str) -> str:
     """Keep a table's cells apart, and options from being read as Markdown."""
-    text = re.sub(r"(?<![`\w-])(--[a-z][\w-]*)", r"`\1`", text)
-    return text.replace("|", "\\|").replace("<", "&lt;")
+    parts = re.split(r"(`[^`]*`)", text)  # every second one is code already
+    for at in range(0, len(parts), 2):
+        marked = re.sub(r"(?<![\w-])(--[a-z][\w-]*)", r"`\1`", parts[at])
+        parts[at] = marked.replace("<", "&lt;")
+    return "".join(parts).replace("|", "\\|")
 
 
 def features_page() -> str:

@@ -482,6 +482,8 @@ def test_list_shows_functions_features_aggregators_and_data_sets(lfkit):
     done = lfkit("list")
     for text in ("two_holes_is_eight", "edge_density", "dawid-skene", "fashion-mnist"):
         assert text in done.out
+    begun = done.out.splitlines()[:20]  # an index of modules, before what is in them
+    assert any(line.startswith("lf_library.clothing ") for line in begun)
     rows = json.loads(lfkit("list", "aggregators", "--json").out)
     assert [row["name"] for row in rows] == list(AGGREGATORS)
     rows = json.loads(lfkit("list", "features", "--json").out)
@@ -885,7 +887,13 @@ def test_ctrl_c_says_what_was_kept_and_how_to_go_on(tmp_path, photos):
 
 def test_commands_and_options_are_completed(lfkit, monkeypatch):
     monkeypatch.setenv("_LFKIT_COMPLETE", "complete_bash")
-    for words, expected in (("lfkit ap", "apply"), ("lfkit apply --ref", "--refine")):
+    for words, expected in (
+        ("lfkit ap", "apply"),
+        ("lfkit apply --ref", "--refine"),
+        ("lfkit list agg", "aggregators"),
+        ("lfkit apply --with dawid", "dawid-skene"),
+        ("lfkit export run --as label", "label-studio"),
+    ):
         monkeypatch.setenv("COMP_WORDS", words)
         monkeypatch.setenv("COMP_CWORD", str(words.count(" ")))
         assert lfkit().out.split() == [expected]

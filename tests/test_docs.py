@@ -239,7 +239,10 @@ def test_the_site_is_built_without_a_warning_and_fetches_nothing(tmp_path, monke
             tag for tag in loaded if re.search(r'(?:src|href)="(?:https?:)?//', tag)
         ]
         assert not outside, path
+        named = re.findall(r">([\w/]+\.md)</a>", path.read_text())
+        assert not named, path  # a link says where it leads, not to which file
     commands = (tmp_path / "reference" / "commands.html").read_text()
+    assert "`" not in commands
     assert "--seeds-per-class" in commands
     assert "Draw N labeled images per class" in commands
     assert "predict_proba" in (tmp_path / "reference" / "lfkit.html").read_text()

@@ -1,6 +1,7 @@
 """Labels in the formats of other tools, read back as these tools read them."""
 
 import json
+import shlex
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.etree import ElementTree
@@ -12,10 +13,11 @@ from PIL import Image
 
 from lfkit.data.datasets import open_images
 from lfkit.data.label_files import LABEL_FORMATS
+from lfkit.data.vote_files import FORMATS
 
 NAMES = ["dark one.png", "ünïcode.png", "7.png", "a&b #1.png", "bright.jpg", "gray.png"]
 LEVELS = [10, 20, 30, 220, 230, 128]  # the last one gets no vote
-SILENT = 5
+SEED = "dark one.png"
 
 RULES = """
 from lfkit import ABSTAIN, labeling_function
@@ -51,7 +53,12 @@ def run(lfkit, photos, tmp_path):
     rules = tmp_path / "rules.py"
     rules.write_text(RULES)
     out = tmp_path / "run"
-    done = lfkit("apply", photos, "--lfs", rules, "--size", 8, "--out", out)
+    seeds = tmp_path / "seeds.csv"
+    seeds.write_text(f"image_id,label\n{SEED},{CLASSES[0]}\n")
+    done = lfkit(
+        *("apply", photos, "--lfs", rules, "--size", 8, "--out", out),
+        *("--seed-labels", seeds, "--no-baselines"),
+    )
     assert done.code == 0, done.err
     return out
 
@@ -85,6 +92,7 @@ def test_hugging_face_reads_images_labels_and_class_names(lfkit, run, photos, tm
         own = None if row["label"] is None else CLASSES[row["label"]]
         assert own == label
         assert row["image"].size == (9, 8)
+        assert row["seed"] == (row["image_id"] == SEED)
         assert (photos / row["image_id"]).exists()
         if label is not None:
             assert row["confidence"] == pytest.approx(confidence, abs=1e-4)
@@ -93,8 +101,12 @@ def test_hugging_face_reads_images_labels_and_class_names(lfkit, run, photos, tm
 
 def test_label_studio_finds_each_image_and_its_label(lfkit, run, photos, tmp_path):
     out = tmp_path / "tasks.json"
+    out.write_text("of an earlier run")  # a file is replaced
     said = export(lfkit, run, "label-studio", out)
-    root = Path(said.split("DOCUMENT_ROOT=")[1].split(".\n")[0])
+    root = Path(shlex.split(said.split("DOCUMENT_ROOT=")[1])[0])
+    storage = Path(said.split("absolute path ")[1].split(": add it")[0])
+    assert storage == photos  # which Label Studio takes only below its root
+    assert storage.parent == root
     tasks = json.loads(out.read_text(encoding="utf-8"))
     wanted = labels_of(run)
     assert len(tasks) == len(NAMES)
@@ -104,6 +116,7 @@ def test_label_studio_finds_each_image_and_its_label(lfkit, run, photos, tmp_pat
         assert place.path == "/data/local-files/"
         file = root / unquote(parse_qs(place.query)["d"][0])
         assert file.samefile(photos / data["image_id"])
+        assert data["seed"] == (data["image_id"] == SEED)
         label, confidence = wanted[data["image_id"]]
         assert data["n_votes"] == (label is not None)
         if label is None:
@@ -125,7 +138,9 @@ def test_label_studio_finds_each_image_and_its_label(lfkit, run, photos, tmp_pat
 
 def test_fiftyone_has_labels_and_places_without_copies(lfkit, run, photos, tmp_path):
     out = tmp_path / "fo"
-    export(lfkit, run, "fiftyone", out)
+    said = export(lfkit, run, "fiftyone", out)
+    assert "import fiftyone as fo" in said
+    assert f"from_dir({str(out)!r}" in said
     found = json.loads((out / "labels.json").read_text(encoding="utf-8"))
     places = json.loads((out / "data.json").read_text(encoding="utf-8"))
     assert found["classes"] == CLASSES
@@ -142,11 +157,16 @@ def test_fiftyone_has_labels_and_places_without_copies(lfkit, run, photos, tmp_p
         assert told["label"] == label
         assert told["confidence"] == pytest.approx(confidence, abs=1e-4)
         assert [*told["attributes"]["votes"].values()] == [label]
+        assert told["attributes"]["image_id"] == name
+        assert told["attributes"]["seed"] == (name == SEED)
 
 
 def test_folders_are_read_back_with_the_same_labels(lfkit, run, photos, tmp_path):
     out = tmp_path / "by class"
-    export(lfkit, run, "folders", out)
+    said = export(lfkit, run, "folders", out)
+    named, _, image_id = said.split("twice: ")[1].splitlines()[0].partition(" is ")
+    (copy,) = out.rglob(named)
+    assert copy.read_bytes() == (photos / image_id.rstrip(".")).read_bytes()
     folders = sorted(path.name for path in out.iterdir())
     assert folders == ["_unlabeled", "bright & _white_", "dark_black"]
     assert len([*(out / "_unlabeled").iterdir()]) == 1
@@ -202,3 +222,13 @@ def test_wrong_places_are_refused_and_nothing_is_lost(lfkit, run, name, tmp_path
     done = lfkit("export", votes, "--as", name, "--out", tmp_path / "x.json")
     assert done.code == 2
     assert "is no run folder" in done.err
+
+
+def test_an_unknown_format_is_told_all_of_them_and_the_near_one(lfkit, tmp_path):
+    votes = tmp_path / "votes.npy"
+    np.save(votes, np.zeros((3, 2), int))
+    done = lfkit("export", votes, "--as", "labelstudio", "--out", tmp_path / "x.json")
+    assert done.code == 2
+    said = " ".join(done.err.split())
+    assert all(name in said for name in (*FORMATS, *LABEL_FORMATS))
+    assert "Did you mean label-studio?" in said

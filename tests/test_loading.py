@@ -251,3 +251,9 @@ def test_a_modules_own_missing_import_is_not_a_missing_module(
 def test_a_file_that_failed_can_be_loaded_once_it_is_mended(write):
     error(write("x = = 1\n"))
     assert names(write(HEAD + rule("a"))) == ["a"]
+
+
+def test_a_missing_module_of_a_package_is_told_those_that_are_there():
+    said = error("lf_library.clothes")
+    assert "clothing" in said
+    assert "_clothing_features" not in said

@@ -103,6 +103,9 @@ def test_fiftyone_gets_a_field_for_each_function(lfkit, run, tmp_path):
     for key, sample in samples.items():
         assert Path(sample.filepath).is_file()
         votes = wanted[key]["attributes"]["votes"] if wanted[key] else {}
+        if wanted[key]:
+            assert sample["image_id"] == wanted[key]["attributes"]["image_id"]
+            assert ("seed" in sample.tags) == wanted[key]["attributes"]["seed"]
         for function in ("hole_is_zero", "ink_is_one"):
             has = sample.has_field(function)
             assert has == (function in votes)

@@ -1,4 +1,4 @@
-"""Open a run in FiftyOne, each function's vote as a field of its own.
+"""Open a run in FiftyOne, each function's vote as a field, seeds with the tag seed.
 
 lfkit export RUN --as fiftyone --out FOLDER, then: python fiftyone_votes.py FOLDER NAME.
 Needs `pip install fiftyone`, and the MongoDB that it works with.
@@ -21,7 +21,10 @@ def samples_of(folder):
             sample["ground_truth"] = fo.Classification(
                 label=told["label"], confidence=told["confidence"]
             )
-            for function, said in told["attributes"]["votes"].items():
+            more = told["attributes"]
+            sample["image_id"] = more["image_id"]
+            sample.tags = ["seed"] if more["seed"] else []
+            for function, said in more["votes"].items():
                 sample[function.replace(".", "_")] = fo.Classification(label=said)
         yield sample
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lfkit.cli.console import echo
+from lfkit.cli.options import completing
 from lfkit.errors import InputError, StorageError
 from lfkit.runs.json_text import to_json
 from lfkit.runs.options import parse_size, split_list
@@ -41,7 +44,8 @@ def list_family(
         str | None,
         typer.Argument(
             help=f"One of {', '.join(_FAMILIES)}, all by default; or {_CLASSES}, the "
-            "names that a network knows."
+            "names that a network knows.",
+            autocompletion=completing(lambda: (*_FAMILIES, _CLASSES)),
         ),
     ] = None,
     lfs: Annotated[
@@ -248,12 +252,29 @@ def _show(found: dict[str, list[dict[str, Any]]]) -> None:
 
     console = Console()
     for family, rows in found.items():
+        if len(origins := Counter(row["from"] for row in rows if "from" in row)) > 1:
+            console.print(f"{family} by module, for --lfs", style="bold cyan")
+            console.print(_table(_modules(origins)))
+            console.print()
         for origin in dict.fromkeys(row.get("from") for row in rows):
             title = f"{family} of {origin}" if origin else family
             console.print(title, style="bold cyan")
             own = [row for row in rows if row.get("from") == origin]
             console.print(_claims(own) if family == "lfs" else _table(own))
             console.print()
+
+
+def _modules(counts: Counter[str]) -> list[dict[str, Any]]:
+    """Say what each module is for, in the first line of its own docstring."""
+    return [
+        {"name": spec, "functions": count, "what it is": _what_is(spec)}
+        for spec, count in counts.items()
+    ]
+
+
+def _what_is(spec: str) -> str:
+    module = sys.modules.get(spec)  # loaded to list its functions; no file by this name
+    return (module.__doc__ or "").strip().split("\n")[0] if module else ""
 
 
 def _claims(rows: list[dict[str, Any]]) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
@@ -14,6 +14,35 @@ import typer
 from lfkit.runs.options import Option
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+def completing(names: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:
+    """Make what completes a value by tab, of names that are asked for only then."""
+
+    def complete(incomplete: str) -> list[str]:
+        return [name for name in names() if name.startswith(incomplete)]
+
+    return complete
+
+
+def _aggregators() -> Iterable[str]:
+    from lfkit.aggregators import AGGREGATORS
+
+    return AGGREGATORS
+
+
+def _formats() -> Iterable[str]:
+    from lfkit.data.label_files import LABEL_FORMATS
+    from lfkit.data.vote_files import FORMATS
+
+    return (*FORMATS, *LABEL_FORMATS)
+
+
+# By field and option; not of generators and stages, whose tables take torch seconds.
+_COMPLETED: dict[tuple[str, str | None], Callable[[str], list[str]]] = {
+    ("aggregator", "--with"): completing(_aggregators),
+    ("format", "--as"): completing(_formats),
+}
 
 
 def with_options(
@@ -66,7 +95,12 @@ def _parameter(field: dataclasses.Field[Any], hint: Any) -> inspect.Parameter:
     if plain is bool and not default and not names:
         names = ["--" + field.name.replace("_", "-")]  # without a --no-
     make = typer.Argument if option.is_argument else typer.Option
-    shown = make(*names, help=option.help, metavar=option.metavar)
+    shown = make(
+        *names,
+        help=option.help,
+        metavar=option.metavar,
+        autocompletion=_COMPLETED.get((field.name, option.name)),
+    )
     return inspect.Parameter(
         field.name,
         inspect.Parameter.KEYWORD_ONLY,

@@ -32,7 +32,6 @@ _LIBRARIES = {
         "opencv-contrib-python-headless",
         "opencv-contrib-python",
     ),
-    "datasets": ("datasets",),
 }
 _MEMORY = Path("/proc/meminfo")
 _CGROUP = Path("/sys/fs/cgroup")

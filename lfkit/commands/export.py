@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,8 @@ from lfkit.commands.options import ExportOptions
 from lfkit.commands.stored_votes import read_stored_votes
 from lfkit.data.label_files import LABEL_FORMATS, ImagesToExport
 from lfkit.data.progress import Progress
-from lfkit.data.vote_files import write_votes
-from lfkit.errors import RunError
+from lfkit.data.vote_files import FORMATS, write_votes
+from lfkit.errors import InputError, RunError
 from lfkit.runs.run import load_run
 from lfkit.runs.run_files import unreadable_rows
 
@@ -51,6 +52,7 @@ def export(options: ExportOptions, progress: Progress | None = None) -> Exported
         return _export_classifier(options, options.classifier, progress)
     out = options.out
     assert out is not None, "the options have looked"
+    _check_format(options.format)
     if options.format in LABEL_FORMATS:
         return _export_labels(options, out, progress)
     file = read_stored_votes(options.votes, options.n_classes).file
@@ -70,6 +72,18 @@ def export(options: ExportOptions, progress: Progress | None = None) -> Exported
         classes=file.votes.n_classes,
         left_out=tuple(left_out),
         notes=file.notes,
+    )
+
+
+def _check_format(name: str | None) -> None:
+    known = [*FORMATS, *LABEL_FORMATS]
+    if name is None or name in known:
+        return
+    near = difflib.get_close_matches(name, known, n=1)
+    meant = f" Did you mean {near[0]}?" if near else ""
+    raise InputError(
+        f"there is no format {name!r}; choose from {', '.join(FORMATS)} for votes, "
+        f"{', '.join(LABEL_FORMATS)} for labeled images.{meant}"
     )
 
 
@@ -107,6 +121,7 @@ def _export_labels(
         votes=np.asarray(run.votes),
         function_names=run.votes.names,
         class_names=run.config.class_names,
+        is_seed=run.labels.is_seed,
         unreadable=unreadable_rows(run.index),
     )
     assert options.format is not None, "it is one of these"

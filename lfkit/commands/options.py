@@ -117,7 +117,7 @@ class ExportOptions:
         Option(
             "Where it goes: votes to .npz (everything), .npy (Snorkel), .csv or "
             ".parquet, or a name without ending (a WRENCH folder); labeled images to a "
-            "new folder, of Label Studio to .json.",
+            "new folder, of Label Studio to .json. A file that is there is replaced.",
             metavar="FILE",
         ),
     ] = None
@@ -126,7 +126,8 @@ class ExportOptions:
         Option(
             "Votes: npz, table, snorkel, wrench, crowd-kit (task, worker, label) or "
             "sparse (scipy's .npz); without it the ending decides. Labeled images of "
-            "a run: huggingface, label-studio, fiftyone or folders.",
+            "a run: huggingface, label-studio, fiftyone or folders (copies, named by "
+            "row and name).",
             name="--as",
             metavar="FORMAT",
         ),

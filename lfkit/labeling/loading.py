@@ -7,6 +7,7 @@ import hashlib
 import importlib
 import importlib.util
 import os
+import pkgutil
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
@@ -177,8 +178,9 @@ def _load_module(where: str) -> ModuleType:
                 module = importlib.import_module(where)
         except ModuleNotFoundError as error:
             if error.name is not None and f"{where}.".startswith(f"{error.name}."):
+                there = _modules_beside(where)
                 raise DeclarationError(
-                    f"there is no module {where!r}; --lfs takes {_FORMS}."
+                    f"there is no module {where!r}; --lfs takes {_FORMS}.{there}"
                 ) from error
             raise _import_error(where, None, error) from error
         except BaseException as error:  # a user's module may raise anything
@@ -190,6 +192,15 @@ def _load_module(where: str) -> ModuleType:
         named = _named_files(Path(origin)) if origin else {}
         note_import(where, calling.reads | named)
     return module
+
+
+def _modules_beside(where: str) -> str:
+    """Say what there is in the package of a module that is missing."""
+    package = where.rpartition(".")[0]
+    places = getattr(sys.modules.get(package), "__path__", None)
+    found = [each.name for each in pkgutil.iter_modules(places)] if places else []
+    shown = [name for name in found if not name.startswith("_")]
+    return f" {package} has {', '.join(shown)}." if shown else ""
 
 
 def _named_files(path: Path) -> dict[str, str]:

@@ -39,8 +39,14 @@ class ClassFolders(LabelFormat):
             (out / folder).mkdir(exist_ok=True)
             stem = Path(str(images.source.ids[row])).stem
             own = "" if stem == str(row) else f"_{_plain(stem)}"
-            (out / folder / f"{numbers[row]}{own}{ending}").write_bytes(data)
-        return []
+            name = f"{numbers[row]}{own}{ending}"
+            (out / folder / name).write_bytes(data)
+        if not len(images.rows):
+            return []
+        return [
+            f"Names begin with the image's row, so that none is there twice: {name} is "
+            f"{images.source.ids[row]}."
+        ]
 
 
 def _folder(name: str) -> str:

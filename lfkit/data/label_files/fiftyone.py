@@ -17,10 +17,17 @@ from lfkit.data.progress import Progress
 class FiftyOne(LabelFormat):
     """`labels.json` with labels and confidences, `data.json` with the images' places.
 
-    Images that are files are not copied. Each image has, beside its label, the share
-    of the votes that agree with it and what each function said; these stand in
-    `labels.json`, from where FiftyOne takes them as attributes of the label.
+    Images that are files are not copied. Each image has, beside its label, whether
+    that was given, the image's id, the share of the votes that agree with the label
+    and what each function said; these stand in `labels.json`, from where FiftyOne
+    takes them as attributes of the label.
     """
+
+    hint = (
+        "Load it: import fiftyone as fo; fo.Dataset.from_dir({out!r}, "
+        'fo.types.FiftyOneImageClassificationDataset, data_path="data.json"). '
+        "data_path says where the images are."
+    )
 
     def _write(
         self, out: Path, images: ImagesToExport, progress: Progress | None
@@ -42,10 +49,7 @@ class FiftyOne(LabelFormat):
         text = {"classes": list(images.class_names), "labels": labels}
         (out / "labels.json").write_text(json.dumps(text), encoding="utf-8")
         (out / "data.json").write_text(json.dumps(places), encoding="utf-8")
-        return [
-            "Load it with fo.Dataset.from_dir(FOLDER, "
-            'fo.types.FiftyOneImageClassificationDataset, data_path="data.json").'
-        ]
+        return []
 
 
 def _label(images: ImagesToExport, row: int) -> dict[str, object] | None:
@@ -59,7 +63,12 @@ def _label(images: ImagesToExport, row: int) -> dict[str, object] | None:
         )
         if vote >= 0
     }
-    told = {"agreement": images.agreement(row), "margin": images.margin(row)}
+    told = {
+        "seed": bool(images.is_seed[row]),
+        "image_id": str(images.source.ids[row]),
+        "agreement": images.agreement(row),
+        "margin": images.margin(row),
+    }
     return {
         "label": name,
         "confidence": images.confidence(row),

@@ -27,8 +27,8 @@ class HuggingFace(LabelFormat):
     """Parquet with `Image` and `ClassLabel`: `load_dataset("parquet", data_files=…)`.
 
     A row has the image's bytes and name, its label (null without one), the label's
-    confidence, and the probability of each class. The folder is a data set by itself:
-    `load_dataset(OUT)`.
+    confidence, whether it was given (a seed), and the probability of each class. The
+    folder is a data set by itself: `load_dataset(OUT)`.
     """
 
     def _write(
@@ -54,6 +54,7 @@ def hugging_face_schema(class_names: Sequence[str]) -> pa.Schema:
         pa.field("image", _IMAGE),
         pa.field("label", pa.int64()),
         pa.field("confidence", pa.float32()),
+        pa.field("seed", pa.bool_()),
         pa.field("image_id", pa.string()),
         *(pa.field(f"p_{name}", pa.float32()) for name in class_names),
     ]
@@ -82,6 +83,7 @@ def _table(
         ),
         pa.array([None if label < 0 else int(label) for label in labels], pa.int64()),
         pa.array([images.confidence(row) for row in rows], pa.float32()),
+        pa.array([bool(images.is_seed[row]) for row in rows], pa.bool_()),
         pa.array([str(ids[row]) for row in rows], pa.string()),
         *(pa.array(column, pa.float32()) for column in images.proba[rows].T),
     ]

@@ -31,6 +31,7 @@ class ImagesToExport:
     labels : (n,) classes; -1 = no label.
     proba : (n, k) how probable each class is.
     votes : (n, m) what each function said, -1 = it abstained.
+    is_seed : (n,) True where the label was given.
     unreadable : rows without pixels; no format takes them in.
     """
 
@@ -40,6 +41,7 @@ class ImagesToExport:
     votes: NDArray[np.int16]
     function_names: Sequence[str]
     class_names: Sequence[str]
+    is_seed: NDArray[np.bool_]
     unreadable: Sequence[int] = ()
 
     @property
@@ -83,10 +85,14 @@ class LabelFormat(ABC):
 
     Attributes
     ----------
-    ending : of the file that is written; "" means a folder, which must be new or empty.
+    ending : of the file that is written, in the place of one of that name; "" means a
+        folder, which must be new or empty: who reads it would take what lies there
+        already for a part of it.
+    hint : how it is read; `{out!r}` stands for its place.
     """
 
     ending: ClassVar[str] = ""
+    hint: ClassVar[str] = ""
 
     def write(
         self, out: Path, images: ImagesToExport, progress: Progress | None = None
@@ -95,7 +101,9 @@ class LabelFormat(ABC):
         if self.ending and out.suffix.lower() != self.ending:
             raise DataError(f"{out} does not end in {self.ending}; give such a name.")
         if out.is_dir() and (self.ending or any(out.iterdir())):
-            raise DataError(f"{out} is a folder that is not empty; give a new name.")
+            raise DataError(
+                f"{out} is a folder that is not empty; give a new name, or delete it."
+            )
         if not self.ending and out.exists() and not out.is_dir():
             raise DataError(f"{out} is a file; give the name of a new folder.")
         make_folder(out.parent)
@@ -107,6 +115,7 @@ class LabelFormat(ABC):
             partial.mkdir()
         told = self._write(partial, images, progress)
         os.replace(partial, out)
+        told += [self.hint.format(out=str(out.absolute()))] if self.hint else []
         if lost := len(images.unreadable):
             what = (
                 "images that cannot be read are"
