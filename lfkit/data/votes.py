@@ -183,10 +183,14 @@ class Votes:
 
     def named(self, row: int, column: int) -> tuple[int, ...]:
         """Return the classes that a vote names; none if the function abstained."""
-        one = self.rows(np.array([row])).select([column]).as_sets()
-        if one.hard[0, 0] != ABSTAIN:
-            return (int(one.hard[0, 0]),)
-        return () if one.allowed is None else tuple(np.flatnonzero(one.allowed[0, 0]))
+        if self.soft is not None:
+            return self.rows(np.array([row])).select([column]).as_sets().named(0, 0)
+        label = int(self.hard[row, column])
+        if label != ABSTAIN:
+            return (label,)
+        if self.allowed is None:
+            return ()
+        return tuple(np.flatnonzero(self.allowed[row, column]).tolist())
 
     @property
     def coverage(self) -> float:

@@ -56,13 +56,6 @@ def _label(images: ImagesToExport, row: int) -> dict[str, object] | None:
     name = images.name(row)
     if name is None:
         return None
-    said = {
-        function: images.class_names[vote]
-        for function, vote in zip(
-            images.function_names, images.votes[row].tolist(), strict=True
-        )
-        if vote >= 0
-    }
     told = {
         "seed": bool(images.is_seed[row]),
         "image_id": str(images.source.ids[row]),
@@ -72,5 +65,5 @@ def _label(images: ImagesToExport, row: int) -> dict[str, object] | None:
     return {
         "label": name,
         "confidence": images.confidence(row),
-        "attributes": {**told, "votes": said},
+        "attributes": {**told, "votes": images.said(row)},
     }

@@ -17,6 +17,7 @@ from lfkit.data.files import make_folder
 from lfkit.data.image_source import ImageSource
 from lfkit.data.png import png
 from lfkit.data.progress import Progress
+from lfkit.data.votes import Votes
 from lfkit.errors import DataError
 
 _AT_ONCE = 256
@@ -30,7 +31,7 @@ class ImagesToExport:
     ----------
     labels : (n,) classes; -1 = no label.
     proba : (n, k) how probable each class is.
-    votes : (n, m) what each function said, -1 = it abstained.
+    votes : what each function said, (n, m) classes or sets of them.
     is_seed : (n,) True where the label was given.
     unreadable : rows without pixels; no format takes them in.
     """
@@ -38,8 +39,7 @@ class ImagesToExport:
     source: ImageSource
     labels: NDArray[np.int64]
     proba: NDArray[np.float64]
-    votes: NDArray[np.int16]
-    function_names: Sequence[str]
+    votes: Votes
     class_names: Sequence[str]
     is_seed: NDArray[np.bool_]
     unreadable: Sequence[int] = ()
@@ -60,11 +60,23 @@ class ImagesToExport:
         return None if label < 0 else round(float(self.proba[row, label]), 4)
 
     def agreement(self, row: int) -> float | None:
-        """Give the share of the votes that are the label; None without either."""
-        said = self.votes[row][self.votes[row] >= 0]
-        if not len(said) or self.labels[row] < 0:
+        """Give the share of the votes that name the label; None without either."""
+        voted, label = self.votes.voted[row], int(self.labels[row])
+        if not voted.any() or label < 0:
             return None
-        return round(float((said == self.labels[row]).mean()), 4)
+        named = self.votes.hard[row] == label
+        if self.votes.allowed is not None:
+            named |= self.votes.allowed[row, :, label]
+        return round(float(named[voted].mean()), 4)
+
+    def said(self, row: int) -> dict[str, str]:
+        """Give function → the class that it named, or "one or another"."""
+        return {
+            self.votes.names[column]: " or ".join(
+                self.class_names[label] for label in self.votes.named(row, column)
+            )
+            for column in np.flatnonzero(self.votes.voted[row]).tolist()
+        }
 
     def margin(self, row: int) -> float:
         """Give how far the most probable class is before the second."""

@@ -92,7 +92,7 @@ def _task(images: ImagesToExport, row: int, place: str) -> dict[str, Any]:
         "seed": bool(images.is_seed[row]),
         "agreement": images.agreement(row),
         "margin": images.margin(row),
-        "n_votes": int((images.votes[row] >= 0).sum()),
+        "n_votes": int(images.votes.voted[row].sum()),
     }
     if name is None:
         return {"data": data}
