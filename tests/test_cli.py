@@ -887,7 +887,6 @@ def test_ctrl_c_says_what_was_kept_and_how_to_go_on(tmp_path, photos):
 
 def test_commands_and_options_are_completed(lfkit, monkeypatch):
     monkeypatch.setenv("_LFKIT_COMPLETE", "complete_bash")
-    monkeypatch.setattr("sys.argv", ["lfkit"])  # not "python -m pytest"
     for words, expected in (
         ("lfkit ap", "apply"),
         ("lfkit apply --ref", "--refine"),

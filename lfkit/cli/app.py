@@ -78,7 +78,7 @@ def main() -> None:
     try:
         with result_alone():
             try:
-                app()
+                app(prog_name="lfkit")  # under `python -m lfkit`, too
             finally:
                 _flush()  # here it can be told that nobody takes it
     except SystemExit as stop:
