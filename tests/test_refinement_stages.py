@@ -659,7 +659,7 @@ def test_seeds_are_looked_at_by_what_learned_without_them_and_without_functions(
     task = problem(np.full((20, 2), 0.5), seeds=seeds, features=PLACES)
     known = run(Lda(), task)
     assert not known["lda0_equal_lengths"]
-    found = looks_at_seeds(task, known, np.array([0.7]))
+    found, is_told = looks_at_seeds(task, known, np.array([0.7]), 0.5)
     others = np.setdiff1d(np.arange(20), rows)
     dealt = deal_folds(np.array(list(seeds.values())), 5, 0)
     for fold in range(5):
@@ -680,7 +680,32 @@ def test_seeds_are_looked_at_by_what_learned_without_them_and_without_functions(
         np.testing.assert_allclose(found[test], expected, atol=1e-3)
     # What functions say of the images makes no difference.
     other = replace(task, proba=np.tile([0.9, 0.1], (20, 1)))
-    np.testing.assert_array_equal(looks_at_seeds(other, known, np.array([0.7])), found)
+    again, _ = looks_at_seeds(other, known, np.array([0.7]), 0.5)
+    np.testing.assert_array_equal(again, found)
+    assert is_told.all()
+
+
+@pytest.mark.parametrize("stage", [Lda(), Align(), SelfTraining()])
+def test_classes_that_nobody_names_change_nothing(stage):
+    rng = np.random.default_rng(2)
+    truth = rng.integers(0, 2, 400)
+    points = rng.normal(size=(400, 2)) + np.where(truth[:, None], 1, -1)
+    wrong = rng.random(400) < 0.2
+    votes = np.where(np.eye(2)[truth ^ wrong] > 0, 0.8, 0.2)
+    seeds = {int(row): int(truth[row]) for row in range(40)}
+    found = []
+    for k in (2, 9):
+        wide = np.zeros((400, k))
+        wide[:, :2] = votes
+        possible = np.arange(k) < 2
+        task = problem(wide, seeds=seeds, features=points, possible=possible)
+        known = {"proba": wide} | run(Lda(), task)
+        if isinstance(stage, Lda):
+            found.append(known["proba"])
+        else:
+            found.append(run(stage, task, known)["proba"])
+    np.testing.assert_allclose(found[1][:, :2], found[0], atol=0.02)
+    assert not found[1][:, 2:].any()
 
 
 def test_features_that_deny_the_votes_change_nothing():

@@ -168,17 +168,24 @@ class Votes:
         """Return soft votes as what they name, without the seeds' extra arrays.
 
         That is the most probable class, or the set of those tied for it: "a hat or a
-        pair of shoes" names no hat.
+        pair of shoes" names no hat. A tie of all classes would be no vote; it stays one
+        for the first.
         """
         if self.soft is None:
             return self.rows(slice(None))
-        soft, spoke = self.soft, self.hard != ABSTAIN
-        tied = (soft == soft.max(axis=2, keepdims=True)) & (soft > 0)
-        tied &= (spoke & (tied.sum(axis=2) > 1))[:, :, None]
-        hard = np.where(tied.any(axis=2), ABSTAIN, self.hard)
-        allowed = tied if self.allowed is None else self.allowed | tied
-        if not allowed.any():
-            return Votes(hard, self.names, self.n_classes)
+        soft = self.soft
+        # Equal bits are equal numbers but for zeros, and compared ten times as fast.
+        bits = soft.view(np.uint16) if soft.dtype == np.float16 else soft
+        first = np.maximum(self.hard, 0)[:, :, None].astype(np.int64)
+        tied = bits == np.take_along_axis(bits, first, axis=2)
+        n_tied = np.count_nonzero(tied, axis=2)
+        cells = (self.hard != ABSTAIN) & (n_tied > 1) & (n_tied < self.n_classes)
+        cells &= np.take_along_axis(soft, first, axis=2)[:, :, 0] > 0
+        hard, allowed = self.hard, self.allowed
+        if cells.any():
+            hard = np.where(cells, ABSTAIN, hard)
+            allowed = self._graded_cells()[1].copy()
+            allowed[cells] |= tied[cells]
         return Votes(hard, self.names, self.n_classes, allowed=allowed)
 
     def named(self, row: int, column: int) -> tuple[int, ...]:

@@ -66,8 +66,8 @@ def estimate_prior(
     but where m is what the seeds' posteriors are on the mean, their shares explain all
     there is to see. So q is drawn to them by the factor of James & Stein
     (https://projecteuclid.org/euclid.bsmsp/1200512173), (k - 1) / X^2, X^2 the squared
-    distance of m from these shares and the posteriors' bias, in standard errors: not at
-    all where they differ much, or where a class has no seed that would have one. Few
+    distance of m from these shares plus the posteriors' bias, in standard errors: not
+    at all where they differ much, or where a class has no seed that would have one. Few
     seeds tell no bias; it is taken to be no larger than is usual. Without seeds q = m.
 
     Parameters
@@ -109,6 +109,11 @@ def _weight_of_seeds(
     seed_labels: NDArray[np.int64],
 ) -> float:
     """Give the share of the seeds' own shares: from 0 to 1."""
+    # A class that nobody names tells nothing.
+    named = (mean > 0) | (np.bincount(seed_labels, minlength=len(mean)) > 0)
+    if not named.all():
+        seed_labels = (np.cumsum(named) - 1)[seed_labels]
+        mean, seed_proba = mean[named], seed_proba[:, named]
     k, n_seeds = len(mean), len(seed_labels)
     n_present = len(np.unique(seed_labels))
     if n_present < 2 or n_seeds <= n_present:

@@ -32,7 +32,7 @@ from lfkit.runs.store import Store
 # What `ImageModel` reads of what the stages gave: nothing that has a row per image.
 _READ = re.compile(
     r"(lda|self)\d+_(weights|bias|unknown|power|equal_lengths)|(network|tuned)\..*|tuned_(by|flip)|"
-    r"vote_power|label_(shares|tempering)|shares|width|pretrained"
+    r"vote_power|label_(shares|power)|shares|width|pretrained"
 )
 
 

@@ -35,6 +35,7 @@ def fit_powers(
     targets: NDArray[np.float64],
     posteriors: Sequence[NDArray[np.float64]] = (),
     expected: Sequence[float] = (),
+    among: NDArray[np.bool_] | None = None,
 ) -> tuple[NDArray[np.float64], float]:
     """Find the powers, none negative, of the likeliest product, and its mean loss.
 
@@ -47,10 +48,14 @@ def fit_powers(
     targets : (n, k) distributions; rows of zeros count nothing.
     posteriors : each (n, k) logarithms; more experts, the last. Few rows tell their
         powers badly: these are drawn to those that are expected.
+    among : (k,) the classes that there may be: to deny the others is no merit, and no
+        fault.
     expected : a power for each posterior. The imaginary row holds a very sure one
         below.
     """
     stack = np.stack([*scores, *posteriors])  # (e, n, k)
+    if among is not None:
+        stack, targets = stack[:, :, among], targets[:, among]
     # Of about the same size: raw discriminant scores go to the hundreds.
     size = np.maximum(np.abs(stack).mean(axis=(1, 2)), 1e-9)
     stack = stack / size[:, None, None]

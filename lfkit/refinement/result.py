@@ -82,7 +82,7 @@ class ImageModel:
         if experts:
             if before is not None:
                 labels = logs(as_evidence(before, self.found["label_shares"]))
-                experts.append(float(self.found["label_tempering"]) * labels)
+                experts.append(float(self.found["label_power"]) * labels)
                 powers.append(1.0)
             before = product(experts, powers)
         if "tuned_by" in self.found:

@@ -217,17 +217,17 @@ def make_outcome(
     right = (
         0 if held_out is None else int((held_out.predicted == held_out.labels).sum())
     )
-    counts = vote_counts(votes)
+    counts, said = vote_counts(votes), votes.as_sets()
     return Outcome(
         class_names=class_names,
         functions=filled,
         rows=rows,
-        hard=votes.hard,
-        voted=votes.voted,
+        hard=said.hard,
+        voted=said.voted,
         counts=counts,
         labels=labels.labels.astype(np.int64),
         confidence=labels.proba.max(axis=1, initial=0.0).astype(np.float32),
-        conflicted=conflicted_images(votes),
+        conflicted=conflicted_images(said),
         disagreement=disagreement(counts).astype(np.float32),
         truth=truth,
         proba=labels.proba.astype(np.float32),

@@ -95,8 +95,10 @@ def _powers(
     Where the votes have learned from too many of them, only features are so weighed.
     """
     if problem.has_judges:
-        return fit_powers(looks, problem.seed_targets, [votes], [1.0])[0]
-    powers, _ = fit_powers(looks, problem.seed_targets)
+        return fit_powers(
+            looks, problem.seed_targets, [votes], [1.0], among=problem.possible
+        )[0]
+    powers, _ = fit_powers(looks, problem.seed_targets, among=problem.possible)
     return np.append(powers, _LEAST_VOTE_POWER)
 
 
@@ -143,7 +145,7 @@ def _tried(
         for fold, one in classes.items():
             scores[folds == fold] = one.discriminant(spread)(rows[folds == fold])
         scores = scores[:n_seeds]  # those that stand in judge nothing
-        loss = fit_powers([scores], problem.seed_targets)[1]
+        loss = fit_powers([scores], problem.seed_targets, among=problem.possible)[1]
         tried.append(_HeldOut(loss, equal_lengths, shrinkage, spread, scores))
     return tried
 

@@ -100,7 +100,7 @@ class SelfTraining(Stage):
         n_rounds = N_ROUNDS_AFTER_LDA if "lda0_weights" in known else N_ROUNDS
         for _ in range(n_rounds - 1):
             now = rounds.next(now)
-        if "lda0_weights" in known and problem.has_judges:
+        if "lda0_weights" in known:
             now = rounds.weighed_by_seeds(now, known)
         arrays = {
             "proba": problem.among_possible(now.proba),
@@ -108,7 +108,7 @@ class SelfTraining(Stage):
             "looked": now.looked,
             "evidence": rounds.evidence,
             "label_shares": rounds.label_shares,
-            "label_tempering": number(rounds.tempering * now.power_of_labels),
+            "label_power": number(rounds.tempering * now.power_of_labels),
             **rounds.learned(now),
         }
         if "best_features" not in known:
@@ -188,10 +188,17 @@ class _Rounds:
     def weighed_by_seeds(self, now: _Round, known: Arrays) -> _Round:
         """Weigh what features and the labels before say by held-out seeds."""
         problem = self._problem
-        looks = looks_at_seeds(problem, known, now.powers)
-        before = self.evidence[problem.seed_rows]
+        looks, is_told = looks_at_seeds(problem, known, now.powers, _SHRINKAGE)
+        judges = np.flatnonzero(problem.judges & is_told)
+        if not len(judges):
+            return now
+        before = self.evidence[problem.seed_rows[judges]]
         (power, of_labels), _ = fit_powers(
-            [], problem.seed_targets, [looks, logs(before)], _POWERS_AFTER_LDA
+            [],
+            problem.seed_targets[judges],
+            [looks[judges], logs(before)],
+            _POWERS_AFTER_LDA,
+            among=problem.possible,
         )
         both = product([logs(now.looked), logs(self.evidence)], [power, of_labels])
         shares = self._shares(both)
@@ -220,10 +227,11 @@ class _Rounds:
     def _round(self, labels: NDArray[np.float64]) -> _Round:
         problem = self._problem
         scores = [self._out_of_fold(kind, labels) for kind in problem.features]
+        judged = np.ix_(self._judged, np.flatnonzero(problem.possible))
         powers, losses = likeliest_powers(
-            [one[self._judged] for one in scores], self.evidence[self._judged]
+            [one[judged] for one in scores], self.evidence[judged]
         )
-        looked = product(scores, powers.tolist())
+        looked = problem.among_possible(product(scores, powers.tolist()))
         both = product([logs(looked), logs(self.evidence)], [1.0, 1.0])
         shares = self._shares(both)
         proba = self._in_line(both, shares)

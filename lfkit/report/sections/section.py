@@ -65,10 +65,6 @@ class ReportData:
         """Tell whether any image can be scored."""
         return bool((self.reference >= 0).any())
 
-    def mark(self, row: int, *labels: int) -> str:
-        """Say how a label of an image is to be framed: "right", "wrong" or ""."""
-        return mark(int(self.reference[row]), labels)
-
     def tile(self, row: int, *labels: int, text: str = "") -> dict[str, str]:
         """Give what the template needs to show an image under a label, or several."""
         truth = int(self.reference[row])
@@ -81,7 +77,7 @@ class ReportData:
             title += f"; truly {self.class_names[truth]}"
         return {
             "src": self.album(row),
-            "mark": self.mark(row, *labels),
+            "mark": mark(truth, labels),
             "title": title,
             "text": text,
         }
