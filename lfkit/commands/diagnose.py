@@ -141,7 +141,12 @@ def _look_at_images(
     if test is not None:
         color = "gray" if depth == 1 else "rgb"
         other = open_images(test, size=(height, width), color=color)
-    return find_in_images(run, source, other, _votes_on_seeds(run), progress)
+    if progress is not None:
+        progress("asking the votes about the seeds", 0, 1)
+    said = _votes_on_seeds(run)
+    if progress is not None:
+        progress("asking the votes about the seeds", 1, 1)
+    return find_in_images(run, source, other, said, progress)
 
 
 def _votes_on_seeds(run: Run) -> tuple[NDArray[np.int64], NDArray[np.float64]] | None:

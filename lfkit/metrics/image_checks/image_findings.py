@@ -180,6 +180,8 @@ def find_in_images(
     n, names = len(source), run.config.class_names
     sources = [source] if test is None else [source, test]
     both = looks_of_pixels(sources, progress)
+    if progress is not None:
+        progress("comparing the images", 0, 1)
     both.values[unreadable_rows(run.index)] = np.nan
     group = near_duplicates(both.values, both.grays, random_state=random_state)
     groups = [(part[part < n], part[part >= n] - n) for part in _members(group)]
