@@ -13,6 +13,7 @@ from rich.table import Table
 from lfkit.cli.console import Console, Text
 from lfkit.features.user_code.calling import shortened
 from lfkit.metrics.labels.summarize import verdict
+from lfkit.runs.apply_options import BASELINE
 from lfkit.runs.run_summary import LFSummary, RefinementSummary, RunSummary
 
 _EXTREMES = 3
@@ -178,11 +179,13 @@ def _how_judged(summary: RunSummary) -> str:
     """Say what the labels' accuracy on the seeds is of."""
     judged = summary.judged
     assert judged is not None, "it has an accuracy on the seeds"
-    remark = f"of {judged.seeds} held-out seeds"
+    remark = summary.on_seeds
     if summary.kept:
         remark += ", before labels were taken back"
     refined, refinement = summary.refined_stages, summary.refinement
     if not refined or refinement is None:
+        if summary.chosen == BASELINE:
+            remark += "; the classifier is chosen anew without each"
         return remark
     later = [s.name for s in refined[1:] if s.held_out is None]
     if later:
@@ -218,12 +221,15 @@ def _add_confidence(table: Table, summary: RunSummary) -> None:
         return
     found = calibration.on_images or calibration.on_seeds
     assert found is not None, "it is calibrated on seeds"
-    table.add_row(
-        "confidence",
-        _percent(found.confidence),
-        f"on average, where {_percent(found.accuracy)} are right "
-        f"(ECE {found.ece:.3f}, Brier {found.brier:.3f})",
-    )
+    errors = f"(ECE {found.ece:.3f}, Brier {found.brier:.3f})"
+    if calibration.on_images is not None:
+        share = found.confidence
+        remark = f"on average, where {_percent(found.accuracy)} are right {errors}"
+    else:
+        share = summary.confidence or found.confidence
+        sure = _percent(found.confidence)
+        remark = f"the labels' on average; {sure} on held-out seeds {errors}"
+    table.add_row("confidence", _percent(share), remark)
 
 
 def _add_baseline(table: Table, summary: RunSummary) -> None:
@@ -234,7 +240,7 @@ def _add_baseline(table: Table, summary: RunSummary) -> None:
     remark = f"{baseline.name}, trained on the seeds alone"
     if len(summary.baselines) > 1 and baseline.seed_cv_accuracy is not None:
         remark += f"; of {len(summary.baselines)} the best on held-out seeds"
-        remark += f" ({_percent(baseline.seed_cv_accuracy)})"
+        remark += f" ({_percent(baseline.seed_cv_accuracy)}, which the choice flatters)"
     if baseline.accuracy is None:
         table.add_row("baseline", _percent(baseline.seed_cv_accuracy), remark)
     else:

@@ -83,8 +83,8 @@ class Diagnosed:
         judged = summary.judged
         assert judged is not None, "it has an accuracy on the seeds"
         return [
-            f"The labels, after {judged.after}, are right on "
-            f"{summary.seed_accuracy:.1%} of {judged.seeds} held-out seeds."
+            f"{_judged(judged.after)} {100 * summary.seed_accuracy:.1f} % of the time: "
+            f"{summary.on_seeds}."
         ]
 
     def _about_functions(self) -> list[str]:
@@ -120,6 +120,12 @@ class Diagnosed:
                 "--json names them."
             )
         return lines
+
+
+def _judged(after: str) -> str:
+    if after == "votes":
+        return "The labels that the votes give are right"
+    return f"The labels, refined as far as {after}, are right"
 
 
 def diagnose(options: DiagnoseOptions, progress: Progress | None = None) -> Diagnosed:

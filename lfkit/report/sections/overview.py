@@ -69,7 +69,7 @@ class Overview(Section):
             figures.append((_percent(majority), "accuracy of the majority vote"))
         if summary.accuracy is None and summary.seed_accuracy is not None:
             share = _percent(summary.seed_accuracy)
-            figures.append((share, f"accuracy on held-out seeds, {_after(summary)}"))
+            figures.append((share, f"accuracy {_after(summary)}: {summary.on_seeds}"))
         baseline = summary.best_baseline
         if baseline is not None:
             value = baseline.accuracy
@@ -106,7 +106,7 @@ class Overview(Section):
 def _after(summary: RunSummary) -> str:
     """Name the last stage whose labels the held-out seeds evaluate."""
     after = "votes" if summary.judged is None else summary.judged.after
-    return f"after {after}"
+    return "of the votes" if after == "votes" else f"after refining by {after}"
 
 
 def _percent(share: float | None) -> str:
