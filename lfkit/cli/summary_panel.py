@@ -21,6 +21,7 @@ _MOST_FAULTS = 8
 _MOST_UNREADABLE = 5
 _LONG_SECONDS, _LONG_SHARE = 2.0, 0.05  # of work, to be named
 _LONGEST_MESSAGE = 200
+_WIDEST = 1000  # columns of a table in a file
 
 
 def show_summary(summary: RunSummary) -> None:
@@ -42,7 +43,7 @@ def show_summary(summary: RunSummary) -> None:
     if summary.crossover:
         parts += ["", Text(summary.crossover.sentence)]
     if summary.refinement:
-        parts += ["", *refinement_table(summary.refinement)]
+        parts += ["", *refinement_table(summary.refinement, summary.class_names)]
     extremes = _extremes(summary)
     if extremes is not None:
         parts += ["", extremes]
@@ -57,8 +58,17 @@ def show_summary(summary: RunSummary) -> None:
     )
 
 
-def function_table(functions: Sequence[LFSummary], names: Sequence[str]) -> Table:
-    """Lay out one row per labeling function."""
+def show_functions(functions: Sequence[LFSummary], names: Sequence[str]) -> None:
+    """Print one row per labeling function; names are whole where nobody watches."""
+    table = _function_table(functions, names)
+    console = Console()
+    if not console.is_terminal:
+        wide = console.options.update(max_width=_WIDEST)
+        console.width = max(console.width, console.measure(table, options=wide).maximum)
+    console.print(table)
+
+
+def _function_table(functions: Sequence[LFSummary], names: Sequence[str]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     # Only the names may be cut in two, so that no number is ever cut.
     table.add_column("labeling function", overflow="fold", min_width=9)
@@ -79,7 +89,7 @@ def function_table(functions: Sequence[LFSummary], names: Sequence[str]) -> Tabl
     return table
 
 
-def refinement_table(report: RefinementSummary) -> list[Any]:
+def refinement_table(report: RefinementSummary, names: Sequence[str]) -> list[Any]:
     """Lay out one row per stage of refinement, and the class shares found."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("refining", no_wrap=True)
@@ -95,20 +105,29 @@ def refinement_table(report: RefinementSummary) -> list[Any]:
             _duration(stage.seconds),
             stage.note,
         )
-    shares = ", ".join(f"{100 * share:.0f}" for share in report.class_prior)
-    said = f"class shares {shares} %: {report.class_prior_how}"
+    shares = ", ".join(
+        f"{name} {100 * share:.0f} %"
+        for name, share in zip(names, report.class_prior, strict=True)
+    )
+    how = report.class_prior_how.replace(":", ",")
+    said = f"class shares: {shares} ({how})"
     lines = [table, Text(said, style="dim")]
     return lines if report.is_refined else [*lines, Text(report.note, "yellow")]
 
 
-def bullets(sentences: Sequence[str]) -> Table:
-    """List sentences, each as a paragraph of its own."""
+def show_bullets(sentences: Sequence[str]) -> None:
+    """List sentences, each as a paragraph of its own; as a line in a file."""
+    console = Console()
+    if not console.is_terminal:
+        for sentence in sentences:
+            console.print(f"• {sentence}", soft_wrap=True)
+        return
     table = Table.grid(padding=(0, 1))
     table.add_column()
     table.add_column(overflow="fold")
     for sentence in sentences:
         table.add_row("•", sentence)
-    return table
+    console.print(table)
 
 
 def _figures(summary: RunSummary) -> Table:

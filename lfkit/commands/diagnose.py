@@ -74,16 +74,14 @@ class Diagnosed:
     def _about_labels(self) -> list[str]:
         summary = self.summary
         if summary.accuracy is not None:
-            share = summary.accuracy.of_all
-            return [
-                f"The labels are right on {share:.1%} of the images of known class."
-            ]
+            share = _percent(summary.accuracy.of_all)
+            return [f"The labels are right on {share} of the images of known class."]
         if summary.seed_accuracy is None:
             return []
         judged = summary.judged
         assert judged is not None, "it has an accuracy on the seeds"
         return [
-            f"{_judged(judged.after)} {100 * summary.seed_accuracy:.1f} % of the time: "
+            f"{_judged(judged.after)} {_percent(summary.seed_accuracy)} of the time: "
             f"{summary.on_seeds}."
         ]
 
@@ -106,7 +104,7 @@ class Diagnosed:
                 (
                     value,
                     f"{one.name}, trained on the seeds alone, is right "
-                    f"{value:.1%} of the time ({where}{best})",
+                    f"{_percent(value)} of the time ({where}{best})",
                 )
             )
         found.sort(key=lambda pair: (-pair[0], pair[1]))
@@ -114,12 +112,14 @@ class Diagnosed:
             return []
         lines = [f"Baseline: {said}." for _, said in found[:_SHOWN]]
         if rest := found[_SHOWN:]:
-            low, high = rest[-1][0], rest[0][0]
-            lines.append(
-                f"{len(rest)} further baselines are right on {low:.1%} to {high:.1%}; "
-                "--json names them."
-            )
+            low, high = _percent(rest[-1][0]), _percent(rest[0][0])
+            between = low if low == high else f"{low} to {high}"
+            lines.append(f"{len(rest)} more ({between}): --json names them.")
         return lines
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
 
 
 def _judged(after: str) -> str:
