@@ -159,16 +159,15 @@ class PlainVote:
         """Say it; "" where nothing is changed.
 
         >>> PlainVote(covered=10030, changed=1234, ties_decided=400).sentence()
-        '12.3 % of labels are not those of a plain vote, to which every function \
-counts alike, copies of one another too: 1,234 of 10,030; on 400 of them the plain \
-vote is tied'
+        '12.3 % of labels are not those of a plain vote (every function counts alike, \
+copies too): 1,234 of 10,030; on 400 of them the plain vote is tied'
         """
         if not self.changed:
             return ""
         said = (
             f"{100 * self.changed / self.covered:.1f} % of labels are not those of a "
-            "plain vote, to which every function counts alike, copies of one another "
-            f"too: {self.changed:,} of {self.covered:,}"
+            "plain vote (every function counts alike, copies too): "
+            f"{self.changed:,} of {self.covered:,}"
         )
         if not self.ties_decided:
             return said

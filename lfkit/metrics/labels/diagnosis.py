@@ -169,7 +169,7 @@ class Diagnosis:
             gain = self.ceiling.supervised - self.ceiling.majority_vote
             if gain > LEAST_GAIN:
                 found.append(
-                    "Labels limit you: that is "
+                    "Labels limit you: these votes can give "
                     f"{100 * gain:.1f} points more than the majority vote has; "
                     "weighing the functions, by seeds or by another aggregator, can "
                     "gain as much."
