@@ -201,7 +201,7 @@ def test_aggregate_puts_other_labels_beside_those_of_the_run(lfkit, photos, tmp_
     done = lfkit("aggregate", run, "--with", "dawid-skene")
     assert done.code == 0
     assert "10 of 10 images labeled by dawid-skene" in done.out
-    assert "majority vote: 100.0% of 10 images" in done.out
+    assert "majority vote: 100.0 % of 10 images" in done.out
     assert len(pd.read_csv(run / "labels-dawid-skene.csv")) == 10
     assert (run / "labels.csv").read_bytes() == before
 

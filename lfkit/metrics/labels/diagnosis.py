@@ -134,8 +134,10 @@ class Diagnosis:
         if not self.n_images:
             return ["There are no images."]
         share = self.n_without_votes / self.n_images
+        one = self.n_functions == 1
+        functions = "1 function" if one else f"{self.n_functions} functions"
         gaps = [
-            f"{self.n_functions} functions; {self.n_without_votes:,} of "
+            f"{functions}; {self.n_without_votes:,} of "
             f"{self.n_images:,} images ({_percent(share)}) have no vote."
         ]
         if self.unnamed_classes:
