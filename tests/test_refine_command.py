@@ -306,6 +306,7 @@ def test_a_network_that_has_seen_the_seeds_leaves_confidence_uncalibrated(
         "seeds": 40,
         "is_calibrated": False,
         "too_few": "",
+        "per_class": 20,
     }
     assert_notes(found["notes"], allowed="leave out the stages cnn and joint")
     lfkit("report", out)

@@ -106,10 +106,10 @@ def refinement_table(report: RefinementSummary, names: Sequence[str]) -> list[An
             stage.note,
         )
     shares = ", ".join(
-        f"{name} {100 * share:.0f} %"
+        f"{name} = {100 * share:.0f} %"
         for name, share in zip(names, report.class_prior, strict=True)
     )
-    how = report.class_prior_how.replace(":", ",")
+    how = report.class_prior_how.replace(":", ",").replace("%", " %")
     said = f"class shares: {shares} ({how})"
     lines = [table, Text(said, style="dim")]
     return lines if report.is_refined else [*lines, Text(report.note, "yellow")]
