@@ -75,6 +75,7 @@ class Bars:
         self._begun: dict[str, tuple[float, int]] = {}
         self._now = ("", 0, 1, False)  # stage, done, total, parts take equally long
         self._over = threading.Event()
+        self._watcher = threading.Thread(target=self._watch_silence, daemon=True)
         self._progress = Progress(
             TextColumn("{task.description:<36}", markup=False),
             BarColumn(bar_width=28),
@@ -89,7 +90,7 @@ class Bars:
 
     def __enter__(self) -> Bars:
         if not (self._quiet or self._progress.console.is_terminal):
-            threading.Thread(target=self._watch_silence, daemon=True).start()
+            self._watcher.start()
         return self
 
     def __exit__(
@@ -99,6 +100,8 @@ class Bars:
         trace: TracebackType | None,
     ) -> None:
         self._over.set()
+        if self._watcher.is_alive():
+            self._watcher.join()  # nothing is told below the bars
         self._progress.stop()
 
     def __call__(self, stage: str, done: int, total: int) -> None:
