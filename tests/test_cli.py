@@ -201,7 +201,7 @@ def test_aggregate_puts_other_labels_beside_those_of_the_run(lfkit, photos, tmp_
     done = lfkit("aggregate", run, "--with", "dawid-skene")
     assert done.code == 0
     assert "10 of 10 images labeled by dawid-skene" in done.out
-    assert "majority vote: 100.0% of 10 images" in done.out
+    assert "majority vote: 100.0 % of 10 images" in done.out
     assert len(pd.read_csv(run / "labels-dawid-skene.csv")) == 10
     assert (run / "labels.csv").read_bytes() == before
 
@@ -555,6 +555,18 @@ def test_wrong_input_is_one_sentence_and_exit_2(
     assert "error: " in done.err
     assert message in done.err
     assert "Traceback" not in done.err
+
+
+def test_a_file_of_seeds_is_checked_before_images_are_read(lfkit, photos, tmp_path):
+    wrong = tmp_path / "seeds.csv"
+    wrong.write_text("name,class\na.png,dark\n")
+    lfs = tmp_path / "my_lfs.py"
+    done = lfkit(
+        "apply", tmp_path / "no_such_folder", "--lfs", lfs, "--seed-labels", wrong,
+        "--out", tmp_path / "run",
+    )  # fmt: skip
+    assert done.code == 2
+    assert "needs the columns image_id and label, it has name, class" in done.err
 
 
 def test_data_without_labels_cannot_give_seeds(lfkit, photos, tmp_path):

@@ -79,6 +79,17 @@ def test_the_most_confident_stand_left_the_least_confident_right(tmp_path):
     assert least == list(range(100, 108))
 
 
+def test_confidence_is_that_of_the_label_and_no_margin(tmp_path):
+    second = np.linspace(0.0, 0.39, 20)  # the last image's margin is least
+    sure = np.linspace(0.4, 0.59, 20)
+    proba = np.stack([sure, second, 1 - sure - second], axis=1)
+    proba /= proba.sum(axis=1, keepdims=True)
+    sheet = draw(tmp_path, flat(*range(100, 120)), [0] * 20, proba=proba, k=3)
+    least = [pixel(sheet, 1, i, inside=True)[0] for i in range(8)]
+    shown = proba.max(axis=1)[[value - 100 for value in least]]
+    assert shown.tolist() == sorted(proba.max(axis=1))[:8]
+
+
 def test_few_images_are_shown_once(tmp_path):
     sheet = draw(tmp_path, flat(*range(100, 110)), [0] * 10)
     shown = [pixel(sheet, half, i, inside=True)[0] for half in (0, 1) for i in range(8)]

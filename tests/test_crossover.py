@@ -70,6 +70,12 @@ def test_more_accurate_functions_are_worth_more_labels():
     assert "more than 30 labels per class" in perfect.sentence
 
 
+def test_one_function_has_one_vote():
+    rows, labels = blobs()
+    found = crossover({"x": rows}, labels, labels, n_functions=1)
+    assert "its vote is right on 100.0 %" in found.sentence
+
+
 def test_functions_as_right_as_a_number_of_seeds_are_worth_as_many():
     rows, labels = blobs(per_class=200)
     curve = crossover({"x": rows}, labels, labels, n_functions=1)

@@ -31,19 +31,20 @@ def test_classes_that_no_function_names():
     assert found.unnamed_classes == (1, 3)
     assert found.n_without_votes == 1
     assert found.sentences() == [
-        "2 functions; 1 of 3 images (33.3%) have no vote.",
+        "2 functions; 1 of 3 images (33.3 %) have no vote.",
         "No function ever voted for 'dog', 'owl': votes alone cannot give that label; "
         "write a function for it.",
         "Fewer than 3 independent functions name 'cat' (1), 'fox' (1): votes alone "
         "cannot tell how accurate they are; write more, or give seeds.",
-        "The votes show 1 of 4 classes apart: one half of the functions predicts the "
-        "other in no more ways; the rest is guessed.",
+        "Without seeds the votes tell no class from another: functions that vote on "
+        "the same images do not agree on more. Seeds help, or more functions that name "
+        "the same classes.",
         "Only one-class functions name 'cat', 'fox': silence is the only vote against "
         "it, so use an aggregator that counts silence, as all do but the votes that "
         "are merely added up.",
         "Beside the seed labels no labels are known, too few to say how far votes "
         "alone can go; give at least "
-        "30.",
+        "30 by --labels.",
     ]
 
 
@@ -72,8 +73,8 @@ def test_nearly_equal_functions_are_found():
     assert (pair.first, pair.second, pair.n_either) == ("f0", "f5", voted)
     assert pair.agreement == pytest.approx(1 - lost / voted)
     assert found.sentences()[1] == (
-        f"'f0' and 'f5' agree on {pair.agreement:.1%} of the {voted} images where "
-        "either votes: they count twice; drop one."
+        f"'f0' and 'f5' agree on {100 * pair.agreement:.1f} % of the {voted} images "
+        "where either votes: they count twice; drop one."
     )
 
 
@@ -103,11 +104,13 @@ def test_ceiling_brackets_what_votes_can_do():
     assert ceiling.majority_vote < 0.9
     assert ceiling.cross_fitted > 0.98
     assert ceiling.cross_fitted <= ceiling.in_sample == 1
-    assert found.sentences()[-2].startswith(
-        "On 2000 labeled images the majority vote is right "
-    )
     assert ceiling.naive_bayes > 0.98
-    assert found.sentences()[-1].startswith("Labels limit you: a rule learned from ")
+    about, limit = found.sentences()[-2:]
+    assert about.startswith("On 2,000 labeled images the majority vote is right ")
+    # One figure of what votes can give, and the gain is that to the majority vote.
+    best, vote = 100 * ceiling.supervised, 100 * ceiling.majority_vote
+    assert f"{best:.1f} % (learned on one half" in about
+    assert f"{best - vote:.1f} points more than the majority vote" in limit
 
 
 def test_ceiling_of_uninformative_votes_is_chance():
@@ -195,7 +198,7 @@ def test_best_baseline_is_compared_with_the_votes(accuracy, end):
     assert found.baseline == ("features", accuracy)
     assert found.sentences()[-1] == (
         f"The best classifier trained on the seeds alone, features, is right "
-        f"{accuracy:.1%} of the time{end}"
+        f"{100 * accuracy:.1f} % of the time{end}"
     )
 
 
@@ -204,7 +207,7 @@ def test_baseline_between_the_majority_vote_and_the_learned_rule():
     matrix[:, 0] = (truth + 1) % 3
     found = diagnose(make_votes(matrix, 3), labels=truth, baselines={"pixels": 0.9})
     assert found.sentences()[-1].endswith(
-        "90.0% of the time, more than the majority vote: the functions add something "
+        "90.0 % of the time, more than the majority vote: the functions add something "
         "only if they are weighed well."
     )
 
@@ -213,8 +216,8 @@ def test_baseline_without_known_labels_is_still_told():
     matrix, _ = noisy_votes()
     found = diagnose(make_votes(matrix, 3), baselines={"pixels": 0.74})
     assert found.sentences()[-1] == (
-        "The best classifier trained on the seeds alone, pixels, is right 74.0% of the "
-        "time."
+        "The best classifier trained on the seeds alone, pixels, is right 74.0 % of "
+        "the time."
     )
 
 
@@ -275,8 +278,9 @@ def test_votes_that_cannot_tell_two_classes_apart():
     found = diagnose(make_votes(matrix, 3)).identifiability
     assert (found.rank, found.condition) == (2, None)
     assert found.sentences("abc") == [
-        "The votes show 2 of 3 classes apart: one half of the functions predicts the "
-        "other in no more ways; the rest is guessed."
+        "Without seeds the votes tell classes apart as if there were 2, not 3: "
+        "functions that vote on the same images do not agree on more. Seeds help, or "
+        "more functions that name the same classes."
     ]
 
 

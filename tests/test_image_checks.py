@@ -108,11 +108,13 @@ def test_the_report_shows_what_was_found_as_long_as_it_is_of_these_labels(
 
     (run / "image_findings.json").unlink(missing_ok=True)
     assert "strange" not in sections()
+    assert "diagnose RUN --images" in page.read_text()
     look_at(lfkit, run)
     assert "strange" in sections()
     html = page.read_text()
     assert "Seeds that look wrong" in html
-    assert f"{WRONG} is " in html
+    assert f"{WRONG} (" in html
+    assert "diagnose RUN --images" not in html
     again = json.loads((run / "run.json").read_text())["options"]
     done = lfkit(
         *("apply", again["data"], "--lfs", run.parent / "rules.py", "--out", run),
@@ -234,7 +236,10 @@ def test_a_class_of_few_seeds_is_not_judged(lfkit, photos):
     assert (found["n_seeds"], found["n_not_judged"]) == (0, 9)
     assert found["suspects"] == []
     said = lfkit("diagnose", photos.parent / "run", "--images").out
-    assert "5 different seeds each: 9 seeds are not judged" in " ".join(said.split())
+    names = " and ".join(found["not_judged"])
+    assert len(found["not_judged"]) == 2
+    assert f"no other class has as many: 9, of {names.replace(' and ', ', ')}." in said
+    assert said.splitlines()[-1] == f"next: lfkit report {photos.parent / 'run'}"
     found = look_at(lfkit, run_of(lfkit, photos, *few, ("09.png", 1)))
     assert (found["n_seeds"], found["n_not_judged"]) == (10, 0)
 

@@ -22,7 +22,10 @@ alike,1,1,0
 silent,-1,-1,-1
 muted,-1,0,0
 """
-SAID = "75.0 % of labels are not those of a plain vote: 3 of 4; on 1 of them the plain"
+SAID = (
+    "75.0 % of labels are not those of a plain vote (every function counts alike, "
+    "copies too): 3 of 4; on 1 of them the plain"
+)
 
 
 class FirstFunction(Aggregator):
@@ -98,7 +101,7 @@ def test_a_plain_vote_is_not_compared_with_itself(lfkit, votes):
 
 def test_apply_says_what_of_other_images_than_seeds_is_changed(lfkit, run):
     folder, shown = run
-    said = "66.7 % of labels are not those of a plain vote: 2 of 3; on 1 of them"
+    said = "copies too): 2 of 3; on 1 of them"
     assert f"{said} the plain vote is tied." in shown
     found = json.loads((folder / "summary.json").read_text())["plain_vote"]
     assert found == {"covered": 3, "changed": 2, "ties_decided": 1}

@@ -1,11 +1,11 @@
 """Progress bars, and lines in their place where output goes to a file."""
 
-import itertools
+import time
 
 import pytest
 
 from lfkit.cli.progress import Bars
-from lfkit.data.progress import Stopwatch
+from lfkit.data.progress import Stopwatch, Unlike
 
 
 def test_a_file_is_told_the_time_left(capsys):
@@ -22,10 +22,11 @@ def test_a_file_is_told_the_time_left(capsys):
 
 @pytest.mark.parametrize(("quiet", "seconds"), [(False, 0.01), (True, 100.0)])
 def test_quick_work_and_quiet_bars_write_no_lines(capsys, quiet, seconds):
-    clock = itertools.count()
-    bars = Bars(quiet=quiet, clock=lambda: seconds * next(clock))
+    now = 0.0
+    bars = Bars(quiet=quiet, clock=lambda: now)  # asked by a thread, too
     for step in range(50):
         bars("reading", step, 50)
+        now += seconds
     bars.close()
     assert "left" not in capsys.readouterr().err
 
@@ -49,11 +50,35 @@ def test_a_stopwatch_tells_where_the_time_went():
         (1, "reading", 0, 2),  # nobody told what that second was for
         (2, "reading", 1, 2),
         (3, "reading", 2, 2),
-        (4, "voting", 5, 9),  # its first word
+        (4, "voting", 5, 9),  # its first word: nobody told what came before
         (5, "fitting", 0, 3),
         (6, "voting", 9, 9),
+        (7, "refining: lda", 0, 1),
+        (8, "refining: align", 1, 2),  # its first word ends what came before
     ]:
         now += seconds
         watch(*what)
-    assert watch.seconds == {"reading": 5, "voting": 15}
-    assert len(told) == 6
+    assert watch.seconds == {"reading": 5, "voting": 11, "refining: lda": 8}
+    assert len(told) == 8
+
+
+@pytest.mark.parametrize(
+    ("stage", "done", "total"),
+    [(Unlike("fitting on the seeds"), 32, 33), ("refining: lda", 0, 1), ("read", 3, 3)],
+)
+def test_silent_work_is_told_of_but_not_how_long_it_will_take(
+    capsys, stage, done, total
+):
+    now = 0.0
+    with Bars(clock=lambda: now) as bars:
+        bars(stage, done - 1 if done else 0, total)
+        now += 9
+        bars(stage, done, total)
+        now += 300
+        deadline = time.monotonic() + 30
+        told = ""
+        while stage not in told and time.monotonic() < deadline:
+            time.sleep(0.1)
+            told += capsys.readouterr().err
+    assert stage in told
+    assert "left" not in told

@@ -9,6 +9,7 @@ import pytest
 from assertions import assert_notes
 from PIL import Image
 
+from lfkit.data.labels import wilson_interval
 from lfkit.metrics.labels.summarize import verdict
 from lfkit.runs.run_summary import load_summary
 
@@ -249,6 +250,7 @@ def test_without_truth_all_speaks_of_the_refined_labels(lfkit, sides):
         "seeds": 40,
         "is_calibrated": True,
         "too_few": "",
+        "per_class": 20,
     }
     on_seeds = found["calibration"]["on_seeds"]
     assert on_seeds["accuracy"] == found["seed_accuracy"]
@@ -259,13 +261,15 @@ def test_without_truth_all_speaks_of_the_refined_labels(lfkit, sides):
     said = lfkit("report", out)
     assert said.code == 0, said.err
     page = (folder / "run" / "report.html").read_text()
-    assert f"<b>{share}</b><span>accuracy on held-out seeds, after metric" in page
+    low, high = wilson_interval(round(40 * found["seed_accuracy"]), 40)
+    interval = f"{100 * low:.0f} to {100 * high:.0f} %"
+    assert f"<b>{share}</b><span>accuracy after refining by metric: {interval}" in page
     told = json.loads(lfkit("analyze", out, "--json").out)
     assert told["seed_accuracy"] == found["seed_accuracy"]
     assert told["class_counts"] == written
     told = json.loads(lfkit("diagnose", out, "--json").out)
     assert told["seed_accuracy"] == found["seed_accuracy"]
-    assert f"are right on {found['seed_accuracy']:.1%} of" in " ".join(
+    assert f"metric, are right {share} of the time: {interval}" in " ".join(
         lfkit("diagnose", out).out.split()
     )
 
@@ -302,6 +306,7 @@ def test_a_network_that_has_seen_the_seeds_leaves_confidence_uncalibrated(
         "seeds": 40,
         "is_calibrated": False,
         "too_few": "",
+        "per_class": 20,
     }
     assert_notes(found["notes"], allowed="leave out the stages cnn and joint")
     lfkit("report", out)

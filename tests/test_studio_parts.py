@@ -10,11 +10,12 @@ from PIL import Image
 from lfkit import LFApplier, Votes
 from lfkit.data.datasets import open_images
 from lfkit.data.datasets.array_source import ArraySource
+from lfkit.data.labels import wilson_interval
 from lfkit.errors import InputError
 from lfkit.features import FEATURES
 from lfkit.labeling.loading import load_lfs
 from lfkit.metrics.image_checks.near_duplicates import near_duplicates, small_grays
-from lfkit.studio.estimates import estimates, wilson_interval
+from lfkit.studio.estimates import estimates
 from lfkit.studio.map_layout import map_layout
 from lfkit.studio.next_images import (
     CONTRADICTED,

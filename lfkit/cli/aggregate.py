@@ -46,7 +46,7 @@ def aggregate(options: AggregateOptions, as_json: Json = False) -> None:
         ("majority vote", found.majority_vote_accuracy),
     ):
         if accuracy is not None:
-            echo(f"{title}: {accuracy.of_all:.1%} of {accuracy.n:,} images")
+            echo(f"{title}: {100 * accuracy.of_all:.1f} % of {accuracy.n:,} images")
     for path in found.files:
         echo(path)
 
@@ -59,6 +59,6 @@ def _show_labeler(made: Refitted) -> None:
     if made.reason:
         echo(f"chosen since {made.reason}")
     if made.held_out_accuracy is not None:
-        echo(f"on the seeds: {made.held_out_accuracy:.1%}, each held out")
+        echo(f"on the seeds: {100 * made.held_out_accuracy:.1f} %, each held out")
     for note in made.notes:
         echo(f"Note: {note}.")

@@ -12,7 +12,7 @@ def analyze(options: AnalyzeOptions, as_json: Json = False) -> None:
     """Show the labeling functions' coverage, conflicts and accuracy, and the errors."""
     from lfkit.cli.console import Console
     from lfkit.cli.progress import Bars
-    from lfkit.cli.summary_panel import bullets, function_table
+    from lfkit.cli.summary_panel import show_bullets, show_functions
     from lfkit.commands.analyze import analyze as analyze_run
     from lfkit.runs.json_text import to_json
 
@@ -22,7 +22,7 @@ def analyze(options: AnalyzeOptions, as_json: Json = False) -> None:
         echo(to_json(found.to_dict()))
         return
     console, summary = Console(), found.summary
-    console.print(function_table(summary.functions, summary.class_names))
+    show_functions(summary.functions, summary.class_names)
     if found.confusions:
         console.print("\nmost frequent errors", style="bold")
         for row in found.confusions:
@@ -31,6 +31,6 @@ def analyze(options: AnalyzeOptions, as_json: Json = False) -> None:
         console.print(f"\n{name}: 95 % between {low:.3f} and {high:.3f}", end="")
     console.print()
     notes = (f"Note: {note}." for note in summary.notes)
-    console.print(bullets([*summary.findings, *notes]))
+    show_bullets([*summary.findings, *notes])
     if found.sheet is not None:
         console.print(f"\n{found.sheet}: what each function voted for", soft_wrap=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from lfkit.cli.console import echo
 from lfkit.cli.options import Json, with_options
 from lfkit.commands.options import DiagnoseOptions
@@ -14,9 +16,8 @@ def diagnose(options: DiagnoseOptions, as_json: Json = False) -> None:
     With --images also which images are near-duplicates, like no other, or seeds that
     look wrong.
     """
-    from lfkit.cli.console import Console
     from lfkit.cli.progress import Bars
-    from lfkit.cli.summary_panel import bullets
+    from lfkit.cli.summary_panel import show_bullets
     from lfkit.commands.diagnose import diagnose as diagnose_run
     from lfkit.runs.json_text import to_json
 
@@ -26,4 +27,5 @@ def diagnose(options: DiagnoseOptions, as_json: Json = False) -> None:
     if as_json:
         echo(to_json(found.to_dict()))
     else:
-        Console().print(bullets(found.sentences()))
+        show_bullets(found.sentences())
+        echo(f"next: lfkit report {shlex.quote(str(options.run))}")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
 from collections.abc import Callable
 from types import TracebackType
 
 from rich.progress import (
     BarColumn,
-    MofNCompleteColumn,
     Progress,
     ProgressColumn,
     Task,
@@ -17,6 +18,8 @@ from rich.progress import (
 )
 
 from lfkit.cli.console import Console, Text, shown
+from lfkit.data.progress import Unlike
+from lfkit.errors import LfkitError
 
 _TOLD_EVERY = 10.0  # seconds, where lines go to a file: bars are not drawn there
 
@@ -28,10 +31,19 @@ def _rate(task: Task) -> float | None:
     return done / seconds if done > 0 and seconds else None
 
 
+class _CountColumn(ProgressColumn):
+    """How many parts are done of all, where there are several."""
+
+    def render(self, task: Task) -> Text:
+        if task.total is None or task.total <= 1:
+            return Text("")
+        return Text(f"{task.completed:,.0f}/{task.total:,.0f}", style="green")
+
+
 class _RateColumn(ProgressColumn):
     def render(self, task: Task) -> Text:
         rate = _rate(task)
-        if rate is None:
+        if rate is None or not task.fields["alike"]:
             return Text("")
         return Text(f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.1f}/s", style="cyan")
 
@@ -42,13 +54,13 @@ class _TimeColumn(ProgressColumn):
     def render(self, task: Task) -> Text:
         if task.finished:
             return Text(_watch(task.finished_time or 0.0), style="yellow")
-        rate = _rate(task)
+        rate = _rate(task) if task.fields["alike"] else None
         left = "--:--" if rate is None else _watch((task.remaining or 0.0) / rate)
         return Text(left, style="cyan")
 
 
 class Bars:
-    """One bar per stage of the work; now and then a line where nobody watches.
+    """One bar per stage of the work; a line every 10 seconds where nobody watches.
 
     Parameters
     ----------
@@ -61,10 +73,13 @@ class Bars:
         self._quiet, self._clock = quiet, clock
         self._told_at = clock()
         self._begun: dict[str, tuple[float, int]] = {}
+        self._now = ("", 0, 1, False)  # stage, done, total, parts take equally long
+        self._over = threading.Event()
+        self._watcher = threading.Thread(target=self._watch_silence, daemon=True)
         self._progress = Progress(
             TextColumn("{task.description:<36}", markup=False),
             BarColumn(bar_width=28),
-            MofNCompleteColumn(),
+            _CountColumn(),
             _RateColumn(),
             _TimeColumn(),
             console=Console(stderr=True),
@@ -74,6 +89,8 @@ class Bars:
         self._tasks: dict[str, TaskID] = {}
 
     def __enter__(self) -> Bars:
+        if not (self._quiet or self._progress.console.is_terminal):
+            self._watcher.start()
         return self
 
     def __exit__(
@@ -82,10 +99,14 @@ class Bars:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._over.set()
+        if self._watcher.is_alive():
+            self._watcher.join()  # nothing is told below the bars
         self._progress.stop()
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         """Show that `done` of `total` images are through a stage."""
+        alike = not isinstance(stage, Unlike) and total > 1
         stage = shown(stage, one_line=True)
         if not self._tasks:
             self._progress.start()
@@ -93,23 +114,41 @@ class Bars:
             if name != stage and not self._progress.tasks[task].finished:
                 self._finish(task)
         if stage not in self._tasks:
-            self._tasks[stage] = self._progress.add_task(stage, total=total, first=done)
+            self._tasks[stage] = self._progress.add_task(
+                stage, total=total, first=done, alike=alike
+            )
         self._progress.update(self._tasks[stage], completed=done, total=total)
         if not (self._quiet or self._progress.console.is_terminal):
-            self._tell(stage, done, total)
+            self._begun.setdefault(stage, (self._clock(), done))
+            self._now = (stage, done, total, alike)
+            if done < total:
+                self._tell()
 
-    def _tell(self, stage: str, done: int, total: int) -> None:
-        """Write how far a stage is and how long it will take."""
+    def _watch_silence(self) -> None:
+        """Tell of work that has not told anything for long."""
+        while not self._over.wait(1.0):
+            with contextlib.suppress(
+                OSError, LfkitError
+            ):  # whoever writes next says so
+                self._tell()
+
+    def _tell(self) -> None:
+        """Write how far the work is, if nothing was written for ten seconds."""
         now = self._clock()
-        begun, first = self._begun.setdefault(stage, (now, done))
-        if now - self._told_at < _TOLD_EVERY or done >= total:
+        if now - self._told_at < _TOLD_EVERY:
             return
         self._told_at = now
-        left = ""
-        if done > first:
+        stage, done, total, alike = self._now
+        if not stage:
+            return self.say("at work")
+        if done >= total:
+            return self.say(f"at work after: {stage}")
+        begun, first = self._begun[stage]
+        parts = f": {done:,} of {total:,}" if total > 1 else ""
+        if alike and done > first:
             seconds = (now - begun) / (done - first) * (total - done)
-            left = f", {_duration(seconds)} left"
-        self.say(f"{stage}: {done:,} of {total:,}{left}")
+            return self.say(f"{stage}{parts}, {_duration(seconds)} left")
+        return self.say(f"{stage}{parts}, {_duration(now - begun)} so far")
 
     def say(self, text: str) -> None:
         """Write a line above the bars."""

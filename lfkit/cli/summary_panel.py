@@ -13,6 +13,7 @@ from rich.table import Table
 from lfkit.cli.console import Console, Text
 from lfkit.features.user_code.calling import shortened
 from lfkit.metrics.labels.summarize import verdict
+from lfkit.runs.apply_options import BASELINE
 from lfkit.runs.run_summary import LFSummary, RefinementSummary, RunSummary
 
 _EXTREMES = 3
@@ -20,6 +21,7 @@ _MOST_FAULTS = 8
 _MOST_UNREADABLE = 5
 _LONG_SECONDS, _LONG_SHARE = 2.0, 0.05  # of work, to be named
 _LONGEST_MESSAGE = 200
+_WIDEST = 1000  # columns of a table in a file
 
 
 def show_summary(summary: RunSummary) -> None:
@@ -41,7 +43,7 @@ def show_summary(summary: RunSummary) -> None:
     if summary.crossover:
         parts += ["", Text(summary.crossover.sentence)]
     if summary.refinement:
-        parts += ["", *refinement_table(summary.refinement)]
+        parts += ["", *refinement_table(summary.refinement, summary.class_names)]
     extremes = _extremes(summary)
     if extremes is not None:
         parts += ["", extremes]
@@ -56,8 +58,17 @@ def show_summary(summary: RunSummary) -> None:
     )
 
 
-def function_table(functions: Sequence[LFSummary], names: Sequence[str]) -> Table:
-    """Lay out one row per labeling function."""
+def show_functions(functions: Sequence[LFSummary], names: Sequence[str]) -> None:
+    """Print one row per labeling function; names are whole where nobody watches."""
+    table = _function_table(functions, names)
+    console = Console()
+    if not console.is_terminal:
+        wide = console.options.update(max_width=_WIDEST)
+        console.width = max(console.width, console.measure(table, options=wide).maximum)
+    console.print(table)
+
+
+def _function_table(functions: Sequence[LFSummary], names: Sequence[str]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     # Only the names may be cut in two, so that no number is ever cut.
     table.add_column("labeling function", overflow="fold", min_width=9)
@@ -78,7 +89,7 @@ def function_table(functions: Sequence[LFSummary], names: Sequence[str]) -> Tabl
     return table
 
 
-def refinement_table(report: RefinementSummary) -> list[Any]:
+def refinement_table(report: RefinementSummary, names: Sequence[str]) -> list[Any]:
     """Lay out one row per stage of refinement, and the class shares found."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("refining", no_wrap=True)
@@ -94,20 +105,29 @@ def refinement_table(report: RefinementSummary) -> list[Any]:
             _duration(stage.seconds),
             stage.note,
         )
-    shares = ", ".join(f"{100 * share:.0f}" for share in report.class_prior)
-    said = f"class shares {shares} %: {report.class_prior_how}"
+    shares = ", ".join(
+        f"{name} = {100 * share:.0f} %"
+        for name, share in zip(names, report.class_prior, strict=True)
+    )
+    how = report.class_prior_how.replace(":", ",").replace("%", " %")
+    said = f"class shares: {shares} ({how})"
     lines = [table, Text(said, style="dim")]
     return lines if report.is_refined else [*lines, Text(report.note, "yellow")]
 
 
-def bullets(sentences: Sequence[str]) -> Table:
-    """List sentences, each as a paragraph of its own."""
+def show_bullets(sentences: Sequence[str]) -> None:
+    """List sentences, each as a paragraph of its own; as a line in a file."""
+    console = Console()
+    if not console.is_terminal:
+        for sentence in sentences:
+            console.print(f"• {sentence}", soft_wrap=True)
+        return
     table = Table.grid(padding=(0, 1))
     table.add_column()
     table.add_column(overflow="fold")
     for sentence in sentences:
         table.add_row("•", sentence)
-    return table
+    console.print(table)
 
 
 def _figures(summary: RunSummary) -> Table:
@@ -178,11 +198,13 @@ def _how_judged(summary: RunSummary) -> str:
     """Say what the labels' accuracy on the seeds is of."""
     judged = summary.judged
     assert judged is not None, "it has an accuracy on the seeds"
-    remark = f"of {judged.seeds} held-out seeds"
+    remark = summary.on_seeds
     if summary.kept:
         remark += ", before labels were taken back"
     refined, refinement = summary.refined_stages, summary.refinement
     if not refined or refinement is None:
+        if summary.chosen == BASELINE:
+            remark += "; the classifier is chosen anew without each"
         return remark
     later = [s.name for s in refined[1:] if s.held_out is None]
     if later:
@@ -218,12 +240,15 @@ def _add_confidence(table: Table, summary: RunSummary) -> None:
         return
     found = calibration.on_images or calibration.on_seeds
     assert found is not None, "it is calibrated on seeds"
-    table.add_row(
-        "confidence",
-        _percent(found.confidence),
-        f"on average, where {_percent(found.accuracy)} are right "
-        f"(ECE {found.ece:.3f}, Brier {found.brier:.3f})",
-    )
+    errors = f"(ECE {found.ece:.3f}, Brier {found.brier:.3f})"
+    if calibration.on_images is not None:
+        share = found.confidence
+        remark = f"on average, where {_percent(found.accuracy)} are right {errors}"
+    else:
+        share = summary.confidence or found.confidence
+        sure = _percent(found.confidence)
+        remark = f"the labels' on average; {sure} on held-out seeds {errors}"
+    table.add_row("confidence", _percent(share), remark)
 
 
 def _add_baseline(table: Table, summary: RunSummary) -> None:
@@ -234,7 +259,7 @@ def _add_baseline(table: Table, summary: RunSummary) -> None:
     remark = f"{baseline.name}, trained on the seeds alone"
     if len(summary.baselines) > 1 and baseline.seed_cv_accuracy is not None:
         remark += f"; of {len(summary.baselines)} the best on held-out seeds"
-        remark += f" ({_percent(baseline.seed_cv_accuracy)})"
+        remark += f" ({_percent(baseline.seed_cv_accuracy)}, which the choice flatters)"
     if baseline.accuracy is None:
         table.add_row("baseline", _percent(baseline.seed_cv_accuracy), remark)
     else:

@@ -25,7 +25,12 @@ from lfkit.commands.worth_of_functions import worth_of_functions
 from lfkit.data.datasets import open_images
 from lfkit.data.image_source import ImageSource
 from lfkit.data.progress import Progress, Stopwatch
-from lfkit.data.seed_labels import GivenLabels, draw_seeds, read_labels
+from lfkit.data.seed_labels import (
+    GivenLabels,
+    check_label_file,
+    draw_seeds,
+    read_labels,
+)
 from lfkit.labeling.classes import Classes
 from lfkit.runs.apply_options import BASELINE
 from lfkit.runs.apply_options import ApplyOptions as ApplyOptions
@@ -53,6 +58,8 @@ def apply(options: ApplyOptions, progress: Progress | None = None) -> RunSummary
     progress = watch = Stopwatch(progress)
     replaced = _replaced(options)
     model = _model(options)
+    if options.seed_labels is not None:
+        check_label_file(options.seed_labels)
     voters = vote_source(options)
     images = _open_images(options, progress)
     classes = voters.classes(images)

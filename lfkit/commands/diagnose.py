@@ -74,17 +74,15 @@ class Diagnosed:
     def _about_labels(self) -> list[str]:
         summary = self.summary
         if summary.accuracy is not None:
-            share = summary.accuracy.of_all
-            return [
-                f"The labels are right on {share:.1%} of the images of known class."
-            ]
+            share = _percent(summary.accuracy.of_all)
+            return [f"The labels are right on {share} of the images of known class."]
         if summary.seed_accuracy is None:
             return []
         judged = summary.judged
         assert judged is not None, "it has an accuracy on the seeds"
         return [
-            f"The labels, after {judged.after}, are right on "
-            f"{summary.seed_accuracy:.1%} of {judged.seeds} held-out seeds."
+            f"{_judged(judged.after)} {_percent(summary.seed_accuracy)} of the time: "
+            f"{summary.on_seeds}."
         ]
 
     def _about_functions(self) -> list[str]:
@@ -106,7 +104,7 @@ class Diagnosed:
                 (
                     value,
                     f"{one.name}, trained on the seeds alone, is right "
-                    f"{value:.1%} of the time ({where}{best})",
+                    f"{_percent(value)} of the time ({where}{best})",
                 )
             )
         found.sort(key=lambda pair: (-pair[0], pair[1]))
@@ -114,12 +112,20 @@ class Diagnosed:
             return []
         lines = [f"Baseline: {said}." for _, said in found[:_SHOWN]]
         if rest := found[_SHOWN:]:
-            low, high = rest[-1][0], rest[0][0]
-            lines.append(
-                f"{len(rest)} further baselines are right on {low:.1%} to {high:.1%}; "
-                "--json names them."
-            )
+            low, high = _percent(rest[-1][0]), _percent(rest[0][0])
+            between = low if low == high else f"{low} to {high}"
+            lines.append(f"{len(rest)} more ({between}): --json names them.")
         return lines
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def _judged(after: str) -> str:
+    if after == "votes":
+        return "The labels that the votes give are right"
+    return f"The labels, refined as far as {after}, are right"
 
 
 def diagnose(options: DiagnoseOptions, progress: Progress | None = None) -> Diagnosed:
@@ -141,7 +147,12 @@ def _look_at_images(
     if test is not None:
         color = "gray" if depth == 1 else "rgb"
         other = open_images(test, size=(height, width), color=color)
-    return find_in_images(run, source, other, _votes_on_seeds(run), progress)
+    if progress is not None:
+        progress("asking the votes about the seeds", 0, 1)
+    said = _votes_on_seeds(run)
+    if progress is not None:
+        progress("asking the votes about the seeds", 1, 1)
+    return find_in_images(run, source, other, said, progress)
 
 
 def _votes_on_seeds(run: Run) -> tuple[NDArray[np.int64], NDArray[np.float64]] | None:

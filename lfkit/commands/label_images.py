@@ -60,7 +60,7 @@ def feature_sets_of(
     from lfkit.refinement.problem import small_pixels
     from lfkit.refinement.tunable_images import tunable
 
-    pixels, _ = small_pixels(voted.images)
+    pixels, _ = small_pixels(voted.images, progress=progress)
     found: dict[str, Any] = {}
     usable = {k: v for k, v in voted.feature_keys.items() if not k.learns_from_labels}
     plain = {key for node, key in usable.items() if node.encoder is None}

@@ -36,15 +36,18 @@ def worth_of_functions(options: ApplyOptions, voted: VotedImages) -> Crossover |
     alone = replace(
         voted.votes, seed_rows=None, seed_labels=None, seed_out_of_fold=None
     ).select(free)
-    said = aggregate_once(
-        voted.store,
-        alone,
-        "auto",
-        options.class_balance,
-        options.seed,
-        broken,
-        keep_as="functions without seeds",
-    ).labels[rows]
+    if len(free) == 1:
+        said = alone.hard[rows, 0]
+    else:
+        said = aggregate_once(
+            voted.store,
+            alone,
+            "auto",
+            options.class_balance,
+            options.seed,
+            broken,
+            keep_as="functions without seeds",
+        ).labels[rows]
     source = voted.images
     asked = (source.decoding, source.keys[rows], labels, said, len(free), options.seed)
     sees = PretrainedFeatures.is_installed()

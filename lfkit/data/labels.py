@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from math import sqrt
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,6 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 from lfkit.data.image_source import ImageSource, content_groups
 from lfkit.data.votes import ABSTAIN, Votes
 from lfkit.errors import InputError
+
+_Z = 1.959964  # two-sided 95 %
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,14 +159,15 @@ class PlainVote:
         """Say it; "" where nothing is changed.
 
         >>> PlainVote(covered=10030, changed=1234, ties_decided=400).sentence()
-        '12.3 % of labels are not those of a plain vote: 1,234 of 10,030; on 400 of \
-them the plain vote is tied'
+        '12.3 % of labels are not those of a plain vote (every function counts alike, \
+copies too): 1,234 of 10,030; on 400 of them the plain vote is tied'
         """
         if not self.changed:
             return ""
         said = (
             f"{100 * self.changed / self.covered:.1f} % of labels are not those of a "
-            f"plain vote: {self.changed:,} of {self.covered:,}"
+            "plain vote (every function counts alike, copies too): "
+            f"{self.changed:,} of {self.covered:,}"
         )
         if not self.ties_decided:
             return said
@@ -207,6 +211,22 @@ def score(
     right, labeled = labels[rows] == truth[rows], labels[rows] != ABSTAIN
     of_labeled = float(right[labeled].mean()) if labeled.any() else None
     return Accuracy(float(right.mean()), of_labeled, int(rows.sum()))
+
+
+def wilson_interval(hits: int, n: int) -> tuple[float, float]:
+    """Give the 95 % interval of a share (Wilson 1927); (0, 1) where n is 0.
+
+    >>> low, high = wilson_interval(8, 10)
+    >>> round(low, 3), round(high, 3)
+    (0.49, 0.943)
+    """
+    if n == 0:
+        return 0.0, 1.0
+    share, z = hits / n, _Z
+    center = share + z * z / (2 * n)
+    spread = z * sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    scale = 1 + z * z / n
+    return max(0.0, (center - spread) / scale), min(1.0, (center + spread) / scale)
 
 
 def compare_with_plain_vote(

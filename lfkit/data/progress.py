@@ -8,6 +8,10 @@ from collections.abc import Callable
 Progress = Callable[[str, int, int], None]  # (what is being done, done, of how many)
 
 
+class Unlike(str):
+    """Names work whose parts take unlike long: how many are left tells no time."""
+
+
 class Stopwatch:
     """A progress that adds up the seconds of each kind of work, and passes all on.
 
@@ -22,15 +26,22 @@ class Stopwatch:
     ) -> None:
         self._tell, self._clock = tell, clock
         self._last, self._since = "", clock()
+        self._open: set[str] = set()  # begun, and not all of it is done
         self.seconds: dict[str, float] = {}
 
     def __call__(self, what: str, done: int, total: int) -> None:
         """Note that `done` of `total` are through."""
         now = self._clock()
-        # The first word of some work may come when a part of it is done.
-        of = what if done else self._last
+        # Until the first word of some work, time was what came before it took.
+        of = what if what in self._open else self._last
         if of:
             self.seconds[of] = self.seconds.get(of, 0.0) + now - self._since
-        self._last, self._since = "" if done >= total else what, now
+        if done < total:
+            self._open.add(what)
+            self._last = what
+        else:
+            self._open.discard(what)
+            self._last = ""
+        self._since = now
         if self._tell is not None:
             self._tell(what, done, total)

@@ -40,6 +40,8 @@ def read_images(
         shape = shrink(np.zeros((1, *shape), np.uint8)).shape[1:]
     pixels = np.zeros((len(rows), *shape), np.uint8)
     readable = np.ones(len(rows), bool)
+    if progress is not None:
+        progress(0, len(rows))
     size = max(1, min(_AT_ONCE, _BYTES_AT_ONCE // max(1, int(np.prod(source.shape)))))
     for start in range(0, len(rows), size):
         read = source.read(rows[start : start + size])

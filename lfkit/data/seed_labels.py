@@ -91,16 +91,7 @@ def read_labels(
     file, control = with_control(path)
     if file.suffix.lower() == ".json":
         return _read_majority(file, control, source_ids, class_names)
-    if not path.is_file():
-        raise DataError(f"there is no file {path} with labels.")
-    held = column_names(path)
-    plain = {name.lower(): name for name in held}
-    column = next((plain[c] for c in _IDS if c in plain), None)
-    label = plain.get("label")
-    if column is None or label is None:
-        raise DataError(
-            f"{path} needs the columns image_id and label, it has {', '.join(held)}."
-        )
+    column, label = _columns(path)
     table = read_table(path, (column, label))
     cells = read_cells(table.column(label), f"column {label!r} of {path}")
     written = texts(table.column(column))
@@ -130,6 +121,28 @@ def read_labels(
     rows = np.asarray([row_of[name] for name in named], np.int64)
     order = np.argsort(rows)
     return GivenLabels(rows[order], found.labels[given][order], found.notes)
+
+
+def check_label_file(path: Path) -> None:
+    """Refuse a file that `read_labels` would, before the images are read."""
+    file, _ = with_control(path)
+    if file.suffix.lower() != ".json":
+        _columns(path)
+
+
+def _columns(path: Path) -> tuple[str, str]:
+    """Give the names of the columns that hold images and labels."""
+    if not path.is_file():
+        raise DataError(f"there is no file {path} with labels.")
+    held = column_names(path)
+    plain = {name.lower(): name for name in held}
+    column = next((plain[c] for c in _IDS if c in plain), None)
+    label = plain.get("label")
+    if column is None or label is None:
+        raise DataError(
+            f"{path} needs the columns image_id and label, it has {', '.join(held)}."
+        )
+    return column, label
 
 
 def _ways(name: str | None) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfkit.data.image_source import ImageSource
-from lfkit.data.progress import Progress
+from lfkit.data.progress import Progress, Unlike
 from lfkit.data.vote_columns import VoteMatrices, originals, place_out_of_fold
 from lfkit.data.votes import Votes
 from lfkit.errors import DataError, DeclarationError, FaultError
@@ -165,12 +165,12 @@ class LFApplier:
                     n_classes=self.n_classes,
                     random_state=random_state,
                 )
-            self.lfs_ = self._runnable(fitter, _stage(progress, "fitting on the seeds"))
+            self.lfs_ = self._runnable(fitter, _parts(progress, "fitting on the seeds"))
             votes = self._apply(source, evaluator, store, progress)
             if seeds is not None and fitter is not None:
                 votes = replace(votes, seed_rows=seeds.rows, seed_labels=seeds.labels)
                 if out_of_fold:
-                    watch = _stage(progress, "fitting again, fold by fold")
+                    watch = _parts(progress, "fitting again, fold by fold")
                     votes = self._with_out_of_fold(votes, fitter, watch)
             self.report_.notes += remarks(evaluator.reads, self.lfs_)
             return votes
@@ -227,6 +227,8 @@ class LFApplier:
         self.lf_keys_ = runner.lf_keys
         self.lf_blocks_ = {lf.name: runner.whole(lf).id for lf in lfs if lf.metadata}
         rows, done = runner.rows, 0
+        if progress:
+            progress("voting", 0, len(rows))
 
         def watch(result: BlockResult) -> None:
             nonlocal done
@@ -347,8 +349,9 @@ class LFApplier:
         return replace(votes, seed_out_of_fold=placed)
 
 
-def _stage(progress: Progress | None, name: str) -> Watch | None:
-    return None if progress is None else partial(progress, name)
+def _parts(progress: Progress | None, name: str) -> Watch | None:
+    """Tell of fits: some take a hundred times as long as others."""
+    return None if progress is None else partial(progress, Unlike(name))
 
 
 def _stop_at_first(result: BlockResult, ids: Sequence[str]) -> None:

@@ -14,7 +14,7 @@ from lfkit.classifiers import one_hot
 from lfkit.data.datasets import open_images
 from lfkit.data.files import refuse_links
 from lfkit.data.image_source import ImageSource
-from lfkit.data.progress import Progress
+from lfkit.data.progress import Progress, Unlike
 from lfkit.errors import InputError
 from lfkit.generators.training.final_check import what_is_broken
 from lfkit.labeling.classes import reconcile
@@ -114,7 +114,7 @@ class Evaluator:
         missing: dict[str, str] = {}
         for place, name in enumerate(names):
             if self.progress is not None:
-                self.progress(f"scoring {found.name}", place, len(names))
+                self.progress(Unlike(f"scoring {found.name}"), place, len(names))
             metric = METRICS[name]()
             # What is trained on real images is trained on the run's.
             against = self.real if metric.slow else real

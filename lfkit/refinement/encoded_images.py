@@ -36,6 +36,8 @@ def encode_images(
     blocks = store.layout(source.keys, block_size(source.shape))
     total, done = sum(len(block.rows) for block in blocks), 0
     what = f"looking at images: {encoder.name}, {encoder.side} pixels a side"
+    if progress is not None:
+        progress(what, 0, total)
     for block in blocks:
         if not store.has("features", key, block.id):
             read = source.read(block.rows)

@@ -93,6 +93,8 @@ def compact(
         width = compactor.basis.shape[1]
     found = np.zeros((len(feature_set), width), np.float16)
     done = 0
+    if progress is not None:
+        progress(0, len(found))
     for rows, values in feature_set.chunks():
         found[rows] = compactor(values)
         done += len(rows)

@@ -123,19 +123,19 @@ class RefinementPipeline:
 
     def all(self) -> Finished:
         """Run every stage."""
-        for position, stage in enumerate(self.stages):
+        for stage in self.stages:
             why_not = stage.why_not(self.problem, self._known)
             if why_not is not None:
                 note = f"skipped: {why_not}"
                 self._report(stage.name, 0.0, self._known["proba"], None, note)
                 continue
-            self.kept.say(f"refining: {stage.name}", position, len(self.stages))
+            self.kept.say(f"refining: {stage.name}", 0, 1)
             self._try(stage)
+            self.kept.say(f"refining: {stage.name}", 1, 1)
         known, held_out = self._known, None
         if self._best is not None:
             known["proba"], held_out = self._calibrated(self._best)
         known["proba"] = self.problem.among_possible(known["proba"])
-        self.kept.say("refining", len(self.stages), len(self.stages))
         return Finished(known, self._posteriors, self._reports, held_out)
 
     def _try(self, stage: Stage) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from sklearn.base import clone
 from lfkit.aggregators.aggregator import Aggregator
 from lfkit.data.datasets.array_source import as_source
 from lfkit.data.image_source import ImageSource
+from lfkit.data.progress import Progress
 from lfkit.data.read_images import box_means, read_images
 from lfkit.data.votes import Votes
 from lfkit.nn import TrainingPlan
@@ -196,7 +198,9 @@ def posteriors_of_seeds(
 
 
 def small_pixels(
-    images: ImageSource | NDArray[Any], rows: NDArray[np.int64] | None = None
+    images: ImageSource | NDArray[Any],
+    rows: NDArray[np.int64] | None = None,
+    progress: Progress | None = None,
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """Read images averaged down to 64 pixels a side or fewer, and 4 GB in all.
 
@@ -218,4 +222,9 @@ def small_pixels(
     def averaged(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         return box_means(pixels, down, across).round().astype(np.uint8)
 
-    return read_images(source, rows, shrink=averaged if ratio > 1 else None)
+    return read_images(
+        source,
+        rows,
+        shrink=averaged if ratio > 1 else None,
+        progress=progress and partial(progress, "reading the images"),
+    )

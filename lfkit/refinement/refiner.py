@@ -109,7 +109,7 @@ def refine(
     device = device or best_device()
     aggregator = SeedWeightedVote() if aggregator is None else aggregator
     unrefined = checked_proba(proba, votes, aggregator)
-    pixels, readable = small_pixels(images)
+    pixels, readable = small_pixels(images, progress=progress)
     if len(pixels) != len(votes):
         raise InputError(
             f"there are {len(pixels)} images and votes on {len(votes)}; give one row "

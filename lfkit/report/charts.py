@@ -39,6 +39,8 @@ def line_chart(
     ys = [y for points in series.values() for _, y in points]
     low_x, high_x = x_range or _padded(min(xs), max(xs), 0.0)
     low_y, high_y = y_range or _padded(min(ys), max(ys), 0.06)
+    if percent:  # no share is beyond these
+        low_y, high_y = max(low_y, 0.0), min(high_y, 1.0)
 
     def at(x: float, y: float) -> tuple[float, float]:
         across = (x - low_x) / (high_x - low_x)

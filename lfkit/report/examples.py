@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 
 from lfkit.data.votes import ABSTAIN, Votes
 
-_CHUNK_ROWS = 1 << 16
-
 
 def mark(truth: int, named: Collection[int]) -> str:
     """Compare the classes named with the true one: "right", "wrong", "" if unknown."""
@@ -30,27 +28,17 @@ def label_examples(
     Parameters
     ----------
     labels : (n,) classes, -1 = no label.
-    proba : (n, k) confidence is the margin between the best two.
+    proba : (n, k) confidence is the largest of a row.
     usable : (n,) images that may be shown.
     n_classes : the first of them.
     """
-    margin = np.concatenate(
-        [
-            _margins(proba[start : start + _CHUNK_ROWS])
-            for start in range(0, max(len(proba), 1), _CHUNK_ROWS)
-        ]
-    )
+    sure = proba.max(axis=1)
     chosen = []
     for label in range(n_classes):
         rows = np.flatnonzero(usable & (labels == label))
-        rows = rows[np.argsort(-margin[rows], kind="stable")]
+        rows = rows[np.argsort(-sure[rows], kind="stable")]
         chosen.append((rows[:per_side], rows[per_side:][-per_side:][::-1]))
     return chosen
-
-
-def _margins(proba: NDArray[np.float64]) -> NDArray[np.float64]:
-    best = np.sort(proba, axis=1)
-    return np.asarray(best[:, -1] - (best[:, -2] if proba.shape[1] > 1 else 0))
 
 
 def vote_examples(

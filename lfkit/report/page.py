@@ -7,6 +7,7 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from lfkit.data.progress import Unlike
 from lfkit.report.sections import SECTIONS, ReportData
 from lfkit.runs.store import write_atomically
 
@@ -28,7 +29,7 @@ def write_report(
     shown = []
     for place, kind in enumerate(SECTIONS):
         if progress is not None:
-            progress("drawing the report", place, len(SECTIONS))
+            progress(Unlike("drawing the report"), place, len(SECTIONS))
         section = kind()
         content = section.content(data)
         if content is None:

@@ -228,6 +228,8 @@ def _read(
     """Make a thumbnail of every image that is shown and can be read."""
     wanted = np.asarray(sorted({t.row for row in rows for t in row.tiles}), np.int64)
     pictures = {}
+    if progress:
+        progress(0, len(wanted))
     for start in range(0, len(wanted), _BATCH):
         batch = wanted[start : start + _BATCH]
         read = source.read(batch)

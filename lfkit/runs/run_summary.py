@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from lfkit.data.labels import Accuracy, Calibration, PlainVote
+from lfkit.data.labels import Accuracy, Calibration, PlainVote, wilson_interval
 from lfkit.errors import RunError
 from lfkit.runs.reading import read_sealed, sealed
 from lfkit.runs.run_config import AGAIN
@@ -113,12 +113,14 @@ class Judged:
     after : the last stage that they judge: "votes", or one of refinement.
     seeds : their number.
     too_few : which seeds these are, if they are too few; "" if not.
+    per_class : their number of each class, where it is the same; None where not.
     """
 
     after: str
     seeds: int
     is_calibrated: bool
     too_few: str = ""
+    per_class: int | None = None
 
 
 @dataclass(frozen=True)
@@ -191,16 +193,19 @@ class Crossover:
             n = round(self.worth)
             much = f"about {n} label{'s' if n > 1 else ''}"
         curve = ", ".join(
-            f"{size}: {share:.1%}"
+            f"{100 * share:.1f} % with {size}"
             for size, share in zip(self.per_class, self.seeds_alone, strict=True)
         )
         who = f"The {self.functions} functions that learn nothing from the seeds are"
+        vote = "together they are"
         if self.functions == 1:
             who = "The one function that learns nothing from the seeds is"
+            vote = "its vote is"
         return (
-            f"{who} worth {much} per class: their vote is right on "
-            f"{self.accuracy:.1%} of the {self.seeds} seeds; LDA on {self.features} "
-            f"is, by labels per class, on {curve}."
+            f"{who} worth {much} per class: {vote} right on "
+            f"{100 * self.accuracy:.1f} % of the {self.seeds} seeds (no vote and a "
+            f"tie count as wrong); a classifier that looks at {self.features} and "
+            f"learns from labels (LDA) is right on {curve} per class."
         )
 
 
@@ -218,6 +223,7 @@ class RunSummary:
     plain_vote : how many labels by votes, before refining, are not the majority vote's;
         None in runs of an earlier lfkit.
     seed_accuracy : on held-out seeds; None without any.
+    confidence : mean of the labels', seeds left out; None in runs of an earlier lfkit.
     class_counts : (k,) labels per class.
     diagnosis : as `lfkit.metrics.labels.diagnosis` has it; `findings` in sentences.
     baselines : scored; `baseline` names the best one by cross-validation on the seeds.
@@ -247,6 +253,7 @@ class RunSummary:
     functions: tuple[LFSummary, ...]
     diagnosis: dict[str, Any]
     findings: tuple[str, ...]
+    confidence: float | None = None
     plain_vote: PlainVote | None = None
     class_shares: str = ""
     data: str = ""
@@ -283,6 +290,21 @@ class RunSummary:
     def is_calibrated(self) -> bool:
         """Whether held-out seeds say how far confidence can be believed."""
         return self.judged is not None and self.judged.is_calibrated
+
+    @property
+    def on_seeds(self) -> str:
+        """Say what the accuracy on the seeds is of, and how far it is certain."""
+        judged = self.judged
+        if judged is None or self.seed_accuracy is None:
+            return ""
+        n = judged.seeds
+        low, high = wilson_interval(round(self.seed_accuracy * n), n)
+        each = "" if judged.per_class is None else f", {judged.per_class} of each class"
+        said = (
+            f"{100 * low:.0f} to {100 * high:.0f} % at 95 % certainty, of {n:,} "
+            f"held-out seeds{each}"
+        )
+        return f"{said}: classes count alike" if each else said
 
     @property
     def unlike_plain_vote(self) -> str:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import sqrt
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lfkit.aggregators.calibration import measure
+from lfkit.data.labels import wilson_interval
 from lfkit.errors import InputError
-
-_Z = 1.959964  # two-sided 95 %
 
 
 @dataclass(frozen=True)
@@ -82,19 +80,3 @@ def estimates(
         return Estimates(0, None, 0.0, 1.0, None, None)
     low, high = wilson_interval(round(found.accuracy * found.n), found.n)
     return Estimates(found.n, found.accuracy, low, high, found.ece, found.confidence)
-
-
-def wilson_interval(hits: int, n: int) -> tuple[float, float]:
-    """Give the 95 % interval of a share (Wilson 1927); (0, 1) where n is 0.
-
-    >>> low, high = wilson_interval(8, 10)
-    >>> round(low, 3), round(high, 3)
-    (0.49, 0.943)
-    """
-    if n == 0:
-        return 0.0, 1.0
-    share, z = hits / n, _Z
-    center = share + z * z / (2 * n)
-    spread = z * sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    scale = 1 + z * z / n
-    return max(0.0, (center - spread) / scale), min(1.0, (center + spread) / scale)

@@ -12,10 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfkit.data.files import write_atomically
-from lfkit.data.labels import Labels
+from lfkit.data.labels import Labels, wilson_interval
 from lfkit.data.votes import Votes
 from lfkit.labeling.analysis import LFAnalysis
-from lfkit.studio.estimates import wilson_interval
 from lfkit.studio.next_images import disagreement, vote_counts
 
 _ABOUT = "about"

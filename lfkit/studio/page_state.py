@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from lfkit.studio.estimates import Estimates, estimates, wilson_interval
+from lfkit.data.labels import wilson_interval
+from lfkit.studio.estimates import Estimates, estimates
 from lfkit.studio.fair_answers import fair_facts, fair_labels, has_no_twin
 from lfkit.studio.function_problems import Problem
 from lfkit.studio.next_page import asked_rows

@@ -126,6 +126,8 @@ def batches(
     images = wanted[np.argsort(block_of[original[wanted]], kind="stable")]
     starts = np.searchsorted(block_of[original[images]], np.arange(len(blocks) + 1))
     done, total = 0, sum(len(block.rows) for block in blocks)
+    if progress:
+        progress("scoring plain classifiers", 0, total)
     for number, block in enumerate(blocks):
         done += len(block.rows)
         members = images[starts[number] : starts[number + 1]]

@@ -14,7 +14,9 @@ from lfkit.classifiers.baselines.contenders import Contender, contenders
 from lfkit.classifiers.classifier import one_hot
 from lfkit.data.folds import FOLDS, deal_folds
 from lfkit.data.labels import checked_labels
-from lfkit.data.progress import Progress
+from lfkit.data.progress import Progress, Unlike
+
+_TRYING = Unlike("trying plain classifiers")
 
 
 def score_baselines(
@@ -57,12 +59,12 @@ def score_baselines(
     held_out: dict[str, NDArray[np.float64] | None] = {}
     for done, (name, one) in enumerate(tried.items()):
         if progress:
-            progress("trying plain classifiers", done, len(tried))
+            progress(_TRYING, done, len(tried))
         x = seeds[one.input]
         one.classifier.fit(x, one_hot(labels, n_classes))
         held_out[name] = _held_out(one, x, labels, n_classes, content, random_state)
     if progress:
-        progress("trying plain classifiers", len(tried), len(tried))
+        progress(_TRYING, len(tried), len(tried))
     n_correct, n_scored = _count_correct(tried, test_batches)
     return [
         Baseline(

@@ -98,6 +98,8 @@ def index_files(
         state = (int(getattr(index, name)[row]) for name in _State._fields)
         return _look(path_of(row), _State(*state))
 
+    if progress is not None:
+        progress(0, n)
     with quiet_pil():
         for start in range(0, n, _BLOCK):
             block = range(start, min(start + _BLOCK, n))

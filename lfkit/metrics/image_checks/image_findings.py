@@ -83,6 +83,7 @@ class ImageFindings:
     test : the test set that duplicates were looked for in; "" without one.
     n_seeds : how many seeds were judged.
     n_not_judged : how many were not, since too few are of their class.
+    not_judged : names of these classes.
     """
 
     duplicates: tuple[Duplicates, ...]
@@ -91,6 +92,7 @@ class ImageFindings:
     test: str = ""
     n_seeds: int = 0
     n_not_judged: int = 0
+    not_judged: tuple[str, ...] = ()
 
     def sentences(self) -> list[str]:
         """Say what was found, in English."""
@@ -135,25 +137,28 @@ class ImageFindings:
         if not self.outliers:
             return "No image is far from all others."
         shown = _listed([one.image for one in self.outliers])
-        return f"Images like no other: {len(self.outliers):,}, first {shown}."
+        n = len(self.outliers)
+        return f"Images like no other: {n:,}, the strangest first: {shown}."
 
     def _about_seeds(self) -> list[str]:
         said = []
         if self.n_not_judged:
             said.append(
-                f"A seed is judged where its class and another have {_LEAST_SEEDS} "
-                f"different seeds each: {self.n_not_judged:,} seeds are not judged."
+                f"Seeds that are not judged, since their class has fewer than "
+                f"{_LEAST_SEEDS} different ones, or no other class has as many: "
+                f"{self.n_not_judged:,}, of {', '.join(self.not_judged)}."
             )
         if not self.n_seeds:
             return said
         if not self.suspects:
             return [f"None of the {self.n_seeds:,} seeds looks wrong.", *said]
         shown = _listed(
-            [f"{one.image} is {one.label}, said {one.said}" for one in self.suspects]
+            [f"{one.image} ({one.label}, or {one.said}?)" for one in self.suspects]
         )
         return [
             f"Seeds that look wrong to those who have not learned from them: "
-            f"{len(self.suspects):,} of {self.n_seeds:,}: {shown}.",
+            f"{len(self.suspects):,} of {self.n_seeds:,}: {shown}. Look at them in the "
+            "report: most may be right.",
             *said,
         ]
 
@@ -180,6 +185,8 @@ def find_in_images(
     n, names = len(source), run.config.class_names
     sources = [source] if test is None else [source, test]
     both = looks_of_pixels(sources, progress)
+    if progress is not None:
+        progress("comparing the images", 0, 1)
     both.values[unreadable_rows(run.index)] = np.nan
     group = near_duplicates(both.values, both.grays, random_state=random_state)
     groups = [(part[part < n], part[part >= n] - n) for part in _members(group)]
@@ -216,6 +223,7 @@ def find_in_images(
         "" if test is None else test.name,
         len(judged),
         len(rows) - len(judged),
+        tuple(names[label] for label in np.unique(labels[~enough]).tolist()),
     )
 
 
@@ -301,4 +309,5 @@ def _suspects(
 
 
 def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
+    more = len(names) - _SHOWN
+    return ", ".join(names[:_SHOWN]) + (f" and {more:,} more" if more > 0 else "")

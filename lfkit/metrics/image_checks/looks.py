@@ -109,6 +109,8 @@ def _pixel_table(
     n = len(images)
     table: NDArray[np.float32] | None = None
     grays = np.zeros((n, SMALL_SIDE**2), np.uint8)
+    if progress:
+        progress("looking at the images", 0, n)
     for start in range(0, n, _AT_ONCE):
         rows = np.arange(start, min(n, start + _AT_ONCE))
         read = images.read(rows)

@@ -97,9 +97,9 @@ class Diagnosis:
         return [
             *self._about_gaps(),
             *(
-                f"{pair.first!r} and {pair.second!r} agree on {pair.agreement:.1%} of "
-                f"the {pair.n_either} images where either votes: they count twice; "
-                "drop one."
+                f"{pair.first!r} and {pair.second!r} agree on "
+                f"{_percent(pair.agreement)} of the {pair.n_either:,} images where "
+                "either votes: they count twice; drop one."
                 for pair in self.copies
             ),
             *self._about_groups(),
@@ -134,9 +134,11 @@ class Diagnosis:
         if not self.n_images:
             return ["There are no images."]
         share = self.n_without_votes / self.n_images
+        one = self.n_functions == 1
+        functions = "1 function" if one else f"{self.n_functions} functions"
         gaps = [
-            f"{self.n_functions} functions; {self.n_without_votes} of {self.n_images} "
-            f"images ({share:.1%}) have no vote."
+            f"{functions}; {self.n_without_votes:,} of "
+            f"{self.n_images:,} images ({_percent(share)}) have no vote."
         ]
         if self.unnamed_classes:
             names = ", ".join(repr(self.class_names[c]) for c in self.unnamed_classes)
@@ -152,15 +154,15 @@ class Diagnosis:
             return (
                 f"Beside the seed labels {self.n_known or 'no'} labels are known, too "
                 "few to say how far votes alone can go; give at least "
-                f"{MIN_KNOWN_LABELS}."
+                f"{MIN_KNOWN_LABELS} by --labels."
             )
         return (
-            f"On {self.ceiling.n_known} labeled images the majority vote is right "
-            f"{self.ceiling.majority_vote:.1%} of the time; knowing the best label for "
-            f"every combination of votes would give {self.ceiling.cross_fitted:.1%} "
-            f"(learned on one half, scored on the other) to "
-            f"{self.ceiling.in_sample:.1%} (at most). More than that needs better "
-            "functions or the pixels, not another aggregator."
+            f"On {self.ceiling.n_known:,} labeled images the majority vote is right "
+            f"{_percent(self.ceiling.majority_vote)} of the time. Who knows the labels "
+            "can make of these votes "
+            f"{_percent(self.ceiling.supervised)} (learned on one half, scored on the "
+            f"other), and never more than {_percent(self.ceiling.in_sample)}; beyond "
+            "that no aggregator gets, only better functions or the pixels do."
         )
 
     def _about_limit(self) -> list[str]:
@@ -169,9 +171,10 @@ class Diagnosis:
             gain = self.ceiling.supervised - self.ceiling.majority_vote
             if gain > LEAST_GAIN:
                 found.append(
-                    "Labels limit you: a rule learned from labels on these same votes "
-                    f"gains {100 * gain:.1f} points over the majority vote; weighing "
-                    "the functions (more seeds, another aggregator) pays."
+                    "Labels limit you: these votes can give "
+                    f"{100 * gain:.1f} points more than the majority vote has; "
+                    "weighing the functions, by seeds or by another aggregator, can "
+                    "gain as much."
                 )
             else:
                 found.append(
@@ -183,7 +186,7 @@ class Diagnosis:
             name, accuracy = self.baseline
             sentence = (
                 f"The best classifier trained on the seeds alone, {name}, is right "
-                f"{accuracy:.1%} of the time"
+                f"{_percent(accuracy)} of the time"
             )
             if self.ceiling is None:
                 found.append(sentence + ".")
@@ -200,6 +203,10 @@ class Diagnosis:
             else:
                 found.append(sentence + ": the functions add to the seeds.")
         return found
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
 
 
 def diagnose(

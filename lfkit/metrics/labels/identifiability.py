@@ -60,8 +60,14 @@ class Identifiability:
         k = len(class_names)
         if self.rank < k and k > 1:
             found.append(
-                f"The votes show {self.rank} of {k} classes apart: one half of the "
-                "functions predicts the other in no more ways; the rest is guessed."
+                "Without seeds the votes tell "
+                + (
+                    "no class from another"
+                    if self.rank == 1
+                    else f"classes apart as if there were {self.rank}, not {k}"
+                )
+                + ": functions that vote on the same images do not agree on more. "
+                "Seeds help, or more functions that name the same classes."
             )
         elif self.condition is not None and self.condition > WEAK_CONDITION:
             found.append(

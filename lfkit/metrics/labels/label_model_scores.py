@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from lfkit.aggregators import AGGREGATORS
 from lfkit.aggregators.aggregate import aggregate_with, make_aggregator
 from lfkit.aggregators.calibration import log_losses, measure
-from lfkit.data.progress import Progress
+from lfkit.data.progress import Progress, Unlike
 from lfkit.errors import LfkitError
 from lfkit.runs.run import Run
 
 OF_THE_RUN = "labels of the run"
 _MOST_IMAGES = 20_000
+_MODELS = Unlike("label models")
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def score_label_models(run: Run, progress: Progress | None = None) -> list[Label
     names = [name for name in AGGREGATORS if _is_usable(name, run)]
     for place, name in enumerate(names):
         if progress is not None:
-            progress("label models", place, len(names))
+            progress(_MODELS, place, len(names))
         start = time.perf_counter()
         config = run.config
         model = make_aggregator(name, config.options.class_balance, config.options.seed)
@@ -86,7 +87,7 @@ def score_label_models(run: Run, progress: Progress | None = None) -> list[Label
         seconds = time.perf_counter() - start
         found.append(_scored(name, truth, made.proba, made.labels, seconds))
     if progress is not None:
-        progress("label models", len(names), len(names))
+        progress(_MODELS, len(names), len(names))
     return found
 
 

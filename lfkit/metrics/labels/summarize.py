@@ -71,6 +71,7 @@ def summarize(
         seed_accuracy=None if labels.held_out is None else labels.held_out.accuracy,
         judged=_judged(labels),
         calibration=_calibrations(labels, truth, given),
+        confidence=_mean_confidence(labels),
         class_names=tuple(class_names),
         class_counts=tuple(counts.tolist()),
         functions=_functions(votes, reference, lf_kinds),
@@ -140,7 +141,19 @@ def _judged(labels: Labels) -> Judged | None:
     found = labels.held_out
     if found is None:
         return None
-    return Judged(found.of, len(found.labels), found.is_calibrated, found.too_few)
+    counts = np.unique(found.labels, return_counts=True)[1]
+    return Judged(
+        found.of,
+        len(found.labels),
+        found.is_calibrated,
+        found.too_few,
+        int(counts[0]) if len(set(counts.tolist())) == 1 else None,
+    )
+
+
+def _mean_confidence(labels: Labels) -> float | None:
+    own = (labels.labels != ABSTAIN) & ~labels.is_seed
+    return float(labels.proba[own].max(axis=1).mean()) if own.any() else None
 
 
 def _calibrations(

@@ -16,7 +16,7 @@ class LabelModels(Section):
 {% macro cell(row, key, digits) %}
 <td class="{{ 'best' if row[key] is not none and row[key] == best[key] else '' }}">{{ "—" if row[key] is none else digits | format(row[key]) }}</td>
 {% endmacro %}
-<p class="faint">The same votes, every model{% if has_truth %}; scored on {{ "{:,}".format(n) }} images of known class, seeds left out{% endif %}. Best figures are bold. Confidence is that of the model itself; only the labels of the run may be calibrated or refined.</p>
+<p class="faint">The same votes, every model{% if has_truth %}; scored on {{ "{:,}".format(n) }} images of known class, seeds left out. Best figures are bold. Confidence is that of the model itself; only the labels of the run may be calibrated or refined{% else %}: how many images it labels, and how long that takes. How right it is, `lfkit evaluate RUN --labels FILE` tells by true labels{% endif %}.</p>
 <div class="scroll">
 <table class="plain sortable"><thead><tr><th>model</th>{% if has_truth %}<th>accuracy</th><th>mean of classes</th><th>calibration error</th><th>Brier</th><th>log loss</th>{% endif %}<th>labeled</th><th>seconds</th></tr></thead>
 <tbody>

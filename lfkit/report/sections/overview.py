@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from lfkit.metrics.image_checks.image_findings import load_findings
 from lfkit.metrics.labels.summarize import verdict
 from lfkit.report.sections.section import ReportData, Section
 from lfkit.runs.run_summary import RunSummary
@@ -69,7 +70,7 @@ class Overview(Section):
             figures.append((_percent(majority), "accuracy of the majority vote"))
         if summary.accuracy is None and summary.seed_accuracy is not None:
             share = _percent(summary.seed_accuracy)
-            figures.append((share, f"accuracy on held-out seeds, {_after(summary)}"))
+            figures.append((share, f"accuracy {_after(summary)}: {summary.on_seeds}"))
         baseline = summary.best_baseline
         if baseline is not None:
             value = baseline.accuracy
@@ -85,6 +86,13 @@ class Overview(Section):
                 "Baselines are left out: these classifiers were not scored by the true "
                 "labels given here"
             )
+        findings = list(summary.findings)
+        if load_findings(data.run.folder) is None:
+            findings.append(
+                "Nobody has looked for near-duplicates, strange images and wrong "
+                "seeds: `lfkit diagnose RUN --images` does, and the next report shows "
+                "them."
+            )
         refinement = summary.refinement
         return {
             "tiles": tiles,
@@ -94,7 +102,7 @@ class Overview(Section):
             "reason": summary.reason,
             "unlike": summary.unlike_plain_vote,
             "refined": "" if refinement is None else refinement.note,
-            "findings": summary.findings,
+            "findings": findings,
             "notes": notes,
             "baselines": summary.baselines,
             "baseline": None if baseline is None else baseline.name,
@@ -106,7 +114,7 @@ class Overview(Section):
 def _after(summary: RunSummary) -> str:
     """Name the last stage whose labels the held-out seeds evaluate."""
     after = "votes" if summary.judged is None else summary.judged.after
-    return f"after {after}"
+    return "of the votes" if after == "votes" else f"after refining by {after}"
 
 
 def _percent(share: float | None) -> str:

@@ -17,7 +17,7 @@ class RefinementStages(Section):
 <p>{{ note[:1] | upper }}{{ note[1:] }}.{% if not own_truth %} The stages were not scored by the true labels given here.{% endif %} The held-out seeds also decide which stages are reverted.</p>
 {{ chart }}
 <div class="scroll">
-<table class="plain"><thead><tr><th>stage</th><th>on held-out seeds</th><th>of known class</th><th>unchanged</th><th>confidence</th><th>time</th><th></th></tr></thead>
+<table class="plain"><thead><tr><th>stage</th><th>on held-out seeds</th><th>of known class</th><th>unchanged</th><th>confidence, before calibration</th><th>time</th><th></th></tr></thead>
 <tbody>
 {% for stage in stages %}
 <tr><td>{{ stage.name }}</td><td>{{ stage.held_out | percent }}</td><td>{{ stage.accuracy | percent }}</td><td>{{ stage.agreement | percent }}</td><td>{{ stage.confidence | percent }}</td><td>{{ "%.1f" | format(stage.seconds) }} s</td><td>{{ stage.note }}</td></tr>

@@ -39,7 +39,7 @@ class StrangeImages(Section):
             ],
             "Like no other": [
                 [
-                    (one.image, f"{one.deviations:.1f}")
+                    (one.image, f"{one.deviations:.1f} deviations")
                     for one in found.outliers[:_MOST_IMAGES]
                 ]
             ],
