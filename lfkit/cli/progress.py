@@ -142,7 +142,7 @@ class Bars:
         if not stage:
             return self.say("at work")
         if done >= total:
-            return self.say(f"at work after: {stage}")
+            return self.say(f"{stage} is done, more is at work")
         begun, first = self._begun[stage]
         parts = f": {done:,} of {total:,}" if total > 1 else ""
         if alike and done > first:
