@@ -14,10 +14,10 @@ from studio_stand import PATIENCE_S
 from lfkit.data.datasets import open_images
 from lfkit.data.seed_labels import read_labels
 from lfkit.errors import DataError, DeclarationError, InputError, RunError
+from lfkit.labeling.analysis import conflicted_images
 from lfkit.metrics.image_checks.looks import WIDTH, looks_of, pixel_looks
 from lfkit.studio.answers import SeedAnswers
 from lfkit.studio.file_watch import FileWatch
-from lfkit.studio.outcome import conflicted_images
 from lfkit.studio.preview_images import preview_rows
 from lfkit.studio.studio_options import StudioOptions
 from lfkit.studio.studio_session import StudioSession

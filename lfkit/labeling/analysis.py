@@ -54,7 +54,7 @@ class LFAnalysis:
             )
         self._names = names
         self._n_votes = self.votes.voted.sum(axis=1)  # (n,)
-        self._conflicted = _conflicted(self.votes)  # (n,)
+        self._conflicted = conflicted_images(self.votes)  # (n,)
 
     def label_coverage(self) -> float:
         """Return the share of images with at least one vote."""
@@ -211,8 +211,14 @@ def error_buckets(
     return {(int(truth[rows[0]]), int(answers[rows[0]])): rows for rows in groups}
 
 
-def _conflicted(votes: Votes) -> NDArray[np.bool_]:
-    """Return where no class satisfies every vote, (n,)."""
+def conflicted_images(votes: Votes) -> NDArray[np.bool_]:
+    """Tell where no class satisfies every vote, (n,).
+
+    A soft vote counts as its most probable class.
+
+    >>> conflicted_images(Votes([[0, 1], [1, -1]], ("a", "b"), 2)).tolist()
+    [True, False]
+    """
     if votes.allowed is None:
         # Lowest and highest class differ; column by column, to hold no (n, m) copy.
         lowest = np.full(len(votes), votes.n_classes, dtype=np.int16)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from lfkit.data.files import write_atomically
 from lfkit.data.labels import Labels, wilson_interval
 from lfkit.data.votes import Votes
-from lfkit.labeling.analysis import LFAnalysis
+from lfkit.labeling.analysis import LFAnalysis, conflicted_images
 from lfkit.studio.next_images import disagreement, vote_counts
 
 _ABOUT = "about"
@@ -178,8 +178,8 @@ def make_outcome(
     facts : of the m functions, without figures.
     more : fields of `Outcome` that are passed on.
     """
-    shown = votes.rows(np.flatnonzero(is_shown))
-    analysis = LFAnalysis(shown)
+    said = votes.as_sets()
+    analysis = LFAnalysis(said.rows(np.flatnonzero(is_shown)))
     shares = zip(
         analysis.lf_coverages().tolist(),
         analysis.lf_overlaps().tolist(),
@@ -216,7 +216,7 @@ def make_outcome(
     right = (
         0 if held_out is None else int((held_out.predicted == held_out.labels).sum())
     )
-    counts, said = vote_counts(votes), votes.as_sets()
+    counts = vote_counts(votes)
     return Outcome(
         class_names=class_names,
         functions=filled,
@@ -243,19 +243,3 @@ def make_outcome(
         seed_judged=0 if held_out is None else len(held_out.labels),
         **more,
     )
-
-
-def conflicted_images(votes: Votes) -> NDArray[np.bool_]:
-    """Tell where no class satisfies every vote, (n,).
-
-    >>> conflicted_images(Votes([[0, 1], [1, -1]], ("a", "b"), 2)).tolist()
-    [True, False]
-    """
-    possible = np.ones((len(votes), votes.n_classes), bool)
-    for j, column in enumerate(votes.hard.T):
-        spoke = column >= 0
-        possible[spoke] &= column[spoke, None] == np.arange(votes.n_classes)
-        if votes.allowed is not None:
-            several = votes.voted[:, j] & ~spoke
-            possible[several] &= votes.allowed[several, j]
-    return np.asarray(~possible.any(axis=1))
