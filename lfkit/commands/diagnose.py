@@ -17,6 +17,7 @@ from lfkit.metrics.image_checks.image_findings import (
     find_in_images,
     save_findings,
 )
+from lfkit.metrics.labels.diagnosis import percent
 from lfkit.metrics.labels.summarize import summary_of
 from lfkit.runs.apply_options import BASELINE
 from lfkit.runs.run import Run, load_run
@@ -74,14 +75,14 @@ class Diagnosed:
     def _about_labels(self) -> list[str]:
         summary = self.summary
         if summary.accuracy is not None:
-            share = _percent(summary.accuracy.of_all)
+            share = percent(summary.accuracy.of_all)
             return [f"The labels are right on {share} of the images of known class."]
         if summary.seed_accuracy is None:
             return []
         judged = summary.judged
         assert judged is not None, "it has an accuracy on the seeds"
         return [
-            f"{_judged(judged.after)} {_percent(summary.seed_accuracy)} of the time: "
+            f"{_judged(judged.after)} {percent(summary.seed_accuracy)} of the time: "
             f"{summary.on_seeds}."
         ]
 
@@ -104,7 +105,7 @@ class Diagnosed:
                 (
                     value,
                     f"{one.name}, trained on the seeds alone, is right "
-                    f"{_percent(value)} of the time ({where}{best})",
+                    f"{percent(value)} of the time ({where}{best})",
                 )
             )
         found.sort(key=lambda pair: (-pair[0], pair[1]))
@@ -112,14 +113,10 @@ class Diagnosed:
             return []
         lines = [f"Baseline: {said}." for _, said in found[:_SHOWN]]
         if rest := found[_SHOWN:]:
-            low, high = _percent(rest[-1][0]), _percent(rest[0][0])
+            low, high = percent(rest[-1][0]), percent(rest[0][0])
             between = low if low == high else f"{low} to {high}"
             lines.append(f"{len(rest)} more ({between}): --json names them.")
         return lines
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
 
 
 def _judged(after: str) -> str:

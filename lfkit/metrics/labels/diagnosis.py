@@ -98,7 +98,7 @@ class Diagnosis:
             *self._about_gaps(),
             *(
                 f"{pair.first!r} and {pair.second!r} agree on "
-                f"{_percent(pair.agreement)} of the {pair.n_either:,} images where "
+                f"{percent(pair.agreement)} of the {pair.n_either:,} images where "
                 "either votes: they count twice; drop one."
                 for pair in self.copies
             ),
@@ -138,7 +138,7 @@ class Diagnosis:
         functions = "1 function" if one else f"{self.n_functions} functions"
         gaps = [
             f"{functions}; {self.n_without_votes:,} of "
-            f"{self.n_images:,} images ({_percent(share)}) have no vote."
+            f"{self.n_images:,} images ({percent(share)}) have no vote."
         ]
         if self.unnamed_classes:
             names = ", ".join(repr(self.class_names[c]) for c in self.unnamed_classes)
@@ -158,10 +158,10 @@ class Diagnosis:
             )
         return (
             f"On {self.ceiling.n_known:,} labeled images the majority vote is right "
-            f"{_percent(self.ceiling.majority_vote)} of the time. Who knows the labels "
+            f"{percent(self.ceiling.majority_vote)} of the time. Who knows the labels "
             "can make of these votes "
-            f"{_percent(self.ceiling.supervised)} (learned on one half, scored on the "
-            f"other), and never more than {_percent(self.ceiling.in_sample)}; beyond "
+            f"{percent(self.ceiling.supervised)} (learned on one half, scored on the "
+            f"other), and never more than {percent(self.ceiling.in_sample)}; beyond "
             "that no aggregator gets, only better functions or the pixels do."
         )
 
@@ -186,7 +186,7 @@ class Diagnosis:
             name, accuracy = self.baseline
             sentence = (
                 f"The best classifier trained on the seeds alone, {name}, is right "
-                f"{_percent(accuracy)} of the time"
+                f"{percent(accuracy)} of the time"
             )
             if self.ceiling is None:
                 found.append(sentence + ".")
@@ -205,7 +205,8 @@ class Diagnosis:
         return found
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
+    """Write a share as sentences have it."""
     return f"{100 * share:.1f} %"
 
 
