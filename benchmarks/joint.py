@@ -102,7 +102,7 @@ SAME_IMAGES = {name: "vote" for name in ROWS if name.startswith("gan+dp")}
 # The network as printed takes two seconds a step on a CPU.
 _BY_DEFAULT = [name for name in ROWS if name != "paper"]
 N_SAMPLES = 20_000
-N_VOTED = 2560
+N_VOTED = 2560  # generated images that the functions vote on
 
 
 def main(arguments=None):
@@ -127,6 +127,7 @@ def read_arguments(arguments, rows, out, steps, samples):
     parser.add_argument("--steps", type=int, default=steps)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--samples", type=int, default=samples)
+    parser.add_argument("--voted", type=int, default=N_VOTED)
     parser.add_argument("--judge-steps", type=int)
     parser.add_argument("--learner-steps", type=int, default=1000)
     parser.add_argument("--train-only", action="store_true", help="score later")
@@ -144,7 +145,7 @@ class Bench:
         self.source = self.loaded.open_images()
         self.material = training_data(self.loaded)
         self.names = self.loaded.config.class_names
-        self._evaluation = None
+        self._evaluation = self._programmed = None
 
     def training_data_of(self, name):
         """Give what a row is trained on."""
@@ -245,6 +246,13 @@ class Bench:
         return seconds / 5 * calls / step
 
     @property
+    def programmed(self):
+        """Data programming: its generative model, of the votes on real images."""
+        if self._programmed is None:
+            self._programmed = AGGREGATORS["label-model"]().fit(self.material.votes)
+        return self._programmed
+
+    @property
     def evaluation(self):
         """The judge: a classifier trained on all true labels, used for nothing else."""
         if self._evaluation is None:
@@ -258,24 +266,32 @@ class Bench:
 
     def scores(self, name, generator):
         """Generate and score images."""
-        evaluation, k = self.evaluation, len(self.names)
-        made = generator.sample(self.options.samples, random_state=1)
+        evaluation, k, options = self.evaluation, len(self.names), self.options
+        made = generator.sample(options.samples, random_state=1)
         images = ImageSet(made.images, made.proba, name=name)
         found, missing = evaluation.score(
-            Generated(name, images), ["fid", "prdc", "fidelity"]
+            Generated(name, images), ["fid", "prdc", "fidelity", "parzen"]
         )
-        judged = evaluation.tools.judge(made.images).argmax(axis=1)
+        seen = evaluation.tools.judge(made.images)
+        judged = seen.argmax(axis=1)
         shares = np.bincount(judged, minlength=k) / len(judged)
         block = BatchVotes(self.training_data_of(name).lfs, k)
-        shown = torch.from_numpy(made.images[:N_VOTED]).permute(0, 3, 1, 2) / 255
-        voted = block(shown).sum(dim=1).argmax(dim=1).numpy()
+        shown = torch.from_numpy(made.images[:options.voted]).permute(0, 3, 1, 2) / 255
+        weights = block(shown)
+        voted = weights.sum(dim=1).argmax(dim=1).numpy()
+        votes = block.stored(weights, is_soft=self.material.votes.soft is not None)
+        named = {
+            "label": made.labels[:options.voted],
+            "vote": voted,
+            "data programming": self.programmed.predict_proba(votes).argmax(axis=1),
+        }
         tools = evaluation.tools
-        recipe = Recipe(self.options.learner_steps, 1, self.options.samples)
+        recipe = Recipe(options.learner_steps, 1, options.samples)
         weak = ImageSet(self.source, self.loaded.labels.proba, name="real, weak labels")
         real = draw_pairs(weak, recipe.n_images, 0)
         pairs = draw_pairs(images, recipe.n_images, 0)
-        learned = {
-            text: train_and_test(recipe, given, [tools.test], tools, text)[0].accuracy
+        tested = {
+            text: train_and_test(recipe, given, [tools.test], tools, text)[0]
             for text, given in (
                 ("gan_train", pairs),
                 ("real", real),
@@ -286,10 +302,17 @@ class Bench:
             "scores": [asdict(score) for score in found],
             "missing": missing,
             "fidelity": macro(judged, made.labels, k),
-            "vote_fidelity": macro(judged[:N_VOTED], voted, k),
+            "vote_fidelity": macro(judged[:options.voted], voted, k),
             "share_min": float(shares.min()),
             "share_max": float(shares.max()),
-            "learned": {text: values.tolist() for text, values in learned.items()},
+            "learned": {text: of.accuracy.tolist() for text, of in tested.items()},
+            "learned_cross_entropy": {
+                text: of.cross_entropy.tolist() for text, of in tested.items()
+            },
+            "cross_entropy": {
+                text: cross_entropy(seen[:options.voted], labels)
+                for text, labels in named.items()
+            },
             "judge": evaluation.tools.judge_name,
             "n_samples": len(made),
         }
@@ -300,6 +323,12 @@ def macro(judged, labels, k):
     return float(
         np.mean([(judged[labels == c] == c).mean() for c in range(k) if c in labels])
     )
+
+
+def cross_entropy(proba, labels):
+    """Give -log of what the judge gives to the labels, in nats: mean over images."""
+    given = proba[np.arange(len(labels)), labels]
+    return float(-np.log(np.maximum(given, 1e-7)).mean())
 
 
 def table(rows):

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from lfkit.aggregators.aggregate import make_aggregator
-from lfkit.data.votes import ABSTAIN, Votes
+from lfkit.data.votes import Votes
 from lfkit.generators.gan import PairGan, RealImages
 from lfkit.generators.gan.config import GanConfig
 from lfkit.generators.gan_generator import GanGenerator
@@ -72,19 +72,7 @@ class Vote(GanGenerator):
     ) -> tuple[torch.Tensor, NDArray[np.float64], NDArray[np.float64]]:
         block = self.bound
         images, _ = self.gan_.draw(classes, generator)
-        weights = block(images).cpu().numpy()
-        silent = weights.sum(axis=2) == 0
-        # Functions that are not soft name several classes only as a set.
-        several = (weights > 0).sum(axis=2) > 1
-        is_set = several & ~np.asarray([lf.soft for lf in block.lfs])
-        soft = np.where(is_set[:, :, None], 0, weights).astype(np.float16)
-        votes = Votes(
-            np.where(silent | is_set, ABSTAIN, weights.argmax(axis=2)),
-            tuple(lf.name for lf in block.lfs),
-            block.n_classes,
-            soft=soft if self._is_soft else None,
-            allowed=(weights > 0) & is_set[:, :, None] if is_set.any() else None,
-        )
+        votes = block.stored(block(images), is_soft=self._is_soft)
         proba = self._by_votes.predict_proba(votes)
         return images, proba, proba.max(axis=1)
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from lfkit.data.image_tensors import to_pixels
-from lfkit.data.votes import ABSTAIN
+from lfkit.data.votes import ABSTAIN, Votes
 from lfkit.features.feature import (
     WIDEST_FLOAT32,
     BatchedEvaluator,
@@ -107,6 +107,28 @@ class BatchVotes:
         finally:
             torch.set_num_threads(threads_before)
         return torch.cat(found)
+
+    def stored(self, weights: torch.Tensor, *, is_soft: bool) -> Votes:
+        """Give what a call gave, (n, m, k), as the votes that a run would keep.
+
+        Parameters
+        ----------
+        is_soft : the votes of the real images have weights; False keeps each function's
+            first class only, as theirs do.
+        """
+        found = weights.cpu().numpy()
+        silent = found.sum(axis=2) == 0
+        # Functions that are not soft name several classes only as a set.
+        several = (found > 0).sum(axis=2) > 1
+        is_set = several & ~np.asarray([lf.soft for lf in self.lfs])
+        soft = np.where(is_set[:, :, None], 0, found).astype(np.float16)
+        return Votes(
+            np.where(silent | is_set, ABSTAIN, found.argmax(axis=2)),
+            tuple(lf.name for lf in self.lfs),
+            self.n_classes,
+            soft=soft if is_soft else None,
+            allowed=(found > 0) & is_set[:, :, None] if is_set.any() else None,
+        )
 
     @property
     def faults(self) -> Counter[str]:
