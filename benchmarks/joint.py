@@ -145,7 +145,7 @@ class Bench:
         self.source = self.loaded.open_images()
         self.material = training_data(self.loaded)
         self.names = self.loaded.config.class_names
-        self._evaluation = self._programmed = None
+        self._evaluation, self._programmed = None, {}
 
     def training_data_of(self, name):
         """Give what a row is trained on."""
@@ -245,12 +245,11 @@ class Bench:
         _, seconds = timed(lambda: [block(images) for _ in range(5)])
         return seconds / 5 * calls / step
 
-    @property
-    def programmed(self):
+    def programmed(self, votes):
         """Data programming: its generative model, of the votes on real images."""
-        if self._programmed is None:
-            self._programmed = AGGREGATORS["label-model"]().fit(self.material.votes)
-        return self._programmed
+        if votes.names not in self._programmed:
+            self._programmed[votes.names] = AGGREGATORS["label-model"]().fit(votes)
+        return self._programmed[votes.names]
 
     @property
     def evaluation(self):
@@ -275,15 +274,18 @@ class Bench:
         seen = evaluation.tools.judge(made.images)
         judged = seen.argmax(axis=1)
         shares = np.bincount(judged, minlength=k) / len(judged)
-        block = BatchVotes(self.training_data_of(name).lfs, k)
-        shown = torch.from_numpy(made.images[:options.voted]).permute(0, 3, 1, 2) / 255
+        m = self.training_data_of(name)
+        block = BatchVotes(m.lfs, k)
+        shown = torch.from_numpy(made.images[: options.voted]).permute(0, 3, 1, 2) / 255
         weights = block(shown)
         voted = weights.sum(dim=1).argmax(dim=1).numpy()
-        votes = block.stored(weights, is_soft=self.material.votes.soft is not None)
+        votes = block.stored(weights, is_soft=m.votes.soft is not None)
         named = {
-            "label": made.labels[:options.voted],
+            "label": made.labels[: options.voted],
             "vote": voted,
-            "data programming": self.programmed.predict_proba(votes).argmax(axis=1),
+            "data programming": self.programmed(m.votes)
+            .predict_proba(votes)
+            .argmax(axis=1),
         }
         tools = evaluation.tools
         recipe = Recipe(options.learner_steps, 1, options.samples)
@@ -302,7 +304,7 @@ class Bench:
             "scores": [asdict(score) for score in found],
             "missing": missing,
             "fidelity": macro(judged, made.labels, k),
-            "vote_fidelity": macro(judged[:options.voted], voted, k),
+            "vote_fidelity": macro(judged[: options.voted], voted, k),
             "share_min": float(shares.min()),
             "share_max": float(shares.max()),
             "learned": {text: of.accuracy.tolist() for text, of in tested.items()},
@@ -310,7 +312,7 @@ class Bench:
                 text: of.cross_entropy.tolist() for text, of in tested.items()
             },
             "cross_entropy": {
-                text: cross_entropy(seen[:options.voted], labels)
+                text: cross_entropy(seen[: options.voted], labels)
                 for text, labels in named.items()
             },
             "judge": evaluation.tools.judge_name,
