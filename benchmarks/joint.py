@@ -162,15 +162,24 @@ class Bench:
         key = f"{name} | {options.steps} steps | seed {options.seed} | {options.test}"
         key += f" | {options.samples} samples | judge of {options.judge_steps} steps"
         key += f" | learners of {options.learner_steps}"
-        known = self.rows()
-        if key in known:
-            return
-        generator, training = self.trained(name)
         if options.train_only:
-            return
-        found = training | self.scores(name, generator)
-        known = self.rows() | {key: found}
-        write_atomically(self.out / "rows.json", to_json(known, indent=1).encode())
+            self.trained(name)
+        else:
+            self.once(key, lambda: self.trained_and_scored(name))
+
+    def trained_and_scored(self, name):
+        """Give what training a row told, and its scores."""
+        generator, told = self.trained(name)
+        return told | self.scores(name, generator)
+
+    def once(self, key, measure):
+        """Give what is kept under a key, measured if it is not there."""
+        known = self.rows()
+        if key not in known:
+            found = measure()
+            known = self.rows() | {key: found}
+            write_atomically(self.out / "rows.json", to_json(known, indent=1).encode())
+        return known[key]
 
     def trained(self, name):
         """Train a row, or load it; gives the generator and what training told."""
@@ -246,7 +255,7 @@ class Bench:
         return seconds / 5 * calls / step
 
     def programmed(self, votes):
-        """Data programming: its generative model, of the votes on real images."""
+        """Fit data programming: its generative model, to votes on real images."""
         if votes.names not in self._programmed:
             self._programmed[votes.names] = AGGREGATORS["label-model"]().fit(votes)
         return self._programmed[votes.names]
@@ -340,6 +349,8 @@ def table(rows):
     head += ["real + generated", "minutes", "Θ perplexity", "LF share"]
     groups = {}
     for found in rows.values():
+        if "row" not in found:  # of another table
+            continue
         groups.setdefault(
             (found["row"], found["steps"], found["n_samples"]), []
         ).append(flat(found))

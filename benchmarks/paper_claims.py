@@ -21,16 +21,28 @@ from lfkit.metrics import ImageSet
 from lfkit.metrics.generated_images import Generated
 
 _BASE = SMALL | ONCE | {"real_labels": "true"}
-_COUNTS = (3, 10, 25, 40, 54)
-_KINDS = ("heuristic", "image-processing", "deep")
+COUNTS = (3, 10, 25, 40, 54)
+KINDS = ("heuristic", "image-processing", "deep")
 _ROWS = {
     "as printed": {},
     "no D_LFB": {"judge_dependencies": False},
     "equation 9 in training": {"equation": 9},
     "repaired": REPAIRED,
-    **{f"{n} functions": {} for n in _COUNTS},
-    **{f"{kind} only": {} for kind in _KINDS},
+    **{f"{n} functions": {} for n in COUNTS},
+    **{f"{kind} only": {} for kind in KINDS},
 }
+
+
+def with_functions(m, name, seed):
+    """Give what a row is trained on: with so many functions, or of one kind, or all."""
+    first, columns = name.split()[0], np.arange(len(m.lfs))
+    if first.isdigit():
+        rng = np.random.default_rng([seed, 1])
+        columns = np.sort(rng.permutation(columns)[: int(first)])
+    elif first in KINDS:
+        columns = columns[[lf.kind == first for lf in m.lfs]]
+    chosen = tuple(m.lfs[j] for j in columns)
+    return TrainingData(m.pixels, m.votes.select(columns), m.proba, chosen, None)
 
 
 class Claims(Bench):
@@ -43,15 +55,7 @@ class Claims(Bench):
 
     def training_data_of(self, name):
         """Choose the functions of a row."""
-        m, first = self.material, name.split()[0]
-        columns = np.arange(len(m.lfs))
-        if first.isdigit():
-            rng = np.random.default_rng([self.options.seed, 1])
-            columns = np.sort(rng.permutation(columns)[: int(first)])
-        elif first in _KINDS:
-            columns = columns[[lf.kind == first for lf in m.lfs]]
-        chosen = tuple(m.lfs[j] for j in columns)
-        return TrainingData(m.pixels, m.votes.select(columns), m.proba, chosen, None)
+        return with_functions(self.material, name, self.options.seed)
 
     def scores(self, name, generator):
         """Score images, their labels, and the labels of real images."""
