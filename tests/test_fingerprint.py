@@ -5,16 +5,19 @@ import contextlib
 import functools
 import importlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+import lfkit
 from lfkit import NearestMean, Quantile, feature, labeling_function
 from lfkit.runs.cache_keys import fingerprint
 from lfkit.runs.modules import with_imports
@@ -478,3 +481,35 @@ def test_packages_of_another_python_are_known_by_version(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(packages)
     # To be hashed by content, all that torch imports would be read.
     assert with_imports("of_another_python") == [("of_another_python", None)]
+
+
+_KEYS = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import lfkit
+from lfkit.labeling.loading import load_lfs
+from lfkit.runs.cache_keys import fingerprint
+
+assert lfkit.__file__.startswith(sys.argv[1]), lfkit.__file__
+for name in ("cifar10", "digits"):
+    for lf in load_lfs([f"lf_library.{name}"]).lfs:
+        print(name, lf.name, fingerprint(lf))
+"""
+
+
+def test_keys_do_not_depend_on_where_lfkit_is_installed(tmp_path):
+    here = Path(lfkit.__file__).resolve().parents[1]
+    for package in ("lfkit", "lf_library"):
+        shutil.copytree(here / package, tmp_path / package)
+    found = []
+    for root in (here, tmp_path):
+        told = subprocess.run(
+            [sys.executable, "-c", _KEYS, str(root)],
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=root,
+        )
+        found.append(told.stdout.splitlines())
+    assert len(found[0]) > 40
+    assert found[0] == found[1]

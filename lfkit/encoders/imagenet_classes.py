@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from pathlib import Path
-
-_FILE = Path(__file__).with_name("imagenet_classes.txt")
+from importlib.resources import files
 
 # ImageNet's order follows WordNet, so kinds of animals are ranges of it.
 GROUPS: dict[str, tuple[range, ...]] = {
@@ -31,5 +29,7 @@ GROUPS: dict[str, tuple[range, ...]] = {
 @cache
 def imagenet_classes() -> tuple[str, ...]:
     """Read the names of the classes, in order; of one class with commas between."""
-    lines = _FILE.read_text(encoding="utf-8").splitlines()
+    # No global path: it would be hashed, and keys would tell where lfkit is installed.
+    file = files("lfkit.encoders").joinpath("imagenet_classes.txt")
+    lines = file.read_text(encoding="utf-8").splitlines()
     return tuple(line for line in lines if not line.startswith("#"))
