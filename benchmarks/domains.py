@@ -55,6 +55,7 @@ ROWS = (
     "scratch, true labels",
     "scratch, labels of a source classifier",
     "two at once",
+    "two at once, hold=0",
 )
 
 
@@ -224,11 +225,12 @@ class Bench:
                 target.pixels, source, checkpoints=state
             )
         plan = self.plan(steps, unconditional_fraction=0.0)
-        if name == "two at once":
+        if name.startswith("two at once"):
+            hold = {"hold": float(name.split("=")[1])} if "=" in name else {}
             images = self.pair.source
             votes, proba = self.known(images)
             second = Domain(target.pixels, *self.known(target))
-            return AdpMulti(plan, noise="none", **base), lambda g, state: g.fit(
+            return AdpMulti(plan, noise="none", **base, **hold), lambda g, state: g.fit(
                 images.pixels, votes, proba=proba, second=second, checkpoints=state
             )
         if name.endswith("source classifier"):

@@ -57,8 +57,8 @@ class Adp(GanGenerator):
     image_gradient : that loss reaches the image, not the label head alone.
     anchor : the price of moving Θ and Φ away from the label model.
     refresh_every : steps after which the real pairs are chosen anew.
-    hold : in tuning on another domain, the price of an image without the structure of
-        the source's image for the same noise and class; 0: none, as in the paper.
+    hold : in another domain, the price of an image without the structure of the first
+        domain's image for the same noise and class; 0: none, as in the paper.
     """
 
     paper = "ADP (Pal & Balasubramanian 2018), as it works"

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from lfkit.errors import InputError
 from lfkit.generators.adp.adp import Adp
 from lfkit.generators.adp.domain_pair import DomainPair
 from lfkit.generators.adp.settings import AdpSettings
@@ -21,7 +22,9 @@ class AdpMulti(Adp):
     """Makes an image of each of two domains, and one label for both.
 
     One noise vector and one common block, an image branch and a discriminator for each
-    domain (section 5, figure 7 of the paper); all else is `Adp` twice. What is learned
+    domain (section 5, figure 7 of the paper); all else is `Adp` twice. What is ours:
+    `hold`, the price of an image of the second domain without the structure of the
+    first one's; 0 is the paper's form. What is learned
     of functions and real images is of the first domain; `second_` is the `Adp` of the
     second one, whose images and labels it can be asked for by itself.
 
@@ -55,6 +58,12 @@ class AdpMulti(Adp):
     def _check_settings(self, has_functions: bool) -> None:
         super()._check_settings(has_functions)
         self._check_common("both domains share")
+        if self.hold and self.plan.draw_factor > 1:
+            raise InputError(
+                f"draw_factor is {self.plan.draw_factor}, and of each domain other "
+                "images would be kept: none would have a twin to be compared with. "
+                "Set hold=0, or draw_factor=1."
+            )
 
     def _begin(self, task: TrainingSet) -> Any:
         return DomainPair(task, AdpSettings(**self.get_params(deep=False)))

@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 
 from lfkit.generators.adp.lf_weights import LFWeights
 from lfkit.generators.adp.settings import AdpSettings
+from lfkit.generators.adp.structure import same_structure
 from lfkit.generators.adp.surrogate_training import SurrogateStep
 from lfkit.generators.gan import PairGan, RealImages, StepHooks
-from lfkit.generators.gan.batches import Regularizer
-from lfkit.generators.gan.networks.gan_network import Common
 from lfkit.generators.gan.optimizers import backward
 from lfkit.generators.lf_votes.batch_votes import BatchVotes
 from lfkit.generators.lf_votes.vote_tensors import VoteTensors
@@ -32,8 +31,8 @@ class AdpStep:
 
     Parameters
     ----------
-    common : the common block of another domain's generator, to be shared with it; real
-        pairs are then weighed so that their classes have the shares of `task.prior`.
+    twin : of another domain, whose generator's common block is shared; it takes its
+        steps first, with the same draws.
 
     Attributes
     ----------
@@ -45,9 +44,9 @@ class AdpStep:
         self,
         task: TrainingSet,
         settings: AdpSettings,
-        common: Common | None = None,
+        twin: AdpStep | None = None,
     ) -> None:
-        self.task, self.settings = task, settings
+        self.task, self.settings, self.twin = task, settings, twin
         device, k = settings.device, task.n_classes
         # Seeds judge what Θ and Φ add: these must not have learned from them, neither
         # where they begin nor in training.
@@ -71,20 +70,20 @@ class AdpStep:
         if self.block is not None:
             self.votes = VoteTensors(task.votes, device)
         self.surrogate: SurrogateStep | None = None
-        regularizer: Regularizer | None = None
         if self.block is not None and settings.surrogate:
             self.surrogate = SurrogateStep(
                 task, settings, self.real, self.votes, self.lf_weights
             )
-            if settings.consistency:
-                regularizer = self.surrogate.disagreement
         self.gan = PairGan(
             self.real,
             task.shape,
             settings.plan,
             settings.random_state,
             device,
-            StepHooks(regularizer, common=common),
+            StepHooks(
+                self._regularize,
+                common=None if twin is None else twin.gan.maker.images.common,
+            ),
         )
 
     def step(self, now: StepContext) -> dict[str, torch.Tensor]:
@@ -134,6 +133,19 @@ class AdpStep:
     def mixed_task(self) -> TrainingSet:
         """Give the task with the labels of the block."""
         return replace(self.task, proba=self._posteriors()[0])
+
+    def _regularize(
+        self, images: torch.Tensor, target: torch.Tensor
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Price images that the functions would name otherwise, or unlike the twin's."""
+        loss, figures = images.new_zeros(()), {}
+        if self.surrogate is not None and self.settings.consistency:
+            loss, figures = self.surrogate.disagreement(images, target)
+        if self.twin is not None and self.settings.hold:
+            kept = same_structure(self.twin.gan.fake.images, images).mean()
+            loss = loss + self.settings.hold * (1 - kept)
+            figures = figures | {"structure_kept": kept}
+        return loss, figures
 
     def _trust_step(
         self, block: BatchVotes, now: StepContext

@@ -28,8 +28,7 @@ class DomainPair:
     def __init__(self, task: TrainingSet, settings: AdpSettings) -> None:
         assert task.second is not None
         self.first = AdpStep(replace(task, second=None), settings)
-        common = self.first.gan.maker.images.common
-        self.second = AdpStep(task.second, settings, common)
+        self.second = AdpStep(task.second, settings, self.first)
         # One moving average, too: what is kept has one common block.
         first, second = (each.gan.average.module for each in (self.first, self.second))
         assert isinstance(first, GeneratorNetwork)

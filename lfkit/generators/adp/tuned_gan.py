@@ -9,6 +9,7 @@ from typing import Any, cast
 import torch
 import torch.nn.functional as F
 
+from lfkit.generators.adp.structure import same_structure
 from lfkit.generators.gan import (
     GeneratorNetwork,
     PairGan,
@@ -21,9 +22,6 @@ from lfkit.generators.gan.config import GanConfig
 from lfkit.generators.gan.generator_network import autocast
 from lfkit.nn.distributed import distributed
 from lfkit.nn.training_loop import StepContext
-
-_COMPARED = 16  # px: the side at which structures are compared
-_FLAT = 1e-5  # of squared gray levels: images below it have no structure
 
 
 class TunedGan(PairGan):
@@ -123,28 +121,6 @@ class TunedGan(PairGan):
             asked = F.one_hot(classes, self.maker.n_labels).float()
         codes = z.new_zeros(len(z), self.plan.n_codes) if self.plan.n_codes else None
         return make_images(cast(GeneratorNetwork, self.average.module), z, asked, codes)
-
-
-def same_structure(source: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
-    """Tell how far images have figures where others have them, (n,) from 0 to 1.
-
-    The squared correlation of gray levels, seen small: neither color nor brightness
-    changes it, nor which of figure and ground is the lighter one.
-
-    Parameters
-    ----------
-    source, images : (n, c, h, w); sizes and channels may differ.
-    """
-    one, other = _centered(source), _centered(images)
-    spread = one.square().sum(dim=1) * other.square().sum(dim=1)
-    return (one * other).sum(dim=1).square() / (spread + _FLAT)
-
-
-def _centered(images: torch.Tensor) -> torch.Tensor:
-    """Give small gray images less their means, (n, pixels)."""
-    gray = images[:, :3].mean(dim=1, keepdim=True)
-    small = F.interpolate(gray, (_COMPARED, _COMPARED), mode="area").flatten(1)
-    return small - small.mean(dim=1, keepdim=True)
 
 
 class _HalfFrozen(GeneratorNetwork):
