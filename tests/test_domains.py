@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 from assertions import assert_exit, assert_refused
 from PIL import Image
 from safetensors.numpy import load_file
@@ -19,6 +20,7 @@ from test_train_command import content
 
 from benchmarks.toy_photos import HALVES, LAST_COLUMN, TOY, write_photos
 from lfkit import ABSTAIN, Votes, labeling_function
+from lfkit.generators.adp.structure import same_structure
 from lfkit.generators.training.checkpoints import CheckpointFolder
 
 DARK_LEFT = """
@@ -267,6 +269,27 @@ def test_pairs_of_two_domains(lfkit, domains, tmp_path):
     with tarfile.open(tmp_path / "webdataset" / "shard-000000.tar") as shard:
         shown = Image.open(shard.extractfile("0000007.2.png"))
         np.testing.assert_array_equal(np.asarray(shown), second[7])
+
+
+def test_images_of_the_second_domain_keep_the_structure_of_the_first():
+    images, truth, votes = toy_arrays()
+    kept = []
+    for hold in (0.0, 20.0):
+        made = make("adp-multi", rate_g=1e-3, unconditional_fraction=0.0, average=0.8)
+        made.set_params(hold=hold, trust=False)
+        second = second_of(made)["second"]
+        made.fit(images, votes, proba=np.eye(2)[truth], second=second)
+        found = made.sample(64)
+        pair = (torch.from_numpy(each).permute(0, 3, 1, 2) / 255
+                for each in (found.images, found.images_2))  # fmt: skip
+        kept.append(float(same_structure(*pair).mean()))
+    assert kept[1] > kept[0] + 0.1
+
+
+def test_structures_cannot_be_held_where_other_images_are_kept_of_each_domain():
+    with assert_refused(names=["draw_factor", "hold"]):
+        make("adp-multi", draw_factor=2).check(has_functions=True)
+    make("adp-multi", draw_factor=2).set_params(hold=0.0).check(has_functions=True)
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ class Adp(GanGenerator):
         image_gradient: bool = True,
         anchor: float = 0.3,
         refresh_every: int = 1000,
-        hold: float = 2.0,
+        hold: float = 8.0,
         random_state: int = 0,
         device: str = "cpu",
     ) -> None:

@@ -137,7 +137,7 @@ class AdpStep:
     def _regularize(
         self, images: torch.Tensor, target: torch.Tensor
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """Price images that the functions would name otherwise, or unlike the twin's."""
+        """Price images that functions would name otherwise, or unlike the twin's."""
         loss, figures = images.new_zeros(()), {}
         if self.surrogate is not None and self.settings.consistency:
             loss, figures = self.surrogate.disagreement(images, target)
