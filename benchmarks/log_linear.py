@@ -212,7 +212,8 @@ def by_hmc(table, rng):
             there, slope = log_posterior(table, moved)
             momentum = momentum + step / 2 * slope
         end = there - (momentum**2 / mass).sum() / 2
-        acceptance = np.exp(min(0.0, end - start))
+        # A trajectory that diverges ends at no number.
+        acceptance = np.exp(min(0.0, end - start)) if np.isfinite(end) else 0.0
         if rng.random() < acceptance:
             theta, density, gradient = moved, there, slope
         n_trajectories += 1
