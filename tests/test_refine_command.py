@@ -1,6 +1,7 @@
 """`lfkit apply --refine` and `--target-precision`, as a user calls them."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -326,6 +327,10 @@ def test_the_baseline_is_the_strongest_plain_thing_and_can_be_used(lfkit, sides)
     assert not said.wins
     assert found["baseline"] in said.sentence
     assert "--with baseline" in said.sentence
+    # Of 40 seeds, one or two more or less are no difference.
+    for right, is_clear in ((baselines[found["baseline"]] - 0.03, False), (0.5, True)):
+        said = verdict(replace(load_summary(Path(run)), seed_accuracy=right))
+        assert ("on 40 seeds chance alone" in said.sentence) != is_clear
     used, out = run_of(lfkit, folder, "--with", "baseline")
     assert 0.9 < used["seed_accuracy"] <= baselines[found["baseline"]]
     assert used["chosen"] == "baseline"

@@ -179,6 +179,9 @@ def _or_none(value: Any) -> float | None:
     return None if value is None or np.isnan(value) else float(value)
 
 
+_ON_SEEDS = " on held-out seeds"
+
+
 @dataclass(frozen=True)
 class Verdict:
     """Whether the labels beat the baseline, as a sentence."""
@@ -197,10 +200,13 @@ def verdict(summary: RunSummary) -> Verdict | None:
     best = summary.best_baseline
     if best is None:
         return None
-    ours, theirs, where = _compared(summary)
+    ours, theirs, where, n = _compared(summary)
     if ours is None or theirs is None:
         return None
     gap = f"{100 * abs(ours - theirs):.1f} points{where}"
+    may_be_chance = abs(ours - theirs) < _by_chance(ours, theirs, n)
+    judges = "seeds" if where == _ON_SEEDS else "images"
+    chance = f" (on {n:,} {judges} chance alone may make as much)" * may_be_chance
     is_baseline = summary.chosen == BASELINE
     if is_baseline and not (summary.refinement and summary.refinement.is_refined):
         return Verdict(
@@ -214,25 +220,38 @@ def verdict(summary: RunSummary) -> Verdict | None:
         )
     if ours > theirs:
         return Verdict(
-            True,
+            not may_be_chance,
             "The labels beat the best plain classifier trained on the seeds, "
-            f"{best.name}, by {gap}.",
+            f"{best.name}, by {gap}{chance}.",
         )
     more = "" if is_baseline else " Or write better functions, or more of them."
     return Verdict(
         False,
-        f"A plain classifier does better, by {gap}: {best.name}, trained on the "
-        f"same seeds. Use its labels: add --with baseline to the command.{more}",
+        f"A plain classifier trained on the same seeds, {best.name}, does better by "
+        f"{gap}{chance}. Use its labels: add --with baseline to the command.{more}",
     )
 
 
-def _compared(summary: RunSummary) -> tuple[float | None, float | None, str]:
-    """Give the accuracy of labels and baseline, and on what both are measured."""
+def _compared(summary: RunSummary) -> tuple[float | None, float | None, str, int]:
+    """Give the accuracy of labels and baseline, on what, and on how many images."""
     best, kept = summary.best_baseline, summary.kept
     assert best is not None, "there is a baseline"
     if best.accuracy is not None and summary.accuracy is not None:
+        n = best.n_scored
         if kept is None:
-            return summary.accuracy.of_all, best.accuracy, ""
+            return summary.accuracy.of_all, best.accuracy, "", n
         # Those that were taken back would all count as wrong.
-        return kept.accuracy_before, best.accuracy, ", before labels were taken back"
-    return summary.seed_accuracy, best.seed_cv_accuracy, " on held-out seeds"
+        where = ", before labels were taken back"
+        return kept.accuracy_before, best.accuracy, where, n
+    n = 0 if summary.judged is None else summary.judged.seeds
+    return summary.seed_accuracy, best.seed_cv_accuracy, _ON_SEEDS, n
+
+
+def _by_chance(one: float, other: float, n: int) -> float:
+    """Give how far two accuracies on n images may lie apart in 95 % of cases.
+
+    Taken as if other images had judged each: who errs on which is not kept.
+    """
+    if n == 0:
+        return 1.0
+    return 1.96 * float(np.sqrt((one * (1 - one) + other * (1 - other)) / n))
