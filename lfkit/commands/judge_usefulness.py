@@ -81,9 +81,9 @@ def judge_usefulness(
     run = load_run(options.run, options.labels)
     source = run.open_images(progress)
     supply, trained = _supply(options, run, source)
+    tested_rows = None
     if options.against is not None:
         test, notes = _given_images(run, source, options.against)
-        tested_rows = np.zeros(0, np.int64)
     else:
         tested_rows, notes = _left_out_rows(run, trained, options.seed)
         truth = np.full(len(run.truth), ABSTAIN)
@@ -96,7 +96,7 @@ def judge_usefulness(
     tools = MetricContext(
         test=test, random_state=options.seed, device=best_device(), progress=progress
     )
-    known = learned_pairs(run, source, tested_rows, options.seed)
+    known = learned_pairs(run, source, options.seed, without=tested_rows)
     recipe = _recipe(options.learner_steps, known, tools.device, say)
     found = usefulness(known, supply, tools, recipe, n_generated=n_generated_for(known))
     file = options.run / "usefulness.json"
@@ -106,13 +106,18 @@ def judge_usefulness(
 
 
 def learned_pairs(
-    run: Run, source: ImageSource, without: NDArray[np.int64], seed: int
+    run: Run,
+    source: ImageSource,
+    seed: int,
+    *,
+    without: NDArray[np.int64] | None = None,
 ) -> Pairs:
     """Read the images that the run has labeled, with its labels, but for some rows."""
     labels = run.labels
     proba = np.where((labels.labels == ABSTAIN)[:, None], 0.0, labels.proba)
-    proba[without] = 0
     proba[[*source.known_problems]] = 0
+    if without is not None:
+        proba[without] = 0
     real = ImageSet(source, proba, name=run.config.options.data)
     if not proba.any():
         raise InputError(
