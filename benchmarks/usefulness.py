@@ -139,7 +139,7 @@ def measured(options, _, draw):
     known = learned_pairs(run, source, draw)
     found = usefulness(
         known,
-        supply_of(options.generator, load_generator(run, options.generator).generator),
+        supply_of(run, load_generator(run, options.generator)),
         tools,
         Recipe(options.learner_steps, options.repeats),
         n_generated=n_generated_for(known),

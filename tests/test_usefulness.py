@@ -166,6 +166,13 @@ def test_without_true_labels_it_says_what_to_give(lfkit, made_folder, tmp_path):
     assert "--against DATA" in said
 
 
+def test_true_labels_that_a_generator_learned_from_never_judge_it(lfkit, folder):
+    true = ("--set", "real_labels=true")
+    call("train", folder / "run", "--with", "ss-infogan", "--steps", 4, *true)
+    said = refused(lfkit, folder, "--with", "ss-infogan")
+    assert "that nothing has learned from: ss-infogan was trained on some" in said
+
+
 def test_options_of_the_other_question_are_refused(lfkit, folder):
     assert "--useful has no use for --all" in refused(lfkit, folder, "--all")
     done = lfkit("evaluate", folder / "run", "--with", "two-stage")

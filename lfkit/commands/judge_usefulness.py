@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from lfkit.classifiers import one_hot
 from lfkit.commands.generate_options import GenerateOptions
+from lfkit.commands.make_generator import ACTIVE
 from lfkit.commands.options import EvaluateOptions
 from lfkit.commands.requested_classes import evenly
 from lfkit.commands.trained_generator import TrainedGenerator, load_generator
@@ -19,7 +20,7 @@ from lfkit.data.image_source import ImageSource
 from lfkit.data.progress import Progress
 from lfkit.data.votes import ABSTAIN
 from lfkit.errors import InputError
-from lfkit.generators import JointGenerator
+from lfkit.generators.training.final_check import why_broken
 from lfkit.metrics import ImageSet, MetricContext
 from lfkit.metrics.evaluator import held_out_images
 from lfkit.metrics.generated_images import load_generated
@@ -99,6 +100,8 @@ def judge_usefulness(
     known = learned_pairs(run, source, options.seed, without=tested_rows)
     recipe = _recipe(options.learner_steps, known, tools.device, say)
     found = usefulness(known, supply, tools, recipe, n_generated=n_generated_for(known))
+    if trained is not None and (why := why_broken(trained.folder)):
+        notes += (f"the generator is broken: {why.rstrip('.')}",)
     file = options.run / "usefulness.json"
     result = UsefulnessResult(file, found, (*run.notes, *notes))
     write_atomically(file, to_json(result.to_dict(), indent=1).encode())
@@ -132,8 +135,10 @@ def n_generated_for(known: Pairs) -> int:
     return max(_PER_CLASS * known.proba.shape[1], len(known))
 
 
-def supply_of(name: str, generator: JointGenerator) -> GeneratedSupply:
+def supply_of(run: Run, trained: TrainedGenerator) -> GeneratedSupply:
     """Draw from a generator: as many images of every class that it knows."""
+    trained.bind(run, GenerateOptions(run.folder, Path(), n=1), None)
+    generator = trained.generator
 
     def draw(n: int, seed: int) -> Pairs:
         classes = None
@@ -142,7 +147,7 @@ def supply_of(name: str, generator: JointGenerator) -> GeneratedSupply:
         made = generator.sample(n, classes=classes, random_state=seed)
         return Pairs(made.images, made.proba.astype(np.float64))
 
-    return GeneratedSupply(name, draw, is_endless=True)
+    return GeneratedSupply(trained.name, draw, is_endless=True)
 
 
 def _supply(
@@ -152,8 +157,7 @@ def _supply(
     if not options.generated:
         trained = load_generator(run, options.generator)
         _check_shape(trained.name, trained.generator.shape_, source.shape)
-        trained.bind(run, GenerateOptions(options.run, Path(), n=1), None)
-        return supply_of(trained.name, trained.generator), trained
+        return supply_of(run, trained), trained
     found = load_generated(options.generated[0], len(run.config.class_names))
     _check_shape(found.name, found.images.shape, source.shape)
     return GeneratedSupply(
@@ -205,15 +209,13 @@ def _left_out_rows(
     run: Run, trained: TrainedGenerator | None, seed: int
 ) -> tuple[NDArray[np.int64], tuple[str, ...]]:
     """Choose images whose true labels nothing has learned from, to test on."""
-    params = {} if trained is None else trained.generator.get_params(deep=False)
     known = np.flatnonzero(run.scored >= 0)
     why = ""
     if not len(known):
         n = int((run.truth >= 0).sum())
         why = f"{n:,} images have one, all of them seeds" if n else "none has one"
-    elif params.get("real_labels") == "true":
-        assert trained is not None, "it has parameters"
-        why = f"{trained.name} was trained on them (real_labels=true)"
+    elif trained is not None and _has_learned_truth(trained):
+        why = f"{trained.name} was trained on some of them"
     if why:
         raise InputError(
             f"{run.folder} has no true labels that nothing has learned from: {why}. "
@@ -228,6 +230,11 @@ def _left_out_rows(
         "the run's labels: --against DATA is stricter"
     )
     return np.sort(rows), (note,)
+
+
+def _has_learned_truth(trained: TrainedGenerator) -> bool:
+    """Tell whether true labels other than the seeds' were given to a generator."""
+    return trained.generator.real_labels == "true" or trained.name.endswith(ACTIVE)
 
 
 def _recipe(n_steps: int | None, known: Pairs, device: str, say: Say) -> Recipe:
