@@ -68,8 +68,9 @@ def _print_useful(console: Console, result: UsefulnessResult) -> None:
 
     found = result.found
     tested = found.rows[found.baseline]
-    title = f"accuracy on {tested.n:,} images of {found.tested_on}"
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    where = f"accuracy on {tested.n:,} images of {found.tested_on}"
+    console.print(where, style="italic", soft_wrap=True)
+    table = Table(box=None, pad_edge=False)
     table.add_column("learned from")
     for column in ("mean", "from", "to"):
         table.add_column(column, justify="right")

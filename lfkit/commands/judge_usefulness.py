@@ -92,7 +92,7 @@ def judge_usefulness(
         test = ImageSet(
             source,
             one_hot(truth, len(run.config.class_names)),
-            name=f"images of {run.config.options.data} left out of training",
+            name=f"{run.config.options.data}, left out of training",
         )
     tools = MetricContext(
         test=test, random_state=options.seed, device=best_device(), progress=progress
