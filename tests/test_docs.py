@@ -121,6 +121,8 @@ def run_command(lfkit):
         more = SHORTER.get(arguments[0], [])
         if "--classifier" in arguments:
             more = ["--classifier-steps", "20"]
+        if "--useful" in arguments:
+            more = ["--learner-steps", "2"]
         if "--steps" in arguments:
             more = []
         if {"lf_library.fashion", "--seeds-per-class"} & {*arguments}:  # a few of many

@@ -56,7 +56,7 @@ FAMILIES = {
             "metric",
             "trained_classifiers",
         },
-        {"evaluator", "score_table", "scores_file"},
+        {"evaluator", "score_table", "scores_file", "usefulness"},
     ),
     "metrics.extractors": Family({"extractor"}),
     "generators": Family(

@@ -12,6 +12,7 @@ from lfkit.commands.options import EvaluateOptions
 if TYPE_CHECKING:
     from lfkit.cli.console import Console
     from lfkit.commands.evaluate import Evaluated
+    from lfkit.commands.judge_usefulness import UsefulnessResult
     from lfkit.metrics import Score
 
 
@@ -23,6 +24,9 @@ def evaluate(options: EvaluateOptions, as_json: Json = False) -> None:
     from lfkit.commands.evaluate import evaluate as evaluate_run
     from lfkit.runs.json_text import to_json
 
+    if options.useful:
+        _judge_usefulness(options, as_json)
+        return
     with Bars(quiet=as_json) as bars:
         result = evaluate_run(options, bars)
     if as_json:
@@ -37,6 +41,43 @@ def evaluate(options: EvaluateOptions, as_json: Json = False) -> None:
     for why in result.broken.values():
         console.print(f"\nWARNING: {why}", style="bold red", soft_wrap=True)
     console.print(f"\n{result.file}; next: lfkit report {options.run}", soft_wrap=True)
+
+
+def _judge_usefulness(options: EvaluateOptions, as_json: bool) -> None:
+    from lfkit.cli.console import Console
+    from lfkit.cli.progress import Bars
+    from lfkit.commands.judge_usefulness import judge_usefulness
+    from lfkit.runs.json_text import to_json
+
+    with Bars(quiet=as_json) as bars:
+        say = (lambda text: None) if as_json else bars.say
+        result = judge_usefulness(options, say, bars)
+    if as_json:
+        echo(to_json(result.to_dict()))
+        return
+    console = Console()
+    _print_useful(console, result)
+    for note in result.notes:
+        console.print(f"\nNote: {note}.", style="yellow", soft_wrap=True)
+    console.print(f"\n{result.found.verdict}", style="bold", soft_wrap=True)
+    console.print(f"\n{result.file}", soft_wrap=True)
+
+
+def _print_useful(console: Console, result: UsefulnessResult) -> None:
+    from rich.table import Table
+
+    found = result.found
+    tested = found.rows[found.baseline]
+    where = f"accuracy on {tested.n:,} images of {found.tested_on}"
+    console.print(where, style="italic", soft_wrap=True)
+    table = Table(box=None, pad_edge=False)
+    table.add_column("learned from")
+    for column in ("mean", "from", "to"):
+        table.add_column(column, justify="right")
+    for name, row in found.rows.items():
+        shares = (row.accuracy.mean(), row.accuracy.min(), row.accuracy.max())
+        table.add_row(name, *(_percent(float(share)) for share in shares))
+    console.print(table)
 
 
 def _print_labels(console: Console, result: Evaluated) -> None:

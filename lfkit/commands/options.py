@@ -192,14 +192,68 @@ class EvaluateOptions:
         Option("Steps of the domain classifier's training, which is for scoring only."),
     ] = None
     labels: LabelsFile = None
+    useful: Annotated[
+        bool,
+        Option(
+            "Only whether generated images help: classifiers trained with them and "
+            "without, tested on --against (about ten minutes)."
+        ),
+    ] = False
+    generator: Annotated[
+        str,
+        Option(
+            "Of --useful: the generator, if the run has several.",
+            name="--with",
+            metavar="NAME",
+        ),
+    ] = ""
+    learner_steps: Annotated[
+        int | None,
+        Option("Of --useful: steps of each training; by default 1,000 or fewer."),
+    ] = None
     seed: Annotated[int, Option("For every random choice.")] = 0
 
     def __post_init__(self) -> None:
         as_declared(self)
         check_seed(self.seed)
-        if self.judge_steps is not None and self.judge_steps < 1:
+        for name, steps in (
+            ("--judge-steps", self.judge_steps),
+            ("--learner-steps", self.learner_steps),
+        ):
+            if steps is not None and steps < 1:
+                raise InputError(f"{name} is {steps}; give a number above 0.")
+        self._check_useful()
+
+    def _check_useful(self) -> None:
+        """Refuse options of the other question."""
+        others = {
+            "--metrics": self.metrics is not None,
+            "--all": self.slow,
+            "--human": bool(self.human),
+            "--extractor": self.extractor != "domain",
+            "--weights": self.weights is not None,
+            "--judge-steps": self.judge_steps is not None,
+        }
+        own = {
+            "--with": bool(self.generator),
+            "--learner-steps": self.learner_steps is not None,
+        }
+        unused = [
+            name for name, given in (others if self.useful else own).items() if given
+        ]
+        if unused and self.useful:
             raise InputError(
-                f"--judge-steps is {self.judge_steps}; give a number above 0."
+                f"--useful has no use for {unused[0]}: it trains classifiers and "
+                "computes no other score; leave one of them out."
+            )
+        if unused:
+            raise InputError(f"{unused[0]} is an option of --useful; give that too.")
+        if self.useful and (
+            len(self.generated) > 1 or (self.generated and self.generator)
+        ):
+            raise InputError(
+                "--useful is about one set of generated images; give one --generated "
+                "FILE or --with NAME."
             )
 
 

@@ -86,10 +86,10 @@ class Evaluator:
         self.real = ImageSet(
             source, one_hot(self.labels, k), name=run.config.options.data
         )
-        self.test = None
+        self.test: ImageSet | None = None
         self.notes: tuple[str, ...] = ()
         if against is not None:
-            self.test = self._held_out(against, k)
+            self.test, self.notes = held_out_images(run, source, against)
         domain = None
         if (self.has_truth and needs_judge) or extractor == "domain":
             domain = self._domain_classifier()
@@ -176,23 +176,6 @@ class Evaluator:
             text,
         )
 
-    def _held_out(self, name: str, k: int) -> ImageSet:
-        config = self.run.config
-        source = open_images(name, size=config.options.size, color=config.options.color)
-        if source.shape != self.source.shape:
-            raise InputError(
-                f"the images of {name} are {source.shape} (height, width, channels), "
-                f"those of the run {self.source.shape}; give --against images of the "
-                "same shape."
-            )
-        self.notes += source.notes
-        if source.labels is None:
-            return ImageSet(source, name=name)
-        # By name: the classes of another folder may have other numbers.
-        found = reconcile(source, config.class_names, k)
-        self.notes += found.notes
-        return ImageSet(source, one_hot(found.truth, k), name=name)
-
     def _domain_classifier(self) -> DomainClassifier:
         kind: Any = "true" if self.has_truth else "weak"
         proba = one_hot(self.labels, len(self.run.config.class_names))
@@ -222,6 +205,30 @@ class Evaluator:
 
         found.fit(self.source, proba, progress=report).save(path)
         return found
+
+
+def held_out_images(
+    run: Run, source: ImageSource, name: str
+) -> tuple[ImageSet, tuple[str, ...]]:
+    """Open images beside those of a run, `source`: as many pixels, the same classes.
+
+    Returns
+    -------
+    the images, without labels if they have none; and notes on how they were matched.
+    """
+    config, k = run.config, len(run.config.class_names)
+    found = open_images(name, size=config.options.size, color=config.options.color)
+    if found.shape != source.shape:
+        raise InputError(
+            f"the images of {name} are {found.shape} (height, width, channels), those "
+            f"of the run {source.shape}; give --against images of the same shape."
+        )
+    if found.labels is None:
+        return ImageSet(found, name=name), found.notes
+    # By name: the classes of another folder may have other numbers.
+    known = reconcile(found, config.class_names, k)
+    proba = one_hot(known.truth, k)
+    return ImageSet(found, proba, name=name), found.notes + known.notes
 
 
 def needs_judge(name: str) -> bool:

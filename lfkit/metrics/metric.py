@@ -107,7 +107,7 @@ class MetricContext:
     device : "cpu" or "cuda": where classifiers are trained.
     checkpoint : of the generator, for the protocols.
     progress : called with a text, the parts done and all parts; may be None.
-    trained : the classifiers so far, by pairs, steps and seed: several metrics train
+    trained : the classifiers so far, by pairs, recipe and seed: several metrics train
         on the same real images.
     """
 
@@ -119,7 +119,7 @@ class MetricContext:
     device: str = "cpu"
     checkpoint: str = ""
     progress: Progress | None = None
-    trained: dict[tuple[bytes, int, int], Any] = field(default_factory=dict)
+    trained: dict[tuple[bytes, int, str, int], Any] = field(default_factory=dict)
 
     def say(self, text: str, done: int, total: int) -> None:
         """Tell the progress."""

@@ -75,7 +75,7 @@ class SmoteGain(Metric):
         if not len(generated):
             return f"{generated.name} has no images, and SMOTE makes as many"
         rows = draw_rows(real, self.recipe.n_images, tools.random_state)
-        return _why_no_lines(real.labels[rows], real.name)
+        return why_no_lines(real.labels[rows], real.name)
 
     def score(
         self, generated: ImageSet, real: ImageSet | None, tools: MetricContext
@@ -86,7 +86,7 @@ class SmoteGain(Metric):
         recipe, test = self.recipe, tools.test
         known = draw_pairs(real, recipe.n_images, tools.random_state)
         labels = known.proba.argmax(axis=1)
-        why_not = _why_no_lines(labels, real.name)
+        why_not = why_no_lines(labels, real.name)
         if why_not is not None:  # images that cannot be read are missing by now
             protocol = protocol_of(recipe, tools, {}, n_real=len(known), real=real.name)
             return [
@@ -96,8 +96,8 @@ class SmoteGain(Metric):
         counts = np.bincount(labels, minlength=real.n_classes)
         n_new = min(len(generated), recipe.n_images)
         new = _shared_out(n_new, np.where(counts > 1, counts, 0))
-        n_neighbors = min(_NEIGHBORS, int(counts[new > 0].min()) - 1)
-        added = _oversampled(known, new, n_neighbors, tools.random_state)
+        n_neighbors = neighbors_of(counts, new)
+        added = oversampled(known, new, n_neighbors, tools.random_state)
         (alone,) = train_and_test(recipe, known, [test], tools, "real alone")
         (both,) = train_and_test(recipe, known + added, [test], tools, "real + SMOTE")
         protocol = protocol_of(
@@ -122,7 +122,7 @@ class SmoteGain(Metric):
         ]
 
 
-def _why_no_lines(labels: NDArray[np.int64], name: str) -> str | None:
+def why_no_lines(labels: NDArray[np.int64], name: str) -> str | None:
     """Say why no images can be made of images with labels, (n,), or None."""
     counts = np.bincount(labels)
     if counts.max(initial=0) < 2:
@@ -135,10 +135,15 @@ def _why_no_lines(labels: NDArray[np.int64], name: str) -> str | None:
     return None
 
 
-def _oversampled(
+def neighbors_of(counts: NDArray[np.int64], new: NDArray[np.int64]) -> int:
+    """Give the neighbours that SMOTE chooses from, by images and new ones, (k,)."""
+    return min(_NEIGHBORS, int(counts[new > 0].min()) - 1)
+
+
+def oversampled(
     known: Pairs, new: NDArray[np.int64], n_neighbors: int, random_state: int
 ) -> Pairs:
-    """Make so many images of each class, new: (k,), with certain labels."""
+    """Make so many SMOTE images of each class, new: (k,), with certain labels."""
     from imblearn.over_sampling import SMOTE
 
     labels = known.proba.argmax(axis=1)

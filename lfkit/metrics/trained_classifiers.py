@@ -1,11 +1,11 @@
-"""Training on pairs and testing on others: what four metrics share."""
+"""Training on pairs and testing on others: what several metrics share."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +15,15 @@ from lfkit.metrics.image_set import ImageSet
 from lfkit.metrics.labeled_metric import labeled_chunks
 from lfkit.metrics.metric import MetricContext, Protocol, Score
 
+if TYPE_CHECKING:
+    from lfkit.nn import TrainingPlan
+
 # 65 s a training of 28x28 images on one core.
 DEFAULT_STEPS = 1000
 DEFAULT_IMAGES = 50_000
+BATCH = 128  # images a step, of `lfkit.nn.TrainingPlan`
+
+Augmented = Literal["plain", "mirrored", "none"]
 
 
 @dataclass(frozen=True)
@@ -31,14 +37,18 @@ class Recipe:
     n_steps : updates of the weights, however many images there are.
     n_trainings : from the seeds `MetricContext.random_state`, and one more each.
     n_images : most images of each kind to train on, drawn at random; memory is theirs.
+    augmentation : "plain": small turns, moves, changes of contrast and a blank square;
+        "mirrored": every second image left to right, too; "none".
     """
 
     n_steps: int = DEFAULT_STEPS
     n_trainings: int = 1
     n_images: int = DEFAULT_IMAGES
+    augmentation: Augmented = "plain"
 
     def __post_init__(self) -> None:
-        for name, value in vars(self).items():
+        for name in ("n_steps", "n_trainings", "n_images"):
+            value = getattr(self, name)
             if value < 1:
                 raise InputError(f"{name} is {value}; it must be at least 1.")
 
@@ -91,11 +101,14 @@ class Tested:
     ----------
     accuracy, cross_entropy : (t,) shares of right answers; mean -log of what the
         images' labels were given, in nats.
+    by_class : (t, k) shares of right answers among the images of each class; NaN where
+        there are none.
     n : images tested on.
     """
 
     accuracy: NDArray[np.float64]
     cross_entropy: NDArray[np.float64]
+    by_class: NDArray[np.float64]
     n: int
 
 
@@ -125,50 +138,94 @@ def train_and_test(
 
     What these tools have trained before, by this recipe on these pairs, is only tested.
     """
-    found = np.zeros((len(on), recipe.n_trainings, 3))
-    digest = pairs.digest()
-    for i in range(recipe.n_trainings):
-        key = (digest, recipe.n_steps, tools.random_state + i)
-        if key not in tools.trained:
-            tools.trained[key] = _train(recipe, pairs, i, tools, text)
-        for place, images in enumerate(on):
-            found[place, i] = _test(tools.trained[key], images)
-    return [
-        Tested(accuracy=each[:, 0], cross_entropy=each[:, 1], n=int(each[0, 2]))
-        for each in found
+    networks = [
+        trained(recipe, pairs, i, tools, text) for i in range(recipe.n_trainings)
     ]
+    return [tested(networks, images) for images in on]
+
+
+def trained(
+    recipe: Recipe, pairs: Pairs, i: int, tools: MetricContext, text: str
+) -> Any:
+    """Give the i-th network of a recipe, trained now or before by these tools."""
+    seed = tools.random_state + i
+    key = (pairs.digest(), recipe.n_steps, recipe.augmentation, seed)
+    if key not in tools.trained:
+        tools.trained[key] = _train(recipe, pairs, i, tools, text)
+    return tools.trained[key]
 
 
 def _train(
     recipe: Recipe, pairs: Pairs, i: int, tools: MetricContext, text: str
 ) -> Any:
     """Train the i-th network, and tell the progress over all of them."""
-    from lfkit.nn import TrainingPlan, train
+    from lfkit.nn import train
 
     total = recipe.n_trainings * recipe.n_steps
     return train(
         pairs.pixels,
         pairs.proba,
-        plan=TrainingPlan(n_steps=recipe.n_steps),
+        plan=plan_of(recipe),
         random_state=tools.random_state + i,
         device=tools.device,
         progress=lambda done, _: tools.say(text, i * recipe.n_steps + done, total),
     )
 
 
-def _test(network: Any, images: ImageSet) -> tuple[float, float, int]:
-    """Give accuracy, cross-entropy and how many images there were."""
+def plan_of(recipe: Recipe) -> TrainingPlan:
+    """Give the training that a recipe asks for."""
+    from lfkit.nn import Augmentation, TrainingPlan
+
+    unchanged = Augmentation(0, 0, 0, 0, 0, 0, 0, 0, (0, 0))
+    how = {
+        "plain": Augmentation(),
+        "mirrored": Augmentation(flip=True),
+        "none": unchanged,
+    }
+    return TrainingPlan(
+        recipe.n_steps, batch=BATCH, augmentation=how[recipe.augmentation]
+    )
+
+
+def tested(networks: Sequence[Any], images: ImageSet) -> Tested:
+    """Test networks on labeled images."""
+    found = [_test(network, images) for network in networks]
+    right, counts = (np.array([one[part] for one in found]) for part in (0, 1))
+    n = int(counts[0].sum())
+    with np.errstate(invalid="ignore"):
+        by_class = right / counts
+    return Tested(
+        accuracy=right.sum(axis=1) / n,
+        cross_entropy=np.array([loss for _, _, loss in found]) / n,
+        by_class=by_class,
+        n=n,
+    )
+
+
+def _test(
+    network: Any, images: ImageSet
+) -> tuple[NDArray[np.int64], NDArray[np.int64], float]:
+    """Give right answers and images of each class, (k,), and the sum of -log."""
     from lfkit.nn import look
 
-    labels = images.labels
-    n_right, loss, n = 0, 0.0, 0
+    labels, k = images.labels, images.n_classes
+    right, counts, loss = np.zeros(k, np.int64), np.zeros(k, np.int64), 0.0
     for rows, pixels in labeled_chunks(images):
         for part, logs, _ in look(network, pixels):
             own = labels[rows[part]]
-            n_right += int((logs.argmax(axis=1) == own).sum())
+            is_right = logs.argmax(axis=1) == own
+            right += np.bincount(own[is_right], minlength=k)
+            counts += np.bincount(own, minlength=k)
             loss -= float(logs[np.arange(len(own)), own].sum())
-            n += len(own)
-    return n_right / n, loss / n, n
+    return right, counts, loss
+
+
+def relabeled(network: Any, pairs: Pairs) -> Pairs:
+    """Give the same images with the label distributions that a network gives them."""
+    from lfkit.nn import look
+
+    logs = [found for _, found, _ in look(network, pairs.pixels)]
+    return Pairs(pairs.pixels, np.exp(np.concatenate(logs)))
 
 
 def score_of(
