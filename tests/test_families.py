@@ -54,6 +54,7 @@ FAMILIES = {
             "image_set",
             "labeled_metric",
             "metric",
+            "nearest",
             "trained_classifiers",
         },
         {"evaluator", "score_table", "scores_file", "usefulness"},

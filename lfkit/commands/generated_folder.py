@@ -18,6 +18,10 @@ from lfkit.runs.reading import read_object, reading
 from lfkit.runs.run_config import versions
 
 MANIFEST = "manifest.json"
+_PRIVACY = (
+    "Whether images are copies of those that were learned from was not tested here: "
+    "lfkit evaluate RUN --against HELD_OUT --metrics memorisation,membership"
+)
 _NEW = "give --out a new folder"
 
 
@@ -58,6 +62,7 @@ def manifest_of(
         "config": read_config(trained.folder),
         "asked": options.that_change_images() | {"name": trained.name},
         "class_names": list(class_names),
+        "privacy": _PRIVACY,
         "versions": versions(),
     }
 

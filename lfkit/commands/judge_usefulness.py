@@ -24,6 +24,7 @@ from lfkit.generators.training.final_check import why_broken
 from lfkit.metrics import ImageSet, MetricContext
 from lfkit.metrics.evaluator import held_out_images
 from lfkit.metrics.generated_images import load_generated
+from lfkit.metrics.nearest import unseen
 from lfkit.metrics.trained_classifiers import (
     DEFAULT_IMAGES,
     DEFAULT_STEPS,
@@ -188,8 +189,8 @@ def _given_images(
             "images help is judged by true labels: give --against labeled images."
         )
     assert test.proba is not None, "it has classes"
-    own = {key.tobytes() for key in source.keys}
-    is_own = np.array([key.tobytes() in own for key in test.source.keys])
+    is_own = np.ones(len(test), bool)
+    is_own[unseen(test, ImageSet(source, name=run.config.options.data))] = False
     if not is_own.any():
         return test, notes
     proba = np.where(is_own[:, None], 0.0, test.proba)

@@ -9,6 +9,8 @@ from lfkit.metrics.gan_train import GanTrain as GanTrain
 from lfkit.metrics.image_set import ImageSet as ImageSet
 from lfkit.metrics.inception_score import InceptionScore as InceptionScore
 from lfkit.metrics.kernel import KernelDistance as KernelDistance
+from lfkit.metrics.membership import Membership as Membership
+from lfkit.metrics.memorisation import Memorisation as Memorisation
 from lfkit.metrics.metric import Metric as Metric
 from lfkit.metrics.metric import MetricContext as MetricContext
 from lfkit.metrics.metric import Protocol as Protocol
@@ -27,6 +29,8 @@ METRICS: dict[str, type[Metric]] = {
         ParzenWindow,
         LabelFidelity,
         CrossEntropy,
+        Memorisation,
+        Membership,
         GanTrain,
         GanTest,
         AugmentationGain,

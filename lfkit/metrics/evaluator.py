@@ -117,7 +117,8 @@ class Evaluator:
                 self.progress(Unlike(f"scoring {found.name}"), place, len(names))
             metric = METRICS[name]()
             # What is trained on real images is trained on the run's.
-            against = self.real if metric.slow else real
+            of_training = metric.slow or metric.of_training
+            against = self.real if of_training else real
             why_not = metric.why_not(found.images, against, tools)
             if why_not is not None:
                 missing[name] = why_not

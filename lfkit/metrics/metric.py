@@ -136,11 +136,13 @@ class Metric(ABC):
     needs : what must be there beside the generated images: real images, real labels,
         labels of the generated ones, an extractor, a judge, a test set.
     slow : it trains classifiers, and takes minutes.
+    of_training : its real images are those that were learned from, not held-out ones.
     """
 
     name: ClassVar[str]
     needs: ClassVar[frozenset[Need]] = frozenset()
     slow: ClassVar[bool] = False
+    of_training: ClassVar[bool] = False
 
     def why_not(
         self, generated: ImageSet, real: ImageSet | None, tools: MetricContext

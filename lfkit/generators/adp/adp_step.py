@@ -40,6 +40,8 @@ class AdpStep:
     lf_weights : Θ̄ and Φ̄.
     """
 
+    gan: PairGan
+
     def __init__(
         self,
         task: TrainingSet,
@@ -138,7 +140,8 @@ class AdpStep:
         self, images: torch.Tensor, target: torch.Tensor
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Price images that functions would name otherwise, or unlike the twin's."""
-        loss, figures = images.new_zeros(()), {}
+        loss = images.new_zeros(())
+        figures: dict[str, torch.Tensor] = {}
         if self.surrogate is not None and self.settings.consistency:
             loss, figures = self.surrogate.disagreement(images, target)
         if self.twin is not None and self.settings.hold:
