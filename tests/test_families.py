@@ -77,6 +77,7 @@ FAMILIES = {
             "tuning",
             "writers",
         },
+        {"stream"},
     ),
     "generators.gan.networks": Family({"gan_network"}),
     "report.sections": Family({"section"}),

@@ -11,6 +11,7 @@ from lfkit.generators.jgan import JGan as JGan
 from lfkit.generators.samples import Samples as Samples
 from lfkit.generators.self_labeling import SelfLabeling as SelfLabeling
 from lfkit.generators.ss_infogan import SsInfoGan as SsInfoGan
+from lfkit.generators.stream import GeneratedStream as GeneratedStream
 from lfkit.generators.triple_gan import TripleGan as TripleGan
 from lfkit.generators.two_stage import TwoStage as TwoStage
 from lfkit.generators.vote import Vote as Vote
