@@ -198,14 +198,15 @@ def measured(name, votes, seed, limit, most_passes):
         estimates = fits(_ROUNDS[name], votes)
     else:
         estimates = tail_means(ESTIMATORS[name], votes, seed, limit)
-    before, converged = None, name == PLAIN
+    before, half, converged = None, 0, name == PLAIN
     while True:
         passes, seconds, proba, accuracy, note = next(estimates)
-        if before is not None and np.abs(accuracy - before).mean() < _STILL:
-            converged = True
+        # At the limit of seconds there were less than twice as many passes.
+        if half and passes == 2 * half:
+            converged = bool(np.abs(accuracy - before).mean() < _STILL)
         if converged or seconds >= limit or passes >= most_passes:
             break
-        before = accuracy
+        before, half = accuracy, passes
     return {
         "proba": proba,
         "accuracy": accuracy.tolist(),
