@@ -250,6 +250,38 @@ def test_what_was_decided_on_reading_is_told(lfkit, run, digits_file, folder):
     assert "written.csv" in done.out
 
 
+def test_copies_of_the_runs_images_are_told_from_those_held_out(lfkit, folder):
+    """Of 1,797 digits 1,198 are the run's, and the others held out."""
+    digits = open_images("digits")
+    rows = np.arange(len(digits))
+    pixels, parts = digits.read(rows).pixels, {}
+    for name, of in (("mine", rows % 3 > 0), ("others", rows % 3 == 0)):
+        parts[name] = folder / f"{name}.npz"
+        np.savez(
+            parts[name],
+            images=pixels[of],
+            labels=digits.labels[of],
+            class_names=np.array(digits.class_names),
+        )
+    made = folder / "copies.npz"
+    proba = np.eye(10)[digits.labels[rows % 3 > 0]]
+    np.savez(made, images=pixels[rows % 3 > 0], proba=proba)
+    (folder / "lfs.py").write_text(LFS)
+    own = folder / "of_mine"
+    done = lfkit(
+        *("apply", parts["mine"], "--lfs", folder / "lfs.py", "--out", own),
+        *("--seeds-per-class", "5", "--no-sheet", "--no-baselines"),
+    )
+    assert done.code == 0, done.err
+    asked = ("--generated", made, "--metrics", "memorisation,membership")
+    found = evaluated(lfkit, own, *asked, "--against", parts["others"])
+    score = {name: one["value"] for name, one in values(found, "copies").items()}
+    assert score["copies"] > 0.99
+    assert score["nearer to the run's images"] > 0.7  # of as many of both
+    assert score["attack"] > 0.95
+    assert "--against" in lfkit("evaluate", own, *asked).out
+
+
 class Trains(Exception):
     """A training was about to begin."""
 

@@ -28,7 +28,9 @@ class GeneratedStream(IterableDataset[tuple[torch.Tensor, torch.Tensor]]):
     batch : a divisor of 256: that many are made at a time.
     shares : (k,) how often each class is wanted; None: as often as it was learned.
     min_confidence : images below it are made again.
-    n_batches : how many, rounded up to whole blocks of 256 images; None: no end.
+    n_batches : how many; None: no end.
+    random_state : every pass over the stream gives the same images; another number
+        gives others.
 
     >>> from torch.utils.data import DataLoader
     >>> for images, labels in DataLoader(GeneratedStream(gan), None):  # doctest: +SKIP
@@ -58,15 +60,16 @@ class GeneratedStream(IterableDataset[tuple[torch.Tensor, torch.Tensor]]):
                     f"shares are {np.asarray(shares).tolist()}; give {k} numbers from "
                     "0 on, one for each class, and not all 0."
                 )
-        self.generator, self.batch = generator, batch
+        if n_batches is not None and n_batches < 1:
+            raise InputError(f"n_batches is {n_batches}; give 1 or more, or None.")
+        self.generator, self.batch, self.n_batches = generator, batch, n_batches
         self.min_confidence, self.random_state = min_confidence, random_state
-        per_block = BLOCK // batch
-        self.n_blocks = None if n_batches is None else -(-n_batches // per_block)
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         worker = get_worker_info()
         number, step = (0, 1) if worker is None else (worker.id, worker.num_workers)
-        while self.n_blocks is None or number < self.n_blocks:
+        end = np.inf if self.n_batches is None else self.n_batches * self.batch
+        while number * BLOCK < end:
             made = self.generator.block(
                 number,
                 self._classes(number),
@@ -76,8 +79,9 @@ class GeneratedStream(IterableDataset[tuple[torch.Tensor, torch.Tensor]]):
             images = torch.from_numpy(made.images).permute(0, 3, 1, 2) / 255
             proba = torch.from_numpy(made.proba)
             for start in range(0, BLOCK, self.batch):
-                part = slice(start, start + self.batch)
-                yield images[part], proba[part]
+                if number * BLOCK + start < end:
+                    part = slice(start, start + self.batch)
+                    yield images[part], proba[part]
             number += step
 
     def _classes(self, number: int) -> np.ndarray | None:

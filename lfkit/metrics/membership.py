@@ -12,7 +12,7 @@ from scipy.stats import rankdata
 
 from lfkit.metrics.image_set import ImageSet
 from lfkit.metrics.metric import Metric, MetricContext, Need, Protocol, Score
-from lfkit.metrics.nearest import nearest, small_pixels, unseen
+from lfkit.metrics.nearest import nearest, small_pixels, unseen, why_apart
 
 _MOST = 5000  # members, and as many others
 _MOST_GENERATED = 20_000
@@ -38,6 +38,13 @@ class Membership(Metric):
     name: ClassVar[str] = "membership"
     needs: ClassVar[frozenset[Need]] = frozenset({"real", "test"})
     of_training: ClassVar[bool] = True
+
+    def why_not(
+        self, generated: ImageSet, real: ImageSet | None, tools: MetricContext
+    ) -> str | None:
+        """Say what is missing; all images must be of one shape."""
+        missing = super().why_not(generated, real, tools)
+        return missing or why_apart(generated, real, tools.test)
 
     def score(
         self, generated: ImageSet, real: ImageSet | None, tools: MetricContext

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lfkit.metrics.image_set import ImageSet
 from lfkit.metrics.metric import Metric, MetricContext, Need, Protocol, Score
-from lfkit.metrics.nearest import nearest, small_pixels, unseen
+from lfkit.metrics.nearest import nearest, small_pixels, unseen, why_apart
 
 _MOST, _MOST_LEARNED = 5000, 50_000  # images looked at, and learned from
 _LEAST = 100  # held-out images, of which a hundredth can be told
@@ -40,6 +40,13 @@ class Memorisation(Metric):
     name: ClassVar[str] = "memorisation"
     needs: ClassVar[frozenset[Need]] = frozenset({"real", "test"})
     of_training: ClassVar[bool] = True
+
+    def why_not(
+        self, generated: ImageSet, real: ImageSet | None, tools: MetricContext
+    ) -> str | None:
+        """Say what is missing; all images must be of one shape."""
+        missing = super().why_not(generated, real, tools)
+        return missing or why_apart(generated, real, tools.test)
 
     def score(
         self, generated: ImageSet, real: ImageSet | None, tools: MetricContext

@@ -127,6 +127,9 @@ class MetricContext:
             self.progress(text, done, total)
 
 
+_TEST = "test images with labels that nothing has learned from (--against DATA)"
+
+
 class Metric(ABC):
     """Scores generated images, most of them beside real ones.
 
@@ -156,7 +159,11 @@ class Metric(ABC):
             "judge": tools.judge is not None,
             "test": tools.test is not None,
         }
-        missing = [need for need in sorted(self.needs) if not has[need]]
+        missing = [
+            _TEST if need == "test" else need
+            for need in sorted(self.needs)
+            if not has[need]
+        ]
         return f"it needs {', '.join(missing)}" if missing else None
 
     @abstractmethod

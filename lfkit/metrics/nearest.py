@@ -14,6 +14,17 @@ _SIDE = 16  # px: noise and the finest texture are no memory of an image
 _AT_ONCE = 512  # rows whose distances to all others are held
 
 
+def why_apart(generated: ImageSet, *others: ImageSet | None) -> str | None:
+    """Say why pixels cannot be compared, or None."""
+    for images in others:
+        if images is not None and images.shape != generated.shape:
+            return (
+                f"its images are {generated.shape}, and those of {images.name} "
+                f"{images.shape}"
+            )
+    return None
+
+
 def unseen(images: ImageSet, by: ImageSet) -> NDArray[np.int64]:
     """Give the rows of images that are none of another set, byte by byte."""
     theirs = {key.tobytes() for key in by.source.keys}
