@@ -16,6 +16,8 @@ from lfkit.metrics import METRICS, ImageSet, MetricContext
 K = 10
 STEPS = 30  # nine in ten right, in a second
 
+TEST = "test images with labels that nothing has learned from (--against DATA)"
+
 
 @pytest.fixture(autouse=True)
 def one_thread():
@@ -236,7 +238,7 @@ def test_smote_says_what_is_missing(monkeypatch):
     assert metric.why_not(MADE, nothing, tools) == "no image of nothing has a label"
     assert (
         metric.why_not(MADE, None, MetricContext())
-        == "it needs real, real labels, test"
+        == f"it needs real, real labels, {TEST}"
     )
     monkeypatch.setitem(sys.modules, "imblearn", None)
     assert metric.why_not(MADE, REAL, tools) == (
@@ -357,7 +359,7 @@ def test_sets_that_do_not_fit_together_are_refused():
     )
     assert (
         METRICS["augmentation"]().why_not(MADE, REAL, MetricContext())
-        == "it needs test"
+        == f"it needs {TEST}"
     )
 
 
