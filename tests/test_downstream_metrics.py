@@ -16,7 +16,7 @@ from lfkit.metrics import METRICS, ImageSet, MetricContext
 K = 10
 STEPS = 30  # nine in ten right, in a second
 
-TEST = "test images with labels that nothing has learned from (--against DATA)"
+LACKING = "test images with labels that nothing has learned from (--against DATA)"
 
 
 @pytest.fixture(autouse=True)
@@ -238,7 +238,7 @@ def test_smote_says_what_is_missing(monkeypatch):
     assert metric.why_not(MADE, nothing, tools) == "no image of nothing has a label"
     assert (
         metric.why_not(MADE, None, MetricContext())
-        == f"it needs real, real labels, {TEST}"
+        == f"it needs real, real labels, {LACKING}"
     )
     monkeypatch.setitem(sys.modules, "imblearn", None)
     assert metric.why_not(MADE, REAL, tools) == (
@@ -359,7 +359,7 @@ def test_sets_that_do_not_fit_together_are_refused():
     )
     assert (
         METRICS["augmentation"]().why_not(MADE, REAL, MetricContext())
-        == f"it needs {TEST}"
+        == f"it needs {LACKING}"
     )
 
 
