@@ -72,6 +72,31 @@ def test_smooth_images_are_near_to_all_and_no_copies():
     assert abs(nearer.value - 0.5) < 3 * nearer.error
 
 
+def test_the_order_of_held_out_images_means_nothing():
+    """As in a folder: one class after the other, and fewer images in the run."""
+    ordered = np.concatenate([HELD_OUT // 3, HELD_OUT // 3 + 150, HELD_OUT // 3 + 80])
+    rng = np.random.default_rng(4)
+    mixed = rng.permutation(len(ordered))
+    real, made = ordered[mixed[:200]], ordered[mixed[200:600]]
+    test = ordered[np.sort(mixed[600:])]
+    tools = MetricContext(test=ImageSet(test, np.ones((len(test), 1)), name=""))
+    found = METRICS["memorisation"]().score(
+        ImageSet(made, name=""), ImageSet(real, name=""), tools
+    )
+    assert abs(found[1].value - 0.5) < 3.5 * found[1].error
+    assert found[1].error < 0.1
+
+
+def test_an_attack_on_nothing_is_chance():
+    """Of few images, too: with unequal halves it would be .46."""
+    rng, rights = np.random.default_rng(0), []
+    is_member = np.repeat([True, False], 20)
+    halves = [np.r_[:10, 20:30], np.r_[10:20, 30:40]]
+    for _ in range(1000):
+        rights.append(guessed(rng.normal(size=40), is_member, halves))
+    assert abs(np.mean(rights) - 0.5) < 0.015
+
+
 def test_images_of_the_run_are_not_held_out():
     found = scores(photos(50, 2), held_out=np.concatenate([RUN, HELD_OUT[:10]]))
     for score in found.values():
@@ -97,6 +122,6 @@ def test_chance_is_that_of_dealing_the_images_anew():
 def test_guesses_by_hand(near, right, area):
     is_member = np.array([True, True, False, False])
     near = np.array(near, float)
-    # Halves of one member and one other each.
-    assert guessed(near, is_member, np.array([0, 1, 2, 3])) == right
+    halves = [np.array([0, 2]), np.array([1, 3])]
+    assert guessed(near, is_member, halves) == right
     assert area_under_curve(near, is_member) == area

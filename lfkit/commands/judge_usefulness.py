@@ -121,14 +121,17 @@ def learned_pairs(
     proba = np.where((labels.labels == ABSTAIN)[:, None], 0.0, labels.proba)
     proba[[*source.known_problems]] = 0
     if without is not None:
-        proba[without] = 0
+        # A photograph may be there twice.
+        gone = {source.keys[row].tobytes() for row in without}
+        proba[[key.tobytes() in gone for key in source.keys]] = 0
     real = ImageSet(source, proba, name=run.config.options.data)
-    if not proba.any():
+    found = draw_pairs(real, DEFAULT_IMAGES, seed)
+    if not len(found):
         raise InputError(
-            f"no image of {run.folder} has a label to learn from; run `lfkit apply` "
-            "with other functions, or some seeds."
+            f"no image of {run.folder} can be read and has a label to learn from; run "
+            "`lfkit apply` with other functions, or some seeds."
         )
-    return draw_pairs(real, DEFAULT_IMAGES, seed)
+    return found
 
 
 def n_generated_for(known: Pairs) -> int:
@@ -137,7 +140,7 @@ def n_generated_for(known: Pairs) -> int:
 
 
 def supply_of(run: Run, trained: TrainedGenerator) -> GeneratedSupply:
-    """Draw from a generator: as many images of every class that it knows."""
+    """Draw from a generator: as many of each class, if it can be asked for one."""
     trained.bind(run, GenerateOptions(run.folder, Path(), n=1), None)
     generator = trained.generator
 
@@ -225,10 +228,12 @@ def _left_out_rows(
         )
     n_tested = min(-(-len(known) // _TEST_SHARE), _MOST_TESTED)
     rows = np.random.default_rng([seed, len(known)]).permutation(known)[:n_tested]
+    seen = "the generator has seen these images, with the run's labels"
+    if trained is None:
+        seen = "whether the generated images were learned from these is not known"
     note = (
         f"{n_tested:,} images of the run with true labels were left out of the "
-        "classifiers' training, to test on; the generator has seen these images, with "
-        "the run's labels: --against DATA is stricter"
+        f"classifiers' training, to test on; {seen}: --against DATA is stricter"
     )
     return np.sort(rows), (note,)
 

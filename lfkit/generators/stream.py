@@ -1,4 +1,4 @@
-"""Fresh generated images for a training loop: no two batches are alike."""
+"""Fresh generated images for a training loop."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from lfkit.generators.sampling import BLOCK
 class GeneratedStream(IterableDataset[tuple[torch.Tensor, torch.Tensor]]):
     """Yields batches of new images with their labels, without end or a given number.
 
-    Images are float32 in [0, 1], (batch, c, h, w); labels are distributions over the
+    No batch of one pass is like another. Images, of the first domain where there are
+    two, are float32 in [0, 1], (batch, c, h, w); labels are distributions over the
     classes, (batch, k). It is for a `torch.utils.data.DataLoader` with
     `batch_size=None`; several workers make the images of a single one, in another
     order.
@@ -59,6 +60,12 @@ class GeneratedStream(IterableDataset[tuple[torch.Tensor, torch.Tensor]]):
                 raise InputError(
                     f"shares are {np.asarray(shares).tolist()}; give {k} numbers from "
                     "0 on, one for each class, and not all 0."
+                )
+            unknown = np.flatnonzero((self.shares > 0) & (generator.prior_ <= 0))
+            if len(unknown):
+                raise InputError(
+                    f"shares ask for class {unknown[0]}, which cannot be generated: no "
+                    "image it learned from had that label. Give it 0."
                 )
         if n_batches is not None and n_batches < 1:
             raise InputError(f"n_batches is {n_batches}; give 1 or more, or None.")

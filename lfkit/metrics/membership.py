@@ -17,6 +17,7 @@ from lfkit.metrics.nearest import nearest, small_pixels, unseen, why_apart
 _MOST = 5000  # members, and as many others
 _MOST_GENERATED = 20_000
 _LEAST = 20
+_CHANCE = 0.5  # standard deviation of a guess
 
 
 class Membership(Metric):
@@ -32,7 +33,7 @@ class Membership(Metric):
     - "attack, by rank": the chance that a member lies nearer than another image.
 
     If the held-out images are of another kind than the run's, it tells these kinds
-    apart, and not who was learned from. The errors are standard errors.
+    apart, and not who was learned from. The errors are standard errors of chance.
     """
 
     name: ClassVar[str] = "membership"
@@ -81,30 +82,37 @@ class Membership(Metric):
         asked = np.concatenate([members[:n], strangers[:n]])
         near = -nearest(asked, made)[0]
         is_member = np.repeat([True, False], n)
-        right = guessed(near, is_member, rng.permutation(2 * n))
+        # As many members in both halves: a limit chosen on more would lean to them.
+        order = rng.permutation(n)[: n // 2 * 2]
+        halves = [np.concatenate([half, half + n]) for half in np.split(order, 2)]
+        right = guessed(near, is_member, halves)
         area = area_under_curve(near, is_member)
         return [
-            Score(names[0], right, "lower", protocol, _error(right, 2 * n)),
+            Score(
+                names[0], right, "lower", protocol, _CHANCE / math.sqrt(2 * len(order))
+            ),
             Score(names[1], area, "lower", protocol, math.sqrt((2 * n + 1) / 12) / n),
         ]
 
 
 def guessed(
-    near: NDArray[np.float64], is_member: NDArray[np.bool_], order: NDArray[np.int64]
+    near: NDArray[np.float64],
+    is_member: NDArray[np.bool_],
+    halves: Sequence[NDArray[np.int64]],
 ) -> float:
-    """Give the share of right guesses, (n,), each by a limit chosen on the other half.
+    """Give the share of right guesses, each by a limit chosen on the other half.
 
     Parameters
     ----------
     near : (n,) the higher, the likelier a member.
-    order : (n,) a permutation whose halves are those.
+    halves : two sets of places in it, with as many members.
     """
-    halves = order[::2], order[1::2]
+    one, other = halves
     right = 0
-    for chosen, asked in (halves, halves[::-1]):
+    for chosen, asked in ((one, other), (other, one)):
         limit = _best_limit(near[chosen], is_member[chosen])
         right += int(((near[asked] >= limit) == is_member[asked]).sum())
-    return right / len(near)
+    return right / (len(one) + len(other))
 
 
 def _best_limit(near: NDArray[np.float64], is_member: NDArray[np.bool_]) -> float:
@@ -123,7 +131,3 @@ def area_under_curve(near: NDArray[np.float64], is_member: NDArray[np.bool_]) ->
     ranks = rankdata(near)[is_member]
     n, m = len(ranks), int((~is_member).sum())
     return float((ranks.sum() - n * (n + 1) / 2) / (n * m))
-
-
-def _error(share: float, n: int) -> float:
-    return math.sqrt(share * (1 - share) / n)

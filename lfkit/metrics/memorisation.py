@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import beta
 
 from lfkit.metrics.image_set import ImageSet
 from lfkit.metrics.metric import Metric, MetricContext, Need, Protocol, Score
@@ -79,26 +80,53 @@ class Memorisation(Metric):
             ]
         text = "distances to the run's images"
         tools.say(text, 0, 2)
-        limit = np.quantile(nearest(held_out, learned)[0], _NEAR)
+        place, null, high = _hundredth(len(held_out))
+        limit = np.sort(nearest(held_out, learned)[0])[place - 1]
         copies = float((nearest(made, learned)[0] <= limit).mean())
         tools.say(text, 1, 2)
         n = min(len(learned), len(held_out))
         some = np.random.default_rng([seed, n]).permutation(len(learned))[:n]
-        both = np.concatenate([learned[np.sort(some)], held_out[:n]])
+        # Those of a folder come class by class.
+        others = np.random.default_rng([seed, n, 1]).permutation(len(held_out))[:n]
+        both = np.concatenate([learned[some], held_out[others]])
         chosen = np.bincount(nearest(made, both)[1], minlength=2 * n)
+        nearer, error = float(chosen[:n].sum() / len(made)), shuffled_error(chosen)
         tools.say(text, 2, 2)
-        # Of these nothing is certain: which images are generated, and the limit.
-        error = math.sqrt(_NEAR * (1 - _NEAR) * (1 / len(made) + 1 / len(held_out)))
+        by_chance = math.sqrt(high * (1 - high) / len(made))
+        notes = (
+            f"new images would have {null:.3f}: near copies, or too smooth ones.",
+            "new images would have 0.5: some are near copies of the run's.",
+        )
         return [
-            _score(names[0], copies, _NEAR, error, protocol),
-            _score(
-                names[1],
-                float(chosen[:n].sum() / len(made)),
-                0.5,
-                shuffled_error(chosen),
+            Score(
+                names[0],
+                copies,
+                "lower",
                 protocol,
+                math.sqrt(null * (1 - null) * (1 / len(made) + 1 / len(held_out))),
+                notes[0] if copies > high + _CLEAR * by_chance else "",
+            ),
+            Score(
+                names[1],
+                nearer,
+                "lower",
+                protocol,
+                error,
+                notes[1] if nearer > 0.5 + _CLEAR * error else "",
             ),
         ]
+
+
+def _hundredth(n: int) -> tuple[int, float, float]:
+    """Choose the distance of n, by size, below which a hundredth of new images lie.
+
+    Returns
+    -------
+    its place from 1 on; the expected share of new images that lie nearer; and what that
+    share exceeds once in a thousand times, since n distances are a sample, too.
+    """
+    place = max(1, round(_NEAR * (n + 1)))
+    return place, place / (n + 1), float(beta.ppf(0.999, place, n + 1 - place))
 
 
 def shuffled_error(chosen: NDArray[np.int64]) -> float:
@@ -114,20 +142,3 @@ def shuffled_error(chosen: NDArray[np.int64]) -> float:
     spread = chosen - chosen.mean()
     n = len(chosen)
     return math.sqrt(float((spread**2).sum()) / 4 * n / (n - 1)) / float(chosen.sum())
-
-
-def _score(
-    name: str, share: float, null: float, error: float, protocol: Protocol
-) -> Score:
-    """Give a share, and what it means beside that of images that are new.
-
-    Parameters
-    ----------
-    error : standard error of the share of new images.
-    """
-    note = ""
-    if share - null > _CLEAR * error:
-        note = f"new images would have {null:g}: some are near copies of the run's."
-        if null == _NEAR:
-            note = f"new images would have {null:g}: near copies, or too smooth ones."
-    return Score(name, share, "lower", protocol, error, note)

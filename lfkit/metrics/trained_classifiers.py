@@ -103,12 +103,14 @@ class Tested:
         images' labels were given, in nats.
     by_class : (t, k) shares of right answers among the images of each class; NaN where
         there are none.
+    right : (t, n) True where an image was named rightly.
     n : images tested on.
     """
 
     accuracy: NDArray[np.float64]
     cross_entropy: NDArray[np.float64]
     by_class: NDArray[np.float64]
+    right: NDArray[np.bool_]
     n: int
 
 
@@ -188,36 +190,45 @@ def plan_of(recipe: Recipe) -> TrainingPlan:
 
 
 def tested(networks: Sequence[Any], images: ImageSet) -> Tested:
-    """Test networks on labeled images."""
+    """Test networks on labeled images.
+
+    Raises
+    ------
+    InputError : none of them can be read.
+    """
     found = [_test(network, images) for network in networks]
-    right, counts = (np.array([one[part] for one in found]) for part in (0, 1))
-    n = int(counts[0].sum())
+    right = np.array([answers for answers, _ in found])
+    seen = right[0] >= 0
+    if not seen.any():
+        raise InputError(
+            f"no labeled image of {images.name} can be read; there is nothing to test "
+            "on."
+        )
+    right, labels = right[:, seen] > 0, images.labels[seen]
+    of_class = np.eye(images.n_classes)[labels]
     with np.errstate(invalid="ignore"):
-        by_class = right / counts
+        by_class = right @ of_class / of_class.sum(axis=0)
     return Tested(
-        accuracy=right.sum(axis=1) / n,
-        cross_entropy=np.array([loss for _, _, loss in found]) / n,
+        accuracy=right.mean(axis=1),
+        cross_entropy=np.array([loss for _, loss in found]) / len(labels),
         by_class=by_class,
-        n=n,
+        right=right,
+        n=len(labels),
     )
 
 
-def _test(
-    network: Any, images: ImageSet
-) -> tuple[NDArray[np.int64], NDArray[np.int64], float]:
-    """Give right answers and images of each class, (k,), and the sum of -log."""
+def _test(network: Any, images: ImageSet) -> tuple[NDArray[np.int8], float]:
+    """Tell right answers (1) from wrong (0) and none (-1), (n,), and sum -log."""
     from lfkit.nn import look
 
-    labels, k = images.labels, images.n_classes
-    right, counts, loss = np.zeros(k, np.int64), np.zeros(k, np.int64), 0.0
+    labels, loss = images.labels, 0.0
+    right = np.full(len(images), -1, np.int8)
     for rows, pixels in labeled_chunks(images):
         for part, logs, _ in look(network, pixels):
             own = labels[rows[part]]
-            is_right = logs.argmax(axis=1) == own
-            right += np.bincount(own[is_right], minlength=k)
-            counts += np.bincount(own, minlength=k)
+            right[rows[part]] = logs.argmax(axis=1) == own
             loss -= float(logs[np.arange(len(own)), own].sum())
-    return right, counts, loss
+    return right, loss
 
 
 def relabeled(network: Any, pairs: Pairs) -> Pairs:

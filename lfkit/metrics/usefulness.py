@@ -88,7 +88,7 @@ class Usefulness:
     rows : name → figures on the held-out images, one a repeat.
     left_out : rows that could not be trained → why.
     n_real, n_generated : images; generated ones in each training but of `FRESH`.
-    n_classes : classes that generated images are shared out to.
+    n_classes : classes that generated images are of.
     """
 
     rows: Mapping[str, Tested]
@@ -106,10 +106,15 @@ class Usefulness:
         return max((REAL, AGAIN), key=lambda name: self.rows[name].accuracy.mean())
 
     def gain(self, name: str = BOTH) -> Difference:
-        """Compare the accuracy of a row with that of the baseline."""
-        return paired_difference(
-            self.rows[name].accuracy, self.rows[self.baseline].accuracy
-        )
+        """Compare the accuracy of a row with that of the baseline.
+
+        The error is that of other trainings and of other test images together.
+        """
+        one, other = self.rows[name], self.rows[self.baseline]
+        found = paired_difference(one.accuracy, other.accuracy)
+        of_images = one.right.mean(axis=0) - other.right.mean(axis=0)
+        error = float(of_images.std()) / math.sqrt(one.n)
+        return replace(found, error=math.hypot(found.error, error))
 
     @property
     def verdict(self) -> str:
@@ -239,7 +244,7 @@ def usefulness(
         recipe,
         n_real=len(known),
         n_generated=n_drawn,
-        n_classes=int(repeat.made.proba.any(axis=0).sum()),
+        n_classes=len(np.unique(repeat.made.proba.argmax(axis=1))),
         generator=generated.name,
         tested_on=tools.test.name,
     )

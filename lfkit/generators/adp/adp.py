@@ -58,7 +58,8 @@ class Adp(GanGenerator):
     anchor : the price of moving Θ and Φ away from the label model.
     refresh_every : steps after which the real pairs are chosen anew.
     hold : in another domain, the price of an image without the structure of the first
-        domain's image for the same noise and class; 0: none, as in the paper.
+        domain's image for the same noise and class, once classes are learned; 0: none,
+        as in the paper.
     """
 
     paper = "ADP (Pal & Balasubramanian 2018), as it works"

@@ -29,6 +29,8 @@ class DomainPair:
         assert task.second is not None
         self.first = AdpStep(replace(task, second=None), settings)
         self.second = AdpStep(task.second, settings, self.first)
+        # Twins are of one class, whatever rounding or noise does to the shares.
+        self.second.gan.shares = self.first.gan.shares
         # One moving average, too: what is kept has one common block.
         first, second = (each.gan.average.module for each in (self.first, self.second))
         assert isinstance(first, GeneratorNetwork)

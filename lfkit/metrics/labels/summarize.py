@@ -243,7 +243,9 @@ def _compared(summary: RunSummary) -> tuple[float | None, float | None, str, int
         # Those that were taken back would all count as wrong.
         where = ", before labels were taken back"
         return kept.accuracy_before, best.accuracy, where, n
-    n = 0 if summary.judged is None else summary.judged.seeds
+    if summary.judged is None:
+        return None, None, "", 0
+    n = summary.judged.seeds
     return summary.seed_accuracy, best.seed_cv_accuracy, _ON_SEEDS, n
 
 
@@ -252,6 +254,4 @@ def _by_chance(one: float, other: float, n: int) -> float:
 
     Taken as if other images had judged each: who errs on which is not kept.
     """
-    if n == 0:
-        return 1.0
     return 1.96 * float(np.sqrt((one * (1 - one) + other * (1 - other)) / n))
