@@ -79,3 +79,14 @@ def markdown(titles, rows):
     ]
     lines += ["| " + " | ".join(map(str, row)) + " |" for row in rows]
     return "\n".join(lines) + "\n"
+
+
+def over_seeds(rows, name, digits):
+    """Give the mean over seeds and, of several, its range; nothing if not measured."""
+    values = [row.get(name) for row in rows if row.get(name) is not None]
+    if not values:
+        return ""
+    mean = f"{np.mean(values):.{digits}f}"
+    if len(values) == 1:
+        return mean
+    return f"{mean} ({min(values):.{digits}f}-{max(values):.{digits}f})"

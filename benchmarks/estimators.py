@@ -29,7 +29,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.common import machine, markdown, one_thread, timed
+from benchmarks.common import machine, markdown, one_thread, over_seeds, timed
 from benchmarks.log_linear import ESTIMATORS, VoteTable
 from benchmarks.vote_sets import Cell, draw
 from lfkit.aggregators import DawidSkene, LabelModel, MajorityVote
@@ -301,17 +301,6 @@ def table(rows):
             ]
         )
     return markdown(head, lines)
-
-
-def over_seeds(rows, name, digits):
-    """Give the mean over seeds and, of several, its range; nothing if not measured."""
-    values = [row.get(name) for row in rows if row.get(name) is not None]
-    if not values:
-        return ""
-    mean = f"{np.mean(values):.{digits}f}"
-    if len(values) == 1:
-        return mean
-    return f"{mean} ({min(values):.{digits}f}-{max(values):.{digits}f})"
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.common import machine, markdown, timed
+from benchmarks.common import machine, markdown, over_seeds, timed
 from lfkit.aggregators import AGGREGATORS
 from lfkit.commands.make_generator import make_generator
 from lfkit.commands.training_data import training_data
@@ -409,15 +409,6 @@ def flat(found):
         "n_lfs": found["n_lfs"],
         "lf_percent": 100 * (found["lf_share"] or 0),
     }
-
-
-def over_seeds(rows, name, digits):
-    """Give the mean over seeds and, of several, its range."""
-    values = [row[name] for row in rows]
-    mean = f"{np.mean(values):.{digits}f}"
-    if len(values) == 1:
-        return mean
-    return f"{mean} ({min(values):.{digits}f}-{max(values):.{digits}f})"
 
 
 if __name__ == "__main__":

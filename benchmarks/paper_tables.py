@@ -18,14 +18,13 @@ from functools import partial
 import numpy as np
 from imblearn.over_sampling import SMOTE
 
-from benchmarks.common import machine, markdown
+from benchmarks.common import machine, markdown, over_seeds
 from benchmarks.joint import (
     N_SAMPLES,
     ROWS,
     Bench,
     cross_entropy,
     macro,
-    over_seeds,
     read_arguments,
 )
 from benchmarks.paper_claims import COUNTS, KINDS, with_functions
