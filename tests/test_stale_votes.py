@@ -299,10 +299,15 @@ def test_a_package_imported_when_called_is_no_file_to_declare(apply, folder):
     (folder / "cuts").mkdir()
     (folder / "cuts" / "__init__.py").write_text("")
     (folder / "cuts" / "of_brightness.py").write_text("CUT = 0\n")
+    # Of a package installed in place: torch reads it, to look for plugins.
+    (folder / "cuts.egg-info").mkdir()
+    plugins = folder / "cuts.egg-info" / "entry_points.txt"
+    plugins.write_text("")
     (folder / "readers.py").write_text(
         "from lfkit import labeling_function\n"
         "@labeling_function(classes=[0, 1])\n"
         "def imports(image):\n"
+        f"    open({str(plugins)!r}).close()\n"
         "    from cuts.of_brightness import CUT\n"
         "    return CUT\n"
     )

@@ -124,4 +124,7 @@ def _digest_of_file(path: str, size: int, changed_ns: int, inode: int) -> str:
 
 def is_code(path: str) -> bool:
     """Whether Python, a library or the system reads a file for itself."""
-    return path.endswith((".py", ".pyc", ".so")) or path.startswith(_ELSEWHERE)
+    if path.endswith((".py", ".pyc", ".so")) or path.startswith(_ELSEWHERE):
+        return True
+    # Of a package that is installed in place: who looks for plugins reads it.
+    return os.path.dirname(path).endswith((".egg-info", ".dist-info"))
