@@ -157,10 +157,12 @@ def steps_of(name, device, sizes, **settings):
     way = ", ".join([device, *(f"{key} {value}" for key, value in settings.items())])
     try:
         made = GENERATORS[name](device=device)
-        changed = {**vars(made.plan), "unconditional_fraction": 0.0, **settings}
+        changed = dict(settings)
+        if isinstance(made.plan, GanConfig):
+            changed["unconditional_fraction"] = 0.0
         if sizes.is_small:
-            changed |= {"width": 24}
-        made.set_params(plan=GanConfig(**changed))
+            changed["width"] = 24
+        made.set_params(plan=replace(made.plan, **changed))
         step = machines.step_of(made, sizes.n_images, sizes.side)
         for _ in range(sizes.steps):
             step()

@@ -82,6 +82,8 @@ ROWS = {
     "cogan": ("cogan", {}),
     "triple-gan": ("triple-gan", {}),
     "wsgan": ("wsgan", {}),
+    "flow": ("flow", {}),
+    "flow, guidance 1.5": ("flow", {"guidance": 1.5}),
     "two-stage, r3gan": ("two-stage", R3GAN),
     "adp, r3gan": ("adp", R3GAN),
     **{
@@ -99,6 +101,7 @@ ROWS = {
 }
 # Labels of the same images by other models of the votes: trained once.
 SAME_IMAGES = {name: "vote" for name in ROWS if name.startswith("gan+dp")}
+SAME_IMAGES["flow, guidance 1.5"] = "flow"
 # The network as printed takes two seconds a step on a CPU.
 _BY_DEFAULT = [name for name in ROWS if name != "paper"]
 N_SAMPLES = 20_000

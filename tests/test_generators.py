@@ -57,8 +57,9 @@ def toys(n=64, seed=0, side=8):
 
 def make(name, **plan):
     made = GENERATORS[name]()
-    fields = {**vars(made.plan), **PLAN, **plan}
-    return made.set_params(plan=GanConfig(**fields))
+    known = vars(made.plan)
+    small = {key: value for key, value in PLAN.items() if key in known}
+    return made.set_params(plan=type(made.plan)(**{**known, **small, **plan}))
 
 
 def second_of(generator, lfs=LFS):
@@ -189,14 +190,18 @@ def test_stopped_training_ends_in_the_same_bits_and_shows_what_it_makes(
 def test_every_generator_tells_a_broken_training(name):
     images, truth, votes = toys()
     said = []
-    broken = make(name, n_steps=20, reader_steps=10, rate_g=1.0, rate_d=1.0)
+    rates = make(name).plan.rates[:2]
+    broken = make(name, n_steps=20, reader_steps=10, **dict.fromkeys(rates, 1.0))
     given = {"proba": np.eye(2)[truth], "lfs": LFS, **second_of(broken)}
     try:
         broken.fit(images, votes, **given, say=said.append)
     except TrainingError as error:  # its numbers are not finite
         said.append(str(error))
     assert len(said) == 1
-    assert "--set rate_g=0.0002 --set rate_d=0.0004" in said[0] or "smaller" in said[0]
+    usual = [
+        f"--set {rate}={getattr(GENERATORS[name]().plan, rate):g}" for rate in rates
+    ]
+    assert " ".join(usual) in said[0] or "smaller" in said[0]
 
 
 def poison(path, start=""):

@@ -8,7 +8,6 @@ from typing import Any
 
 from lfkit.errors import InputError
 from lfkit.generators import GENERATORS
-from lfkit.generators.gan.config import GanConfig
 from lfkit.generators.generator import JointGenerator
 from lfkit.nn.compute import best_device
 
@@ -37,7 +36,7 @@ def make_generator(name: str, settings: Mapping[str, Any]) -> JointGenerator:
         )
     generator = GENERATORS[name](device=best_device())
     own = generator.get_params(deep=False)
-    of_plan = {field.name for field in fields(GanConfig)}
+    of_plan = {field.name for field in fields(generator.plan)}
     planned = {}
     for key, value in settings.items():
         if key in of_plan:

@@ -6,6 +6,7 @@ from lfkit.generators.adp.adp_multi import AdpMulti as AdpMulti
 from lfkit.generators.adp_paper.adp_paper import AdpPaper as AdpPaper
 from lfkit.generators.cgan import Cgan as Cgan
 from lfkit.generators.coupled_gan import CoGan as CoGan
+from lfkit.generators.flow.flow import Flow as Flow
 from lfkit.generators.generator import JointGenerator as JointGenerator
 from lfkit.generators.jgan import JGan as JGan
 from lfkit.generators.samples import Samples as Samples
@@ -23,6 +24,7 @@ GENERATORS: dict[str, type[JointGenerator]] = {
     "adp-paper": AdpPaper,
     "two-stage": TwoStage,
     "vote": Vote,
+    "flow": Flow,
     "jgan": JGan,
     "ss-infogan": SsInfoGan,
     "self-labeling": SelfLabeling,

@@ -13,8 +13,8 @@ from scipy.optimize import linear_sum_assignment
 from lfkit.data.image_tensors import to_pixels
 from lfkit.data.votes import Votes
 from lfkit.generators.gan import LabelClassifier, RealImages
-from lfkit.generators.gan.config import check_choice
 from lfkit.generators.gan_generator import GanGenerator
+from lfkit.generators.plan import check_choice
 from lfkit.generators.trained_gan import TrainedGan
 from lfkit.generators.training_set import Progress, TrainingSet
 

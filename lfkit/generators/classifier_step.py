@@ -9,7 +9,7 @@ import torch
 
 from lfkit.generators.gan import PairGan
 from lfkit.generators.gan.optimizers import backward
-from lfkit.generators.trained_gan import CLASSIFIER_WIDTH
+from lfkit.generators.trained_maker import CLASSIFIER_WIDTH
 from lfkit.nn import SmallConvNet, StepContext
 from lfkit.nn.distributed import distributed
 from lfkit.nn.ema import Average

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -13,8 +13,10 @@ from lfkit.data.image_tensors import to_pixels
 from lfkit.data.votes import Votes
 from lfkit.errors import InputError
 from lfkit.generators.gan import PairGan, RealImages, StepHooks
+from lfkit.generators.gan.config import CONDITIONINGS, GanConfig
 from lfkit.generators.generator import JointGenerator
 from lfkit.generators.lf_votes.batch_votes import BatchVotes
+from lfkit.generators.plan import GeneratorPlan, check_choice
 from lfkit.generators.samples import Samples
 from lfkit.generators.trained_gan import TrainedGan
 from lfkit.generators.training_set import Progress, TrainingSet
@@ -28,6 +30,13 @@ _SHOWN = 12  # images of each class
 class GanGenerator(JointGenerator):
     """A `JointGenerator` around a `TrainedGan`; members train it."""
 
+    plan_kind: ClassVar[type[GeneratorPlan]] = GanConfig
+    # The values of `plan.label_mode` and `plan.conditioning` that it can use.
+    label_modes: ClassVar[tuple[str, ...]]
+    conditionings: ClassVar[tuple[str, ...]] = CONDITIONINGS
+    unused: ClassVar[tuple[str, ...]] = ()  # settings of the plan that change nothing
+
+    plan: GanConfig
     gan_: TrainedGan
     _block: BatchVotes | None = None
 
@@ -94,6 +103,18 @@ class GanGenerator(JointGenerator):
         if not self.is_conditional:
             labels[:] = 0
         return Samples(to_pixels(images), labels, nobody)
+
+    def _check_plan(self) -> None:
+        name = type(self).__name__
+        check_choice(
+            f"plan.label_mode of {name}", self.plan.label_mode, self.label_modes
+        )
+        check_choice(
+            f"plan.conditioning of {name}", self.plan.conditioning, self.conditionings
+        )
+        for setting in self.unused:
+            if getattr(self.plan, setting) != getattr(GanConfig(), setting):
+                raise InputError(f"{name} makes no use of {setting}; leave it out.")
 
     def _condition(self, classes: NDArray[np.int64]) -> NDArray[np.int64]:
         """Give what the generator is conditioned on for classes, (b,)."""

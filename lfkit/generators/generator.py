@@ -16,7 +16,7 @@ from sklearn.exceptions import NotFittedError
 
 from lfkit.data.votes import Votes
 from lfkit.errors import InputError, TrainingError, TrainingWarning
-from lfkit.generators.gan.config import CONDITIONINGS, GanConfig, check_choice
+from lfkit.generators.plan import GeneratorPlan
 from lfkit.generators.samples import Samples, none_of
 from lfkit.generators.sampling import BLOCK, Sampler
 from lfkit.generators.saved_generator import (
@@ -40,7 +40,7 @@ from lfkit.generators.training_set import (
     checked_domains,
     unlabeled_task,
 )
-from lfkit.generators.tuning import check_kinds, check_same_network
+from lfkit.generators.tuning import check_kinds
 from lfkit.labeling.labeling_function import LabelingFunction
 from lfkit.nn import Checkpoints, Monitor, Trainable
 from lfkit.nn.compute import usual
@@ -64,10 +64,7 @@ class JointGenerator(BaseEstimator, ABC):
     paper: ClassVar[str]  # what `lfkit list generators` says of it
     needs: ClassVar[str]
     gives: ClassVar[str]
-    # The values of `plan.label_mode` and `plan.conditioning` that it can use.
-    label_modes: ClassVar[tuple[str, ...]]
-    conditionings: ClassVar[tuple[str, ...]] = CONDITIONINGS
-    unused: ClassVar[tuple[str, ...]] = ()  # settings of the plan that change nothing
+    plan_kind: ClassVar[type[GeneratorPlan]]
     has_sample_confidence: ClassVar[bool] = False  # how sure each image's label is
     functions: ClassVar[Literal["never", "may", "must"]] = "never"  # vote on its images
     is_tunable: ClassVar[bool] = False  # on another domain, by `tune`
@@ -81,7 +78,7 @@ class JointGenerator(BaseEstimator, ABC):
         """(h, w, c) of the images of a second domain; None if there is none."""
         return None
 
-    plan: GanConfig
+    plan: GeneratorPlan
     random_state: int
     device: str
 
@@ -177,21 +174,17 @@ class JointGenerator(BaseEstimator, ABC):
         check_kinds(type(self), type(source), is_tunable=self.is_tunable)
         source._check_fitted()
         self.check(has_functions=True)  # they stay with the source
-        check_same_network(self.plan, source.plan)
         self._tuning(source)
 
     def check(self, *, has_functions: bool) -> None:
         """Refuse settings that make no sense, before anything is begun."""
         name = type(self).__name__
-        check_choice(
-            f"plan.label_mode of {name}", self.plan.label_mode, self.label_modes
-        )
-        check_choice(
-            f"plan.conditioning of {name}", self.plan.conditioning, self.conditionings
-        )
-        for setting in self.unused:
-            if getattr(self.plan, setting) != getattr(GanConfig(), setting):
-                raise InputError(f"{name} makes no use of {setting}; leave it out.")
+        if type(self.plan) is not self.plan_kind:
+            raise InputError(
+                f"the plan of {name} is a {type(self.plan).__name__}; give a "
+                f"{self.plan_kind.__name__}."
+            )
+        self._check_plan()
         if self.functions == "must" and not has_functions:
             raise InputError(
                 f"{name} labels what it generates by the labeling functions, and none "
@@ -328,7 +321,7 @@ class JointGenerator(BaseEstimator, ABC):
     @classmethod
     def load(cls, directory: Path, *, device: str = "cpu") -> Self:
         """Read what `save` wrote; no code is run."""
-        saved = SavedGenerator.read(directory, cls.__name__)
+        saved = SavedGenerator.read(directory, cls.__name__, cls.plan_kind)
         with reading(directory / CONFIG, ANEW):
             generator = cls(**{**saved.params, "device": device})
             generator.shape_, generator.prior_ = saved.shape, saved.prior
@@ -400,6 +393,9 @@ class JointGenerator(BaseEstimator, ABC):
     def faults(self) -> Mapping[str, tuple[int, str]]:
         """Give function → generated images on which it failed in `fit`, and why."""
         return {}
+
+    def _check_plan(self) -> None:
+        """Refuse settings of the plan that it makes no use of."""
 
     def _check_settings(self, has_functions: bool) -> None:
         """Refuse settings of its own that make no sense."""

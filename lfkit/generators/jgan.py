@@ -16,9 +16,10 @@ from lfkit.errors import InputError
 from lfkit.features.feature import extract
 from lfkit.features.imagenet import efficientnet_features
 from lfkit.generators.gan import RealImages
-from lfkit.generators.gan.config import GanConfig, check_choice, check_number
+from lfkit.generators.gan.config import GanConfig
 from lfkit.generators.gan_generator import GanGenerator
 from lfkit.generators.lf_votes.vote_tensors import weights_of
+from lfkit.generators.plan import check_choice, check_number
 from lfkit.generators.trained_gan import TrainedGan
 from lfkit.generators.training_set import TrainingSet
 

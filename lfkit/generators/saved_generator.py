@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from lfkit.errors import RunError
-from lfkit.generators.gan.config import GanConfig
+from lfkit.generators.plan import GeneratorPlan
 from lfkit.runs.reading import read_sealed, reading, sealed
 from lfkit.runs.store import write_atomically
 from lfkit.runs.tensors import read_tensors, tensor_bytes
@@ -42,7 +42,9 @@ class SavedGenerator:
     source: str | None = None
 
     @classmethod
-    def read(cls, directory: Path, kind: str) -> SavedGenerator:
+    def read(
+        cls, directory: Path, kind: str, plan_kind: type[GeneratorPlan]
+    ) -> SavedGenerator:
         """Read the config.json of a generator of this kind.
 
         Raises
@@ -58,14 +60,17 @@ class SavedGenerator:
             )
         with reading(path, ANEW):
             params = dict(config["params"])
-            plan = params["plan"] | {"augment": (*params["plan"]["augment"],)}
+            plan: dict[str, Any] = {
+                name: tuple(value) if isinstance(value, list) else value
+                for name, value in params["plan"].items()
+            }
             h, w, c = map(int, config["shape"])
             if not (min(h, w) > 0 and c in (1, 3)):
                 raise ValueError(f"images of shape {config['shape']}")
             prior = np.asarray(config["prior"], np.float64)
             if prior.ndim != 1 or not prior.sum() > 0 or prior.min() < 0:
                 raise ValueError("prior is no list of shares")
-            params |= {"plan": GanConfig(**plan)}
+            params |= {"plan": plan_kind(**plan)}
             source = config.get("source")
             if not isinstance(source, str | None):
                 raise ValueError(f"its source is {source!r}")

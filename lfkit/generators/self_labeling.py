@@ -11,8 +11,9 @@ from lfkit.errors import InputError
 from lfkit.generators.classifier_gan import ClassifiedGenerator
 from lfkit.generators.classifier_step import ClassifierStep
 from lfkit.generators.gan import PairGan, RealImages, StepHooks
-from lfkit.generators.gan.config import GanConfig, check_number
+from lfkit.generators.gan.config import GanConfig
 from lfkit.generators.gan.diffaugment import diffaugment
+from lfkit.generators.plan import check_number
 from lfkit.generators.training_set import TrainingSet
 from lfkit.nn import StepContext
 from lfkit.nn.randaugment import randaugment

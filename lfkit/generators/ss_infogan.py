@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from lfkit.errors import InputError
 from lfkit.generators.classifier_gan import ClassifierGan
 from lfkit.generators.gan import RealImages, StepHooks
-from lfkit.generators.gan.config import GanConfig, check_number
+from lfkit.generators.gan.config import GanConfig
+from lfkit.generators.plan import check_number
 from lfkit.nn.sending import sent
 
 # Image : class : codes as 1 : 2 : .8, as in the authors' code.

@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from lfkit.data.image_tensors import to_pixels
 from lfkit.generators.gan import GeneratorNetwork, LabelClassifier, make_images
 from lfkit.generators.gan.config import GanConfig
-from lfkit.generators.lf_votes.batch_votes import BatchVotes
-from lfkit.generators.sampling import BLOCK
-from lfkit.generators.training_set import Progress, TrainingSet
-from lfkit.nn import SmallConvNet, TrainingPlan, look, train
-from lfkit.nn.training_loop import mixed_seed
-
-CLASSIFIER_WIDTH = 24
-# Images that the label classifier learns from; as many real ones as generated ones.
-_MOST_READ = 20_000
-_MOST_BYTES = 500_000_000
-_CHECKED_BLOCKS = 8  # of 256 images: how sure a label of each class is
+from lfkit.generators.trained_maker import TrainedMaker
 
 
-class TrainedGan:
+class TrainedGan(TrainedMaker):
     """The averaged generator, in evaluation mode, and what is known of its labels.
 
     Parameters
@@ -37,12 +25,10 @@ class TrainedGan:
 
     Attributes
     ----------
-    maker : makes images.
     decoded : turns labels that it makes, (n, n_labels), into classes, (n, k).
-    label_classifier : names the class of real images.
-    agreement : (k,) how often the functions vote for the class that an image was
-        generated for.
     """
+
+    maker: GeneratorNetwork
 
     def __init__(
         self,
@@ -55,24 +41,17 @@ class TrainedGan:
         group: int | None = None,
         label_classifier: LabelClassifier | None = None,
     ) -> None:
-        self.shape, self.n_classes = shape, n_classes
-        self.plan, self.device = plan, device
+        self.plan = plan
         self.n_labels = n_classes if n_labels is None else n_labels
-        nothing = torch.Generator().manual_seed(0)
-        self.maker = GeneratorNetwork(
+        maker = GeneratorNetwork(
             shape,
             self.n_labels,
             plan,
-            nothing,
+            torch.Generator().manual_seed(0),
             group=self.n_labels if group is None else group,
-        ).to(device)
-        own = SmallConvNet(shape, n_classes, width=CLASSIFIER_WIDTH, generator=nothing)
-        self.label_classifier: SmallConvNet | LabelClassifier = (
-            own if label_classifier is None else label_classifier
         )
-        self.label_classifier.to(device)
+        super().__init__(maker, shape, n_classes, plan, device, label_classifier)
         self.decoded: Callable[[torch.Tensor], torch.Tensor] = lambda labels: labels
-        self.agreement = np.full(n_classes, np.nan)
 
     def draw(
         self, classes: NDArray[np.int64], generator: torch.Generator
@@ -98,95 +77,3 @@ class TrainedGan:
         if labels is None:
             return images, np.zeros((len(classes), self.n_classes))
         return images, self.decoded(labels).double().cpu().numpy()
-
-    def fit_label_classifier(
-        self,
-        task: TrainingSet,
-        random_state: int,
-        progress: Progress | None = None,
-        *,
-        learns_from_fake: bool = True,
-    ) -> None:
-        """Train a network on real images with their labels and on generated pairs.
-
-        Parameters
-        ----------
-        learns_from_fake : False: on real images alone.
-        """
-        rng = np.random.default_rng([random_state, 3])
-        labeled = np.flatnonzero(task.proba.any(axis=1))
-        most = max(BLOCK, min(_MOST_READ, _MOST_BYTES // task.images[0].size))
-        rows = np.sort(rng.permutation(labeled)[:most])
-        # Where no real image has a label, as many generated pairs as there are images.
-        n_pairs = len(rows) or min(most, max(BLOCK, len(task.images)))
-        blocks = range(-(-n_pairs // BLOCK))
-        pixels, proba = [task.images[rows]], [task.proba[rows]]
-        for number in blocks if learns_from_fake else ():
-            images, labels = self._drawn(task, random_state, 4, number)
-            if labels.any():
-                pixels.append(to_pixels(images))
-                proba.append(labels)
-        found = train(
-            np.concatenate(pixels),
-            np.concatenate(proba),
-            plan=TrainingPlan(n_steps=self.plan.reader_steps, width=CLASSIFIER_WIDTH),
-            random_state=random_state,
-            device=self.device,
-            progress=progress,
-        )
-        # Into a network that lies in memory as a loaded one does: it answers the same.
-        self.label_classifier.load_state_dict(found.state_dict())
-
-    def read(self, images: NDArray[np.uint8]) -> NDArray[np.float64]:
-        """Label real images, (n, h, w, c) → (n, k)."""
-        parts = [np.exp(logs) for _, logs, _ in look(self.label_classifier, images)]
-        return np.concatenate(parts) if parts else np.zeros((0, self.n_classes))
-
-    def check_agreement(
-        self, block: BatchVotes, label: Any, task: TrainingSet, random_state: int
-    ) -> None:
-        """Compare the functions' votes on some generated images with their labels.
-
-        Parameters
-        ----------
-        label : turns votes (n, m, k) into labels (n, k).
-        """
-        right, seen = np.zeros(self.n_classes), np.zeros(self.n_classes)
-        for number in range(_CHECKED_BLOCKS):
-            images, labels = self._drawn(task, random_state, 5, number)
-            with torch.no_grad():
-                voted = label(block(images)).argmax(dim=1).cpu().numpy()
-            target = labels.argmax(axis=1)
-            np.add.at(seen, target, 1)
-            np.add.at(right, target, voted == target)
-        # A class that was seen never or once has the agreement of all.
-        overall = right.sum() / max(seen.sum(), 1)
-        self.agreement = (right + overall) / (seen + 1)
-
-    def _drawn(
-        self, task: TrainingSet, random_state: int, purpose: int, number: int
-    ) -> tuple[torch.Tensor, NDArray[np.float64]]:
-        seed = mixed_seed(random_state, purpose, number)
-        classes = np.random.default_rng(seed).choice(
-            self.n_classes, BLOCK, p=task.prior
-        )
-        return self.draw(classes, torch.Generator(self.device).manual_seed(seed))
-
-    def modules(self) -> dict[str, torch.nn.Module]:
-        """Name what has weights."""
-        return {"maker": self.maker, "reader": self.label_classifier}
-
-    def settings(self) -> dict[str, Any]:
-        """Give what is no weight, JSON-ready."""
-        known = [None if np.isnan(share) else share for share in self.agreement]
-        return {"agreement": known}
-
-    def restore(self, settings: Mapping[str, Any]) -> None:
-        """Take up `settings`."""
-        self.agreement = np.asarray(settings["agreement"], np.float64)
-        if self.agreement.shape != (self.n_classes,):
-            raise ValueError(f"agreement has the shape {self.agreement.shape}")
-
-    def confidence(self, labels: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Give the agreement of these classes, (n,); NaN where no function voted."""
-        return self.agreement[labels]

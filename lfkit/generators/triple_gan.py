@@ -13,9 +13,10 @@ from lfkit.errors import InputError
 from lfkit.generators.classifier_gan import ClassifiedGenerator
 from lfkit.generators.classifier_step import ClassifierStep
 from lfkit.generators.gan import PairGan, RealImages, StepHooks
-from lfkit.generators.gan.config import OF_PAIRS, GanConfig, check_number
+from lfkit.generators.gan.config import OF_PAIRS, GanConfig
 from lfkit.generators.gan.diffaugment import diffaugment
 from lfkit.generators.gan.optimizers import adam
+from lfkit.generators.plan import check_number
 from lfkit.generators.training_set import TrainingSet, most_confident
 from lfkit.nn import StepContext
 from lfkit.nn.distributed import distributed

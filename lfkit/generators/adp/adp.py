@@ -20,12 +20,14 @@ from lfkit.generators.adp.lf_weights import LFWeights
 from lfkit.generators.adp.settings import AdpSettings
 from lfkit.generators.adp.tuned_gan import TunedGan
 from lfkit.generators.gan import RealImages
-from lfkit.generators.gan.config import GanConfig, check_choice, check_number
+from lfkit.generators.gan.config import GanConfig
 from lfkit.generators.gan.networks import GAN_NETWORKS
 from lfkit.generators.gan_generator import GanGenerator
 from lfkit.generators.lf_votes.same_functions import check_same_functions
+from lfkit.generators.plan import check_choice, check_number
 from lfkit.generators.training.watched_training import Training
 from lfkit.generators.training_set import Progress, TrainingSet
+from lfkit.generators.tuning import check_same_network
 from lfkit.labeling.labeling_function import LabelingFunction
 
 _PLAN = GanConfig()
@@ -168,6 +170,7 @@ class Adp(GanGenerator):
             )
 
     def _tuning(self, source: Any) -> Training:
+        check_same_network(self.plan, source.plan)
         self._check_common("tuning keeps of the source")
         if self.plan.label_mode == "head" and self.plan.head_on == "maps":
             raise InputError(

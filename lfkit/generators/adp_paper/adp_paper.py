@@ -16,11 +16,12 @@ from lfkit.generators.adp_paper.paper_step import (
     PaperGenerator,
     PaperSettings,
 )
-from lfkit.generators.gan.config import GanConfig, check_choice, check_number
+from lfkit.generators.gan.config import GanConfig
 from lfkit.generators.gan_generator import GanGenerator
 from lfkit.generators.lf_votes.dependency_matrix import row_stochastic
 from lfkit.generators.lf_votes.vote_tensors import weights_of
 from lfkit.generators.lf_votes.weighted_vote import aggregated
+from lfkit.generators.plan import check_choice, check_number
 from lfkit.generators.training_set import Progress, TrainingSet
 
 # Section 4.3: Adam with rate 1e-4 and β₁ .5, batches of 128, two steps of D for one

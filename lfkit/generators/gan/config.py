@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import ClassVar
 
 from lfkit.errors import InputError
 from lfkit.generators.gan.networks import GAN_NETWORKS
+from lfkit.generators.plan import GeneratorPlan, check_choice, check_number
 
 LABEL_MODES = ("condition", "head", "none")
 CONDITIONINGS = ("projection", "concat", "classifier", "multi-hinge", "coupled")
@@ -15,13 +17,10 @@ LOSSES = ("non-saturating", "saturating", "hinge", "wasserstein", "relativistic"
 # These judge a label and its image together.
 OF_PAIRS = ("projection", "concat")
 POLICIES = ("color", "translation", "cutout")
-PRECISIONS = ("auto", "float32", "bfloat16")
 
 _Bounds = tuple[float, float]
 _NUMBERS: dict[str, _Bounds] = {  # both ends are allowed
-    "n_steps": (1, math.inf),
     "unconditional_fraction": (0, 1),
-    "batch": (2, math.inf),  # normalised over the batch
     "z_dim": (1, math.inf),
     "rate_g": (0, 1),
     "rate_d": (0, 1),
@@ -39,15 +38,11 @@ _NUMBERS: dict[str, _Bounds] = {  # both ends are allowed
     "n_codes": (0, math.inf),
     "code_weight": (0, math.inf),
     "pair_weight": (0, 1),
-    "reader_steps": (1, math.inf),
 }
-_RATES = ("rate_g", "rate_d", "rate_head")
-# Adam's steps are about as large as its rate, and a weight is about .1.
-_LARGE_RATE = 0.02
 
 
-@dataclass(frozen=True)
-class GanConfig:
+@dataclass(frozen=True, kw_only=True)
+class GanConfig(GeneratorPlan):
     """What an adversarial training does; the defaults are for small images on a CPU.
 
     Attributes
@@ -85,18 +80,12 @@ class GanConfig:
     augment : policies of DiffAugment. None by default: in short trainings translation
         and cutout cost 3 points of label fidelity.
     pair_weight : of the judgement on pairs; the rest is the judgement on images.
-    reader_steps : of the network that afterwards learns to name the class of real
-        images, from them and from generated pairs.
-    precision : "auto": generator and discriminator compute in bfloat16 on a GPU that
-        multiplies in it, else in float32; "float32"; "bfloat16", which other processors
-        imitate slowly. Weights and losses are float32 in any case.
-    compile : generator and discriminator are compiled by torch before they are trained;
-        it takes minutes, and rounds otherwise.
+    reader_steps, precision, compile : as of every `GeneratorPlan`.
     """
 
-    n_steps: int = 6000
+    rates: ClassVar[tuple[str, ...]] = ("rate_g", "rate_d", "rate_head")
+
     unconditional_fraction: float = 0.5
-    batch: int = 64
     network: str = "dcgan"
     width: int | None = None
     z_dim: int = 64
@@ -123,19 +112,16 @@ class GanConfig:
     code_weight: float = 0.25
     augment: tuple[str, ...] = ()
     pair_weight: float = 0.5
-    reader_steps: int = 600
-    precision: str = "auto"
-    compile: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what no training can be done with."""
+        super().__post_init__()
         for name, allowed in (
             ("network", tuple(GAN_NETWORKS)),
             ("label_mode", LABEL_MODES),
             ("head_on", ("common", "maps")),
             ("conditioning", CONDITIONINGS),
             ("loss", LOSSES),
-            ("precision", PRECISIONS),
         ):
             check_choice(name, getattr(self, name), allowed)
         for policy in self.augment:
@@ -187,7 +173,7 @@ class GanConfig:
                     f"{name} is 0: nothing would be learned. Give a number above 0, "
                     f"{getattr(GanConfig, name):g} as a rule.",
                 )
-                for name in _RATES
+                for name in self.rates
                 if name != "rate_head" or self.label_mode == "head"
             ),
             (
@@ -244,12 +230,6 @@ class GanConfig:
         ----------
         given : names of those that were asked for.
         """
-        large = [
-            f"{name} is {getattr(self, name):g}: rates above {_LARGE_RATE:g} break "
-            f"nearly every training; {getattr(GanConfig, name):g} is usual."
-            for name in _RATES
-            if getattr(self, name) > _LARGE_RATE
-        ]
         idle = [
             f"{name} changes nothing where {because}."
             for name, because, is_idle in (
@@ -271,7 +251,7 @@ class GanConfig:
             )
             if is_idle and name in given
         ]
-        return large + idle
+        return super().doubts(given) + idle
 
     @property
     def first_pair(self) -> int:
@@ -281,18 +261,3 @@ class GanConfig:
             if self.label_mode == "none"
             else round(self.n_steps * self.unconditional_fraction)
         )
-
-
-def check_choice(name: str, value: object, allowed: tuple[object, ...]) -> None:
-    """Refuse what is not among the values of a setting."""
-    if value not in allowed:
-        known = ", ".join(map(str, allowed))
-        raise InputError(f"{name} is {value!r}; choose from {known}.")
-
-
-def check_number(name: str, value: float, least: float, most: float = math.inf) -> None:
-    """Refuse a number outside of a setting's bounds, both of which are allowed."""
-    if least <= value <= most and math.isfinite(value):
-        return
-    bounds = f"{least:g} or more" if most == math.inf else f"{least:g} to {most:g}"
-    raise InputError(f"{name} is {value:g}; give {bounds}.")

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 
-from lfkit.generators.gan.config import POLICIES, check_choice
+from lfkit.generators.gan.config import POLICIES
+from lfkit.generators.plan import check_choice
 
 
 def diffaugment(

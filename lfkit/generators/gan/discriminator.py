@@ -8,8 +8,9 @@ import torch
 from torch import nn
 from torch.nn.utils import skip_init
 
-from lfkit.generators.gan.config import CONDITIONINGS, check_choice
+from lfkit.generators.gan.config import CONDITIONINGS
 from lfkit.generators.gan.networks.gan_network import Body
+from lfkit.generators.plan import check_choice
 from lfkit.nn.layers import drawn_linear
 from lfkit.nn.spectral_norm import spectral
 

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 
-from lfkit.generators.gan.config import LOSSES, check_choice
+from lfkit.generators.gan.config import LOSSES
+from lfkit.generators.plan import check_choice
 from lfkit.nn.compute import repeatable
 
 Discriminate = Callable[[torch.Tensor], torch.Tensor]

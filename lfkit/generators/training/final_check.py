@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfkit.data.votes import ABSTAIN
-from lfkit.generators.gan.config import GanConfig
+from lfkit.generators.plan import GeneratorPlan
 from lfkit.generators.samples import Samples
 from lfkit.generators.training_set import TrainingSet
 
@@ -105,7 +105,9 @@ def what_is_broken(
     return None
 
 
-def told_of_broken(samples: Samples, task: TrainingSet, plan: GanConfig) -> str | None:
+def told_of_broken(
+    samples: Samples, task: TrainingSet, plan: GeneratorPlan
+) -> str | None:
     """Say in a sentence why samples cannot be of the images they were learned from."""
     why = what_is_broken(
         samples.images,
@@ -127,14 +129,14 @@ def why_broken(folder: Path) -> str | None:
         return f"the training in {folder} is broken; train it anew with --restart."
 
 
-def advice(plan: GanConfig) -> str:
+def advice(plan: GeneratorPlan) -> str:
     """Say what to do about a broken training."""
-    usual = GanConfig()
+    usual, rates = type(plan), plan.rates[:2]  # of a label head it is no use
     smaller = [
         f"--set {name}={getattr(usual, name):g}"
-        for name in ("rate_g", "rate_d")
+        for name in rates
         if getattr(plan, name) > getattr(usual, name)
-    ] or [f"--set {name}={getattr(plan, name) / 4:g}" for name in ("rate_g", "rate_d")]
+    ] or [f"--set {name}={getattr(plan, name) / 4:g}" for name in rates]
     return f"train anew with smaller rates: --restart {' '.join(smaller)}"
 
 

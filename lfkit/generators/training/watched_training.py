@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from lfkit.generators.gan.config import GanConfig
+from lfkit.generators.plan import GeneratorPlan
 from lfkit.generators.samples import Samples
 from lfkit.generators.training_set import Progress, TrainingSet
 from lfkit.nn import Checkpoints, Monitor, Trainable, run_steps, seconds_per_step
@@ -42,7 +42,7 @@ class Training:
 
 def take_steps(
     trained: Trainable,
-    plan: GanConfig,
+    plan: GeneratorPlan,
     watchers: Watchers,
     show: Callable[[int], Samples],
     *,
@@ -74,7 +74,7 @@ def take_steps(
 
 def timed_steps(
     trained: Trainable,
-    plan: GanConfig,
+    plan: GeneratorPlan,
     device: str,
     *,
     first_pair: int = 0,

@@ -18,10 +18,11 @@ from lfkit.data.votes import Votes
 from lfkit.errors import InputError
 from lfkit.generators.classifier_gan import ClassifiedGenerator
 from lfkit.generators.gan import LabelClassifier, PairGan, RealImages, StepHooks
-from lfkit.generators.gan.config import GanConfig, check_number
+from lfkit.generators.gan.config import GanConfig
 from lfkit.generators.gan.optimizers import adam, backward
 from lfkit.generators.lf_votes.same_functions import check_same_functions
 from lfkit.generators.lf_votes.vote_tensors import VoteTensors, rows_of, weights_of
+from lfkit.generators.plan import check_number
 from lfkit.generators.training_set import Progress, TrainingSet
 from lfkit.generators.wsgan.vote_accuracies import (
     VoteAccuracies,
