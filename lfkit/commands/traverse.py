@@ -17,7 +17,11 @@ def traverse(options: GenerateOptions) -> Path:
     assert options.traverse is not None
     run = load_run(options.run)
     generator = load_generator(run, options.name).generator
-    assert isinstance(generator, GanGenerator)
+    if not isinstance(generator, GanGenerator):
+        raise InputError(
+            f"{type(generator).__name__} has no continuous codes; train `ss-infogan`, "
+            "or another adversarial generator with --set n_codes=2."
+        )
     samples = generator.traverse(options.traverse - 1, random_state=options.seed)
     if options.out.exists() and not options.out.is_dir():
         raise InputError(f"{options.out} is a file; give --out a folder.")

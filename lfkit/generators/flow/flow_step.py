@@ -100,7 +100,7 @@ class FlowStep:
         self.optimizer.step()
         self.average.update(self.network, now.step)
         self.lost.lerp_(loss.detach(), _NEW if now.step else 1.0)
-        return {"flow_loss": loss, "gradient": length}
+        return {"flow_loss": loss.detach(), "gradient": length}
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """Give all that the next step depends on."""
