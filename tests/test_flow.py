@@ -209,8 +209,12 @@ def test_a_flow_that_leads_away_from_images_is_called_broken():
     assert "leads away from images" in said[0]
 
 
-def test_votes_are_not_needed():
+def test_a_label_is_as_sure_as_who_learned_the_real_images_is():
     images, truth, _ = toys()
     nobody = Votes(np.full((64, 0), -1, np.int16), [], 2)
     made = Flow(SMALL).fit(images, nobody, proba=np.eye(2)[truth])
-    assert np.isnan(made.sample(4).confidence).all()
+    drawn = made.sample(60)
+    seen = made.predict_proba(drawn.images)[np.arange(60), drawn.labels]
+    np.testing.assert_allclose(drawn.confidence, seen, atol=1e-6)
+    bar = float(np.median(drawn.confidence))
+    assert (made.sample(60, min_confidence=bar).confidence >= bar).all()

@@ -35,7 +35,8 @@ class Flow(JointGenerator):
     Liu et al. 2022, arXiv:2209.03003; Lipman et al. 2022, arXiv:2210.02747. Nothing can
     collapse, and rare images are made as often as they are; a training and an image
     cost several times what they do by an adversarial generator. Images without a sure
-    label teach what images look like.
+    label teach what images look like. A label is as sure as a network is of it that
+    has learned the labels of the real images, and no generated one.
 
     Parameters
     ----------
@@ -48,7 +49,8 @@ class Flow(JointGenerator):
 
     paper = "rectified flow (Liu et al. 2022)"
     needs = "labels"
-    gives = "images of the class asked for"
+    gives = "images of the class asked for, how sure each label is"
+    has_sample_confidence: ClassVar[bool] = True
     plan_kind: ClassVar[type[GeneratorPlan]] = FlowPlan
 
     plan: FlowPlan
@@ -133,7 +135,8 @@ class Flow(JointGenerator):
         # As they are set now: they change nothing that was learned.
         flow.n_sampling_steps, flow.guidance = self.sampling_steps, self.guidance
         images, labels = flow.draw(classes, generator)
-        return images, labels, self.flow_.confidence(classes)
+        seen = flow.read(to_pixels(images))
+        return images, labels, seen[np.arange(len(classes)), classes]
 
     def _predict_proba(
         self, images: NDArray[np.uint8], votes: Votes | None
