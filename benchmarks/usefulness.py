@@ -22,7 +22,12 @@ import numpy as np
 from benchmarks.common import machine, markdown
 from benchmarks.knowledge import Kept
 from lfkit.commands.apply import apply
-from lfkit.commands.judge_usefulness import learned_pairs, n_generated_for, supply_of
+from lfkit.commands.judge_usefulness import (
+    learned_pairs,
+    n_generated_for,
+    supply_of,
+    unlabeled_pixels,
+)
 from lfkit.commands.train import train
 from lfkit.commands.train_options import TrainOptions
 from lfkit.commands.trained_generator import load_generator
@@ -143,6 +148,7 @@ def measured(options, _, draw):
         tools,
         Recipe(options.learner_steps, options.repeats),
         n_generated=n_generated_for(known),
+        unlabeled=unlabeled_pixels(run, source, draw),
         rows=tuple(name.strip() for name in options.rows.split(";")),
     )
     return found.to_dict() | {

@@ -46,6 +46,15 @@ def rows_are_of_the_class(values, *, rule):
     return rule(values)
 """
 
+SILENT = """
+from lfkit import ABSTAIN, labeling_function
+
+
+@labeling_function(classes=[8])
+def bright_is_eight(image):
+    return 8 if image.mean() > 75 else ABSTAIN
+"""
+
 
 @pytest.fixture(autouse=True)
 def one_thread():
@@ -220,13 +229,13 @@ def supply(rows, labels=None):
     return GeneratedSupply("made", draw, is_endless=True)
 
 
-def compared(known, generated, rows=(), n_steps=12, n_generated=500):
+def compared(known, generated, rows=(), n_steps=12, n_generated=500, **given):
     pixels, labels = digits()
     test = ImageSet(pixels[1500:], np.eye(K)[labels[1500:]], name="test")
     recipe = Recipe(n_steps, 2)
     tools = MetricContext(test=test)
     return usefulness(
-        known, generated, tools, recipe, n_generated=n_generated, rows=rows
+        known, generated, tools, recipe, n_generated=n_generated, rows=rows, **given
     )
 
 
@@ -251,6 +260,35 @@ def test_the_baseline_is_the_better_one_of_the_two_without_generated_images():
     assert found.gain().mean == pytest.approx(
         found.rows["real + generated"].accuracy.mean() - best
     )
+
+
+def test_images_without_a_label_are_seen_by_the_second_training_too():
+    known, made = pairs(np.arange(100)), supply(np.arange(300, 400))
+    others = digits()[0][400:1400]
+    without = compared(known, made, n_steps=40)
+    found = compared(known, made, n_steps=40, unlabeled=others)
+    for name, row in found.rows.items():
+        is_same = (row.cross_entropy == without.rows[name].cross_entropy).all()
+        assert is_same == (name != "real again")
+
+
+def test_images_on_which_no_function_votes_are_those_without_a_label(tmp_path):
+    from lfkit.commands.judge_usefulness import learned_pairs, unlabeled_pixels
+    from lfkit.runs.run import load_run
+
+    data = write_digits(tmp_path / "digits.npz", slice(0, 100))
+    (tmp_path / "lfs.py").write_text(SILENT)
+    lfs = ["--lfs", tmp_path / "lfs.py", "--no-baselines", "--no-sheet"]
+    call("apply", data, *lfs, "--with", "majority-vote", "--out", tmp_path / "run")
+    run = load_run(tmp_path / "run")
+    source = run.open_images()
+    known, silent = learned_pairs(run, source, 0), unlabeled_pixels(run, source, 0)
+    pixels, _ = digits()
+    is_bright = pixels[:100].mean(axis=(1, 2, 3)) > 75
+    np.testing.assert_array_equal(known.pixels, pixels[:100][is_bright])
+    np.testing.assert_array_equal(silent, pixels[:100][~is_bright])
+    some = unlabeled_pixels(run, source, 0, without=np.flatnonzero(~is_bright)[:7])
+    assert len(some) == (~is_bright).sum() - 7
 
 
 def test_all_rows_differ_and_the_real_ones_need_no_generator():

@@ -100,7 +100,14 @@ def judge_usefulness(
     )
     known = learned_pairs(run, source, options.seed, without=tested_rows)
     recipe = _recipe(options.learner_steps, known, tools.device, say)
-    found = usefulness(known, supply, tools, recipe, n_generated=n_generated_for(known))
+    found = usefulness(
+        known,
+        supply,
+        tools,
+        recipe,
+        n_generated=n_generated_for(known),
+        unlabeled=unlabeled_pixels(run, source, options.seed, without=tested_rows),
+    )
     if trained is not None and (why := why_broken(trained.folder)):
         notes += (f"the generator is broken: {why.rstrip('.')}",)
     file = options.run / "usefulness.json"
@@ -118,12 +125,8 @@ def learned_pairs(
 ) -> Pairs:
     """Read the images that the run has labeled, with its labels, but for some rows."""
     labels = run.labels
-    proba = np.where((labels.labels == ABSTAIN)[:, None], 0.0, labels.proba)
-    proba[[*source.known_problems]] = 0
-    if without is not None:
-        # A photograph may be there twice.
-        gone = {source.keys[row].tobytes() for row in without}
-        proba[[key.tobytes() in gone for key in source.keys]] = 0
+    is_learned = (labels.labels != ABSTAIN) & _usable(source, without)
+    proba = np.where(is_learned[:, None], labels.proba, 0.0)
     real = ImageSet(source, proba, name=run.config.options.data)
     found = draw_pairs(real, DEFAULT_IMAGES, seed)
     if not len(found):
@@ -131,6 +134,33 @@ def learned_pairs(
             f"no image of {run.folder} can be read and has a label to learn from; run "
             "`lfkit apply` with other functions, or some seeds."
         )
+    return found
+
+
+def unlabeled_pixels(
+    run: Run,
+    source: ImageSource,
+    seed: int,
+    *,
+    without: NDArray[np.int64] | None = None,
+) -> NDArray[np.uint8]:
+    """Read the images that have no label, (u, h, w, c), but for some rows."""
+    is_silent = (run.labels.labels == ABSTAIN) & _usable(source, without)
+    # Any label: images are drawn by having one.
+    marked = ImageSet(source, is_silent[:, None] * 1.0, name=run.config.options.data)
+    return draw_pairs(marked, DEFAULT_IMAGES, seed).pixels
+
+
+def _usable(
+    source: ImageSource, without: NDArray[np.int64] | None
+) -> NDArray[np.bool_]:
+    """Tell which images can be read, (n,), and are none of these rows."""
+    found = np.ones(len(source), bool)
+    found[[*source.known_problems]] = False
+    if without is not None:
+        # A photograph may be there twice.
+        gone = {source.keys[row].tobytes() for row in without}
+        found &= [key.tobytes() not in gone for key in source.keys]
     return found
 
 

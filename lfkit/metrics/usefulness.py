@@ -188,6 +188,7 @@ def usefulness(
     recipe: Recipe,
     *,
     n_generated: int,
+    unlabeled: NDArray[np.uint8] | None = None,
     rows: Sequence[str] = SHORT,
 ) -> Usefulness:
     """Train the same classifier with generated images and without, and compare.
@@ -195,8 +196,9 @@ def usefulness(
     Every row takes as many steps of as many images, from the same seeds; each repeat
     draws generated images of its own. In `real + generated` half of the images are
     real. `real again` learns, in place of the labels, what the classifier of `real`
-    says of the same images (Furlanello et al. 2018, https://arxiv.org/abs/1805.04770):
-    a second training with no generated image, so the baseline is the better of the two.
+    says of the same images (Furlanello et al. 2018, https://arxiv.org/abs/1805.04770),
+    and of those without a label, as a generator has learned from them, too: a second
+    training with no generated image, so the baseline is the better of the two.
     `real, balanced` has real images as often of each class as of any other: generated
     images have that too. All rows but `real, not augmented` are augmented alike.
 
@@ -205,6 +207,7 @@ def usefulness(
     known : real images with the labels to learn.
     tools : `test` are the held-out images.
     n_generated : images of each repeat; SMOTE's, too.
+    unlabeled : (u, h, w, c) real images without a label.
 
     Raises
     ------
@@ -224,6 +227,11 @@ def usefulness(
     rows = tuple(name for name in rows if name not in left_out)
     single, total = replace(recipe, n_trainings=1), len(rows) * recipe.n_trainings
     networks: dict[str, list[Any]] = {name: [] for name in rows}
+    seen = known
+    if unlabeled is not None and len(unlabeled):
+        seen = known + Pairs(
+            unlabeled, np.zeros((len(unlabeled), known.proba.shape[1]))
+        )
     n_drawn, done = 0, 0
     for i in range(recipe.n_trainings):
         seed = tools.random_state + i
@@ -235,7 +243,7 @@ def usefulness(
             )
             of = replace(single, augmentation=_AUGMENTED.get(name, "plain"))
             if name == AGAIN:
-                repeat.known_again = relabeled(networks[REAL][-1], known)
+                repeat.known_again = relabeled(networks[REAL][-1], seen)
             networks[name].append(trained(of, repeat.pairs(name), 0, now, ""))
             done += 1
     return Usefulness(
@@ -277,7 +285,7 @@ class _Repeat:
 
     Attributes
     ----------
-    known_again : the real images with the labels of the first classifier.
+    known_again : real images with the labels of the first classifier.
     """
 
     def __init__(
