@@ -60,13 +60,14 @@ R3GAN = {
 }
 ROWS = {
     "adp": ("adp", {}),
+    "adp, Θ and Φ": ("adp", {"trust": True}),
     "adp, no Θ and Φ": ("adp", {"trust": False}),
     "two-stage": ("two-stage", {}),
     "vote": ("vote", {}),
     "adp, label head": ("adp", {"label_mode": "head", "noise": "none"}),
     "adp, surrogate": ("adp", {"surrogate": True}),
     "adp, surrogate, no gate": ("adp", {"surrogate": True, "noise": "none"}),
-    "adp, pairs at once": ("adp", _AT_ONCE),
+    "adp, pairs at once, Θ and Φ": ("adp", _AT_ONCE | {"trust": True}),
     "adp, pairs at once, no Θ and Φ": ("adp", _AT_ONCE | {"trust": False}),
     "adp, pairs at once, surrogate, no gate": (
         "adp",
@@ -245,7 +246,7 @@ class Bench:
         if generator.functions == "must" and hasattr(generator, "fresh_batch"):
             calls = generator.plan.n_discriminator + generator.fresh_batch
             n = generator.plan.batch
-        elif getattr(generator, "trust", False):
+        elif getattr(generator, "trust", False) is True:
             settings = AdpSettings(**generator.get_params(deep=False))
             calls, n = 1 / settings.votes_every, settings.lf_batch
         else:

@@ -15,6 +15,7 @@ from lfkit.nn.compute import best_device
 ACTIVE = "-active"
 
 
+_SWITCH = {"true": True, "false": False}
 _RENAMED = {
     "join": "conditioning",
     "images_first": "unconditional_fraction",
@@ -75,7 +76,9 @@ def _as_type_of(known: Any, value: Any, name: str) -> Any:
         return value
     try:
         if isinstance(known, bool):
-            return {"true": True, "false": False}[value.lower()]
+            return _SWITCH[value.lower()]
+        if known == "auto":  # what can be switched on and off, too
+            return _SWITCH.get(value.lower(), value)
         if isinstance(known, int):
             return int(value)
         if isinstance(known, float):

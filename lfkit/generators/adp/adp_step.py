@@ -55,7 +55,14 @@ class AdpStep:
         seeds = task.votes.seed_rows
         rows = np.arange(len(task.images))
         others = rows if seeds is None else np.setdiff1d(rows, seeds)
-        self.seeds_can_judge = len(others) > 0
+        self.seeds_can_judge = (
+            len(others) > 0
+            and task.seed_proba is not None
+            and task.votes.seed_out_of_fold is not None
+        )
+        self.learns_trust = settings.trust is True or (
+            settings.trust == "auto" and (self.seeds_can_judge or settings.surrogate)
+        )
         self.others = others if len(others) else rows
         self.lf_weights = LFWeights(
             task.votes.rows(self.others), task.proba[self.others]
@@ -65,7 +72,7 @@ class AdpStep:
         )
         begin_state(self.optimizer)
         self.block = (
-            BatchVotes(task.lfs, k, device) if task.lfs and settings.trust else None
+            BatchVotes(task.lfs, k, device) if task.lfs and self.learns_trust else None
         )
         self.real = RealImages(task.images, k, device)
         self._choose_pairs()
@@ -99,7 +106,7 @@ class AdpStep:
         if self.block is not None and now.step % settings.votes_every == 0:
             figures |= self._trust_step(self.block, now)
         if (
-            settings.trust
+            self.learns_trust
             and now.step > first
             and now.step % settings.refresh_every == 0
         ):
@@ -123,14 +130,15 @@ class AdpStep:
 
     def choose_mixture(self) -> None:
         """Choose on held-out seeds how much Θ and Φ add to the label model."""
-        votes, seeds = self.task.votes.seed_out_of_fold, self.task.votes.seed_labels
-        if not (self.settings.trust and self.seeds_can_judge):
+        if not (self.learns_trust and self.seeds_can_judge):
             return
-        if votes is not None and self.task.seed_proba is not None:
-            assert seeds is not None
-            self.lf_weights.choose_mixture(
-                votes, self.task.seed_proba, np.asarray(seeds, np.int64)
-            )
+        votes, seeds = self.task.votes.seed_out_of_fold, self.task.votes.seed_labels
+        assert votes is not None
+        assert seeds is not None
+        assert self.task.seed_proba is not None
+        self.lf_weights.choose_mixture(
+            votes, self.task.seed_proba, np.asarray(seeds, np.int64)
+        )
 
     def mixed_task(self) -> TrainingSet:
         """Give the task with the labels of the block."""
@@ -186,7 +194,7 @@ class AdpStep:
 
     def _posteriors(self) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
         """Give the label model's posteriors with the block's vote, and that vote."""
-        if not self.settings.trust:
+        if not self.learns_trust:
             return self.task.proba, None
         voted = self.lf_weights.evidence(self.task.votes)
         mixed = self.lf_weights.mixed(self.task.proba, voted)

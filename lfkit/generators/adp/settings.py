@@ -14,7 +14,7 @@ class AdpSettings:
     plan: GanConfig
     noise: str
     gate: float
-    trust: bool
+    trust: bool | str
     lf_every: int
     lf_batch: int
     surrogate: bool
