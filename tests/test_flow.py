@@ -48,12 +48,12 @@ def test_noise_is_led_along_the_velocity_by_its_class():
     assert place(Field(), 4) == pytest.approx([0.5, 1.0])
 
 
-def test_all_steps_but_the_last_are_heuns():
+def test_a_step_carries_on_how_the_velocity_has_changed():
     field = Field(slope=1.0)
     found = place(field, 2, classes=[0])
-    # From 0 to .5 the mean of the velocities at both ends, then that at .5.
-    assert found == pytest.approx([(-1 + (1 + 1.5) / 4 + 1.5 / 2 + 1) / 2])
-    assert field.asked == [0.0, 0.5, 0.5]
+    # Velocities are 1 at 0, and 1.5 at .5: the second step takes 1.5 + .5 / 2.
+    assert found == pytest.approx([(-1 + 1 / 2 + 1.75 / 2 + 1) / 2])
+    assert field.asked == [0.0, 0.5]
 
 
 def test_guidance_multiplies_what_the_class_adds():

@@ -42,7 +42,8 @@ class Flow(JointGenerator):
     ----------
     plan : how it is trained.
     gate : of each class only the most confident share of the labels is told.
-    sampling_steps : from noise to an image; more are slower and finer.
+    sampling_steps : from noise to an image, each a look of the network at it; more
+        are slower and finer.
     guidance : 1: images as they were learned; above 1 they are more typical of their
         class, and less various.
     """

@@ -16,7 +16,7 @@ class TrainedFlow(TrainedMaker):
 
     Parameters
     ----------
-    n_sampling_steps : the network is asked twice in each but the last.
+    n_sampling_steps : from noise to an image.
     guidance : 1: images as the network has learned them; above: more of what tells
         their class from others.
     """
@@ -68,26 +68,21 @@ def led(
     n_steps: int,
     guidance: float,
 ) -> torch.Tensor:
-    """Lead noise to images in [0, 1], both (n, c, h, w), by Heun's method.
+    """Lead noise to images in [0, 1], both (n, c, h, w), by Adams and Bashforth.
 
-    With guidance the velocity is that without a class, and so many times what the
-    class adds (Ho & Salimans 2022, arXiv:2207.12598, equation 6).
+    The velocity is asked once a step, and carried on as it has changed since the step
+    before: 8 steps are as near to 40 of Heun's as 8 of those, which ask 15 times. With
+    guidance it is that without a class, and so many times what the class adds (Ho &
+    Salimans 2022, arXiv:2207.12598, equation 6).
     """
     nobody = torch.full_like(classes, network.n_classes)
-
-    def velocity(images: torch.Tensor, time: float) -> torch.Tensor:
-        at = torch.full((len(images),), time, device=images.device)
-        found: torch.Tensor = network(images, at, classes)
-        if guidance == 1:
-            return found
-        return torch.lerp(network(images, at, nobody), found, guidance)
-
     images = noise.contiguous(memory_format=torch.channels_last)
+    before: torch.Tensor | None = None
     for number in range(n_steps):
-        first = velocity(images, number / n_steps)
-        there = images + first / n_steps
-        if number < n_steps - 1:
-            second = velocity(there, (number + 1) / n_steps)
-            there = images + (first + second) / (2 * n_steps)
-        images = there
+        at = torch.full((len(images),), number / n_steps, device=images.device)
+        velocity = network(images, at, classes)
+        if guidance != 1:
+            velocity = torch.lerp(network(images, at, nobody), velocity, guidance)
+        ahead = velocity if before is None else velocity + (velocity - before) / 2
+        images, before = images + ahead / n_steps, velocity
     return images.add(1).div_(2).clamp_(0, 1).contiguous()
