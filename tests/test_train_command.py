@@ -395,6 +395,30 @@ def test_balanced_is_exact():
     assert counts.tolist() == [100] * 10
 
 
+def test_trust_is_learned_where_held_out_seeds_can_judge_it(lfkit, made_run, tmp_path):
+    photos, lfs = made_run.parent / "photos", made_run.parent / "functions.py"
+
+    def is_learned(name, apply=(), train=()):
+        run = tmp_path / name
+        call("apply", photos, "--lfs", lfs, "--out", run, *apply)
+        often = ["--set", "lf_every=2", "--set", "unconditional_fraction=0"]
+        done = lfkit("train", run, "--steps", 20, *TOY, *often, *train)
+        assert done.code == 0, done.err
+        return (run / "models" / "adp" / "trust.json").exists()
+
+    names = sorted(path.name for path in photos.iterdir())[:12]
+    known = "\n".join(f"{n},{('left', 'right')[i % 2]}" for i, n in enumerate(names))
+    (tmp_path / "seeds.csv").write_text(f"image_id,label\n{known}\n")
+    seeds = ["--seed-labels", tmp_path / "seeds.csv"]
+    assert is_learned("seeds", seeds)
+    assert not is_learned("off", seeds, ["--set", "trust=false"])
+    assert not is_learned("no-seeds")
+    assert is_learned("on", (), ["--set", "trust=true"])
+    assert is_learned("surrogate", (), ["--set", "surrogate=true"])
+    refine = ["--refine", "--stages", "diffuse"]
+    assert not is_learned("refined", [*seeds, *refine])
+
+
 def test_slow_functions_are_told_of(lfkit, run):
     done = lfkit("train", run, "--steps", 10, *TOY)
     assert "bright_last_column_is_right take one image a call" in " ".join(

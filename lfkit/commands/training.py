@@ -255,7 +255,8 @@ def _save(
     write_atomically(folder / "samples.npz", buffer.getvalue())
     write_grid(samples, class_names, folder / "grid.png")
     theta, phi = (getattr(generator, name, None) for name in ("theta_", "phi_"))
-    if theta is not None and phi is not None:
+    is_learned = getattr(generator, "has_learned_trust", True)
+    if theta is not None and phi is not None and is_learned:
         names = list(getattr(generator, "lf_names_", lfs))
         trust = {"names": names, "theta": theta.tolist(), "phi": phi.tolist()}
         write_atomically(folder / "trust.json", sealed(trust))

@@ -230,6 +230,11 @@ class Adp(GanGenerator):
         super().bind(lfs, votes)
 
     @property
+    def has_learned_trust(self) -> bool:
+        """Whether Θ and Φ are other than the label model says."""
+        return self.lf_weights_.has_moved
+
+    @property
     def theta_(self) -> NDArray[np.float64]:
         """(m,) Θ̄: the trust in each function, summing to 1."""
         return self.lf_weights_.theta.detach().double().cpu().numpy()

@@ -68,6 +68,15 @@ class LFWeights(nn.Module):
         return ((raw + raw.T) / 2).masked_fill(itself, 1.0)
 
     @property
+    def has_moved(self) -> bool:
+        """Whether Θ and Φ have learned since they began at the label model."""
+        pairs = (
+            (self.theta_raw, self.theta_start.log()),
+            (self.phi_raw, torch.logit(self.phi_start)),
+        )
+        return not all(torch.allclose(now, start) for now, start in pairs)
+
+    @property
     def perplexity(self) -> torch.Tensor:
         """How many functions share the trust."""
         return perplexity(self.theta)
