@@ -84,6 +84,7 @@ ROWS = {
     "triple-gan": ("triple-gan", {}),
     "wsgan": ("wsgan", {}),
     "flow": ("flow", {}),
+    "flow, labels drawn": ("flow", {"noise": "drawn"}),
     "flow, guidance 1.5": ("flow", {"guidance": 1.5}),
     "two-stage, r3gan": ("two-stage", R3GAN),
     "adp, r3gan": ("adp", R3GAN),

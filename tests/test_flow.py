@@ -104,6 +104,16 @@ def test_labels_are_hidden_as_often_as_asked_and_where_there_is_none(unlabeled, 
     assert shares[3] == pytest.approx(1 - told, abs=0.03)
 
 
+def test_of_a_soft_label_a_class_is_drawn_anew_each_time():
+    pixels = np.zeros((3, 8, 8, 1), np.uint8)
+    labels = np.array([[0.7, 0.3, 0], [0, 1, 0], [0.2, 0.2, 0.6]])
+    plan = FlowPlan(batch=6000, width=8, unlabeled=0.0)
+    step = step_of(plan, pixels, labels, np.ones(3))
+    _, classes = step._batch(StepContext(0, torch.Generator().manual_seed(1)))
+    shares = np.bincount(classes.numpy(), minlength=4) / 6000
+    np.testing.assert_allclose(shares, [0.3, 0.5, 0.2, 0], atol=0.02)
+
+
 def test_the_rate_rises_and_falls_to_nothing():
     pixels = np.zeros((10, 8, 8, 1), np.uint8)
     plan = FlowPlan(n_steps=4000, width=8)
@@ -141,6 +151,16 @@ def test_of_each_class_the_most_confident_share_is_told():
         assert told[0.25][rows].sum() == round(len(rows) / 4)
         assert told[0.25][rows[-1]]
         assert not told[0.25][rows[0]]
+
+
+@pytest.mark.parametrize("noise", ["drawn", "none"])
+def test_other_kinds_of_noise_tell_every_label(noise):
+    images, truth, votes = toys()
+    proba = 0.8 * np.eye(2)[truth] + 0.1
+    real = Flow(SMALL, noise=noise)._begin(_task(images, votes, proba)).real
+    assert real.weights.all()
+    wanted = proba if noise == "drawn" else np.eye(2)[truth]
+    np.testing.assert_allclose(real.labels.numpy(), wanted, atol=1e-6)
 
 
 def _task(images, votes, proba):
@@ -189,6 +209,7 @@ def test_plans_that_make_no_sense_are_refused(settings, facts):
     ("made", "facts"),
     [
         (Flow(SMALL, gate=0.0), ["gate", "0"]),
+        (Flow(SMALL, noise="loud"), ["noise", "loud"]),
         (Flow(SMALL, sampling_steps=0), ["sampling_steps", "0"]),
         (Flow(FlowPlan(unlabeled=0.0), guidance=2.0), ["guidance", "unlabeled"]),
         (Flow(GanConfig()), ["Flow", "GanConfig", "FlowPlan"]),

@@ -18,7 +18,7 @@ from lfkit.generators.flow.trained_flow import TrainedFlow, led, noise_of
 from lfkit.generators.flow.velocity_network import VelocityNetwork
 from lfkit.generators.gan import RealImages
 from lfkit.generators.generator import JointGenerator
-from lfkit.generators.plan import GeneratorPlan, check_number
+from lfkit.generators.plan import GeneratorPlan, check_choice, check_number
 from lfkit.generators.samples import Samples
 from lfkit.generators.training.final_check import advice
 from lfkit.generators.training_set import Progress, TrainingSet, most_confident
@@ -41,7 +41,10 @@ class Flow(JointGenerator):
     Parameters
     ----------
     plan : how it is trained.
-    gate : of each class only the most confident share of the labels is told.
+    noise : what is done about wrong labels. "gate": of each class only the most
+        confident are told, a share of `gate`, so images are typical of their class;
+        "drawn": every image has a label drawn from its posterior, anew each time, so
+        classes are as various as posteriors are calibrated; "none": the likeliest.
     sampling_steps : from noise to an image, each a look of the network at it; more
         are slower and finer.
     guidance : 1: images as they were learned; above 1 they are more typical of their
@@ -60,6 +63,7 @@ class Flow(JointGenerator):
         self,
         plan: FlowPlan = _PLAN,
         *,
+        noise: str = "gate",
         gate: float = 0.6,
         sampling_steps: int = 8,
         guidance: float = 1.0,
@@ -67,6 +71,7 @@ class Flow(JointGenerator):
         device: str = "cpu",
     ) -> None:
         self.plan = plan
+        self.noise = noise
         self.gate = gate
         self.sampling_steps = sampling_steps
         self.guidance = guidance
@@ -79,6 +84,7 @@ class Flow(JointGenerator):
         return True
 
     def _check_settings(self, has_functions: bool) -> None:
+        check_choice("noise", self.noise, ("gate", "drawn", "none"))
         if not 0 < self.gate <= 1:
             raise InputError(f"gate is {self.gate:g}; give a share above 0, at most 1.")
         check_number("sampling_steps", self.sampling_steps, 1)
@@ -93,9 +99,13 @@ class Flow(JointGenerator):
     def _begin(self, task: TrainingSet) -> FlowStep:
         k, labels = task.n_classes, task.proba.argmax(axis=1)
         real = RealImages(task.images, k, self.device, fixed=True)
-        sure = task.proba.max(axis=1)
-        told = most_confident(sure, labels, task.is_labeled, self.gate)
-        real.set_pairs(np.eye(k)[labels] * told[:, None], told)
+        named, told = np.eye(k)[labels], task.is_labeled * 1.0
+        if self.noise == "drawn":
+            named = task.proba
+        elif self.noise == "gate":
+            sure = task.proba.max(axis=1)
+            told = most_confident(sure, labels, task.is_labeled, self.gate)
+        real.set_pairs(named * told[:, None], told)
         return FlowStep(real, task.shape, self.plan, self.random_state, self.device)
 
     def _finish(

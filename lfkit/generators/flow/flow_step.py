@@ -33,7 +33,8 @@ class FlowStep:
 
     Parameters
     ----------
-    real : images, with labels where their weight is above 0.
+    real : images, with labels where their weight is above 0; of a soft one a class is
+        drawn, anew each time.
 
     Attributes
     ----------
@@ -117,7 +118,10 @@ class FlowStep:
         hidden = torch.rand(size, generator=drawn, device=self.device)
         rows, hidden = of_all.part(rows), of_all.part(hidden)
         known = (self.real.weights[rows] > 0) & (hidden >= self.plan.unlabeled)
-        named = self.real.labels[rows].argmax(dim=1)
+        # What `multinomial` draws, without its look at the sums, which waits for a GPU.
+        chance = torch.empty((size, self.n_classes), device=self.device)
+        chance = of_all.part(chance.exponential_(generator=drawn))
+        named = (self.real.labels[rows] / chance).argmax(dim=1)
         classes = torch.where(known, named, torch.full_like(named, self.n_classes))
         return self.real.pixels[rows].float().div_(127.5).sub_(1), classes
 
