@@ -289,6 +289,8 @@ def test_images_on_which_no_function_votes_are_those_without_a_label(tmp_path):
     np.testing.assert_array_equal(silent, pixels[:100][~is_bright])
     some = unlabeled_pixels(run, source, 0, without=np.flatnonzero(~is_bright)[:7])
     assert len(some) == (~is_bright).sum() - 7
+    none = unlabeled_pixels(run, source, 0, without=np.flatnonzero(~is_bright))
+    assert none.shape == (0, 8, 8, 1)
 
 
 def test_all_rows_differ_and_the_real_ones_need_no_generator():

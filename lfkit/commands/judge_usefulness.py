@@ -146,6 +146,8 @@ def unlabeled_pixels(
 ) -> NDArray[np.uint8]:
     """Read the images that have no label, (u, h, w, c), but for some rows."""
     is_silent = (run.labels.labels == ABSTAIN) & _usable(source, without)
+    if not is_silent.any():
+        return np.empty((0, *source.shape), np.uint8)
     # Any label: images are drawn by having one.
     marked = ImageSet(source, is_silent[:, None] * 1.0, name=run.config.options.data)
     return draw_pairs(marked, DEFAULT_IMAGES, seed).pixels
