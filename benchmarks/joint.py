@@ -101,7 +101,7 @@ ROWS = {
     ),
     "paper, small, repaired": ("adp-paper", SMALL | ONCE | REPAIRED),
 }
-# Labels of the same images by other models of the votes: trained once.
+# Trained once: other labels of the same images, and other images of the same network.
 SAME_IMAGES = {name: "vote" for name in ROWS if name.startswith("gan+dp")}
 SAME_IMAGES["flow, guidance 1.5"] = "flow"
 # The network as printed takes two seconds a step on a CPU.
@@ -193,7 +193,8 @@ class Bench:
         if self.known is ROWS and name in SAME_IMAGES:
             generator, told = self.trained(SAME_IMAGES[name])
             generator.set_params(**settings)
-            generator.bind(self.material.lfs, self.material.votes)
+            if generator.functions != "never":
+                generator.bind(self.material.lfs, self.material.votes)
             return generator, told | {"row": name}
         settings = settings | {"n_steps": options.steps, "random_state": options.seed}
         generator = make_generator(of, settings)
@@ -206,6 +207,7 @@ class Bench:
             return generator, json.loads((folder / "told.json").read_text())
         doctor = TrainingMonitor(folder, self.names, options.steps, print)
         given = {"proba": m.proba, "lfs": m.lfs}
+        given["seed_proba"] = m.seed_proba
         of_images, of_pairs = generator.seconds_per_step(m.pixels, m.votes, **given)
         first = generator.plan.first_pair / options.steps
         is_resumed = (folder / "state").exists()
@@ -214,7 +216,6 @@ class Bench:
                 m.pixels,
                 m.votes,
                 **given,
-                seed_proba=m.seed_proba,
                 checkpoints=CheckpointFolder(folder / "state"),
                 monitor=doctor,
             )
@@ -247,7 +248,7 @@ class Bench:
         if generator.functions == "must" and hasattr(generator, "fresh_batch"):
             calls = generator.plan.n_discriminator + generator.fresh_batch
             n = generator.plan.batch
-        elif getattr(generator, "trust", False) is True:
+        elif getattr(generator, "has_learned_trust", False):
             settings = AdpSettings(**generator.get_params(deep=False))
             calls, n = 1 / settings.votes_every, settings.lf_batch
         else:

@@ -174,19 +174,47 @@ def test_guidance_makes_images_more_typical_and_changes_no_weight():
     made = Flow(SMALL).fit(images, votes, proba=np.eye(2)[truth])
     plain = made.sample(20)
     weights = made.arrays()
-    made.set_params(guidance=3.0, sampling_steps=2)
-    assert not np.array_equal(made.sample(20).images, plain.images)
-    made.set_params(guidance=1.0, sampling_steps=8)
+    guided = made.set_params(guidance=3.0).sample(200)
+    assert not np.array_equal(guided.images[:20], plain.images)
+    assert (
+        guided.confidence.mean()
+        > made.set_params(guidance=1.0).sample(200).confidence.mean()
+    )
+    few = made.set_params(sampling_steps=2).sample(20)
+    assert not np.array_equal(few.images, plain.images)
+    made.set_params(sampling_steps=8)
     assert np.array_equal(made.sample(20).images, plain.images)
     assert all(np.array_equal(made.arrays()[k], v) for k, v in weights.items())
 
 
-def test_labels_of_few_images_leave_the_others_to_be_looked_at():
+def test_images_without_a_label_are_learned_without_one():
     images, truth, votes = toys()
     proba = np.eye(2)[truth]
     proba[4:] = 0
+    begun = Flow(SMALL, gate=1.0)._begin(_task(images, votes, proba))
+    np.testing.assert_array_equal(begun.real.weights, np.arange(64) < 4)
     made = Flow(SMALL).fit(images, votes, proba=proba)
     assert len(made.sample(10)) == 10
+
+
+def test_the_same_training_ends_in_the_same_bits_on_two_threads():
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (300, 8, 8, 1)).astype(np.uint8)
+    labels = np.eye(10)[rng.integers(10, size=300)]
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        ends = []
+        for _ in range(3):
+            step = step_of(FlowPlan(batch=256, width=40), pixels, labels, np.ones(300))
+            for number in range(6):
+                drawn = torch.Generator().manual_seed(number)
+                step.step(StepContext(number, drawn))
+            ends.append(step.network.label.detach().clone())
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(ends[0], ends[1])
+    assert torch.equal(ends[0], ends[2])
 
 
 @pytest.mark.parametrize(
@@ -211,7 +239,11 @@ def test_plans_that_make_no_sense_are_refused(settings, facts):
         (Flow(SMALL, gate=0.0), ["gate", "0"]),
         (Flow(SMALL, noise="loud"), ["noise", "loud"]),
         (Flow(SMALL, sampling_steps=0), ["sampling_steps", "0"]),
-        (Flow(FlowPlan(unlabeled=0.0), guidance=2.0), ["guidance", "unlabeled"]),
+        (
+            Flow(FlowPlan(unlabeled=0.0), gate=1.0, guidance=2.0),
+            ["guidance", "unlabeled"],
+        ),
+        (Flow(SMALL, guidance=0.5), ["guidance", "0.5"]),
         (Flow(GanConfig()), ["Flow", "GanConfig", "FlowPlan"]),
         (TwoStage(SMALL), ["TwoStage", "FlowPlan", "GanConfig"]),
     ],

@@ -77,7 +77,7 @@ def _as_type_of(known: Any, value: Any, name: str) -> Any:
     try:
         if isinstance(known, bool):
             return _SWITCH[value.lower()]
-        if known == "auto":  # what can be switched on and off, too
+        if name == "trust":
             return _SWITCH.get(value.lower(), value)
         if isinstance(known, int):
             return int(value)

@@ -37,7 +37,12 @@ class TrainedGenerator:
         generator = self.generator
         is_needed = options.revote or options.min_confidence > 0
         if generator.functions == "never":
-            if options.revote or (is_needed and not generator.has_sample_confidence):
+            if options.revote and generator.has_sample_confidence:
+                raise InputError(
+                    f"{self.name} knows no labeling functions that could vote; leave "
+                    "--revote out: its images have confidences of their own."
+                )
+            if is_needed and not generator.has_sample_confidence:
                 raise InputError(
                     f"{self.name} knows no labeling functions, so no image has a "
                     "confidence of its own; leave --revote and --min-confidence out, "

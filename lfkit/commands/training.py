@@ -168,6 +168,7 @@ def _n_steps(
         data.votes,
         proba=data.proba,
         lfs=data.lfs,
+        seed_proba=data.seed_proba,
         source=data.source,
         second=_second(data),
         progress=progress,

@@ -199,6 +199,7 @@ class JointGenerator(BaseEstimator, ABC):
         *,
         proba: ArrayLike,
         lfs: Sequence[LabelingFunction] = (),
+        seed_proba: ArrayLike | None = None,
         source: JointGenerator | None = None,
         second: Domain | None = None,
         progress: Progress | None = None,
@@ -207,7 +208,7 @@ class JointGenerator(BaseEstimator, ABC):
 
         Parameters
         ----------
-        second : of `fit`.
+        lfs, seed_proba, second : of `fit`.
         source : of `tune`; None: those of `fit`.
         progress : called with the steps done and all steps, of each kind.
 
@@ -222,7 +223,7 @@ class JointGenerator(BaseEstimator, ABC):
             task = unlabeled_task(images, source.prior_)
             trained = self._tuning(source).begin(task)
             return timed_steps(trained, self.plan, self.device, progress=progress)
-        first = Domain(images, votes, proba, lfs)
+        first = Domain(images, votes, proba, lfs, seed_proba)
         return timed_steps(
             self._begin(checked_domains(first, second, self.n_domains)),
             self.plan,

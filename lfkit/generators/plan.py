@@ -44,7 +44,7 @@ class GeneratorPlan:
         """Refuse what no training can be done with."""
         check_choice("precision", self.precision, PRECISIONS)
         check_number("n_steps", self.n_steps, 1)
-        check_number("batch", self.batch, 2)  # normalised over the batch
+        check_number("batch", self.batch, 2)  # GANs are normalised over the batch
         check_number("reader_steps", self.reader_steps, 1)
 
     @property

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +12,11 @@ from numpy.typing import NDArray
 
 from lfkit.generators.gan import GeneratorNetwork, LabelClassifier, make_images
 from lfkit.generators.gan.config import GanConfig
+from lfkit.generators.lf_votes.batch_votes import BatchVotes
 from lfkit.generators.trained_maker import TrainedMaker
+from lfkit.generators.training_set import TrainingSet
+
+_CHECKED_BLOCKS = 8  # of 256 images: how sure a label of each class is
 
 
 class TrainedGan(TrainedMaker):
@@ -26,6 +31,8 @@ class TrainedGan(TrainedMaker):
     Attributes
     ----------
     decoded : turns labels that it makes, (n, n_labels), into classes, (n, k).
+    agreement : (k,) how often the functions vote for the class that an image was
+        generated for.
     """
 
     maker: GeneratorNetwork
@@ -51,6 +58,7 @@ class TrainedGan(TrainedMaker):
             group=self.n_labels if group is None else group,
         )
         super().__init__(maker, shape, n_classes, plan, device, label_classifier)
+        self.agreement = np.full(n_classes, np.nan)
         self.decoded: Callable[[torch.Tensor], torch.Tensor] = lambda labels: labels
 
     def draw(
@@ -77,3 +85,39 @@ class TrainedGan(TrainedMaker):
         if labels is None:
             return images, np.zeros((len(classes), self.n_classes))
         return images, self.decoded(labels).double().cpu().numpy()
+
+    def check_agreement(
+        self, block: BatchVotes, label: Any, task: TrainingSet, random_state: int
+    ) -> None:
+        """Compare the functions' votes on some generated images with their labels.
+
+        Parameters
+        ----------
+        label : turns votes (n, m, k) into labels (n, k).
+        """
+        right, seen = np.zeros(self.n_classes), np.zeros(self.n_classes)
+        for number in range(_CHECKED_BLOCKS):
+            images, labels = self._drawn(task, random_state, 5, number)
+            with torch.no_grad():
+                voted = label(block(images)).argmax(dim=1).cpu().numpy()
+            target = labels.argmax(axis=1)
+            np.add.at(seen, target, 1)
+            np.add.at(right, target, voted == target)
+        # A class that was seen never or once has the agreement of all.
+        overall = right.sum() / max(seen.sum(), 1)
+        self.agreement = (right + overall) / (seen + 1)
+
+    def settings(self) -> dict[str, Any]:
+        """Give what is no weight, JSON-ready."""
+        known = [None if np.isnan(share) else share for share in self.agreement]
+        return {"agreement": known}
+
+    def restore(self, settings: Mapping[str, Any]) -> None:
+        """Take up `settings`."""
+        self.agreement = np.asarray(settings["agreement"], np.float64)
+        if self.agreement.shape != (self.n_classes,):
+            raise ValueError(f"agreement has the shape {self.agreement.shape}")
+
+    def confidence(self, labels: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Give the agreement of these classes, (n,); NaN where no function voted."""
+        return self.agreement[labels]

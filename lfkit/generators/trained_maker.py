@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +10,6 @@ from numpy.typing import NDArray
 
 from lfkit.data.image_tensors import to_pixels
 from lfkit.generators.gan.label_classifier import LabelClassifier
-from lfkit.generators.lf_votes.batch_votes import BatchVotes
 from lfkit.generators.plan import GeneratorPlan
 from lfkit.generators.sampling import BLOCK
 from lfkit.generators.training_set import Progress, TrainingSet
@@ -23,7 +20,6 @@ CLASSIFIER_WIDTH = 24
 # Images that the label classifier learns from; as many real ones as generated ones.
 _MOST_READ = 20_000
 _MOST_BYTES = 500_000_000
-_CHECKED_BLOCKS = 8  # of 256 images: how sure a label of each class is
 
 
 class TrainedMaker(ABC):
@@ -34,11 +30,6 @@ class TrainedMaker(ABC):
     maker : makes images; in evaluation mode.
     shape : (h, w, c).
     label_classifier : names the class of real images; None: a network of its own.
-
-    Attributes
-    ----------
-    agreement : (k,) how often the functions vote for the class that an image was
-        generated for.
     """
 
     def __init__(
@@ -59,7 +50,6 @@ class TrainedMaker(ABC):
             own if label_classifier is None else label_classifier
         )
         self.label_classifier.to(device)
-        self.agreement = np.full(n_classes, np.nan)
 
     @abstractmethod
     def draw(
@@ -110,27 +100,6 @@ class TrainedMaker(ABC):
         parts = [np.exp(logs) for _, logs, _ in look(self.label_classifier, images)]
         return np.concatenate(parts) if parts else np.zeros((0, self.n_classes))
 
-    def check_agreement(
-        self, block: BatchVotes, label: Any, task: TrainingSet, random_state: int
-    ) -> None:
-        """Compare the functions' votes on some generated images with their labels.
-
-        Parameters
-        ----------
-        label : turns votes (n, m, k) into labels (n, k).
-        """
-        right, seen = np.zeros(self.n_classes), np.zeros(self.n_classes)
-        for number in range(_CHECKED_BLOCKS):
-            images, labels = self._drawn(task, random_state, 5, number)
-            with torch.no_grad():
-                voted = label(block(images)).argmax(dim=1).cpu().numpy()
-            target = labels.argmax(axis=1)
-            np.add.at(seen, target, 1)
-            np.add.at(right, target, voted == target)
-        # A class that was seen never or once has the agreement of all.
-        overall = right.sum() / max(seen.sum(), 1)
-        self.agreement = (right + overall) / (seen + 1)
-
     def _drawn(
         self, task: TrainingSet, random_state: int, purpose: int, number: int
     ) -> tuple[torch.Tensor, NDArray[np.float64]]:
@@ -143,18 +112,3 @@ class TrainedMaker(ABC):
     def modules(self) -> dict[str, torch.nn.Module]:
         """Name what has weights."""
         return {"maker": self.maker, "reader": self.label_classifier}
-
-    def settings(self) -> dict[str, Any]:
-        """Give what is no weight, JSON-ready."""
-        known = [None if np.isnan(share) else share for share in self.agreement]
-        return {"agreement": known}
-
-    def restore(self, settings: Mapping[str, Any]) -> None:
-        """Take up `settings`."""
-        self.agreement = np.asarray(settings["agreement"], np.float64)
-        if self.agreement.shape != (self.n_classes,):
-            raise ValueError(f"agreement has the shape {self.agreement.shape}")
-
-    def confidence(self, labels: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Give the agreement of these classes, (n,); NaN where no function voted."""
-        return self.agreement[labels]

@@ -87,7 +87,8 @@ class Usefulness:
     ----------
     rows : name → figures on the held-out images, one a repeat.
     left_out : rows that could not be trained → why.
-    n_real, n_generated : images; generated ones in each training but of `FRESH`.
+    n_real, n_unlabeled : real images with a label and without one.
+    n_generated : images in each training but of `FRESH`.
     n_classes : classes that generated images are of.
     """
 
@@ -95,6 +96,7 @@ class Usefulness:
     left_out: Mapping[str, str]
     recipe: Recipe
     n_real: int
+    n_unlabeled: int
     n_generated: int
     n_classes: int
     generator: str
@@ -149,6 +151,7 @@ class Usefulness:
             "left_out": dict(self.left_out),
             "generator": self.generator,
             "n_real": self.n_real,
+            "n_unlabeled": self.n_unlabeled,
             "n_generated": self.n_generated,
             "tested_on": self.tested_on,
             "n_tested": self.rows[REAL].n,
@@ -251,6 +254,7 @@ def usefulness(
         left_out,
         recipe,
         n_real=len(known),
+        n_unlabeled=len(seen) - len(known),
         n_generated=n_drawn,
         n_classes=len(np.unique(repeat.made.proba.argmax(axis=1))),
         generator=generated.name,

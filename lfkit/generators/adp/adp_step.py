@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from lfkit.generators.adp.lf_weights import LFWeights
+from lfkit.generators.adp.lf_weights import FEWEST_SEEDS, LFWeights
 from lfkit.generators.adp.settings import AdpSettings
 from lfkit.generators.adp.structure import same_structure
 from lfkit.generators.adp.surrogate_training import SurrogateStep
@@ -59,10 +59,11 @@ class AdpStep:
             len(others) > 0
             and task.seed_proba is not None
             and task.votes.seed_out_of_fold is not None
+            and len(task.votes.seed_out_of_fold) >= FEWEST_SEEDS
         )
-        self.learns_trust = settings.trust is True or (
-            settings.trust == "auto" and (self.seeds_can_judge or settings.surrogate)
-        )
+        self.learns_trust = bool(settings.trust)
+        if settings.trust == "auto":
+            self.learns_trust = self.seeds_can_judge or settings.surrogate
         self.others = others if len(others) else rows
         self.lf_weights = LFWeights(
             task.votes.rows(self.others), task.proba[self.others]

@@ -16,7 +16,7 @@ from lfkit.generators.lf_votes.weighted_vote import aggregated, perplexity
 _FLOOR = 1e-4  # of a share: a class that no function names is not impossible
 # How much of the block's word is mixed into the label model's, to choose from.
 _MIXTURES = (0.0, 0.25, 0.5, 1.0, 2.0)
-_FEWEST_SEEDS = 10  # fewer bear out nothing
+FEWEST_SEEDS = 10  # fewer bear out nothing
 _SURE = 2.0  # standard errors of a gain
 
 
@@ -149,7 +149,7 @@ class LFWeights(nn.Module):
         """
         labels, rows = self.evidence(votes), np.arange(len(seeds))
         self.mixture.fill_(0.0)
-        if len(seeds) < _FEWEST_SEEDS:
+        if len(seeds) < FEWEST_SEEDS:
             return 0.0
         losses = {
             share: -np.log(_mixed(proba, labels, share)[rows, seeds])

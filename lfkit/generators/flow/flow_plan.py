@@ -16,7 +16,7 @@ class FlowPlan(GeneratorPlan):
     Attributes
     ----------
     n_steps, batch, reader_steps, precision, compile : of every `GeneratorPlan`.
-    width : channels of the widest maps; half as wide maps have twice as many.
+    width : channels of the largest maps; the smaller ones have twice as many.
     rate : of AdamW; it rises over the first steps, and falls to 0 after `decay_from`,
         a share of the steps.
     average : decay of the moving average of the network, which is what is kept.

@@ -21,7 +21,8 @@ class VelocityNetwork(nn.Module):
 
     Pixels are taken four at a time, as channels: most of the work of a U-Net is done at
     full resolution, where images of 28 pixels have little to say. Maps are halved until
-    they have 8 pixels a side, with attention there (Ho et al. 2020, arXiv:2006.11239).
+    they have 8 pixels a side or fewer, with attention there (Ho et al. 2020,
+    arXiv:2006.11239).
     28x28 with width 32: 14x14x32 and 7x7x64, 0.4 million parameters.
 
     Parameters
@@ -43,26 +44,28 @@ class VelocityNetwork(nn.Module):
         self.n_classes = n_classes
         n_halvings = max(0, math.ceil(math.log2(max(h, w) / 2 / _SMALLEST)))
         self.multiple = 2 ** (n_halvings + 1)
-        told = 4 * width
-        self.time = drawn_linear(2 * _FREQUENCIES, told, generator)
-        self.label = nn.Parameter(torch.randn(n_classes + 1, told, generator=generator))
-        self.inside = drawn_convolution(4 * c, width, 3, generator)
+        embedding = 4 * width
+        self.time = drawn_linear(2 * _FREQUENCIES, embedding, generator)
+        self.label = nn.Parameter(
+            torch.randn(n_classes + 1, embedding, generator=generator)
+        )
+        self.entry = drawn_convolution(4 * c, width, 3, generator)
         widths = [width, *[2 * width] * n_halvings]
         before = [width, *widths]
         self.down = nn.ModuleList(
-            _TimedBlock(inside, outside, told, generator)
+            _TimedBlock(inside, outside, embedding, generator)
             for inside, outside in zip(before, widths, strict=False)
         )
         self.attention = _Attention(widths[-1], generator)
-        self.middle = _TimedBlock(widths[-1], widths[-1], told, generator)
+        self.middle = _TimedBlock(widths[-1], widths[-1], embedding, generator)
         after = [*widths[1:], widths[-1]]
         self.up = nn.ModuleList(
-            _TimedBlock(inside + outside, outside, told, generator)
+            _TimedBlock(inside + outside, outside, embedding, generator)
             for inside, outside in zip(after, widths, strict=True)
         )
-        self.outside = drawn_convolution(width, 4 * c, 3, generator)
+        self.exit = drawn_convolution(width, 4 * c, 3, generator)
         self.last = _normed(width)
-        nn.init.zeros_(self.outside.weight)
+        nn.init.zeros_(self.exit.weight)
 
     def forward(
         self, images: torch.Tensor, time: torch.Tensor, classes: torch.Tensor
@@ -77,18 +80,20 @@ class VelocityNetwork(nn.Module):
         """
         h, w = images.shape[2:]
         padded = F.pad(images, (0, -w % self.multiple, 0, -h % self.multiple))
-        told = F.silu(self.time(_waves(time)) + self.label[classes])
-        maps = self.inside(F.pixel_unshuffle(padded, 2))
+        # A product: the gradient of looking rows up adds up in any order.
+        named = F.one_hot(classes, self.n_classes + 1).to(images) @ self.label
+        embedding = F.silu(self.time(_waves(time)) + named)
+        maps = self.entry(F.pixel_unshuffle(padded, 2))
         seen = []
         for number, block in enumerate(self.down):
-            maps = block(F.avg_pool2d(maps, 2) if number else maps, told)
+            maps = block(F.avg_pool2d(maps, 2) if number else maps, embedding)
             seen.append(maps)
-        maps = self.middle(self.attention(maps), told)
+        maps = self.middle(self.attention(maps), embedding)
         for number in reversed(range(len(self.up))):
-            maps = self.up[number](torch.cat([maps, seen[number]], dim=1), told)
+            maps = self.up[number](torch.cat([maps, seen[number]], dim=1), embedding)
             if number:
                 maps = _doubled(maps)
-        found = F.pixel_shuffle(self.outside(F.silu(self.last(maps))), 2)
+        found = F.pixel_shuffle(self.exit(F.silu(self.last(maps))), 2)
         return found[:, :, :h, :w]
 
 
@@ -96,20 +101,20 @@ class _TimedBlock(nn.Module):
     """Two convolutions beside the identity, told time and class between them."""
 
     def __init__(
-        self, inside: int, outside: int, told: int, generator: torch.Generator
+        self, inside: int, outside: int, embedding: int, generator: torch.Generator
     ) -> None:
         super().__init__()
         self.first, self.second = _normed(inside), _normed(outside)
         self.one = drawn_convolution(inside, outside, 3, generator)
         self.two = drawn_convolution(outside, outside, 3, generator)
-        self.told = drawn_linear(told, 2 * outside, generator)
+        self.embedding = drawn_linear(embedding, 2 * outside, generator)
         self.skip: nn.Module = nn.Identity()
         if inside != outside:
             self.skip = drawn_convolution(inside, outside, 1, generator)
         nn.init.zeros_(self.two.weight)  # it begins as the identity
 
-    def forward(self, maps: torch.Tensor, told: torch.Tensor) -> torch.Tensor:
-        scale, shift = self.told(told)[:, :, None, None].chunk(2, dim=1)
+    def forward(self, maps: torch.Tensor, embedding: torch.Tensor) -> torch.Tensor:
+        scale, shift = self.embedding(embedding)[:, :, None, None].chunk(2, dim=1)
         found = self.one(F.silu(self.first(maps)))
         found = self.second(found) * (1 + scale) + shift
         added: torch.Tensor = self.skip(maps) + self.two(F.silu(found))
