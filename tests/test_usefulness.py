@@ -143,6 +143,15 @@ def test_without_held_out_images_a_third_of_those_with_true_labels_is_kept_apart
     assert any("left out of the classifiers' training" in n for n in found["notes"])
 
 
+def test_of_a_slow_generator_fewer_images_are_made(lfkit, folder, monkeypatch):
+    monkeypatch.setattr("lfkit.commands.judge_usefulness._MOST_SECONDS", 1e-6)
+    against = ("--against", folder / "test.npz", "--learner-steps", 2)
+    done = lfkit("evaluate", folder / "run", "--useful", *against)
+    assert done.code == 0, done.err
+    said = " ".join((done.err + done.out).split())
+    assert "102 generated images per class" in said
+
+
 def test_a_file_of_generated_images_is_judged_too(lfkit, folder):
     pixels, labels = digits()
     made = folder / "made.npz"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ from lfkit.data.image_source import ImageSource
 from lfkit.data.progress import Progress
 from lfkit.data.votes import ABSTAIN
 from lfkit.errors import InputError
+from lfkit.generators.samples import joined
+from lfkit.generators.sampling import BLOCK
 from lfkit.generators.training.final_check import why_broken
 from lfkit.metrics import ImageSet, MetricContext
 from lfkit.metrics.evaluator import held_out_images
@@ -44,6 +47,7 @@ N_REPEATS = 3
 _PER_CLASS = 1000  # generated images; more where there are more real ones
 _MOST_SECONDS = 600.0  # of all trainings: fewer steps where they take longer
 _FEWEST_STEPS = 50
+_FEWEST_GENERATED = 1024  # however long they take
 _TEST_SHARE, _MOST_TESTED = 3, 5000  # one image in three, where none are given
 
 Say = Callable[[str], None]
@@ -82,7 +86,7 @@ def judge_usefulness(
     """
     run = load_run(options.run, options.labels)
     source = run.open_images(progress)
-    supply, trained = _supply(options, run, source)
+    supply, trained = _supply(options, run, source, progress)
     tested_rows = None
     if options.against is not None:
         test, notes = _given_images(run, source, options.against)
@@ -99,13 +103,16 @@ def judge_usefulness(
         test=test, random_state=options.seed, device=best_device(), progress=progress
     )
     known = learned_pairs(run, source, options.seed, without=tested_rows)
+    n_generated = n_generated_for(known)
+    if trained is not None:
+        n_generated = _n_in_time(supply, n_generated, say)
     recipe = _recipe(options.learner_steps, known, tools.device, say)
     found = usefulness(
         known,
         supply,
         tools,
         recipe,
-        n_generated=n_generated_for(known),
+        n_generated=n_generated,
         unlabeled=unlabeled_pixels(run, source, options.seed, without=tested_rows),
     )
     if trained is not None and (why := why_broken(trained.folder)):
@@ -171,7 +178,9 @@ def n_generated_for(known: Pairs) -> int:
     return max(_PER_CLASS * known.proba.shape[1], len(known))
 
 
-def supply_of(run: Run, trained: TrainedGenerator) -> GeneratedSupply:
+def supply_of(
+    run: Run, trained: TrainedGenerator, progress: Progress | None = None
+) -> GeneratedSupply:
     """Draw from a generator: as many of each class, if it can be asked for one."""
     trained.bind(run, GenerateOptions(run.folder, Path(), n=1), None)
     generator = trained.generator
@@ -180,20 +189,43 @@ def supply_of(run: Run, trained: TrainedGenerator) -> GeneratedSupply:
         classes = None
         if generator.is_conditional:
             classes = evenly(generator.prior_ > 0, n)
-        made = generator.sample(n, classes=classes, random_state=seed)
+        parts = []
+        for number, start in enumerate(range(0, n, BLOCK)):
+            asked = None if classes is None else classes[start : start + BLOCK]
+            parts.append(generator.block(number, asked, random_state=seed))
+            if progress is not None:
+                progress("making images", min(start + BLOCK, n), n)
+        made = joined(parts).rows(np.arange(n))
         return Pairs(made.images, made.proba.astype(np.float64))
 
     return GeneratedSupply(trained.name, draw, is_endless=True)
 
 
+def _n_in_time(supply: GeneratedSupply, most: int, say: Say) -> int:
+    """Take fewer generated images of a slow generator, and say how long it takes."""
+    supply.draw(BLOCK, 0)  # what is made once is made
+    started = time.perf_counter()
+    supply.draw(BLOCK, 0)
+    per_image = (time.perf_counter() - started) / BLOCK
+    fitting = int(_MOST_SECONDS / 2 / N_REPEATS / per_image) // BLOCK * BLOCK
+    n = int(np.clip(fitting, min(most, _FEWEST_GENERATED), most))
+    minutes = N_REPEATS * n * per_image / 60
+    if minutes >= 1:
+        say(f"making {N_REPEATS} x {n:,} images takes about {minutes:.0f} minutes")
+    return n
+
+
 def _supply(
-    options: EvaluateOptions, run: Run, source: ImageSource
+    options: EvaluateOptions,
+    run: Run,
+    source: ImageSource,
+    progress: Progress | None,
 ) -> tuple[GeneratedSupply, TrainedGenerator | None]:
     """Take the file that is given, or the generator."""
     if not options.generated:
         trained = load_generator(run, options.generator)
         _check_shape(trained.name, trained.generator.shape_, source.shape)
-        return supply_of(run, trained), trained
+        return supply_of(run, trained, progress), trained
     found = load_generated(options.generated[0], len(run.config.class_names))
     _check_shape(found.name, found.images.shape, source.shape)
     return GeneratedSupply(
