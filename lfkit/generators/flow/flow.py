@@ -36,9 +36,9 @@ class Flow(JointGenerator):
 
     Liu et al. 2022, arXiv:2209.03003; Lipman et al. 2022, arXiv:2210.02747. There is no
     adversary to win; at 28 pixels a step costs a little over twice one of an
-    adversarial generator, and an image eight looks of the network. Images without a sure label teach what
-    images look like. A label is as sure as a network is of it that has learned the
-    labels of the real images, and no generated one.
+    adversarial generator, and an image eight looks of the network. Images without a
+    sure label teach what images look like. A label is as sure as a network is of it
+    that has learned the labels of the real images, and no generated one.
 
     Parameters
     ----------
