@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from command_line import call
+from PIL import Image
 from sklearn.datasets import load_digits
 
 from lfkit.errors import InputError
@@ -53,6 +54,15 @@ from lfkit import ABSTAIN, labeling_function
 @labeling_function(classes=[8])
 def bright_is_eight(image):
     return 8 if image.mean() > 75 else ABSTAIN
+"""
+
+ALWAYS = """
+from lfkit import labeling_function
+
+
+@labeling_function(classes=[0, 1])
+def bright_is_one(image):
+    return int(image.mean() > 75)
 """
 
 
@@ -300,6 +310,27 @@ def test_images_on_which_no_function_votes_are_those_without_a_label(tmp_path):
     assert len(some) == (~is_bright).sum() - 7
     none = unlabeled_pixels(run, source, 0, without=np.flatnonzero(~is_bright))
     assert none.shape == (0, 8, 8, 1)
+
+
+def test_an_image_that_cannot_be_read_is_no_unlabeled_one(lfkit, tmp_path):
+    pixels, _ = digits()
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for i in range(60):
+        Image.fromarray(pixels[i, ..., 0]).save(photos / f"{i:02}.png")
+    whole = (photos / "00.png").read_bytes()
+    (photos / "broken.png").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "lfs.py").write_text(ALWAYS)
+    run, lfs = tmp_path / "run", ["--lfs", tmp_path / "lfs.py"]
+    call("apply", photos, *lfs, "--no-sheet", "--out", run)
+    call("train", run, "--with", "two-stage", "--steps", 2)
+    (tmp_path / "known.csv").write_text(
+        "image_id,label\n" + "".join(f"{i:02}.png,0\n" for i in range(30))
+    )
+    labels = ("--labels", tmp_path / "known.csv", "--learner-steps", 2)
+    done = lfkit("evaluate", run, "--useful", *labels, "--json")
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["useful"]["n_unlabeled"] == 0
 
 
 def test_all_rows_differ_and_the_real_ones_need_no_generator():

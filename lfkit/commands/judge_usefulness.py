@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,6 @@ from lfkit.data.image_source import ImageSource
 from lfkit.data.progress import Progress
 from lfkit.data.votes import ABSTAIN
 from lfkit.errors import InputError
-from lfkit.generators.samples import joined
 from lfkit.generators.sampling import BLOCK
 from lfkit.generators.training.final_check import why_broken
 from lfkit.metrics import ImageSet, MetricContext
@@ -152,12 +152,12 @@ def unlabeled_pixels(
     without: NDArray[np.int64] | None = None,
 ) -> NDArray[np.uint8]:
     """Read the images that have no label, (u, h, w, c), but for some rows."""
-    is_silent = (run.labels.labels == ABSTAIN) & _usable(source, without)
-    if not is_silent.any():
-        return np.empty((0, *source.shape), np.uint8)
-    # Any label: images are drawn by having one.
-    marked = ImageSet(source, is_silent[:, None] * 1.0, name=run.config.options.data)
-    return draw_pairs(marked, DEFAULT_IMAGES, seed).pixels
+    silent = np.flatnonzero((run.labels.labels == ABSTAIN) & _usable(source, without))
+    rows = np.random.default_rng([seed, len(silent)]).permutation(silent)
+    images = ImageSet(source, name=run.config.options.data)
+    # No function votes on an image that cannot be read, so some may be among them.
+    parts = [read for _, read in images.chunks(np.sort(rows[:DEFAULT_IMAGES]))]
+    return np.concatenate([np.empty((0, *source.shape), np.uint8), *parts])
 
 
 def _usable(
@@ -189,13 +189,8 @@ def supply_of(
         classes = None
         if generator.is_conditional:
             classes = evenly(generator.prior_ > 0, n)
-        parts = []
-        for number, start in enumerate(range(0, n, BLOCK)):
-            asked = None if classes is None else classes[start : start + BLOCK]
-            parts.append(generator.block(number, asked, random_state=seed))
-            if progress is not None:
-                progress("making images", min(start + BLOCK, n), n)
-        made = joined(parts).rows(np.arange(n))
+        told = None if progress is None else partial(progress, "making images")
+        made = generator.sample(n, classes=classes, random_state=seed, progress=told)
         return Pairs(made.images, made.proba.astype(np.float64))
 
     return GeneratedSupply(trained.name, draw, is_endless=True)

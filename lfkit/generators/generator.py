@@ -240,6 +240,7 @@ class JointGenerator(BaseEstimator, ABC):
         classes: ArrayLike | None = None,
         random_state: int = 0,
         min_confidence: float = 0.0,
+        progress: Progress | None = None,
     ) -> Samples:
         """Make n images with labels.
 
@@ -247,6 +248,7 @@ class JointGenerator(BaseEstimator, ABC):
         ----------
         classes : (n,) the class of each; None: drawn by their shares.
         min_confidence : images below it are drawn again.
+        progress : called with the images made and n.
         """
         self._check_fitted()
         if n < 1:
@@ -256,6 +258,7 @@ class JointGenerator(BaseEstimator, ABC):
             None if classes is None else np.asarray(classes, np.int64),
             random_state=random_state,
             min_confidence=min_confidence,
+            progress=progress,
         )
 
     def block(

@@ -48,17 +48,22 @@ class Sampler:
         *,
         random_state: int,
         min_confidence: float,
+        progress: Callable[[int, int], None] | None = None,
     ) -> Samples:
         """Make n images, one or more, of `JointGenerator.sample`."""
-        parts = [
-            self.block(
-                number,
-                None if classes is None else classes[start : start + BLOCK],
-                random_state=random_state,
-                min_confidence=min_confidence,
+        parts = []
+        for number, start in enumerate(range(0, n, BLOCK)):
+            asked = None if classes is None else classes[start : start + BLOCK]
+            parts.append(
+                self.block(
+                    number,
+                    asked,
+                    random_state=random_state,
+                    min_confidence=min_confidence,
+                )
             )
-            for number, start in enumerate(range(0, n, BLOCK))
-        ]
+            if progress is not None:
+                progress(min(start + BLOCK, n), n)
         return joined(parts).rows(slice(n))
 
     def block(
