@@ -146,7 +146,7 @@ def without_seeds(votes: Votes, rows: Collection[int]) -> Votes:
     if len(kept) == len(seeds):
         return votes
     if not len(kept):
-        return replace(votes, seed_rows=None, seed_labels=None, seed_out_of_fold=None)
+        return votes.unseeded()
     return replace(
         votes,
         seed_rows=seeds[kept],

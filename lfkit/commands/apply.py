@@ -14,12 +14,11 @@ from lfkit.classifiers.baselines import check_seeds
 from lfkit.commands.label_images import (
     baselines_of,
     draw_contact_sheet,
-    feature_sets_of,
     label_by_votes_or_baseline,
     notes_on,
-    refined,
     summary_of_labels,
 )
+from lfkit.commands.refine_labels import feature_sets_of, refined
 from lfkit.commands.vote_sources import VotedImages, vote_source
 from lfkit.commands.worth_of_functions import worth_of_functions
 from lfkit.data.datasets import open_images

@@ -13,10 +13,14 @@ from lfkit.aggregators.aggregate import without_seeds
 from lfkit.aggregators.fitted_labels import aggregate_once
 from lfkit.aggregators.vote_model import PARTS as MODEL_PARTS
 from lfkit.aggregators.vote_model import VoteModel, fit_vote_model
-from lfkit.commands.label_images import feature_sets_of, refinement_of
 from lfkit.commands.labeler import Labeler
 from lfkit.commands.labeler_card import card
 from lfkit.commands.options import FreezeOptions
+from lfkit.commands.refine_labels import (
+    feature_sets_of,
+    feature_sets_without_seeds,
+    refinement_of,
+)
 from lfkit.commands.training_data import applied, with_code
 from lfkit.commands.vote_sources import VotedImages
 from lfkit.data.image_part import ImagePart
@@ -189,6 +193,7 @@ def _with_refinement(
         run.votes,
         RunStore(run.folder),
         lfs=tuple(applier.lfs_),
+        unfitted=tuple(applier.lfs),
         feature_keys=applier.feature_keys_,
         report=applier.report_,
     )
@@ -202,7 +207,13 @@ def _with_refinement(
         return replace(
             labeler, record=labeler.record.model_copy(update={"notes": notes})
         )
-    model = freeze_model(found.model, sets, applier.feature_keys_, asked.encoders)
+    model = freeze_model(
+        found.model,
+        sets,
+        applier.feature_keys_,
+        asked.encoders,
+        feature_sets_without_seeds(asked, voted),
+    )
     return replace(labeler, refinement=model)
 
 

@@ -113,7 +113,7 @@ class LFClassifier(ClassifierMixin, BaseEstimator):
         self.model_: VoteModel = fit_vote_model(
             votes, self.aggregator, None, self.random_state, lost
         )
-        self.refiner_ = self._refined(source, votes) if self.refine else None
+        self.refiner_ = self._refined(source, votes, applier) if self.refine else None
         return self
 
     def predict_proba(self, images: Images) -> NDArray[np.float64]:
@@ -161,7 +161,9 @@ class LFClassifier(ClassifierMixin, BaseEstimator):
         found = self.predict(images)[rows]
         return float(accuracy_score(known[rows], found, sample_weight=weight))
 
-    def _refined(self, source: ImageSource, votes: Votes) -> Refiner | None:
+    def _refined(
+        self, source: ImageSource, votes: Votes, applier: LFApplier
+    ) -> Refiner | None:
         """Refine the labels; None if no stage improved them."""
         from lfkit.refinement import Refiner  # its networks need torch
 
@@ -169,7 +171,12 @@ class LFClassifier(ClassifierMixin, BaseEstimator):
         if isinstance(self.refine, Refiner):
             refiner = clone(self.refine)
         aggregator = make_aggregator(self.aggregator, None, self.random_state)
-        refiner.set_params(aggregator=aggregator).fit(source, votes)
+        ready = [lf for lf in applier.lfs if not lf.needs_seeds]
+        blind = None
+        if ready and votes.seed_rows is not None:
+            blind = LFApplier(ready, applier.n_classes).apply(source)
+        refiner.set_params(aggregator=aggregator)
+        refiner.fit(source, votes, without_seeds=blind)
         return refiner if refiner.refined_.is_refined else None
 
     def __sklearn_tags__(self) -> Any:

@@ -45,6 +45,7 @@ class VotedImages:
     Attributes
     ----------
     lfs : the fitted functions that voted; None: the votes were made elsewhere.
+    unfitted : all functions, as they are before they learn from the seeds.
     records : of these functions, for run.json.
     feature_keys : feature → its key in the store.
     seed_block : of the votes on held-out seeds in the store.
@@ -57,6 +58,7 @@ class VotedImages:
     votes: Votes
     store: RunStore
     lfs: tuple[LabelingFunction, ...] | None = None
+    unfitted: tuple[LabelingFunction, ...] = ()
     records: tuple[LFRecord, ...] = ()
     feature_keys: Mapping[Feature, str] = field(default_factory=dict)
     seed_block: str | None = None
@@ -160,6 +162,7 @@ class FunctionVotes(VoteSource):
             votes,
             store,
             lfs=tuple(applier.lfs_),
+            unfitted=tuple(applier.lfs),
             records=_records(applier),
             feature_keys=applier.feature_keys_,
             seed_block=applier.seed_block_,

@@ -204,6 +204,10 @@ class Votes:
         """The share of images with at least one vote; NaN when there are no images."""
         return float(self.voted.any(axis=1).mean()) if len(self) else float("nan")
 
+    def unseeded(self) -> Votes:
+        """Give the same votes, of which no seed is known."""
+        return replace(self, seed_rows=None, seed_labels=None, seed_out_of_fold=None)
+
     def select(self, columns: Sequence[int] | NDArray[np.int64]) -> Votes:
         """Return the votes of some functions only, seeds included."""
         columns = np.asarray(columns, dtype=np.int64)

@@ -13,4 +13,5 @@ from lfkit.refinement.refiner import compacted as compacted
 from lfkit.refinement.refiner import refine as refine
 from lfkit.refinement.result import Refined as Refined
 from lfkit.refinement.stages.all_stages import STAGES as STAGES
+from lfkit.refinement.stages.all_stages import cheap_stages as cheap_stages
 from lfkit.runs.run_summary import StageReport as StageReport

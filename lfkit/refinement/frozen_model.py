@@ -32,7 +32,7 @@ from lfkit.runs.store import Store
 # What `ImageModel` reads of what the stages gave: nothing that has a row per image.
 _READ = re.compile(
     r"(lda|self)\d+_(weights|bias|unknown|power|equal_lengths)|(network|tuned)\..*|tuned_(by|flip)|"
-    r"vote_power|label_(shares|power)|shares|width|pretrained"
+    r"vote_power|pool_powers|label_(shares|power)|shares|width|pretrained"
 )
 
 
@@ -63,6 +63,7 @@ class FrozenRefinement:
     has_network : a network that was trained on the labels is part of it.
     shape : (h, w, c) of the images, made small.
     power : to which posteriors are raised, to be as sure on the mean as the run's.
+    without_seeds : what labels without seeds look like, if these were taken in.
     """
 
     found: Mapping[str, NDArray[Any]]
@@ -72,6 +73,7 @@ class FrozenRefinement:
     shape: tuple[int, int, int]
     n_classes: int
     power: float = 1.0
+    without_seeds: FrozenRefinement | None = None
 
     @property
     def foreign_encoders(self) -> tuple[str, ...]:
@@ -82,7 +84,7 @@ class FrozenRefinement:
     def predict_proba(
         self,
         images: ImageSource,
-        votes_proba: NDArray[np.float64],
+        votes_proba: NDArray[np.float64] | None,
         features: Mapping[Feature, str],
         store: Store,
     ) -> NDArray[np.float64]:
@@ -90,7 +92,7 @@ class FrozenRefinement:
 
         Parameters
         ----------
-        votes_proba : (n, k) what the votes say.
+        votes_proba : (n, k) what the votes say; None: nothing is voted.
         features : the functions' features → their keys in the store.
         """
         device = best_device()
@@ -113,7 +115,10 @@ class FrozenRefinement:
             self.n_classes,
             device,
         )
-        proba = model.predict_proba(images, votes_proba, shown)
+        first = None
+        if self.without_seeds is not None:
+            first = self.without_seeds.predict_proba(images, None, features, store)
+        proba = model.predict_proba(images, votes_proba, shown, first)
         return proba if self.power == 1 else product([logs(proba)], [self.power])
 
     def as_sure_as(
@@ -132,12 +137,13 @@ def freeze_model(
     feature_sets: Mapping[str, FeatureSet],
     features: Mapping[Feature, str],
     encoders: tuple[str, ...],
+    without_seeds: Mapping[str, FeatureSet],
 ) -> FrozenRefinement:
     """Keep of a refinement's model what new images need.
 
     Parameters
     ----------
-    feature_sets : what refinement looked at, by name.
+    feature_sets, without_seeds : what refinement looked at, by name.
     features : the functions' features → their keys in the run's store.
     encoders : names of networks that were asked for beside them.
     """
@@ -157,6 +163,9 @@ def freeze_model(
         dict(model.compactors),
         model.shape,
         model.n_classes,
+        without_seeds=None
+        if model.without_seeds is None
+        else freeze_model(model.without_seeds, without_seeds, features, encoders, {}),
     )
 
 

@@ -19,6 +19,7 @@ from lfkit.refinement.held_out_check import HeldOutSeeds
 from lfkit.refinement.problem import RefinementProblem
 from lfkit.refinement.product_of_experts import as_sure_as
 from lfkit.refinement.stages.stage import Stage, StageContext
+from lfkit.refinement.without_seeds import WITHOUT_SEEDS, LabelsWithoutSeeds
 from lfkit.runs.cache_keys import fingerprint
 from lfkit.runs.run_summary import StageReport
 from lfkit.runs.store import Store
@@ -93,6 +94,7 @@ class RefinementPipeline:
     features_key : hashes of the features.
     truth : (n,) classes for scoring, -1 where unknown.
     started : when the time of `max_minutes` began.
+    without_seeds : what is said without any seed; taken in after the cheap stages.
     """
 
     def __init__(
@@ -105,8 +107,10 @@ class RefinementPipeline:
         truth: ArrayLike | None,
         started: float,
         max_minutes: float | None,
+        without_seeds: LabelsWithoutSeeds | None = None,
     ) -> None:
         self.problem, self.stages, self.kept = problem, stages, kept
+        self._without_seeds = without_seeds
         self.started, self.max_minutes = started, max_minutes
         self._key = _key(problem, features_key)
         self._wanted = _scored(truth, problem)
@@ -124,6 +128,8 @@ class RefinementPipeline:
     def all(self) -> Finished:
         """Run every stage."""
         for stage in self.stages:
+            if not stage.cheap:
+                self._take_in()
             why_not = stage.why_not(self.problem, self._known)
             if why_not is not None:
                 note = f"skipped: {why_not}"
@@ -132,6 +138,7 @@ class RefinementPipeline:
             self.kept.say(f"refining: {stage.name}", 0, 1)
             self._try(stage)
             self.kept.say(f"refining: {stage.name}", 1, 1)
+        self._take_in()
         known, held_out = self._known, None
         if self._best is not None:
             known["proba"], held_out = self._calibrated(self._best)
@@ -164,6 +171,23 @@ class RefinementPipeline:
         if now is not None:
             self._trial.keep(stage)
             self._best, self._judged, self._of = now, found["proba"], stage.name
+
+    def _take_in(self) -> None:
+        """Multiply by what is said without any seed, once the cheap stages are done."""
+        other, self._without_seeds = self._without_seeds, None
+        if other is None:
+            return
+        found, now = other.taken_in(self.problem, self._known["proba"], self._best)
+        proba = found["proba"]
+        lost = "" if now is None else self._worse(now)
+        self._report(WITHOUT_SEEDS, other.seconds, proba, now, lost)
+        self._posteriors[WITHOUT_SEEDS] = self.problem.clamped(proba)
+        self._key = fingerprint((self._key, other.proba, bool(lost)))
+        if lost:
+            return
+        self._known |= found
+        if now is not None:
+            self._best, self._judged, self._of = now, proba, WITHOUT_SEEDS
 
     def _calibrated(
         self, on_seeds: NDArray[np.float64]
@@ -218,17 +242,23 @@ class RefinementPipeline:
         now: NDArray[np.float64] | None,
     ) -> str:
         """Tell how a stage made the seeds' posteriors clearly worse, or ""."""
-        labels, best = self.problem.judge_labels, self._best
         if not stage.cheap:
             # It has seen the seeds: more of them than this will not come out right.
             now = proba[self.problem.judge_rows]
-        if best is None or now is None:
+        if now is None:
+            return ""
+        return self._worse(now, by_likelihood=stage.cheap)
+
+    def _worse(self, now: NDArray[np.float64], *, by_likelihood: bool = True) -> str:
+        """Tell how posteriors of the judging seeds, (j, k), are clearly worse."""
+        labels, best = self.problem.judge_labels, self._best
+        if best is None:
             return ""
         before = self._known["proba"][self.problem.readable].mean(axis=0)
         weights = gate.weights_of_classes(labels, before)
         if gate.fewer_right(now, best, labels, weights):
             return "reverted: clearly fewer seeds are right"
-        if not stage.cheap:
+        if not by_likelihood:
             return ""
         # The labels are calibrated at the end: none is worse for being too sure so far.
         now, best = (fit_calibrator(one, labels)(one) for one in (now, best))

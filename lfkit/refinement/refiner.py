@@ -36,8 +36,9 @@ from lfkit.refinement.pretrained_features import PretrainedFeatures
 from lfkit.refinement.problem import RefinementProblem, small_pixels
 from lfkit.refinement.result import ImageModel, Refined, as_feature_sets
 from lfkit.refinement.stages.align import found_prior
-from lfkit.refinement.stages.all_stages import STAGES, chosen_stages
+from lfkit.refinement.stages.all_stages import STAGES, cheap_stages, chosen_stages
 from lfkit.refinement.stages.distill import Distill
+from lfkit.refinement.without_seeds import LabelsWithoutSeeds
 from lfkit.runs.cache_keys import fingerprint
 from lfkit.runs.store import MemoryStore, Store
 
@@ -67,6 +68,7 @@ def refine(
     truth: ArrayLike | None = None,
     device: str | None = None,
     progress: Progress | None = None,
+    without_seeds: Refined | None = None,
 ) -> Refined:
     """Make labels from votes better by looking at the images.
 
@@ -101,6 +103,9 @@ def refine(
     truth : (n,) classes for scoring, -1 where unknown.
     device : of networks and neighbours; None: a GPU if there is one.
     progress : called with a text, the parts done and all parts.
+    without_seeds : the same images as functions without any seed label them: what
+        `refine` gives of such votes, by `cheap_stages`. Few seeds then make labels no
+        worse than none.
     """
     started = time.perf_counter()
     chosen = chosen_stages(stages)
@@ -156,8 +161,25 @@ def refine(
         truth=truth,
         started=started,
         max_minutes=max_minutes,
+        without_seeds=_labels_of(without_seeds, problem),
     )
-    return _refined(problem, pipeline.all(), unrefined, compactors, makers)
+    first = None if without_seeds is None else without_seeds.model
+    return _refined(problem, pipeline.all(), unrefined, compactors, makers, first)
+
+
+def _labels_of(
+    found: Refined | None, problem: RefinementProblem
+) -> LabelsWithoutSeeds | None:
+    """Give the labels made without seeds, if there are seeds that they stand beside."""
+    if found is None or not len(problem.seed_rows):
+        return None
+    if found.proba.shape != problem.proba.shape:
+        raise InputError(
+            f"without_seeds has labels of shape {found.proba.shape}, expected (images, "
+            f"classes) = {problem.proba.shape}."
+        )
+    seconds = sum(stage.seconds for stage in found.stages)
+    return LabelsWithoutSeeds(found.proba, seconds)
 
 
 def _plan_for(feature_sets: Mapping[str, FeatureSet]) -> TrainingPlan:
@@ -210,6 +232,7 @@ class Refiner(BaseEstimator):
         features: Features = None,
         store: Store | None = None,
         progress: Progress | None = None,
+        without_seeds: Votes | None = None,
     ) -> Self:
         """Refine the labels of these images.
 
@@ -219,11 +242,28 @@ class Refiner(BaseEstimator):
             the votes have seeds, functions may have learned from all of y: only the
             seeds, by their votes out of fold, tell how right votes are. Where they
             have none, no function is taken to have learned from y.
+        without_seeds : votes on the images by functions that learned from no seed:
+            these are refined, too, and taken in, so that few seeds do no harm.
         """
         if y is not None and votes.seed_rows is None:
             labels = checked_classes(y, len(votes), votes.n_classes)
             rows = np.flatnonzero(labels >= 0)
             votes, y = with_known(votes, rows, labels[rows]), None
+        first = None
+        if without_seeds is not None:
+            first = refine(
+                images,
+                without_seeds.unseeded(),
+                aggregator=self.aggregator,
+                features=features,
+                class_prior=self.class_prior,
+                store=store,
+                stages=cheap_stages(self.stages),
+                flip=self.flip,
+                device=self.device,
+                random_state=self.random_state,
+                progress=progress,
+            )
         self.aggregator_ = clone(self.aggregator or SeedWeightedVote()).fit(votes)
         self.refined_ = refine(
             images,
@@ -240,6 +280,7 @@ class Refiner(BaseEstimator):
             device=self.device,
             random_state=self.random_state,
             progress=progress,
+            without_seeds=first,
         )
         return self
 
@@ -308,6 +349,7 @@ def _refined(
     unrefined: NDArray[np.float64],
     compactors: dict[str, Compactor],
     makers: dict[str, Any],
+    first: ImageModel | None,
 ) -> Refined:
     known = done.known
     if "class_prior" in known:
@@ -334,6 +376,7 @@ def _refined(
         tuple(problem.pixels.shape[1:]),
         problem.n_classes,
         problem.device,
+        first if "pool_powers" in known else None,
     )
     return Refined(
         problem.clamped(proba if is_refined else unrefined),

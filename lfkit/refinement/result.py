@@ -40,6 +40,7 @@ class ImageModel:
     compactors : set of features → what makes few numbers of them.
     makers : set of features → what makes them of pixels; None where that cannot be.
     shape : (h, w, c) of the images, made small.
+    without_seeds : the model of labels made without seeds, if these were taken in.
     """
 
     found: Arrays
@@ -49,12 +50,14 @@ class ImageModel:
     shape: tuple[int, int, int]
     n_classes: int
     device: str
+    without_seeds: ImageModel | None = None
 
     def predict_proba(
         self,
         images: ImageSource | NDArray[np.uint8],
         votes_proba: NDArray[np.float64] | None = None,
         features: Mapping[str, FeatureSet] | None = None,
+        first: NDArray[np.float64] | None = None,
     ) -> NDArray[np.float64]:
         """Give the distribution over classes of each image, (n, k).
 
@@ -64,6 +67,7 @@ class ImageModel:
         votes_proba : (n, k) what the votes say; None: nothing is voted.
         features : feature sets by the names fitted; those not given are made of the
             pixels if those fitted were, and left out if not.
+        first : (n, k) what the model without seeds says; None: it is asked.
         """
         pixels, readable = small_pixels(images)
         if pixels.shape[1:] != self.shape:
@@ -85,6 +89,11 @@ class ImageModel:
                 experts.append(float(self.found["label_power"]) * labels)
                 powers.append(1.0)
             before = product(experts, powers)
+        if first is None and self.without_seeds is not None:
+            first = self.without_seeds.predict_proba(images, None, features)
+        if before is not None and first is not None:
+            of_both = self.found["pool_powers"].tolist()
+            before = product([logs(before), logs(first)], of_both)
         if "tuned_by" in self.found:
             before = self._tuned(images)
         elif "network_proba" in self.found:

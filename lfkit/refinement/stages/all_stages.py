@@ -35,3 +35,12 @@ def chosen_stages(names: Sequence[str]) -> list[Stage]:
             f"there is no stage {unknown[0]!r}; choose from {', '.join(STAGES)}."
         )
     return [stage() for stage in _STAGES if stage.name in names]
+
+
+def cheap_stages(names: Sequence[str] | None = None) -> tuple[str, ...]:
+    """Give the names of those stages that take seconds; None: of all stages."""
+    return tuple(
+        stage.name
+        for stage in chosen_stages(STAGES if names is None else names)
+        if stage.cheap
+    )
