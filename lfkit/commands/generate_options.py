@@ -24,7 +24,14 @@ class GenerateOptions:
 
     run: RunFolder
     out: Annotated[Path, Option("A new folder.", metavar="FOLDER")]
-    n: Annotated[int | None, Option("How many images.", name="-n", metavar="N")] = None
+    n: Annotated[
+        int | None,
+        Option(
+            "How many images; needed, unless --traverse is given.",
+            name="-n",
+            metavar="N",
+        ),
+    ] = None
     name: Annotated[
         str,
         Option("The generator, if the run has several.", name="--with", metavar="NAME"),

@@ -31,7 +31,9 @@ class TrainOptions:
         str,
         Option("The generator (lfkit list generators).", name="--with", metavar="NAME"),
     ] = "adp"
-    steps: Annotated[int | None, Option("Updates of the networks.", metavar="N")] = None
+    steps: Annotated[
+        int | None, Option("Updates of the networks; 6000 if not said.", metavar="N")
+    ] = None
     max_minutes: Annotated[
         float | None,
         Option("As many steps as fit in this time, by a timed start.", metavar="M"),

@@ -225,10 +225,11 @@ def verdict(summary: RunSummary) -> Verdict | None:
             f"{best.name}, by {gap}{chance}.",
         )
     more = "" if is_baseline else " Or write better functions, or more of them."
+    advice = "Try its labels" if may_be_chance else "Use its labels"
     return Verdict(
         False,
         f"A plain classifier trained on the same seeds, {best.name}, does better by "
-        f"{gap}{chance}. Use its labels: add --with baseline to the command.{more}",
+        f"{gap}{chance}. {advice}: add --with baseline to the command.{more}",
     )
 
 
