@@ -144,7 +144,8 @@ def test_wrong_labels_without_seeds_do_little_harm(scene):
 def test_new_images_are_labeled_by_both(scene):
     pixels, _, free, votes = scene
     first = refined(pixels, free, stages=cheap_stages())
-    both = refined(pixels, votes, without_seeds=first)
+    both = refined(pixels, votes, stages=("lda",), without_seeds=first)
+    assert both.stages[-1].note == ""
     new, new_truth = sides(seed=5)
     flat = {"features": ArrayFeatures([new.reshape(len(new), -1)])}
     found = both.model.predict_proba(new, None, flat)

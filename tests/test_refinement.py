@@ -13,7 +13,7 @@ from lfkit.data.datasets import open_images
 from lfkit.data.votes import Votes
 from lfkit.nn import Compute, TrainingPlan
 from lfkit.refinement import STAGES, ArrayFeatures, Refiner, StoredFeatures, refine
-from lfkit.refinement.frozen_model import _READ
+from lfkit.refinement.result import READ
 from lfkit.refinement.stages import distill as distillation
 from lfkit.runs.store import MemoryStore, RunStore
 
@@ -706,7 +706,7 @@ def test_new_images_are_scored_by_rows_of_equal_length_where_seeds_were():
     pixels = np.random.default_rng(1).integers(0, 9, (len(truth), 8, 8), np.uint8)
     found = improved(pixels, votes, features=features, stages=["lda"])
     assert found.model.found["lda0_equal_lengths"]
-    assert _READ.fullmatch("lda0_equal_lengths")  # and a frozen run keeps it
+    assert READ.fullmatch("lda0_equal_lengths")  # and a frozen run keeps it
     seen = {"features": ArrayFeatures([features])}
     again = found.model.predict_proba(pixels, found.unrefined, seen)
     new = np.setdiff1d(np.arange(len(truth)), votes.seed_rows)

@@ -197,6 +197,7 @@ def _with_refinement(
         feature_keys=applier.feature_keys_,
         report=applier.report_,
     )
+    asked = replace(asked, recompute=())
     sets = feature_sets_of(asked, voted, progress)
     found = refinement_of(asked, voted, labels, sets, progress)
     if not found.is_refined:
@@ -212,7 +213,7 @@ def _with_refinement(
         sets,
         applier.feature_keys_,
         asked.encoders,
-        feature_sets_without_seeds(asked, voted),
+        feature_sets_without_seeds(asked, voted) if found.model.without_seeds else {},
     )
     return replace(labeler, refinement=model)
 

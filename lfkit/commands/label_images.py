@@ -1,11 +1,11 @@
-"""The steps of `lfkit apply` from votes to labels: baselines, labels, refinement."""
+"""The steps of `lfkit apply` from votes to labels: baselines, labels, their summary."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -33,9 +33,6 @@ from lfkit.runs.run_summary import (
     RefinementSummary,
     RunSummary,
 )
-
-if TYPE_CHECKING:
-    pass
 
 _BY_NAME = {"imagenet": "the ImageNet network"}
 _MOST_PROBLEMS = 20  # unreadable images that the summary names

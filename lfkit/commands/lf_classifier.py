@@ -21,6 +21,8 @@ from lfkit.data.votes import Votes
 from lfkit.errors import InputError
 from lfkit.labeling.applier import LFApplier
 from lfkit.labeling.labeling_function import LabelingFunction
+from lfkit.labeling.unseeded_votes import unseeded_votes
+from lfkit.runs.store import MemoryStore, Store
 
 if TYPE_CHECKING:
     from lfkit.refinement import Refiner
@@ -98,11 +100,13 @@ class LFClassifier(ClassifierMixin, BaseEstimator):
         k = applier.n_classes
         known = None if y is None else _classes_of(y, len(source), k)
         seeds = np.zeros(0, np.int64) if known is None else np.flatnonzero(known >= 0)
+        store = MemoryStore()
         votes = applier.apply(
             source,
             seed_rows=seeds,
             seed_labels=seeds if known is None else known[seeds],
             random_state=self.random_state,
+            store=store,
         )
         self.report_ = applier.report_
         self.lfs_: list[LabelingFunction] = applier.lfs_
@@ -113,7 +117,9 @@ class LFClassifier(ClassifierMixin, BaseEstimator):
         self.model_: VoteModel = fit_vote_model(
             votes, self.aggregator, None, self.random_state, lost
         )
-        self.refiner_ = self._refined(source, votes, applier) if self.refine else None
+        self.refiner_ = (
+            self._refined(source, votes, applier, store) if self.refine else None
+        )
         return self
 
     def predict_proba(self, images: Images) -> NDArray[np.float64]:
@@ -162,7 +168,7 @@ class LFClassifier(ClassifierMixin, BaseEstimator):
         return float(accuracy_score(known[rows], found, sample_weight=weight))
 
     def _refined(
-        self, source: ImageSource, votes: Votes, applier: LFApplier
+        self, source: ImageSource, votes: Votes, applier: LFApplier, store: Store
     ) -> Refiner | None:
         """Refine the labels; None if no stage improved them."""
         from lfkit.refinement import Refiner  # its networks need torch
@@ -171,12 +177,17 @@ class LFClassifier(ClassifierMixin, BaseEstimator):
         if isinstance(self.refine, Refiner):
             refiner = clone(self.refine)
         aggregator = make_aggregator(self.aggregator, None, self.random_state)
-        ready = [lf for lf in applier.lfs if not lf.needs_seeds]
-        blind = None
-        if ready and votes.seed_rows is not None:
-            blind = LFApplier(ready, applier.n_classes).apply(source)
+        unseeded = None
+        if votes.seed_rows is not None:
+            unseeded = unseeded_votes(
+                applier.lfs,
+                source,
+                applier.n_classes,
+                store=store,
+                random_state=self.random_state,
+            )
         refiner.set_params(aggregator=aggregator)
-        refiner.fit(source, votes, without_seeds=blind)
+        refiner.fit(source, votes, without_seeds=unseeded)
         return refiner if refiner.refined_.is_refined else None
 
     def __sklearn_tags__(self) -> Any:

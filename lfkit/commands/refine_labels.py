@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -11,11 +12,12 @@ import numpy as np
 from lfkit.aggregators import MajorityVote
 from lfkit.aggregators.aggregate import make_aggregator
 from lfkit.aggregators.auto import EQUAL
-from lfkit.commands.labels_without_seeds import labels_without_seeds
+from lfkit.aggregators.fitted_labels import aggregate_once
 from lfkit.commands.vote_sources import VotedImages
 from lfkit.data.labels import Labels, scored_images
 from lfkit.data.progress import Progress
 from lfkit.data.votes import ABSTAIN, Votes
+from lfkit.labeling.unseeded_votes import unseeded_votes
 from lfkit.runs.apply_options import BASELINE, ApplyOptions
 from lfkit.runs.run_summary import RefinementSummary
 
@@ -116,6 +118,7 @@ def refinement_of(
     """Refine labels, as far as the run's store does not have what the stages give."""
     from lfkit.refinement import STAGES, refine  # its networks need torch
 
+    started = time.perf_counter()
     votes, held_out = voted.votes, labels.held_out
     seed_proba = seed_predicted = None
     if held_out is not None and votes.seed_rows is not None:
@@ -145,27 +148,52 @@ def refinement_of(
         max_minutes=options.max_minutes,
         truth=scored_images(voted.images, votes, voted.classes.truth, voted.unreadable),
         progress=progress,
-        without_seeds=labeled_without_seeds(options, voted, progress),
+        without_seeds=refined_without_seeds(options, voted, progress),
+        started=started,
     )
 
 
-def labeled_without_seeds(
+def refined_without_seeds(
     options: ApplyOptions, voted: VotedImages, progress: Progress | None
 ) -> Refined | None:
     """Label and refine as if no seed were known, by functions that need none.
 
-    None without seeds, for a baseline, or where no function can vote.
+    None without seeds, for a baseline, or where no function votes.
     """
     from lfkit.refinement import cheap_stages, refine
 
     if voted.votes.seed_rows is None or options.aggregator == BASELINE:
         return None
+
+    def say(what: str, done: int, n: int) -> None:
+        if progress is not None:
+            progress(f"without seeds: {what}", done, n)
+
+    votes: Votes | None = voted.votes.unseeded()
+    if voted.lfs is not None:
+        votes = unseeded_votes(
+            voted.unfitted,
+            voted.images,
+            voted.votes.n_classes,
+            recompute=options.recompute,
+            lf_timeout=options.lf_timeout,
+            store=voted.store,
+            random_state=options.seed,
+            progress=say,
+        )
     stages = cheap_stages(options.stages or None)
-    found = labels_without_seeds(options, voted, options.aggregator, progress)
-    if found is None or not stages:
+    if votes is None or not stages:
         return None
-    votes, labels = found
-    return refine(
+    labels = aggregate_once(
+        voted.store,
+        votes,
+        options.aggregator,
+        options.class_balance,
+        options.seed,
+        [*voted.images.known_problems, *voted.unreadable],
+        keep_as="all without seeds",
+    )
+    found = refine(
         voted.images,
         votes,
         proba=labels.proba,
@@ -175,10 +203,9 @@ def labeled_without_seeds(
         store=voted.store,
         stages=stages,
         random_state=options.seed,
-        progress=None
-        if progress is None
-        else lambda what, done, n: progress(f"without seeds: {what}", done, n),
+        progress=say,
     )
+    return replace(found, posteriors={}, model=found.model.lean())
 
 
 def _surest(labels: Labels, votes: Votes) -> float:

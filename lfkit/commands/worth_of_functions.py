@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from pydantic import TypeAdapter
 
-from lfkit.commands.labels_without_seeds import labels_without_seeds
+from lfkit.aggregators.fitted_labels import aggregate_once
 from lfkit.commands.vote_sources import VotedImages
 from lfkit.runs.apply_options import ApplyOptions
 from lfkit.runs.cache_keys import fingerprint
@@ -24,27 +24,29 @@ def worth_of_functions(options: ApplyOptions, voted: VotedImages) -> Crossover |
     rows, labels = voted.votes.seed_rows, voted.votes.seed_labels
     if voted.lfs is None or rows is None or labels is None:
         return None
+    free = [j for j, lf in enumerate(voted.lfs) if not lf.learns_from_labels]
     broken = [*voted.images.known_problems, *voted.unreadable]
     readable = ~np.isin(rows, broken)
     rows, labels = rows[readable], labels[readable]
     some = _some_of_each_class(labels, options.seed)
     rows, labels = rows[some], labels[some]
-    if not len(rows):
+    if not free or not len(rows):
         return None
-    alone = labels_without_seeds(options, voted)
-    if alone is None:
-        return None
-    votes, one = alone[0], alone[0].n_functions == 1
-    said = votes.hard[rows, 0] if one else alone[1].labels[rows]
+    alone = voted.votes.unseeded().select(free)
+    if len(free) == 1:
+        said = alone.hard[rows, 0]
+    else:
+        said = aggregate_once(
+            voted.store,
+            alone,
+            "auto",
+            options.class_balance,
+            options.seed,
+            broken,
+            keep_as="functions without seeds",
+        ).labels[rows]
     source = voted.images
-    asked = (
-        source.decoding,
-        source.keys[rows],
-        labels,
-        said,
-        votes.n_functions,
-        options.seed,
-    )
+    asked = (source.decoding, source.keys[rows], labels, said, len(free), options.seed)
     sees = PretrainedFeatures.is_installed()
     key = fingerprint((*asked, sees, crossover, _features_of_seeds, Crossover))
     kept = voted.store.load("fitted", key, "crossover")
@@ -54,7 +56,7 @@ def worth_of_functions(options: ApplyOptions, voted: VotedImages) -> Crossover |
         _features_of_seeds(voted, rows),
         labels,
         said,
-        n_functions=votes.n_functions,
+        n_functions=len(free),
         random_state=options.seed,
     )
     text = TypeAdapter(Crossover | None).dump_json(found).decode()

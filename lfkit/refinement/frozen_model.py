@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -25,15 +24,9 @@ from lfkit.refinement.pca import Compactor
 from lfkit.refinement.pretrained_features import PretrainedFeatures
 from lfkit.refinement.problem import small_pixels
 from lfkit.refinement.product_of_experts import logs, power_of_confidence, product
-from lfkit.refinement.result import ImageModel
+from lfkit.refinement.result import READ, ImageModel
 from lfkit.refinement.tunable_images import TunableImages, tunable
 from lfkit.runs.store import Store
-
-# What `ImageModel` reads of what the stages gave: nothing that has a row per image.
-_READ = re.compile(
-    r"(lda|self)\d+_(weights|bias|unknown|power|equal_lengths)|(network|tuned)\..*|tuned_(by|flip)|"
-    r"vote_power|pool_powers|label_(shares|power)|shares|width|pretrained"
-)
 
 
 @dataclass(frozen=True)
@@ -116,7 +109,7 @@ class FrozenRefinement:
             device,
         )
         first = None
-        if self.without_seeds is not None:
+        if self.without_seeds is not None and "tuned_by" not in self.found:
             first = self.without_seeds.predict_proba(images, None, features, store)
         proba = model.predict_proba(images, votes_proba, shown, first)
         return proba if self.power == 1 else product([logs(proba)], [self.power])
@@ -150,7 +143,7 @@ def freeze_model(
     found = {
         name: np.asarray(value)
         for name, value in model.found.items()
-        if _READ.fullmatch(name)
+        if READ.fullmatch(name)
     }
     name_of = {key: node.name for node, key in features.items()}
     return FrozenRefinement(

@@ -179,10 +179,12 @@ class RefinementPipeline:
             return
         found, now = other.taken_in(self.problem, self._known["proba"], self._best)
         proba = found["proba"]
-        lost = "" if now is None else self._worse(now)
+        # Its powers are the likeliest, and nobody is as sure of seeds as who knows them.
+        lost = "" if now is None else self._worse(now, by_likelihood=False)
         self._report(WITHOUT_SEEDS, other.seconds, proba, now, lost)
         self._posteriors[WITHOUT_SEEDS] = self.problem.clamped(proba)
-        self._key = fingerprint((self._key, other.proba, bool(lost)))
+        made = (type(other), found["pool_powers"], other.proba, bool(lost))
+        self._key = fingerprint((self._key, *made))
         if lost:
             return
         self._known |= found

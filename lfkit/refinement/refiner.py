@@ -69,6 +69,7 @@ def refine(
     device: str | None = None,
     progress: Progress | None = None,
     without_seeds: Refined | None = None,
+    started: float | None = None,
 ) -> Refined:
     """Make labels from votes better by looking at the images.
 
@@ -104,10 +105,11 @@ def refine(
     device : of networks and neighbours; None: a GPU if there is one.
     progress : called with a text, the parts done and all parts.
     without_seeds : the same images as functions without any seed label them: what
-        `refine` gives of such votes, by `cheap_stages`. Few seeds then make labels no
-        worse than none.
+        `refine` gives of such votes, by `cheap_stages`. Few seeds then hardly make
+        labels worse than none.
+    started : of `time.perf_counter`, when the time of `max_minutes` began; None: now.
     """
-    started = time.perf_counter()
+    started = time.perf_counter() if started is None else started
     chosen = chosen_stages(stages)
     if max_minutes is not None and not max_minutes > 0:
         raise InputError(f"max_minutes is {max_minutes}; give a number above 0.")
@@ -163,7 +165,9 @@ def refine(
         max_minutes=max_minutes,
         without_seeds=_labels_of(without_seeds, problem),
     )
-    first = None if without_seeds is None else without_seeds.model
+    first = None
+    if without_seeds is not None and without_seeds.model.has_looked:
+        first = without_seeds.model
     return _refined(problem, pipeline.all(), unrefined, compactors, makers, first)
 
 
@@ -250,7 +254,7 @@ class Refiner(BaseEstimator):
             rows = np.flatnonzero(labels >= 0)
             votes, y = with_known(votes, rows, labels[rows]), None
         first = None
-        if without_seeds is not None:
+        if without_seeds is not None and votes.seed_rows is not None:
             first = refine(
                 images,
                 without_seeds.unseeded(),
@@ -357,7 +361,7 @@ def _refined(
     else:
         prior = found_prior(problem, known)
     counted = [r.name for r in done.reports[1:] if not r.note]
-    if float(known.get("confirmed", 1)) == 0:
+    if float(known.get("confirmed", 1)) == 0 and "pool_powers" not in known:
         note = "not refined: the features do not confirm the votes they learned from"
     elif not counted:
         note = "not refined: no stage could do anything, or each was reverted"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,12 @@ from lfkit.refinement.stages.self_training import as_evidence
 from lfkit.refinement.stages.stage import Arrays
 from lfkit.refinement.tunable_images import TunableImages
 from lfkit.runs.run_summary import RefinementSummary, StageReport
+
+# What `ImageModel` reads of what the stages gave: nothing that has a row per image.
+READ = re.compile(
+    r"(lda|self)\d+_(weights|bias|unknown|power|equal_lengths)|(network|tuned)\..*|tuned_(by|flip)|"
+    r"vote_power|pool_powers|label_(shares|power)|shares|width|pretrained"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,11 +96,13 @@ class ImageModel:
                 experts.append(float(self.found["label_power"]) * labels)
                 powers.append(1.0)
             before = product(experts, powers)
-        if first is None and self.without_seeds is not None:
+        is_pooled = "pool_powers" in self.found and "tuned_by" not in self.found
+        if is_pooled and first is None and self.without_seeds is not None:
             first = self.without_seeds.predict_proba(images, None, features)
-        if before is not None and first is not None:
+        if is_pooled and first is not None:
             of_both = self.found["pool_powers"].tolist()
-            before = product([logs(before), logs(first)], of_both)
+            flat = np.zeros(first.shape) if before is None else logs(before)
+            before = product([flat, logs(first)], of_both)
         if "tuned_by" in self.found:
             before = self._tuned(images)
         elif "network_proba" in self.found:
@@ -107,6 +116,18 @@ class ImageModel:
         if before is None:
             before = np.tile(self.found["shares"], (n, 1))
         return np.where(readable[:, None], before, self.found["shares"])
+
+    @property
+    def has_looked(self) -> bool:
+        """Tell whether features have learned something, or only shares are known."""
+        return any(re.fullmatch(r"(lda|self)\d+_weights", name) for name in self.found)
+
+    def lean(self) -> ImageModel:
+        """Give the same without what it does not read, some of it a row per image."""
+        read = {k: v for k, v in self.found.items() if READ.fullmatch(k)}
+        if "network_proba" in self.found:
+            read["network_proba"] = self.found["network_proba"]
+        return replace(self, found=read)
 
     def _tuned(self, images: ImageSource | NDArray[np.uint8]) -> NDArray[np.float64]:
         """Give what the network says that `fine-tune` has trained, (n, k)."""

@@ -166,7 +166,7 @@ class Crossover:
 
     Attributes
     ----------
-    functions : that need no seeds, and vote as if there were none.
+    functions : that have learned nothing from the seeds.
     seeds : on which they are judged.
     accuracy : of what their votes say of the seeds; no vote and a tie are wrong.
     features : by which seeds alone tell the classes best.
@@ -196,10 +196,10 @@ class Crossover:
             f"{100 * share:.1f} % with {size}"
             for size, share in zip(self.per_class, self.seeds_alone, strict=True)
         )
-        who = f"The {self.functions} functions that need no seeds are"
+        who = f"The {self.functions} functions that learn nothing from the seeds are"
         vote = "together they are"
         if self.functions == 1:
-            who = "The one function that needs no seeds is"
+            who = "The one function that learns nothing from the seeds is"
             vote = "its vote is"
         return (
             f"{who} worth {much} per class: {vote} right on "
