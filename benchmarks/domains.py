@@ -14,6 +14,10 @@ The source has its true labels, so that what is lost is lost in transfer; those 
 target are read by the rows that say so, and by the judge, which learns from other
 images: an SVM on gradients' orientations, which reads dark digits as well as light
 ones. Its accuracy on real target images is printed: no fidelity means more than that.
+
+*Taught*: how often a small network is right on the judges' real target images that has
+learned from the row's images alone: generated ones, or, in the rows "taught: …", what
+one has without a generator.
 """
 
 import argparse
@@ -37,11 +41,17 @@ from lfkit.generators.gan.config import GanConfig
 from lfkit.generators.training.checkpoints import CheckpointFolder
 from lfkit.generators.training.sample_grid import write_grid
 from lfkit.generators.training_set import Domain
+from lfkit.metrics import MetricContext
+from lfkit.metrics.image_set import ImageSet
+from lfkit.metrics.trained_classifiers import Pairs, Recipe, train_and_test
 from lfkit.runs.json_text import to_json
 from lfkit.runs.store import write_atomically
 
 SMALL = {"batch": 32, "width": 32, "z_dim": 32, "average": 0.99, "reader_steps": 10}
 N_SAMPLES = 2000
+TAUGHT_BY = 6000  # generated images
+TAUGHT_STEPS = 500
+MOST_TESTED = 4000
 COMPOSED = 6  # times that each digit of the target is composed anew
 JUDGED = 12  # likewise, of the judge's digits
 ORIENTATIONS = hog(cell=4)
@@ -56,6 +66,8 @@ ROWS = (
     "scratch, labels of a source classifier",
     "two at once",
     "two at once, hold=0",
+    "taught: source, in any colors",
+    "taught: target, labels of a source classifier",
 )
 
 
@@ -208,6 +220,9 @@ class Bench:
     def row(self, name, n):
         """Train and score a row on n target images; None: all."""
         target = self.pair.target.first(n)
+        if name.startswith("taught: "):
+            teachers = self.without_generator(name, target)
+            return {"taught": self.taught(teachers, target), "minutes": None}
         generator, train = self.begun(name, target)
         count = "all" if n is None else n
         generator, minutes = self.kept(f"{name} on {count}", generator, train)
@@ -234,14 +249,46 @@ class Bench:
                 images.pixels, votes, proba=proba, second=second, checkpoints=state
             )
         if name.endswith("source classifier"):
-            named = learn(self.pair.source)(target.pixels)
-            target = Images(target.pixels, named)
+            target = self.named_by_source(target)
         elif name != "scratch, true labels":
             raise SystemExit(f"there is no row {name!r}; choose from {'; '.join(ROWS)}")
         votes, proba = self.known(target)
         return TwoStage(plan, random_state=self.seed), lambda g, state: g.fit(
             target.pixels, votes, proba=proba, checkpoints=state
         )
+
+    def named_by_source(self, target):
+        """Label the target's images by a classifier of the source."""
+        return Images(target.pixels, learn(self.pair.source)(target.pixels))
+
+    def without_generator(self, name, target):
+        """Give what one can learn from without a generator and target labels."""
+        if name.endswith("labels of a source classifier"):
+            return self.named_by_source(target)
+        if not name.endswith("source, in any colors"):
+            raise SystemExit(f"there is no row {name!r}; choose from {'; '.join(ROWS)}")
+        rng = np.random.default_rng([self.seed, 3])
+        source, shape = self.pair.source, target.pixels.shape[1:]
+        rows = rng.permutation(np.tile(np.arange(len(source.labels)), COMPOSED))
+        gray = source.pixels[rows].mean(axis=3, keepdims=True) / 255
+        gaps = [
+            (side - now) // 2
+            for side, now in zip(shape[:2], gray.shape[1:3], strict=True)
+        ]
+        gray = np.pad(gray, ((0, 0), *((gap, gap) for gap in gaps), (0, 0)), "edge")
+        ends = rng.integers(0, 256, (2, len(rows), 1, 1, shape[2]))
+        colored = ends[0] + gray * (ends[1] - ends[0])
+        return Images(colored.astype(np.uint8), source.labels[rows])
+
+    def taught(self, teachers, target):
+        """Give how often who learned from these is right on real target images."""
+        judges = self.pair.target_judge.first(MOST_TESTED)
+        k = len(self.pair.names)
+        test = ImageSet(judges.pixels, np.eye(k)[judges.labels], name="target")
+        pairs = Pairs(teachers.pixels, np.eye(k)[teachers.labels])
+        tools = MetricContext(random_state=self.seed)
+        recipe = Recipe(TAUGHT_STEPS)
+        return float(train_and_test(recipe, pairs, [test], tools, "")[0].accuracy[0])
 
     def scored(self, generator, target):
         """Judge generated images, as many of each class."""
@@ -264,6 +311,11 @@ class Bench:
                 )
             ),
         }
+        more = generator.sample(
+            TAUGHT_BY, classes=np.arange(TAUGHT_BY) % k, random_state=2
+        )
+        pixels = more.images if more.images_2 is None else more.images_2
+        found["taught"] = self.taught(Images(pixels, more.labels), target)
         if made.images_2 is not None:
             first = learn(self.pair.source_judge)(made.images)
             found["first_fidelity"] = float(np.mean(first == made.labels))
@@ -310,7 +362,7 @@ def main(arguments=None):
 def table(rows):
     """Give means over the seeds as Markdown, with the range of the fidelity."""
     head = ["row", "images", "seeds", "fidelity", "shares", "variety"]
-    head += ["both equal", "judge on real images", "minutes"]
+    head += ["both equal", "judge on real images", "taught", "minutes"]
     groups = {}
     for key, found in rows.items():
         groups.setdefault(tuple(key.split(" | ")[:4]), []).append(found)
@@ -321,19 +373,22 @@ def table(rows):
             values = [each[what] for each in found if each.get(what) is not None]
             return f"{np.mean(values):.3f}" if values else ""
 
-        fidelities = [each["fidelity"] for each in found]
-        least, most = min(fidelities), max(fidelities)
-        several = f" ({least:.3f}-{most:.3f})" if len(found) > 1 else ""
+        def ranged(what, found=found):
+            values = [each[what] for each in found if each.get(what) is not None]
+            several = f" ({min(values):.3f}-{max(values):.3f})" * (len(values) > 1)
+            return mean(what) + several if values else ""
+
         lines.append(
             [
                 f"{pair}: {name}",
                 count,
                 len(found),
-                f"{np.mean(fidelities):.3f}{several}",
+                ranged("fidelity"),
                 f"{mean('share_min')}-{mean('share_max')}",
                 mean("variety"),
                 mean("both_equal"),
                 mean("judge_on_real"),
+                ranged("taught"),
                 mean("minutes"),
             ]
         )

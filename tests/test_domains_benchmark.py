@@ -12,7 +12,8 @@ from benchmarks import domains
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch):
     monkeypatch.setattr(domains, "SMALL", domains.SMALL | {"width": 8, "batch": 8})
-    for name, value in (("COMPOSED", 1), ("JUDGED", 1), ("N_SAMPLES", 50)):
+    small = {"COMPOSED": 1, "JUDGED": 1, "N_SAMPLES": 50, "TAUGHT_BY": 50}
+    for name, value in {**small, "TAUGHT_STEPS": 2, "MOST_TESTED": 50}.items():
         monkeypatch.setattr(domains, name, value)
 
 
@@ -50,3 +51,16 @@ def test_rows_are_kept_and_not_trained_again(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(domains, "Bench", None)  # nothing is left to do
     domains.main(asked)
     assert capsys.readouterr().out == shown
+
+
+def test_what_teaches_without_a_generator_has_no_label_of_the_target(tmp_path):
+    options = SimpleNamespace(pair="digits", photos=None, out=tmp_path)
+    bench = domains.Bench(options, 0)
+    source, target = bench.pair.source, bench.pair.target
+    colored = bench.without_generator("taught: source, in any colors", target)
+    assert colored.pixels.shape[1:] == target.pixels.shape[1:]
+    assert sorted(colored.labels) == sorted(source.labels)
+    hidden = domains.Images(target.pixels, np.zeros_like(target.labels))
+    name = "taught: target, labels of a source classifier"
+    named = bench.without_generator(name, hidden)
+    assert 0.5 < np.mean(named.labels == target.labels) < 1

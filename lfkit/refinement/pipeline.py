@@ -179,7 +179,7 @@ class RefinementPipeline:
             return
         found, now = other.taken_in(self.problem, self._known["proba"], self._best)
         proba = found["proba"]
-        # Its powers are the likeliest, and nobody is as sure of seeds as who knows them.
+        # Its powers are the likeliest; who has learned from seeds is surer of them.
         lost = "" if now is None else self._worse(now, by_likelihood=False)
         self._report(WITHOUT_SEEDS, other.seconds, proba, now, lost)
         self._posteriors[WITHOUT_SEEDS] = self.problem.clamped(proba)
