@@ -18,7 +18,6 @@ from lfkit.commands.labeler_card import card
 from lfkit.commands.options import FreezeOptions
 from lfkit.commands.refine_labels import (
     feature_sets_of,
-    feature_sets_without_seeds,
     refinement_of,
 )
 from lfkit.commands.training_data import applied, with_code
@@ -213,7 +212,9 @@ def _with_refinement(
         sets,
         applier.feature_keys_,
         asked.encoders,
-        feature_sets_without_seeds(asked, voted) if found.model.without_seeds else {},
+        feature_sets_of(asked, voted, by_seeds=False)
+        if found.model.without_seeds
+        else {},
     )
     return replace(labeler, refinement=model)
 

@@ -26,7 +26,11 @@ if TYPE_CHECKING:
 
 
 def feature_sets_of(
-    options: ApplyOptions, voted: VotedImages, progress: Progress | None = None
+    options: ApplyOptions,
+    voted: VotedImages,
+    progress: Progress | None = None,
+    *,
+    by_seeds: bool = True,
 ) -> dict[str, Any]:
     """Give what refinement looks at, each weighed by itself.
 
@@ -34,21 +38,24 @@ def feature_sets_of(
     that is asked for; and the middle layers of a small one, if it is installed. Without
     seeds plain features take the place of the functions' own: those say again what the
     votes say, and confirm their mistakes.
+
+    Parameters
+    ----------
+    by_seeds : False looks as if no seed were known.
     """
     from lfkit.encoders import open_encoder
     from lfkit.features.encoded import encoder_features
     from lfkit.nn.compute import best_device
     from lfkit.refinement import PixelFeatures, PretrainedFeatures, StoredFeatures
     from lfkit.refinement.encoded_images import encode_images
-    from lfkit.refinement.problem import small_pixels
     from lfkit.refinement.tunable_images import tunable
 
-    pixels, _ = small_pixels(voted.images, progress=progress)
+    pixels, _ = voted.small(progress)
     found: dict[str, Any] = {}
     usable = {k: v for k, v in voted.feature_keys.items() if not k.learns_from_labels}
     plain = {key for node, key in usable.items() if node.encoder is None}
     stored = StoredFeatures(voted.store, voted.images, plain)
-    if stored.widths and can_learn_from_seeds(voted):
+    if stored.widths and by_seeds and can_learn_from_seeds(voted):
         found["features"] = stored
     else:
         found["pixels"] = PixelFeatures(pixels)
@@ -71,13 +78,6 @@ def feature_sets_of(
     if PretrainedFeatures.is_installed():
         found["imagenet"] = PretrainedFeatures(pixels)
     return found
-
-
-def feature_sets_without_seeds(
-    options: ApplyOptions, voted: VotedImages
-) -> dict[str, Any]:
-    """Give what refinement looks at where no seed is known."""
-    return feature_sets_of(options, replace(voted, votes=voted.votes.unseeded()))
 
 
 def can_learn_from_seeds(voted: VotedImages) -> bool:
@@ -150,6 +150,7 @@ def refinement_of(
         progress=progress,
         without_seeds=refined_without_seeds(options, voted, progress),
         started=started,
+        small=voted.small(progress),
     )
 
 
@@ -197,13 +198,14 @@ def refined_without_seeds(
         voted.images,
         votes,
         proba=labels.proba,
-        features=feature_sets_without_seeds(options, voted),
+        features=feature_sets_of(options, voted, say, by_seeds=False),
         class_prior=options.class_balance,
         surest=_surest(labels, votes),
         store=voted.store,
         stages=stages,
         random_state=options.seed,
         progress=say,
+        small=voted.small(say),
     )
     return replace(found, posteriors={}, model=found.model.lean())
 

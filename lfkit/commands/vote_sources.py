@@ -74,6 +74,17 @@ class VotedImages:
         problems = self.report.problems
         return [row for row, name in enumerate(self.images.ids) if name in problems]
 
+    def small(
+        self, progress: Progress | None = None
+    ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        """Read the images averaged down, once: (n, h, w, c), and (n,) the readable."""
+        if "_small" not in self.__dict__:
+            from lfkit.refinement.problem import small_pixels  # loads torch
+
+            self.__dict__["_small"] = small_pixels(self.images, progress=progress)
+        found: tuple[NDArray[np.uint8], NDArray[np.bool_]] = self.__dict__["_small"]
+        return found
+
     @cached_property
     def given(self) -> NDArray[np.bool_]:
         """(n,) images that are not scored: seeds, copies of them, unreadable ones."""

@@ -70,6 +70,7 @@ def refine(
     progress: Progress | None = None,
     without_seeds: Refined | None = None,
     started: float | None = None,
+    small: tuple[NDArray[np.uint8], NDArray[np.bool_]] | None = None,
 ) -> Refined:
     """Make labels from votes better by looking at the images.
 
@@ -108,6 +109,8 @@ def refine(
         `refine` gives of such votes, by `cheap_stages`. Few seeds then hardly make
         labels worse than none.
     started : of `time.perf_counter`, when the time of `max_minutes` began; None: now.
+    small : what `lfkit.refinement.problem.small_pixels` has read of the images, if it
+        has.
     """
     started = time.perf_counter() if started is None else started
     chosen = chosen_stages(stages)
@@ -116,7 +119,7 @@ def refine(
     device = device or best_device()
     aggregator = SeedWeightedVote() if aggregator is None else aggregator
     unrefined = checked_proba(proba, votes, aggregator)
-    pixels, readable = small_pixels(images, progress=progress)
+    pixels, readable = small or small_pixels(images, progress=progress)
     if len(pixels) != len(votes):
         raise InputError(
             f"there are {len(pixels)} images and votes on {len(votes)}; give one row "
