@@ -14,12 +14,11 @@ from lfkit.refinement.problem import RefinementProblem
 from lfkit.refinement.product_of_experts import as_sure_as, fit_powers, logs, product
 
 WITHOUT_SEEDS = "without-seeds"  # its row among those of the stages
-# What powers the labels so far and those without seeds are expected to have: the first
-# are worse where seeds are few, which cannot tell it then. Means over three draws of 2
-# and 5 seeds per class, with (.5, .5) and so: digits .964 and .969, .974 and .973;
-# Fashion-MNIST .778 and .785 with 2; clothes .663 and .667, .719 and .717. With 20 all
-# are alike.
-_EXPECTED = (0.2, 0.5)
+# As many seeds per class as what is made without seeds is expected to be worth: of n
+# seeds the labels so far are expected to have a power of n / (n + 5), these the rest.
+# Few seeds cannot tell it. With (.2, .5) for any number 2 seeds per class are as good,
+# 5 and 20 take half a point from photographs and from digits.
+_WORTH = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +61,7 @@ class LabelsWithoutSeeds:
         "proba" and "pool_powers" (2,), and (j, k) the product on the judging seeds, by
         powers of the other folds' seeds.
         """
-        powers, now = np.asarray(_EXPECTED), None
+        powers, now = _expected(problem.seed_labels), None
         if on_seeds is not None:
             sides = np.stack([logs(on_seeds), logs(self.proba[problem.judge_rows])])
             now = np.zeros(on_seeds.shape)
@@ -82,10 +81,16 @@ class LabelsWithoutSeeds:
         return {"proba": both, "pool_powers": powers}, now
 
 
+def _expected(labels: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Give the powers that both sides are expected to have, (2,), by these seeds."""
+    n = len(labels) / max(1, len(np.unique(labels)))
+    return np.array([n, _WORTH]) / (n + _WORTH)
+
+
 def _powers(
     problem: RefinementProblem, sides: NDArray[np.float64], seeds: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
     """Give the likeliest powers of both sides, (2, j, k) logarithms, on some seeds."""
     targets = np.eye(problem.n_classes)[problem.judge_labels[seeds]]
-    said = [*sides[:, seeds]]
-    return fit_powers([], targets, said, _EXPECTED, among=problem.possible)[0]
+    said, expected = [*sides[:, seeds]], _expected(problem.seed_labels)
+    return fit_powers([], targets, said, expected.tolist(), among=problem.possible)[0]
