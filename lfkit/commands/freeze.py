@@ -16,10 +16,7 @@ from lfkit.aggregators.vote_model import VoteModel, fit_vote_model
 from lfkit.commands.labeler import Labeler
 from lfkit.commands.labeler_card import card
 from lfkit.commands.options import FreezeOptions
-from lfkit.commands.refine_labels import (
-    feature_sets_of,
-    refinement_of,
-)
+from lfkit.commands.refine_labels import feature_sets_of, refinement_of
 from lfkit.commands.training_data import applied, with_code
 from lfkit.commands.vote_sources import VotedImages
 from lfkit.data.image_part import ImagePart
