@@ -375,8 +375,9 @@ def table(rows):
 
         def ranged(what, found=found):
             values = [each[what] for each in found if each.get(what) is not None]
-            several = f" ({min(values):.3f}-{max(values):.3f})" * (len(values) > 1)
-            return mean(what) + several if values else ""
+            if len(values) < 2:
+                return mean(what)
+            return f"{mean(what)} ({min(values):.3f}-{max(values):.3f})"
 
         lines.append(
             [

@@ -42,12 +42,14 @@ def test_rows_of_another_source_are_kept_in_another_folder(tmp_path):
 
 def test_rows_are_kept_and_not_trained_again(tmp_path, capsys, monkeypatch):
     asked = ["--steps", "2", "--source-steps", "2", "--images", "100", "--out",
-             str(tmp_path), "--rows", "transfer, hold=0;two at once"]  # fmt: skip
+             str(tmp_path), "--rows",
+             "transfer, hold=0;two at once;taught: source, in any colors"]  # fmt: skip
     domains.main(asked)
     shown = capsys.readouterr().out
     rows = json.loads((tmp_path / "rows.json").read_text())
-    assert len(rows) == 2
+    assert len(rows) == 3
     assert "both_equal" in [*rows.values()][1]
+    assert {*[*rows.values()][2]} == {"taught", "minutes"}
     monkeypatch.setattr(domains, "Bench", None)  # nothing is left to do
     domains.main(asked)
     assert capsys.readouterr().out == shown
