@@ -80,6 +80,8 @@ class FrozenRefinement:
         votes_proba: NDArray[np.float64] | None,
         features: Mapping[Feature, str],
         store: Store,
+        shown: dict[str, FeatureSet] | None = None,
+        small: tuple[NDArray[np.uint8], NDArray[np.bool_]] | None = None,
     ) -> NDArray[np.float64]:
         """Give the distribution over classes of each image, (n, k).
 
@@ -87,14 +89,17 @@ class FrozenRefinement:
         ----------
         votes_proba : (n, k) what the votes say; None: nothing is voted.
         features : the functions' features → their keys in the store.
+        shown : sets of features that were made before, by name; others are added.
+        small : what `small_pixels` has read of the images, if it has.
         """
         device = best_device()
         by_name = {node.name: (node, key) for node, key in features.items()}
-        pixels, _ = small_pixels(images)
-        shown: dict[str, FeatureSet] = {}
+        small = small or small_pixels(images)
+        shown = {} if shown is None else shown
         networks: list[TunableImages | None] = []
         for each in self.sets:
-            shown[each.name] = _made(each, images, pixels, by_name, store)
+            if each.name not in shown:
+                shown[each.name] = _made(each, images, small[0], by_name, store)
             encoder = _encoder(each, by_name)
             networks.append(
                 None if encoder is None else tunable(images, encoder, device)
@@ -110,8 +115,10 @@ class FrozenRefinement:
         )
         first = None
         if self.without_seeds is not None and "tuned_by" not in self.found:
-            first = self.without_seeds.predict_proba(images, None, features, store)
-        proba = model.predict_proba(images, votes_proba, shown, first)
+            first = self.without_seeds.predict_proba(
+                images, None, features, store, shown, small
+            )
+        proba = model.predict_proba(images, votes_proba, shown, first, small)
         return proba if self.power == 1 else product([logs(proba)], [self.power])
 
     def as_sure_as(
@@ -203,10 +210,11 @@ def _made(
         ]
         return ArrayFeatures(parts)
     if each.encoder:
-        return _Rounded(EncodedFeatures(images, open_encoder(each.encoder)))
-    return (
-        PretrainedFeatures(pixels) if each.name == "imagenet" else PixelFeatures(pixels)
-    )
+        encoded = EncodedFeatures(images, open_encoder(each.encoder))
+        return _Held(encoded, np.float16)  # as a run's store rounds them
+    if each.name == "imagenet":
+        return _Held(PretrainedFeatures(pixels), np.float32)
+    return PixelFeatures(pixels)
 
 
 def _stored(
@@ -233,11 +241,13 @@ def _encoder(
     return by_name[each.name][0].encoder
 
 
-class _Rounded(ArrayFeatures):
-    """Features as a run's store rounds them."""
+class _Held(ArrayFeatures):
+    """What a network sees, in memory: both models look at it."""
 
-    def __init__(self, given: EncodedFeatures) -> None:
-        values = np.zeros((len(given), *given.widths), np.float16)
+    def __init__(
+        self, given: EncodedFeatures | PretrainedFeatures, dtype: type[np.floating[Any]]
+    ) -> None:
+        values = np.zeros((len(given), sum(given.widths)), dtype)
         for rows, part in given.chunks():
             values[rows] = part
         super().__init__([values])

@@ -65,6 +65,7 @@ class ImageModel:
         votes_proba: NDArray[np.float64] | None = None,
         features: Mapping[str, FeatureSet] | None = None,
         first: NDArray[np.float64] | None = None,
+        small: tuple[NDArray[np.uint8], NDArray[np.bool_]] | None = None,
     ) -> NDArray[np.float64]:
         """Give the distribution over classes of each image, (n, k).
 
@@ -75,8 +76,10 @@ class ImageModel:
         features : feature sets by the names fitted; those not given are made of the
             pixels if those fitted were, and left out if not.
         first : (n, k) what the model without seeds says; None: it is asked.
+        small : what `small_pixels` has read of the images, if it has.
         """
-        pixels, readable = small_pixels(images)
+        small = small or small_pixels(images)
+        pixels, readable = small
         if pixels.shape[1:] != self.shape:
             raise InputError(
                 f"these images are {pixels.shape[1:]} (height, width, channels) after "
@@ -98,7 +101,7 @@ class ImageModel:
             before = product(experts, powers)
         is_pooled = "pool_powers" in self.found and "tuned_by" not in self.found
         if is_pooled and first is None and self.without_seeds is not None:
-            first = self.without_seeds.predict_proba(images, None, features)
+            first = self.without_seeds.predict_proba(images, None, shown, small=small)
         if is_pooled and first is not None:
             of_both = self.found["pool_powers"].tolist()
             flat = np.zeros(first.shape) if before is None else logs(before)
