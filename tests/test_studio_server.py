@@ -320,16 +320,19 @@ def test_a_broken_file_of_answers_is_told_and_answers_are_refused(client, sessio
     client.post("/api/answer", json={"rows": [5], "label": "3"})
     whole = path.read_text()
     path.write_text(whole.replace("5,3", "5,three"))
-    assert session.wait_for(lambda session: session.answers_problem, 30)
-    state = client.get("/api/state").json()
-    assert "Answers are not saved" in state["problem"]["message"]
-    assert "'three'" in state["problem"]["message"]
-    assert state["answers"] == 1
-    found = client.post("/api/answer", json={"rows": [6], "label": "3"})
-    assert found.status_code == 400
-    assert "'three'" in found.json()["error"]
-    assert "5,three" in path.read_text()
-    path.write_text(whole)
+    try:
+        # It may be read while it is empty, before the line is written.
+        assert session.wait_for(lambda session: "'three'" in str(session.answers_problem), 30)
+        state = client.get("/api/state").json()
+        assert "Answers are not saved" in state["problem"]["message"]
+        assert "'three'" in state["problem"]["message"]
+        assert state["answers"] == 1
+        found = client.post("/api/answer", json={"rows": [6], "label": "3"})
+        assert found.status_code == 400
+        assert "'three'" in found.json()["error"]
+        assert "5,three" in path.read_text()
+    finally:
+        path.write_text(whole)
     assert session.wait_for(lambda session: not session.answers_problem, 30)
     assert client.get("/api/state").json()["problem"] is None
     client.post("/api/answer", json={"rows": [5], "label": None})

@@ -340,6 +340,18 @@ def test_answers_that_another_program_writes_are_read(tmp_path):
     assert answers.given().labels.tolist() == [0, 1]
 
 
+def test_a_broken_file_that_is_looked_at_for_hours_takes_no_memory(tmp_path):
+    path = tmp_path / "seeds.csv"
+    answers = SeedAnswers(path, ["a", "b"], ("x", "y"))
+    path.write_text("image_id,label\na,z\n")
+    frames = []
+    for _ in range(5):
+        with pytest.raises(DataError, match="'z'") as found:
+            answers.reread()
+        frames.append(len(found.traceback))
+    assert frames[1] == frames[-1]
+
+
 def test_a_touched_file_has_not_changed_and_a_renamed_one_has(tmp_path):
     path = tmp_path / "my_lfs.py"
     path.write_text("a = 1\n")

@@ -208,7 +208,7 @@ class SeedAnswers:
         """Read the file if it is another one than was read or written last."""
         stamp = _stamp(self.path)
         if self._broken is not None and self._broken[0] == stamp:
-            raise self._broken[1]
+            raise self._broken[1].with_traceback(None)  # else it grows
         if stamp == self._stamp:
             self._broken = None
             return False
