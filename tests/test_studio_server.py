@@ -322,7 +322,9 @@ def test_a_broken_file_of_answers_is_told_and_answers_are_refused(client, sessio
     path.write_text(whole.replace("5,3", "5,three"))
     try:
         # It may be read while it is empty, before the line is written.
-        assert session.wait_for(lambda session: "'three'" in str(session.answers_problem), 30)
+        assert session.wait_for(
+            lambda session: "'three'" in str(session.answers_problem), 30
+        )
         state = client.get("/api/state").json()
         assert "Answers are not saved" in state["problem"]["message"]
         assert "'three'" in state["problem"]["message"]
