@@ -258,3 +258,53 @@ def test_a_frozen_run_labels_as_the_run_does(lfkit, runs):
     written = pq.read_table(folder / "few" / "labels.parquet").to_pandas()["label"]
     same = (np.array(["left", "right"])[labels] == written).mean()
     assert same > 0.9
+
+
+BROKEN_BY_DEFAULT = """
+
+@feature(name="left", batched=True)
+def left(images):
+    return images[:, :, :5].mean(axis=(1, 2))
+
+
+@labeling_function(
+    classes=[0, 1],
+    features=[left],
+    thresholds={"rule": NearestMean(left)},
+    soft=True,
+)
+def by_rule(value, *, rule=None):
+    return rule(value)
+
+
+LFS = [brighter_side, by_rule]
+"""
+
+
+def test_what_fails_by_its_default_is_told_and_stops_a_strict_run(lfkit, tmp_path):
+    pixels, truth = sides(n=60)
+    np.savez(tmp_path / "images.npz", images=pixels, labels=truth)
+    (tmp_path / "rules.py").write_text(RULES + BROKEN_BY_DEFAULT)
+
+    def run(*options):
+        return lfkit(
+            "apply",
+            str(tmp_path / "images.npz"),
+            *("--lfs", str(tmp_path / "rules.py"), "--seeds-per-class", "4"),
+            *("--out", str(tmp_path / "run"), *options),
+        )
+
+    def faults():
+        return json.loads((tmp_path / "run" / "faults.json").read_text())["functions"]
+
+    done = run()
+    assert done.code == 0, done.err
+    assert not faults()  # what has learned from the seeds works
+    assert "UserWarning" not in done.err
+    done = run("--refine", "--stages", "lda")
+    assert done.code == 0, done.err
+    assert [each["images"] for each in faults()["by_rule"].values()] == [60]
+    assert "without-seeds" in done.out  # brighter_side votes
+    done = run("--refine", "--stages", "lda", "--strict")
+    assert done.code == 2
+    assert "by_rule" in done.err

@@ -29,6 +29,7 @@ from lfkit.labeling.classes import Classes
 from lfkit.labeling.copied_sources import CopiedSources, copy_sources
 from lfkit.labeling.frozen_functions import code_keys, learned_by
 from lfkit.labeling.trusted_code import is_shipped
+from lfkit.labeling.unseeded_votes import unseeded_votes
 from lfkit.runs.apply_options import BASELINE
 from lfkit.runs.labeler_files import (
     SOURCES,
@@ -182,18 +183,23 @@ def _with_refinement(
     """Add what the run's refinement learned; the run's store has it."""
     from lfkit.refinement.frozen_model import freeze_model
 
-    asked = run.config.options
+    asked = replace(run.config.options, recompute=())
+    store = RunStore(run.folder)
+    unseeded = None
+    if run.votes.seed_rows is not None:
+        unseeded = unseeded_votes(
+            applier, images, store=store, random_state=asked.seed, progress=progress
+        )
     voted = VotedImages(
         images,
         Classes(run.config.class_names, run.truth, ()),
         run.votes,
-        RunStore(run.folder),
+        store,
         lfs=tuple(applier.lfs_),
-        unfitted=tuple(applier.lfs),
+        unseeded=unseeded,
         feature_keys=applier.feature_keys_,
         report=applier.report_,
     )
-    asked = replace(asked, recompute=())
     sets = feature_sets_of(asked, voted, progress)
     found = refinement_of(asked, voted, labels, sets, progress)
     if not found.is_refined:

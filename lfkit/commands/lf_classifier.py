@@ -180,11 +180,7 @@ class LFClassifier(ClassifierMixin, BaseEstimator):
         unseeded = None
         if votes.seed_rows is not None:
             unseeded = unseeded_votes(
-                applier.lfs,
-                source,
-                applier.n_classes,
-                store=store,
-                random_state=self.random_state,
+                applier, source, store=store, random_state=self.random_state
             )
         refiner.set_params(aggregator=aggregator)
         refiner.fit(source, votes, without_seeds=unseeded)

@@ -15,9 +15,8 @@ from lfkit.aggregators.auto import EQUAL
 from lfkit.aggregators.fitted_labels import aggregate_once
 from lfkit.commands.vote_sources import VotedImages
 from lfkit.data.labels import Labels, scored_images
-from lfkit.data.progress import Progress
+from lfkit.data.progress import Progress, with_prefix
 from lfkit.data.votes import ABSTAIN, Votes
-from lfkit.labeling.unseeded_votes import unseeded_votes
 from lfkit.runs.apply_options import BASELINE, ApplyOptions
 from lfkit.runs.run_summary import RefinementSummary
 
@@ -159,32 +158,14 @@ def refined_without_seeds(
 ) -> Refined | None:
     """Label and refine as if no seed were known, by functions that need none.
 
-    None without seeds, for a baseline, or where no function votes.
+    None without seeds, for a baseline, or where no function votes without them.
     """
     from lfkit.refinement import cheap_stages, refine
 
-    if voted.votes.seed_rows is None or options.aggregator == BASELINE:
+    votes, stages = voted.unseeded, cheap_stages(options.stages or None)
+    if votes is None or not stages or options.aggregator == BASELINE:
         return None
-
-    def say(what: str, done: int, n: int) -> None:
-        if progress is not None:
-            progress(f"without seeds: {what}", done, n)
-
-    votes: Votes | None = voted.votes.unseeded()
-    if voted.lfs is not None:
-        votes = unseeded_votes(
-            voted.unfitted,
-            voted.images,
-            voted.votes.n_classes,
-            recompute=options.recompute,
-            lf_timeout=options.lf_timeout,
-            store=voted.store,
-            random_state=options.seed,
-            progress=say,
-        )
-    stages = cheap_stages(options.stages or None)
-    if votes is None or not stages:
-        return None
+    say = with_prefix("without seeds", progress)
     labels = aggregate_once(
         voted.store,
         votes,

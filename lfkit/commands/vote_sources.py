@@ -18,7 +18,7 @@ from lfkit.data.image_source import ImageSource
 from lfkit.data.label_cells import number
 from lfkit.data.label_studio_export import is_export, with_control
 from lfkit.data.labels import given_images
-from lfkit.data.progress import Progress
+from lfkit.data.progress import Progress, with_prefix
 from lfkit.data.seed_labels import GivenLabels
 from lfkit.data.vote_files import VoteFile, read_votes
 from lfkit.data.votes import ABSTAIN, Votes, with_known
@@ -30,7 +30,8 @@ from lfkit.labeling.engine.failures import Report
 from lfkit.labeling.labeling_function import LabelingFunction
 from lfkit.labeling.loading import load_lfs
 from lfkit.labeling.trusted_code import remember_code
-from lfkit.runs.apply_options import ApplyOptions
+from lfkit.labeling.unseeded_votes import unseeded_votes
+from lfkit.runs.apply_options import BASELINE, ApplyOptions
 from lfkit.runs.run_config import LFRecord
 from lfkit.runs.run_files import save_foreign_votes
 from lfkit.runs.store import RunStore
@@ -45,7 +46,8 @@ class VotedImages:
     Attributes
     ----------
     lfs : the fitted functions that voted; None: the votes were made elsewhere.
-    unfitted : all functions, as they are before they learn from the seeds.
+    unseeded : what votes as if no seed were known; None: nothing does, or it is not
+        asked.
     records : of these functions, for run.json.
     feature_keys : feature → its key in the store.
     seed_block : of the votes on held-out seeds in the store.
@@ -58,13 +60,16 @@ class VotedImages:
     votes: Votes
     store: RunStore
     lfs: tuple[LabelingFunction, ...] | None = None
-    unfitted: tuple[LabelingFunction, ...] = ()
+    unseeded: Votes | None = None
     records: tuple[LFRecord, ...] = ()
     feature_keys: Mapping[Feature, str] = field(default_factory=dict)
     seed_block: str | None = None
     report: Report = field(default_factory=Report)
     notes: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
+    _small: list[tuple[NDArray[np.uint8], NDArray[np.bool_]]] = field(
+        default_factory=list, init=False, repr=False
+    )
 
     @cached_property
     def unreadable(self) -> list[int]:
@@ -78,12 +83,11 @@ class VotedImages:
         self, progress: Progress | None = None
     ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
         """Read the images averaged down, once: (n, h, w, c), and (n,) the readable."""
-        if "_small" not in self.__dict__:
+        if not self._small:
             from lfkit.refinement.problem import small_pixels  # loads torch
 
-            self.__dict__["_small"] = small_pixels(self.images, progress=progress)
-        found: tuple[NDArray[np.uint8], NDArray[np.bool_]] = self.__dict__["_small"]
-        return found
+            self._small.append(small_pixels(self.images, progress=progress))
+        return self._small[0]
 
     @cached_property
     def given(self) -> NDArray[np.bool_]:
@@ -164,6 +168,16 @@ class FunctionVotes(VoteSource):
             recompute=options.recompute,
             progress=progress,
         )
+        unseeded = None
+        if has_seeds and options.refine and options.aggregator != BASELINE:
+            unseeded = unseeded_votes(
+                applier,
+                images,
+                recompute=options.recompute,
+                store=store,
+                random_state=options.seed,
+                progress=with_prefix("without seeds", progress),
+            )
         remarks = tuple(applier.report_.notes)
         if votes.seed_rows is not None and votes.seed_out_of_fold is None:
             remarks += ("too few seeds to vote on any of them out of fold",)
@@ -173,7 +187,7 @@ class FunctionVotes(VoteSource):
             votes,
             store,
             lfs=tuple(applier.lfs_),
-            unfitted=tuple(applier.lfs),
+            unseeded=unseeded,
             records=_records(applier),
             feature_keys=applier.feature_keys_,
             seed_block=applier.seed_block_,
@@ -247,6 +261,7 @@ class FileVotes(VoteSource):
             classes,
             votes,
             RunStore(self.options.out),
+            unseeded=votes.unseeded() if len(seeds.rows) else None,
             report=Report(problems=problems),
             notes=(*file.notes, *_numbers_taken(images, file), *classes.notes),
             remarks=remarks,

@@ -12,6 +12,16 @@ class Unlike(str):
     """Names work whose parts take unlike long: how many are left tells no time."""
 
 
+def with_prefix(prefix: str, progress: Progress | None) -> Progress:
+    """Say what a part of some work does, with the part's name before it."""
+
+    def say(what: str, done: int, total: int) -> None:
+        if progress is not None:
+            progress(type(what)(f"{prefix}: {what}"), done, total)
+
+    return say
+
+
 class Stopwatch:
     """A progress that adds up the seconds of each kind of work, and passes all on.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from typing import Any
 
 from lfkit.data.image_source import ImageSource
@@ -11,35 +11,42 @@ from lfkit.data.votes import Votes
 from lfkit.errors import DeclarationError
 from lfkit.features.feature import ancestors
 from lfkit.labeling.applier import LFApplier
-from lfkit.labeling.labeling_function import LabelingFunction
 from lfkit.runs.store import Store
 
 
 def unseeded_votes(
-    lfs: Sequence[LabelingFunction],
+    applied: LFApplier,
     images: ImageSource,
-    n_classes: int,
     *,
     recompute: Collection[str] = (),
-    lf_timeout: float | None = None,
     store: Store | None = None,
     random_state: int = 0,
     progress: Progress | None = None,
 ) -> Votes | None:
     """Let functions vote by their thresholds' defaults; None if none can, or none does.
 
+    What fails only so is added to the applier's report.
+
     Parameters
     ----------
-    lfs : as they are before anything is fitted; those that need seeds are left out.
+    applied : has let the same functions vote with seeds; those that need seeds are
+        left out here.
     recompute : as `LFApplier.apply` takes it; other functions' names are left out.
     store : that of the votes with seeds: it has what does not depend on these.
     """
-    ready = [lf for lf in lfs if not lf.needs_seeds]
+    ready = [lf for lf in applied.lfs if not lf.needs_seeds]
     if not ready:
         return None
     known: set[Any] = {"all", *(lf.name for lf in ready)}
     known |= {node.name for node in ancestors(n for lf in ready for n in lf.features)}
-    applier = LFApplier(ready, n_classes, lf_timeout=lf_timeout)
+    applier = LFApplier(
+        ready,
+        applied.n_classes,
+        n_workers=applied.n_workers,
+        device=applied.device,
+        lf_timeout=applied.lf_timeout,
+        strict=applied.strict,
+    )
     try:
         votes = applier.apply(
             images,
@@ -48,6 +55,7 @@ def unseeded_votes(
             recompute=[name for name in recompute if name in known],
             progress=progress,
         )
-    except DeclarationError:  # each failed, as it did beside the others
-        return None
-    return votes if votes.voted.any() else None
+    except DeclarationError:  # each failed
+        votes = None
+    applied.report_.add_unseeded(applier.report_)
+    return votes if votes is not None and votes.voted.any() else None

@@ -158,6 +158,20 @@ class Report:
             example = (ids[failure.row], failure.message, failure.traceback)
             found.examples.setdefault(failure.kind, example)
 
+    def add_unseeded(self, other: Report) -> None:
+        """Add what failed only when functions voted by their thresholds' defaults."""
+        for name, found in other.faults.items():
+            self.faults.setdefault(name, found)
+        found_first = {*self.left_out, *self.notes}
+        self.notes += [
+            f"{name}, by its thresholds' defaults: {why}"
+            for name, why in other.left_out.items()
+            if name not in found_first
+        ]
+        self.notes += [note for note in other.notes if note not in found_first]
+        self.n_calls += other.n_calls
+        self.n_feature_values += other.n_feature_values
+
     def to_dict(self) -> dict[str, Any]:
         """Give everything as JSON-ready values."""
         return {

@@ -45,7 +45,7 @@ class Rule(Threshold):
 
         if isinstance(values, torch.Tensor):
             return self._weigh(values.reshape(len(values), -1).to(torch.float32))
-        row = torch.as_tensor(np.asarray(values, dtype=np.float32)).reshape(1, -1)
+        row = torch.as_tensor(np.array(values, np.float32)).reshape(1, -1)
         return self._weigh(row)[0].numpy()
 
     @abstractmethod
