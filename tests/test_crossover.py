@@ -148,6 +148,16 @@ def test_apply_and_diagnose_say_what_functions_are_worth(lfkit, tmp_path):
     assert json.loads(again.out)["crossover"] == json.loads(done.out)["crossover"]
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert len(before) > 2
+    # Refined, images count that votes without a seed have taught: a rule of the seeds,
+    # which needs them, does not.
+    done = lfkit(
+        *("apply", tmp_path / "data.npz", *options, "--no-sheet", "--json"),
+        *("--refine", "--stages", "lda"),
+    )
+    found = Crossover(**json.loads(done.out)["crossover"])
+    assert (found.functions, found.seeds, found.is_refined) == (1, 16, True)
+    assert found.accuracy == 1
+    assert found.sentence.startswith("What one function and the images tell")
     # Without seeds nothing can be compared.
     alone = ("--lfs", f"{tmp_path / 'lfs.py'}:bright_side_names_it", "--out", run)
     done = lfkit("apply", tmp_path / "data.npz", *alone, "--no-sheet", "--json")

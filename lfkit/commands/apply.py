@@ -18,7 +18,7 @@ from lfkit.commands.label_images import (
     notes_on,
     summary_of_labels,
 )
-from lfkit.commands.refine_labels import feature_sets_of, refined
+from lfkit.commands.refine_labels import feature_sets_of, refinement_of, relabeled
 from lfkit.commands.vote_sources import VotedImages, vote_source
 from lfkit.commands.worth_of_functions import worth_of_functions
 from lfkit.data.datasets import open_images
@@ -71,9 +71,11 @@ def apply(options: ApplyOptions, progress: Progress | None = None) -> RunSummary
     labels = label_by_votes_or_baseline(
         options, voted, baselines, feature_sets, progress
     )
-    refinement = None
+    found = None
     if options.refine:
-        labels, refinement = refined(options, voted, labels, feature_sets, progress)
+        found = refinement_of(options, voted, labels, feature_sets, progress)
+        labels = relabeled(voted, labels, found)
+    refinement = None if found is None else found.summary()
     kept = labels
     if options.target_precision is not None:
         kept = keep_precise(labels, options.target_precision)
@@ -90,7 +92,7 @@ def apply(options: ApplyOptions, progress: Progress | None = None) -> RunSummary
             kept,
             refinement,
             baselines,
-            worth_of_functions(options, voted) if options.baselines else None,
+            worth_of_functions(options, voted, found) if options.baselines else None,
         ),
         files=tuple(map(str, [*files, options.out / "summary.json"])),
         notes=tuple(notes),

@@ -18,7 +18,6 @@ from lfkit.data.labels import Labels, scored_images
 from lfkit.data.progress import Progress, with_prefix
 from lfkit.data.votes import ABSTAIN, Votes
 from lfkit.runs.apply_options import BASELINE, ApplyOptions
-from lfkit.runs.run_summary import RefinementSummary
 
 if TYPE_CHECKING:
     from lfkit.refinement.result import Refined
@@ -90,21 +89,14 @@ def can_learn_from_seeds(voted: VotedImages) -> bool:
     return enough_classes(labels, named) and (np.bincount(labels) >= 2).sum() >= 2
 
 
-def refined(
-    options: ApplyOptions,
-    voted: VotedImages,
-    labels: Labels,
-    feature_sets: Mapping[str, Any],
-    progress: Progress | None,
-) -> tuple[Labels, RefinementSummary]:
-    """Improve labels by looking at the images; they bring new evidence with them."""
-    found = refinement_of(options, voted, labels, feature_sets, progress)
+def relabeled(voted: VotedImages, labels: Labels, found: Refined) -> Labels:
+    """Give labels as refined, if they are; they bring new evidence with them."""
     if not found.is_refined:
-        return labels, found.summary()
+        return labels
     named = np.where(
         _readable(voted, len(labels.labels)), found.proba.argmax(axis=1), labels.labels
     )
-    return labels.relabeled(named, found.proba, found.held_out), found.summary()
+    return labels.relabeled(named, found.proba, found.held_out)
 
 
 def refinement_of(

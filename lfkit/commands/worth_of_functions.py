@@ -2,43 +2,63 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import TypeAdapter
 
 from lfkit.aggregators.fitted_labels import aggregate_once
 from lfkit.commands.vote_sources import VotedImages
+from lfkit.data.votes import ABSTAIN
 from lfkit.runs.apply_options import ApplyOptions
 from lfkit.runs.cache_keys import fingerprint
 from lfkit.runs.run_summary import Crossover
 
+if TYPE_CHECKING:
+    from lfkit.refinement.result import Refined
+
 _MOST_SEEDS = 1000  # that the worth is judged by
+_LEAST_TOLD = 1e-9  # between the likeliest class and the others
 
 
-def worth_of_functions(options: ApplyOptions, voted: VotedImages) -> Crossover | None:
-    """Say how many labels the functions that need none are worth, by the seeds."""
+def worth_of_functions(
+    options: ApplyOptions, voted: VotedImages, refined: Refined | None = None
+) -> Crossover | None:
+    """Say how many labels the functions that need none are worth, by the seeds.
+
+    Parameters
+    ----------
+    refined : what looking at the images has made of their votes without seeds counts,
+        if it was made.
+    """
     from lfkit.metrics.labels.crossover import crossover
     from lfkit.refinement import PretrainedFeatures
 
     rows, labels = voted.votes.seed_rows, voted.votes.seed_labels
     if voted.lfs is None or rows is None or labels is None:
         return None
-    free = [j for j, lf in enumerate(voted.lfs) if not lf.learns_from_labels]
+    unseeded = None if refined is None else refined.without_seeds
+    if unseeded is not None and voted.unseeded is not None:
+        votes = voted.unseeded
+    else:
+        free = [j for j, lf in enumerate(voted.lfs) if not lf.learns_from_labels]
+        votes = voted.votes.unseeded().select(free)
     broken = [*voted.images.known_problems, *voted.unreadable]
     readable = ~np.isin(rows, broken)
     rows, labels = rows[readable], labels[readable]
     some = _some_of_each_class(labels, options.seed)
     rows, labels = rows[some], labels[some]
-    if not free or not len(rows):
+    if not votes.n_functions or not len(rows):
         return None
-    alone = voted.votes.unseeded().select(free)
-    if len(free) == 1:
-        said = alone.hard[rows, 0]
+    if unseeded is not None:
+        tells = np.ptp(unseeded[rows], axis=1) > _LEAST_TOLD
+        said = np.where(tells, unseeded[rows].argmax(axis=1), ABSTAIN)
+    elif votes.n_functions == 1:
+        said = votes.hard[rows, 0]
     else:
         said = aggregate_once(
             voted.store,
-            alone,
+            votes,
             "auto",
             options.class_balance,
             options.seed,
@@ -46,9 +66,9 @@ def worth_of_functions(options: ApplyOptions, voted: VotedImages) -> Crossover |
             keep_as="functions without seeds",
         ).labels[rows]
     source = voted.images
-    asked = (source.decoding, source.keys[rows], labels, said, len(free), options.seed)
-    sees = PretrainedFeatures.is_installed()
-    key = fingerprint((*asked, sees, crossover, _features_of_seeds, Crossover))
+    asked = (source.decoding, source.keys[rows], labels, said, votes.n_functions)
+    by = (unseeded is not None, options.seed, PretrainedFeatures.is_installed())
+    key = fingerprint((*asked, *by, crossover, _features_of_seeds, Crossover))
     kept = voted.store.load("fitted", key, "crossover")
     if kept is not None:
         return TypeAdapter(Crossover | None).validate_json(kept["json"].item())
@@ -56,7 +76,8 @@ def worth_of_functions(options: ApplyOptions, voted: VotedImages) -> Crossover |
         _features_of_seeds(voted, rows),
         labels,
         said,
-        n_functions=len(free),
+        n_functions=votes.n_functions,
+        is_refined=unseeded is not None,
         random_state=options.seed,
     )
     text = TypeAdapter(Crossover | None).dump_json(found).decode()

@@ -171,7 +171,9 @@ def refine(
     first = None
     if without_seeds is not None and without_seeds.model.has_looked:
         first = without_seeds.model
-    return _refined(problem, pipeline.all(), unrefined, compactors, makers, first)
+    found = _refined(problem, pipeline.all(), unrefined, compactors, makers, first)
+    unseeded = None if without_seeds is None else without_seeds.proba
+    return replace(found, without_seeds=unseeded)
 
 
 def _labels_of(

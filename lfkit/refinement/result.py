@@ -206,6 +206,7 @@ class Refined:
         how right it is.
     unseeded : classes that votes name and no seed shows: images that votes are sure of
         stand in for them, or else nothing is learned from seeds but their own class.
+    without_seeds : (n, k) the posteriors made without any seed that were taken in.
     """
 
     proba: NDArray[np.float64]
@@ -218,6 +219,7 @@ class Refined:
     model: ImageModel
     held_out: HeldOut | None = None
     unseeded: tuple[int, ...] = ()
+    without_seeds: NDArray[np.float64] | None = None
 
     @property
     def agreement(self) -> float:

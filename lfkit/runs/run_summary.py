@@ -168,10 +168,12 @@ class Crossover:
     ----------
     functions : that have learned nothing from the seeds.
     seeds : on which they are judged.
-    accuracy : of what their votes say of the seeds; no vote and a tie are wrong.
+    accuracy : of what is said of the seeds by their votes, or refined; no vote and a
+        tie are wrong.
     features : by which seeds alone tell the classes best.
     per_class, seeds_alone : seeds per class, and how right LDA on as many is on others.
     worth : the seeds per class at which both are alike; None: more than the last.
+    is_refined : True if images were looked at, too, without any seed.
     """
 
     functions: int
@@ -181,12 +183,14 @@ class Crossover:
     per_class: tuple[int, ...]
     seeds_alone: tuple[float, ...]
     worth: float | None
+    is_refined: bool = False
 
     @property
     def sentence(self) -> str:
         """Say it, with the curve."""
         if self.worth is None:
-            much = f"more than {self.per_class[-1]} labels"
+            n = self.per_class[-1]
+            much = f"more than {n} label{'s' if n > 1 else ''}"
         elif self.worth < 1:
             much = "less than a label"
         else:
@@ -196,13 +200,19 @@ class Crossover:
             f"{100 * share:.1f} % with {size}"
             for size, share in zip(self.per_class, self.seeds_alone, strict=True)
         )
-        who = f"The {self.functions} functions that learn nothing from the seeds are"
+        by = f"The {self.functions} functions that learn nothing from the seeds are"
         vote = "together they are"
         if self.functions == 1:
-            who = "The one function that learns nothing from the seeds is"
+            by = "The one function that learns nothing from the seeds is"
             vote = "its vote is"
+        if self.is_refined:
+            count = (
+                "one function" if self.functions == 1 else f"{self.functions} functions"
+            )
+            by = f"What {count} and the images tell without a seed is"
+            vote = "these labels are"
         return (
-            f"{who} worth {much} per class: {vote} right on "
+            f"{by} worth {much} per class: {vote} right on "
             f"{100 * self.accuracy:.1f} % of the {self.seeds} seeds (no vote and a "
             f"tie count as wrong); a classifier that looks at {self.features} and "
             f"learns from labels (LDA) is right on {curve} per class."

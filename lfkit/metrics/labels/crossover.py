@@ -21,6 +21,7 @@ def crossover(
     named: NDArray[np.int64],
     *,
     n_functions: int,
+    is_refined: bool = False,
     random_state: int = 0,
 ) -> Crossover | None:
     """Compare what functions say of seeds with what fewer seeds alone would tell.
@@ -35,6 +36,7 @@ def crossover(
     labels : (s,) their classes.
     named : (s,) the class that the functions give each, by votes that have learned from
         no seed; -1 for none.
+    is_refined : True if images were looked at, too.
 
     Returns
     -------
@@ -59,6 +61,7 @@ def crossover(
         per_class=tuple(sizes),
         seeds_alone=tuple(curves[name]),
         worth=_worth(accuracy, sizes, curves[name]),
+        is_refined=is_refined,
     )
 
 
