@@ -10,6 +10,7 @@ import os
 import re
 import runpy
 import shlex
+import shutil
 import struct
 from pathlib import Path
 
@@ -82,6 +83,9 @@ def laid_out(tmp_path_factory, digits):
         picture.save(place / "photos" / f"{i:02}.png")
     rows = "".join(f"{i:02}.png,{('day', 'night')[i % 2]}\n" for i in range(6))
     (place / "my_labels.csv").write_text("image_id,label\n" + rows)
+    rows = "".join(f"{i:02}.png,{('day', 'night')[i % 2]}\n" for i in range(6, 12))
+    (place / "checked.csv").write_text("image_id,label\n" + rows)
+    shutil.copytree(place / "photos", place / "more_photos")
     images, labels = images[:300], labels[:300]
     np.savez(place / "digits.npz", images=images, labels=labels)
     np.save(place / "votes.npy", np.stack([labels, labels], axis=1))

@@ -13,6 +13,7 @@ from lfkit.refinement.stages.joint import Joint
 from lfkit.refinement.stages.lda import Lda
 from lfkit.refinement.stages.self_training import SelfTraining
 from lfkit.refinement.stages.stage import Stage
+from lfkit.refinement.without_seeds import WITHOUT_SEEDS
 
 _STAGES: tuple[type[Stage], ...] = (
     Lda,
@@ -30,6 +31,11 @@ STAGES: tuple[str, ...] = tuple(stage.name for stage in _STAGES)
 def chosen_stages(names: Sequence[str]) -> list[Stage]:
     """Make stages by their names, in the pipeline's order."""
     unknown = [name for name in names if name not in STAGES]
+    if WITHOUT_SEEDS in unknown:
+        raise InputError(
+            f"{WITHOUT_SEEDS!r} is no stage to be chosen: it is run by itself where "
+            "there are seeds and functions that need none; leave it out."
+        )
     if unknown:
         raise InputError(
             f"there is no stage {unknown[0]!r}; choose from {', '.join(STAGES)}."
