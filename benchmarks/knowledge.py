@@ -6,10 +6,10 @@
 
 Prints Markdown: for each number of seeds per class, the plain vote, the refined labels
 and their expected calibration error, the same stages from the seeds alone, by the same
-networks, the best baseline trained on the seeds, and how many labels per class the
-functions that need none are worth. Accuracies are of the images that are no seeds;
-means and ranges over the draws. What is measured is kept in FOLDER/knowledge.jsonl: the
-same call goes on from there.
+networks, the best baseline trained on the seeds, and how many labels per class are
+worth what the functions that need none, refined, tell without any. Accuracies are of
+the images that are no seeds; means and ranges over the draws. What is measured is kept
+in FOLDER/knowledge.jsonl: the same call goes on from there.
 """
 
 import argparse
@@ -33,7 +33,7 @@ HEADER = [
     "its ECE",
     "seeds alone, refined",
     "best baseline on the seeds",
-    "functions worth, labels per class",
+    "worth without seeds, labels per class",
 ]
 _CHEAP = ("lda", "align", "self-training", "diffuse", "metric")
 _SILENT = """
@@ -107,7 +107,8 @@ def measured(options, seeds, draw):
         silent.write_text(_SILENT.format(classes=list(summary.class_names)))
         nothing = {"lfs": (str(silent),), "encoders": networks(options)}
         found = labeled(options, seeds, draw, nothing, options.out / "seeds_alone")
-        alone = found.accuracy.of_all
+        if found.refinement.is_refined:  # one seed per class teaches nothing
+            alone = found.accuracy.of_all
     return {
         "vote": summary.majority_vote_accuracy.of_all,
         "refined": summary.accuracy.of_all,
