@@ -148,16 +148,22 @@ def test_apply_and_diagnose_say_what_functions_are_worth(lfkit, tmp_path):
     assert json.loads(again.out)["crossover"] == json.loads(done.out)["crossover"]
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert len(before) > 2
-    # Refined, images count that votes without a seed have taught: a rule of the seeds,
-    # which needs them, does not.
-    done = lfkit(
-        *("apply", tmp_path / "data.npz", *options, "--no-sheet", "--json"),
-        *("--refine", "--stages", "lda"),
-    )
-    found = Crossover(**json.loads(done.out)["crossover"])
-    assert (found.functions, found.seeds, found.is_refined) == (1, 16, True)
-    assert found.accuracy == 1
-    assert found.sentence.startswith("What one function and the images tell")
+    # Where no stage has looked at images, votes count; else what these have taught.
+    sure = "(gap < 0).long() - 2 * (gap.abs() < 0.16).long()"
+    text = LFS.replace("(gap < 0).long()", f"({sure}).clamp(min=-1)")
+    (tmp_path / "lfs.py").write_text(text)  # silent on half of the images
+    found = []
+    for stages in ("lda", "lda,self-training"):
+        refined = ("--refine", "--stages", stages, "--no-sheet", "--json")
+        done = lfkit("apply", tmp_path / "data.npz", *options, *refined)
+        assert done.code == 0, done.err
+        found.append(Crossover(**json.loads(done.out)["crossover"]))
+    by_votes, by_images = found
+    assert (by_votes.functions, by_votes.is_refined) == (1, False)
+    assert by_votes.accuracy < 0.8
+    assert (by_images.functions, by_images.is_refined) == (1, True)
+    assert by_images.accuracy > 0.9
+    assert by_images.sentence.startswith("What one function and the images tell")
     # Without seeds nothing can be compared.
     alone = ("--lfs", f"{tmp_path / 'lfs.py'}:bright_side_names_it", "--out", run)
     done = lfkit("apply", tmp_path / "data.npz", *alone, "--no-sheet", "--json")

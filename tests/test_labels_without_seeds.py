@@ -206,6 +206,12 @@ def test_without_seeds_there_is_nothing_to_take_in(scene):
     again = refined(pixels, free, without_seeds=first)
     assert "without-seeds" not in [stage.name for stage in again.stages]
     assert again.model.without_seeds is None
+    # Where no stage looked at the images, nothing is said of what these tell.
+    votes = seeded(free, sides()[1], 8)
+    by_votes = refined(pixels, free, stages=("align",))
+    assert not by_votes.is_refined
+    assert refined(pixels, votes, without_seeds=by_votes).without_seeds is None
+    assert refined(pixels, votes, without_seeds=first).without_seeds is first.proba
 
 
 @pytest.fixture(scope="module")
@@ -300,11 +306,19 @@ def test_what_fails_by_its_default_is_told_and_stops_a_strict_run(lfkit, tmp_pat
     done = run()
     assert done.code == 0, done.err
     assert not faults()  # what has learned from the seeds works
-    assert "UserWarning" not in done.err
     done = run("--refine", "--stages", "lda")
     assert done.code == 0, done.err
-    assert [each["images"] for each in faults()["by_rule"].values()] == [60]
+    name = "by_rule, by the defaults of its thresholds"
+    assert [each["images"] for each in faults()[name].values()] == [60]
+    assert [*faults()] == [name]
     assert "without-seeds" in done.out  # brighter_side votes
     done = run("--refine", "--stages", "lda", "--strict")
     assert done.code == 2
     assert "by_rule" in done.err
+    assert "without seeds" in done.err.splitlines()[-1]
+    # Stages that take no labels made without seeds: nothing votes a second time.
+    done = run("--refine", "--stages", "cnn", "--max-minutes", "0.01", "--strict")
+    assert done.code == 0, done.err
+    done = run("--refine", "--stages", "lda,without-seeds")
+    assert done.code == 2
+    assert "run by itself" in done.err

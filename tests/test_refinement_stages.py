@@ -43,6 +43,7 @@ from lfkit.refinement.stages.lda import Lda
 from lfkit.refinement.stages.looks_at_seeds import looks_at_seeds
 from lfkit.refinement.stages.self_training import SelfTraining
 from lfkit.refinement.stages.stage import Stage, StageContext
+from lfkit.refinement.without_seeds import LabelsWithoutSeeds
 
 NO_CHANGE = Augmentation(0, 0, 0, 0, 0, 0, 0, 0, cutout=(0, 0))
 
@@ -1261,3 +1262,43 @@ def test_features_that_seeds_have_taught_learn_in_two_rounds(
     votes = np.where(np.eye(2)[VOTED] > 0, 0.8, 0.2)
     run(SelfTraining(), problem(votes, features=PLACES), known)
     assert len(made) == n_rounds
+
+
+def test_few_seeds_hardly_tell_whose_labels_are_better_or_how_sure_to_be():
+    """Two seeds a class, by chance right or wrong, of labels right on four in five."""
+    truth = np.tile([0, 1], 100)
+    shares, sure = [], []
+    for draw in range(20):
+        rng = np.random.default_rng(draw)
+        ours, theirs = (
+            np.where((truth ^ (rng.random(200) < 0.2))[:, None] == [0, 1], 0.8, 0.2)
+            for _ in range(2)
+        )
+        given = problem(ours, seeds={row: int(truth[row]) for row in range(4)})
+        taken, held_out = LabelsWithoutSeeds(theirs, 0.0).taken_in(
+            given, ours, ours[given.seed_rows]
+        )
+        powers = taken["pool_powers"]
+        shares.append(powers[0] / powers.sum())
+        sure.append(taken["proba"].max(axis=1).mean())
+        assert held_out.shape == (4, 2)
+    # The others are expected to be worth five seeds per class.
+    np.testing.assert_allclose(np.mean(shares), 2 / 7, atol=0.1)
+    assert np.std(shares) < 0.2
+    assert min(sure) > 0.6
+    assert max(sure) < 0.9
+
+
+def test_many_seeds_tell_whose_labels_are_better():
+    truth = np.tile([0, 1], 100)
+    good = np.where(truth[:, None] == [0, 1], 0.9, 0.1)
+    given = problem(good, seeds={row: int(truth[row]) for row in range(60)})
+    noise = np.random.default_rng(0).dirichlet([1, 1], 200)
+    for ours, theirs in ((good, noise), (noise, good)):
+        taken, _ = LabelsWithoutSeeds(theirs, 0.0).taken_in(given, ours, ours[:60])
+        assert (taken["proba"].argmax(axis=1) == truth).mean() > 0.95
+    # Neither is, and yet some class is the likeliest.
+    taken, _ = LabelsWithoutSeeds(1 - good, 0.0).taken_in(
+        given, 1 - good, 1 - good[:60]
+    )
+    assert taken["proba"].max(axis=1).min() > 0.5

@@ -92,7 +92,9 @@ def apply(options: ApplyOptions, progress: Progress | None = None) -> RunSummary
             kept,
             refinement,
             baselines,
-            worth_of_functions(options, voted, found) if options.baselines else None,
+            worth_of_functions(options, voted, feature_sets, found)
+            if options.baselines
+            else None,
         ),
         files=tuple(map(str, [*files, options.out / "summary.json"])),
         notes=tuple(notes),

@@ -18,11 +18,11 @@ from lfkit.commands.labeler_card import card
 from lfkit.commands.options import FreezeOptions
 from lfkit.commands.refine_labels import feature_sets_of, refinement_of
 from lfkit.commands.training_data import applied, with_code
-from lfkit.commands.vote_sources import VotedImages
+from lfkit.commands.vote_sources import VotedImages, wants_unseeded
 from lfkit.data.image_part import ImagePart
 from lfkit.data.image_source import ImageSource
 from lfkit.data.labels import Labels, score
-from lfkit.data.progress import Progress
+from lfkit.data.progress import Progress, with_prefix
 from lfkit.errors import InputError
 from lfkit.labeling.applier import LFApplier
 from lfkit.labeling.classes import Classes
@@ -186,9 +186,13 @@ def _with_refinement(
     asked = replace(run.config.options, recompute=())
     store = RunStore(run.folder)
     unseeded = None
-    if run.votes.seed_rows is not None:
+    if run.votes.seed_rows is not None and wants_unseeded(asked):
         unseeded = unseeded_votes(
-            applier, images, store=store, random_state=asked.seed, progress=progress
+            applier,
+            images,
+            store=store,
+            random_state=asked.seed,
+            progress=with_prefix("without seeds", progress),
         )
     voted = VotedImages(
         images,

@@ -22,6 +22,8 @@ from lfkit.runs.apply_options import BASELINE, ApplyOptions
 if TYPE_CHECKING:
     from lfkit.refinement.result import Refined
 
+FUNCTIONS_FEATURES = "features"  # the set of all that functions measure
+
 
 def feature_sets_of(
     options: ApplyOptions,
@@ -54,7 +56,7 @@ def feature_sets_of(
     plain = {key for node, key in usable.items() if node.encoder is None}
     stored = StoredFeatures(voted.store, voted.images, plain)
     if stored.widths and by_seeds and can_learn_from_seeds(voted):
-        found["features"] = stored
+        found[FUNCTIONS_FEATURES] = stored
     else:
         found["pixels"] = PixelFeatures(pixels)
     seen = {
@@ -150,12 +152,12 @@ def refined_without_seeds(
 ) -> Refined | None:
     """Label and refine as if no seed were known, by functions that need none.
 
-    None without seeds, for a baseline, or where no function votes without them.
+    None where nothing votes so, or no seed is known (`wants_unseeded`).
     """
     from lfkit.refinement import cheap_stages, refine
 
-    votes, stages = voted.unseeded, cheap_stages(options.stages or None)
-    if votes is None or not stages or options.aggregator == BASELINE:
+    votes = voted.unseeded
+    if votes is None:
         return None
     say = with_prefix("without seeds", progress)
     labels = aggregate_once(
@@ -175,7 +177,7 @@ def refined_without_seeds(
         class_prior=options.class_balance,
         surest=_surest(labels, votes),
         store=voted.store,
-        stages=stages,
+        stages=cheap_stages(options.stages or None),
         random_state=options.seed,
         progress=say,
         small=voted.small(say),

@@ -149,6 +149,7 @@ def applied(
     applier = LFApplier(
         load_lfs(config.options.lfs, kinds=config.options.kinds).lfs,
         n_classes=len(config.class_names),
+        lf_timeout=config.options.lf_timeout,
     )
     votes = loaded.votes
     applier.apply(

@@ -113,6 +113,15 @@ class VoteSource(ABC):
         """Give the votes on all images, held-out ones on the seeds among them."""
 
 
+def wants_unseeded(options: ApplyOptions) -> bool:
+    """Tell whether labels are made a second time, as if no seed were known."""
+    if not options.refine or options.aggregator == BASELINE:
+        return False
+    from lfkit.refinement import cheap_stages
+
+    return bool(cheap_stages(options.stages or None))
+
+
 def vote_source(options: ApplyOptions) -> VoteSource:
     """Open the functions or the file that `lfkit apply` was given."""
     if options.votes is None:
@@ -169,7 +178,7 @@ class FunctionVotes(VoteSource):
             progress=progress,
         )
         unseeded = None
-        if has_seeds and options.refine and options.aggregator != BASELINE:
+        if has_seeds and wants_unseeded(options):
             unseeded = unseeded_votes(
                 applier,
                 images,
@@ -255,13 +264,16 @@ class FileVotes(VoteSource):
                 f"{self.path.name}: they teach and judge how far its votes are right",
             )
         save_foreign_votes(self.options.out, votes)
+        unseeded = None
+        if len(seeds.rows) and wants_unseeded(self.options) and votes.voted.any():
+            unseeded = votes.unseeded()
         problems = {images.ids[row]: why for row, why in images.known_problems.items()}
         return VotedImages(
             images,
             classes,
             votes,
             RunStore(self.options.out),
-            unseeded=votes.unseeded() if len(seeds.rows) else None,
+            unseeded=unseeded,
             report=Report(problems=problems),
             notes=(*file.notes, *_numbers_taken(images, file), *classes.notes),
             remarks=remarks,

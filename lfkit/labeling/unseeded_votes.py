@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
 
 from lfkit.data.image_source import ImageSource
 from lfkit.data.progress import Progress
 from lfkit.data.votes import Votes
-from lfkit.errors import DeclarationError
+from lfkit.errors import DeclarationError, FaultError
 from lfkit.features.feature import ancestors
 from lfkit.labeling.applier import LFApplier
 from lfkit.runs.store import Store
@@ -31,14 +30,20 @@ def unseeded_votes(
     ----------
     applied : has let the same functions vote with seeds; those that need seeds are
         left out here.
-    recompute : as `LFApplier.apply` takes it; other functions' names are left out.
+    recompute : names of functions and features, or "all": what learned has votes of its
+        own by its defaults, which are made again, too.
     store : that of the votes with seeds: it has what does not depend on these.
     """
     ready = [lf for lf in applied.lfs if not lf.needs_seeds]
     if not ready:
         return None
-    known: set[Any] = {"all", *(lf.name for lf in ready)}
-    known |= {node.name for node in ancestors(n for lf in ready for n in lf.features)}
+    # What has no thresholds has just been computed.
+    again = [
+        lf.name
+        for lf in ready
+        if lf.thresholds
+        and {*recompute} & {"all", lf.name, *(n.name for n in ancestors(lf.features))}
+    ]
     applier = LFApplier(
         ready,
         applied.n_classes,
@@ -52,10 +57,14 @@ def unseeded_votes(
             images,
             random_state=random_state,
             store=store,
-            recompute=[name for name in recompute if name in known],
+            recompute=again,
             progress=progress,
         )
     except DeclarationError:  # each failed
         votes = None
+    except FaultError as error:
+        raise FaultError(
+            f"{error}\nThis is without seeds, by the defaults of thresholds."
+        ) from error
     applied.report_.add_unseeded(applier.report_)
     return votes if votes is not None and votes.voted.any() else None

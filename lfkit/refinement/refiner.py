@@ -172,8 +172,9 @@ def refine(
     if without_seeds is not None and without_seeds.model.has_looked:
         first = without_seeds.model
     found = _refined(problem, pipeline.all(), unrefined, compactors, makers, first)
-    unseeded = None if without_seeds is None else without_seeds.proba
-    return replace(found, without_seeds=unseeded)
+    if without_seeds is None or not without_seeds.is_refined:
+        return found
+    return replace(found, without_seeds=without_seeds.proba)
 
 
 def _labels_of(

@@ -206,7 +206,8 @@ class Refined:
         how right it is.
     unseeded : classes that votes name and no seed shows: images that votes are sure of
         stand in for them, or else nothing is learned from seeds but their own class.
-    without_seeds : (n, k) the posteriors made without any seed that were taken in.
+    without_seeds : (n, k) what was made without any seed and given; None if nothing
+        was, or images had no part in it.
     """
 
     proba: NDArray[np.float64]

@@ -17,9 +17,9 @@ WITHOUT_SEEDS = "without-seeds"  # its row among those of the stages
 # As many seeds per class as what is made without seeds is expected to be worth: where
 # there are n, n / (n + 5) of the product is expected to be the labels so far.
 _WORTH = 5
-# How far the share may be off, as a standard deviation: few seeds cannot tell it. Twice
-# as much, and clothes on black with 2 seeds per class lose a point to none; half as
-# much, and photographs of clothes lose it.
+# How far the share may be off, as a standard deviation: few seeds cannot tell it. With
+# .4 clothes on black with 2 seeds per class lose a point, with .15 photographs of
+# clothes lose one.
 _SPREAD = 0.25
 _SHARES = np.linspace(0, 1, 21)  # that are tried
 _LEAST_POWER = 1e-3  # with none at all no class would be the likeliest
@@ -97,7 +97,7 @@ def _powers(
 ) -> NDArray[np.float64]:
     """Give the likeliest powers of both sides, (2, j, k) logarithms, on some seeds.
 
-    Their share is drawn to the expected one; how sure the product is, is not.
+    Their share is drawn to the expected one, and their sum to 1.
     """
     targets = np.eye(problem.n_classes)[problem.judge_labels[seeds]]
     expected = _expected_share(problem.seed_labels)
@@ -105,7 +105,7 @@ def _powers(
     for share in _SHARES:
         sizes = np.array([share, 1 - share])
         both = np.tensordot(sizes, sides[:, seeds], axes=1)
-        power, loss = fit_powers([both], targets, among=problem.possible)
+        power, loss = fit_powers([], targets, [both], [1.0], among=problem.possible)
         off = (share - expected) / _SPREAD
         if (total := loss * len(targets) + off**2 / 2) < least:
             least, found = total, sizes * max(float(power[0]), _LEAST_POWER)

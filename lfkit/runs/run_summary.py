@@ -201,7 +201,7 @@ class Crossover:
             for size, share in zip(self.per_class, self.seeds_alone, strict=True)
         )
         by = f"The {self.functions} functions that learn nothing from the seeds are"
-        vote = "together they are"
+        vote, wrong = "together they are", " (no vote and a tie count as wrong)"
         if self.functions == 1:
             by = "The one function that learns nothing from the seeds is"
             vote = "its vote is"
@@ -210,12 +210,12 @@ class Crossover:
                 "one function" if self.functions == 1 else f"{self.functions} functions"
             )
             by = f"What {count} and the images tell without a seed is"
-            vote = "these labels are"
+            vote, wrong = "these labels are", ""
         return (
             f"{by} worth {much} per class: {vote} right on "
-            f"{100 * self.accuracy:.1f} % of the {self.seeds} seeds (no vote and a "
-            f"tie count as wrong); a classifier that looks at {self.features} and "
-            f"learns from labels (LDA) is right on {curve} per class."
+            f"{100 * self.accuracy:.1f} % of the {self.seeds} seeds{wrong}; a "
+            f"classifier that looks at {self.features} and learns from labels (LDA) is "
+            f"right on {curve} per class."
         )
 
 
@@ -237,8 +237,8 @@ class RunSummary:
     class_counts : (k,) labels per class.
     diagnosis : as `lfkit.metrics.labels.diagnosis` has it; `findings` in sentences.
     baselines : scored; `baseline` names the best one by cross-validation on the seeds.
-    crossover : what the functions that need no seeds are worth; None without any, or
-        with too few seeds.
+    crossover : what the functions that need no seeds are worth, with the images if
+        these have refined their labels; None without any, or with too few seeds.
     notes : what was decided, and should be known.
     problems : image id → why it cannot be read, of the first 20 of `unreadable`.
     left_out : function → why it did not run.

@@ -15,6 +15,7 @@ TIMED_OUT, CRASHED = "timed out", "crashed the process"
 GAVE_UP = "gave up"  # not called: it had been killed too often
 NOT_LOADED = "not loaded"  # not called: a worker could not load it
 KILLED = (TIMED_OUT, CRASHED)
+BY_DEFAULT = ", by the defaults of its thresholds"  # after a function's name
 
 
 class Failure(NamedTuple):
@@ -161,14 +162,14 @@ class Report:
     def add_unseeded(self, other: Report) -> None:
         """Add what failed only when functions voted by their thresholds' defaults."""
         for name, found in other.faults.items():
-            self.faults.setdefault(name, found)
-        found_first = {*self.left_out, *self.notes}
+            if name not in self.faults or self.faults[name].counts != found.counts:
+                self.faults[f"{name}{BY_DEFAULT}"] = found
         self.notes += [
-            f"{name}, by its thresholds' defaults: {why}"
+            f"{name}{BY_DEFAULT}: {why}"
             for name, why in other.left_out.items()
-            if name not in found_first
+            if name not in self.left_out
         ]
-        self.notes += [note for note in other.notes if note not in found_first]
+        self.problems |= other.problems
         self.n_calls += other.n_calls
         self.n_feature_values += other.n_feature_values
 

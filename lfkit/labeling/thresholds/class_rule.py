@@ -45,6 +45,7 @@ class Rule(Threshold):
 
         if isinstance(values, torch.Tensor):
             return self._weigh(values.reshape(len(values), -1).to(torch.float32))
+        # Given values may be read-only, which torch warns of: a copy.
         row = torch.as_tensor(np.array(values, np.float32)).reshape(1, -1)
         return self._weigh(row)[0].numpy()
 
