@@ -115,11 +115,13 @@ def test_seeds_that_all_look_alike_tell_nothing_and_stop_nothing():
     assert found.worth is None
 
 
-@pytest.mark.parametrize("labels", [[0, 0, 0, 0], [0, 0, 0, 1]])
+@pytest.mark.parametrize("labels", [[0] * 12, [0] * 8 + [1] * 4])
 def test_too_few_seeds_tell_nothing(labels):
-    rows = np.arange(4.0)[:, None]
+    rows = np.arange(12.0)[:, None]
     labels = np.array(labels)
     assert crossover({"x": rows}, labels, labels, n_functions=1) is None
+    enough = np.arange(12) % 2
+    assert crossover({"x": rows}, enough, enough, n_functions=1) is not None
 
 
 def test_apply_and_diagnose_say_what_functions_are_worth(lfkit, tmp_path):

@@ -19,7 +19,7 @@ from stand_in_networks import (
 )
 from torch import nn
 
-from lfkit import prompts
+from lfkit import names_of, prompts
 from lfkit.encoders import (
     ENCODERS,
     EfficientNetLite0Encoder,
@@ -393,6 +393,11 @@ def test_groups_are_the_animals_that_they_name():
     assert ends["all apes and monkeys"] == ("orangutan", "squirrel monkey")
     assert ends["all insects"] == ("tiger beetle", "lycaenid")
     assert ends["all mushrooms"] == ("coral fungus", "bolete")
+
+
+def test_a_wrong_group_is_answered_by_all_groups():
+    with assert_refused(DeclarationError, values="all hats", allowed=[*GROUPS]):
+        names_of("efficientnet-lite0", {"hat": "all hats"}, classes=["hat"])
 
 
 @pytest.mark.parametrize("library", ["timm", "torchvision"])

@@ -308,7 +308,7 @@ def test_what_fails_by_its_default_is_told_and_stops_a_strict_run(lfkit, tmp_pat
     assert not faults()  # what has learned from the seeds works
     done = run("--refine", "--stages", "lda")
     assert done.code == 0, done.err
-    name = "by_rule, by the defaults of its thresholds"
+    name = "by_rule (by the defaults of its thresholds)"
     assert [each["images"] for each in faults()[name].values()] == [60]
     assert [*faults()] == [name]
     assert "without-seeds" in done.out  # brighter_side votes

@@ -40,7 +40,10 @@ def evaluate(options: EvaluateOptions, as_json: Json = False) -> None:
         console.print(f"\nNote: {note}.", style="yellow", soft_wrap=True)
     for why in result.broken.values():
         console.print(f"\nWARNING: {why}", style="bold red", soft_wrap=True)
-    console.print(f"\n{result.file}; next: lfkit report {options.run}", soft_wrap=True)
+    report = f"lfkit report {options.run}"
+    if options.labels is not None:  # scores by these are not kept
+        report += f" --labels {options.labels}"
+    console.print(f"\n{result.file}; next: {report}", soft_wrap=True)
 
 
 def _judge_usefulness(options: EvaluateOptions, as_json: bool) -> None:

@@ -56,7 +56,7 @@ def worth_of_functions(
     rows, labels = rows[readable], labels[readable]
     some = _some_of_each_class(labels, options.seed)
     rows, labels = rows[some], labels[some]
-    if not votes.n_functions or not len(rows):
+    if not votes.voted.any() or not len(rows):
         return None
     if unseeded is not None:
         best = np.sort(unseeded[rows], axis=1)[:, -2:]
@@ -92,7 +92,7 @@ def worth_of_functions(
         _features_of_seeds(voted, rows, seen),
         labels,
         said,
-        n_functions=votes.n_functions,
+        n_functions=int(votes.voted.any(axis=0).sum()),
         is_refined=unseeded is not None,
         random_state=options.seed,
     )

@@ -143,6 +143,11 @@ def _named(encoder: Encoder, entry: str) -> Sequence[int]:
             )
         if found:
             return found
+    if groups and entry.lower().startswith("all "):
+        raise DeclarationError(
+            f"there is no group {entry!r} of {encoder.name!r}'s classes; choose from "
+            f"{', '.join(groups)}."
+        )
     every = [*groups, *(one for several in names for one in several)]
     raise DeclarationError(
         f"{encoder.name!r} knows no class {entry!r}{nearest(entry, every)}; "

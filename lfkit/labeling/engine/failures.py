@@ -15,7 +15,7 @@ TIMED_OUT, CRASHED = "timed out", "crashed the process"
 GAVE_UP = "gave up"  # not called: it had been killed too often
 NOT_LOADED = "not loaded"  # not called: a worker could not load it
 KILLED = (TIMED_OUT, CRASHED)
-BY_DEFAULT = ", by the defaults of its thresholds"  # after a function's name
+BY_DEFAULT = " (by the defaults of its thresholds)"  # after a function's name
 
 
 class Failure(NamedTuple):

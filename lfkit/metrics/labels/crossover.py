@@ -12,6 +12,7 @@ from lfkit.runs.run_summary import Crossover
 _SIZES = (1, 2, 5, 10, 20, 50, 100, 200)
 _DRAWS = 10
 _DIRECTIONS = 200
+_FEWEST = 5  # of a class: fewer would be judged by one or two of them
 _TRAINED_SHARE = 0.75  # the others judge
 
 
@@ -40,10 +41,11 @@ def crossover(
 
     Returns
     -------
-    None where the seeds are too few: a class has fewer than two, or there is one class.
+    None where the seeds are too few: a class has fewer than five, or there is one
+    class.
     """
     counts = np.unique(labels, return_counts=True)[1]
-    if len(counts) < 2 or counts.min() < 2 or not features:
+    if len(counts) < 2 or counts.min() < _FEWEST or not features:
         return None
     largest = max(1, int(_TRAINED_SHARE * counts.min()))
     sizes = sorted({*(size for size in _SIZES if size < largest), largest})
