@@ -246,6 +246,7 @@ def test_what_was_decided_on_reading_is_told(lfkit, run, digits_file, folder):
     assert any("99" in note for note in notes)
     printed = " ".join(lfkit("evaluate", run, *options).out.split())
     assert all(" ".join(note.split()) in printed for note in notes)
+    assert printed.endswith(f"next: lfkit report {run} --labels {path}")
     done = lfkit("report", run, "--labels", path, "--out", folder / "page.html")
     assert "written.csv" in done.out
 

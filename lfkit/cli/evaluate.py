@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from typing import TYPE_CHECKING
 
 from lfkit.cli.console import echo
@@ -40,10 +41,10 @@ def evaluate(options: EvaluateOptions, as_json: Json = False) -> None:
         console.print(f"\nNote: {note}.", style="yellow", soft_wrap=True)
     for why in result.broken.values():
         console.print(f"\nWARNING: {why}", style="bold red", soft_wrap=True)
-    report = f"lfkit report {options.run}"
+    report = ["lfkit", "report", str(options.run)]
     if options.labels is not None:  # scores by these are not kept
-        report += f" --labels {options.labels}"
-    console.print(f"\n{result.file}; next: {report}", soft_wrap=True)
+        report += ["--labels", str(options.labels)]
+    console.print(f"\n{result.file}; next: {shlex.join(report)}", soft_wrap=True)
 
 
 def _judge_usefulness(options: EvaluateOptions, as_json: bool) -> None:
