@@ -11,6 +11,7 @@ from assertions import assert_refused
 from lfkit import load_labeler
 from lfkit.aggregators import MajorityVote
 from lfkit.commands.apply import apply
+from lfkit.commands.vote_sources import wants_unseeded
 from lfkit.data.votes import Votes
 from lfkit.refinement import ArrayFeatures, Refiner, cheap_stages, refine
 from lfkit.runs.apply_options import ApplyOptions
@@ -297,7 +298,8 @@ def test_what_fails_by_its_default_is_told_and_stops_a_strict_run(lfkit, tmp_pat
             "apply",
             str(tmp_path / "images.npz"),
             *("--lfs", str(tmp_path / "rules.py"), "--seeds-per-class", "4"),
-            *("--out", str(tmp_path / "run"), *options),
+            *("--out", str(tmp_path / "run"), "--no-baselines", "--no-sheet"),
+            *options,
         )
 
     def faults():
@@ -316,9 +318,17 @@ def test_what_fails_by_its_default_is_told_and_stops_a_strict_run(lfkit, tmp_pat
     assert done.code == 2
     assert "by_rule" in done.err
     assert "without seeds" in done.err.splitlines()[-1]
-    # Stages that take no labels made without seeds: nothing votes a second time.
-    done = run("--refine", "--stages", "cnn", "--max-minutes", "0.01", "--strict")
-    assert done.code == 0, done.err
     done = run("--refine", "--stages", "lda,without-seeds")
     assert done.code == 2
     assert "run by itself" in done.err
+
+
+def test_stages_that_train_networks_alone_make_nothing_vote_a_second_time():
+    def wants(**options):
+        return wants_unseeded(ApplyOptions("digits", lfs=("rules.py",), **options))
+
+    assert wants(refine=True)
+    assert wants(refine=True, stages=("align",))
+    assert not wants(refine=True, stages=("cnn", "joint"))
+    assert not wants(refine=True, aggregator="baseline")
+    assert not wants()
