@@ -51,12 +51,13 @@ def worth_of_functions(
         unseeded = None
         free = [j for j, lf in enumerate(voted.lfs) if not lf.learns_from_labels]
         votes = voted.votes.unseeded().select(free)
+    n_functions = int(votes.voted.any(axis=0).sum())
     broken = [*voted.images.known_problems, *voted.unreadable]
     readable = ~np.isin(rows, broken)
     rows, labels = rows[readable], labels[readable]
     some = _some_of_each_class(labels, options.seed)
     rows, labels = rows[some], labels[some]
-    if not votes.voted.any() or not len(rows):
+    if not n_functions or not len(rows):
         return None
     if unseeded is not None:
         best = np.sort(unseeded[rows], axis=1)[:, -2:]
@@ -75,7 +76,7 @@ def worth_of_functions(
             keep_as="functions without seeds",
         ).labels[rows]
     source = voted.images
-    asked = (source.decoding, source.keys[rows], labels, said, votes.n_functions)
+    asked = (source.decoding, source.keys[rows], labels, said, n_functions)
     seen = {
         name: given
         for name, given in feature_sets.items()
@@ -92,7 +93,7 @@ def worth_of_functions(
         _features_of_seeds(voted, rows, seen),
         labels,
         said,
-        n_functions=int(votes.voted.any(axis=0).sum()),
+        n_functions=n_functions,
         is_refined=unseeded is not None,
         random_state=options.seed,
     )
